@@ -1,0 +1,33 @@
+"""The core of segbench: what a benchmark is, whichever framework runs it."""
+
+__version__ = "0.1.0"
+
+from bench_core.declarations import (
+    Analysis,
+    Architecture,
+    BuildRequest,
+    Dataset,
+    DatasetRequest,
+    Deviation,
+    JobEvent,
+    ModelSource,
+    Option,
+    RunnerDeclaration,
+    Task,
+)
+from bench_core.hookspecs import hookimpl
+
+__all__ = [
+    "Analysis",
+    "Architecture",
+    "BuildRequest",
+    "Dataset",
+    "DatasetRequest",
+    "Deviation",
+    "JobEvent",
+    "ModelSource",
+    "Option",
+    "RunnerDeclaration",
+    "Task",
+    "hookimpl",
+]

@@ -1,0 +1,1 @@
+"""Results to numbers: every figure of a report is derived here."""

@@ -1,0 +1,77 @@
+"""The `bench` command: finds the subcommand, and turns errors into one message and an exit code."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+import click
+
+from bench_core import __version__
+from bench_core.errors import BenchError
+
+COMMANDS = {
+    "validate": "check specs and name every mistake at once",
+    "schema": "print the JSON Schema of a spec",
+    "plan": "expand a spec into its job matrix",
+    "run": "run the jobs of a spec that are not done",
+    "status": "say what is done, running, failed and to do",
+    "logs": "print the log of a job",
+    "show": "print everything known of a job",
+    "report": "turn results into tables, figures and an HTML page",
+    "list": "list models, datasets, runners or plugins",
+    "doctor": "say what this environment has and what is missing",
+}
+"""Subcommand (file bench_core/cli/NAME.py, object `command`) to its line in the help."""
+
+
+class LazyGroup(click.Group):
+    """Imports a subcommand's module only when it is called: `bench --help` answers at once."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names in the order of the workflow."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import and return one subcommand."""
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"bench_core.cli.{cmd_name}")
+        command: click.Command = module.command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the list of subcommands without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group(
+    cls=LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Exit codes: 0 done, 1 invalid spec or failed jobs, 2 could not run, 130 interrupted.",
+)
+@click.version_option(__version__, prog_name="segbench")
+def bench() -> None:
+    """A declarative benchmark for 2D medical image segmentation."""
+
+
+def main() -> None:
+    """Run `bench`; exit 0 done, 1 invalid or failed jobs, 2 could not run, 130 interrupted."""
+    try:
+        bench.main(standalone_mode=False, prog_name="bench")
+    except click.exceptions.Exit as stop:
+        sys.exit(stop.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(2)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("interrupted", err=True)
+        sys.exit(130)
+    except BrokenPipeError:
+        # The reader (head, less) went away: that is no error. Keep the interpreter's exit flush quiet too.
+        sys.stdout = None  # type: ignore[assignment]
+        sys.exit(0)
+    except BenchError as error:
+        click.echo(f"error: {error}", err=True)
+        sys.exit(error.exit_code)

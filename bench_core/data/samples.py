@@ -1,0 +1,39 @@
+"""What a dataset gives: samples with id, group and files, and a reader that decodes them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+UInt8Array = NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One image with its mask."""
+
+    id: str
+    """Unique in the dataset and equal on every machine."""
+    group: str
+    """Samples of one group (patient, video, slab) never lie in two folds."""
+    files: tuple[Path, ...] = ()
+    """Every file that the sample is read from; empty for generated data."""
+
+
+@runtime_checkable
+class Reader(Protocol):
+    """A dataset opened at a root, as published."""
+
+    def samples(self) -> Sequence[Sample]:
+        """Return all samples in a fixed order; raise DataError if the layout is not as published."""
+
+    def read(self, sample: Sample) -> tuple[UInt8Array, UInt8Array]:
+        """Decode image [H, W, C] (uint8) and mask [H, W] (uint8 class index, 0 = background).
+
+        Raises DataError with the file's path if one is corrupt or the two do not fit.
+        """

@@ -1,0 +1,221 @@
+"""What plugins declare: architectures, model sources, datasets, runners, analyses.
+
+Declarations are plain data that import no framework, so a plan can be made where nothing is installed.
+Code is named as "package.module:attribute" and imported only when a job needs it.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from bench_core.errors import MissingDependencyError, PluginError
+
+Entry = Callable[..., Any] | str
+"""A callable, or its "package.module:attribute" name, imported when first used."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Option:
+    """One option of a model or dataset: its type, default and meaning."""
+
+    type: type
+    default: Any
+    help: str
+    choices: tuple[Any, ...] = ()
+    minimum: float | None = None
+    maximum: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Deviation:
+    """A protocol setting that a model cannot take, what it takes instead, and why."""
+
+    value: Any
+    because: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """What is segmented: foreground class names in label order (label 0 is background), image channels."""
+
+    classes: tuple[str, ...]
+    channels: int
+
+    @property
+    def binary(self) -> bool:
+        """True for one foreground class: one logit channel and binary cross-entropy."""
+        return len(self.classes) == 1
+
+    @property
+    def logit_channels(self) -> int:
+        """K of the logits [B, K, H, W]: 1 for a binary task, otherwise foreground classes + background."""
+        return 1 if self.binary else len(self.classes) + 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class BuildRequest:
+    """What an architecture's builder receives."""
+
+    in_channels: int
+    num_classes: int
+    """Channels of the logits: 1 for binary tasks, otherwise classes with background."""
+    image_size: int
+    pretrained: str
+    """One of the architecture's `pretrained` sources, "none" included."""
+    weights_file: Path | None = None
+    """Overrides where the pretrained source's file is looked for."""
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Architecture:
+    """A network that a spec can name.
+
+    `build(request)` returns a module mapping images [B, C, H, W] (normalized float) to logits [B, K, H, W];
+    it may set `module.weights_report` (bench_core.protocol.weights.WeightsReport) to say what was loaded.
+    """
+
+    name: str
+    family: str
+    runner: str
+    version: int
+    """Part of every job's identity: raise it when the numbers of this model change."""
+    build: Entry | None = None
+    """None while the builder is not there yet; then `unavailable` says why and a run is refused up front."""
+    unavailable: str | None = None
+    title: str = ""
+    paper: str = ""
+    license: str = ""
+    pretrained: tuple[str, ...] = ("none",)
+    """Weights sources on offer, the usual one first, for example ("imagenet", "none")."""
+    parameters: Mapping[int, int] = field(default_factory=dict)
+    """Declared parameter counts by logit channels at default options and 3 input channels."""
+    size_multiple: int = 1
+    size_minimum: int = 1
+    options: Mapping[str, Option] = field(default_factory=dict)
+    deviations: Mapping[str, Deviation] = field(default_factory=dict)
+    """Protocol fields (plus "pretrained") that this model always takes differently."""
+    dead_parameters: tuple[str, ...] = ()
+    """Name prefixes of parameters that never receive a gradient."""
+    cam_layers: tuple[str, ...] = ()
+    random_at_inference: bool = False
+    requires: tuple[str, ...] = ()
+    """Importable modules that the builder needs beyond the runner's own."""
+
+    @property
+    def display(self) -> str:
+        """The name as tables print it."""
+        return self.title or self.name
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelSource:
+    """A family of names `prefix:...` that resolve to architectures without being listed one by one."""
+
+    prefix: str
+    runner: str
+    help: str
+    resolve: Callable[[str], Architecture]
+    """Gets the whole name; raises UnknownNameError with the nearest valid name. Imports no framework."""
+    names: Callable[[], Sequence[str]] = lambda: ()
+    """Examples or the full list, for `bench list models`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DatasetRequest:
+    """What a dataset's reader factory receives."""
+
+    root: Path | None
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dataset:
+    """A dataset that a spec can name; `open(request)` returns a bench_core.data.samples.Reader."""
+
+    name: str
+    version: int
+    """Part of every job's identity: raise it when the samples that the reader yields change."""
+    task: Task | Callable[[Mapping[str, Any]], Task]
+    """Fixed, or computed from the spec entry's options (raises ValueError with a message on bad ones)."""
+    open: Entry | None = None
+    unavailable: str | None = None
+    title: str = ""
+    modality: str = ""
+    license: str = ""
+    how_to_get: str = ""
+    samples: int | None = None
+    needs_root: bool = True
+    options: Mapping[str, Option] = field(default_factory=dict)
+    requires: tuple[str, ...] = ()
+
+    @property
+    def display(self) -> str:
+        """The name as tables print it."""
+        return self.title or self.name
+
+    def task_for(self, options: Mapping[str, Any]) -> Task:
+        """Return the task under these options."""
+        return self.task if isinstance(self.task, Task) else self.task(options)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunnerDeclaration:
+    """An engine; `fit(contract, options)` trains and tests one job (see bench_core.protocol.contract)."""
+
+    name: str
+    fit: Entry
+    help: str
+    requires: tuple[str, ...] = ()
+    install: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Analysis:
+    """A part of the report that a spec's `analyses:` can name."""
+
+    name: str
+    help: str
+    options: Mapping[str, Option] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobEvent:
+    """Something that happened in a job, for live views and trackers; nothing is decided by it."""
+
+    kind: Literal["started", "epoch", "testing", "finished", "failed"]
+    digest: str
+    epoch: int = 0
+    epochs: int = 0
+    loss: float | None = None
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    message: str = ""
+
+
+def resolve_entry(entry: Entry) -> Callable[..., Any]:
+    """Import what `entry` names; raise PluginError or MissingDependencyError with the module's name."""
+    if callable(entry):
+        return entry
+    module_name, _, attribute = entry.partition(":")
+    try:
+        module = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        missing = error.name or module_name
+        if missing.split(".")[0] == module_name.split(".")[0]:
+            raise PluginError(f"module {module_name!r} does not exist", place=entry) from error
+        raise MissingDependencyError(
+            f"{module_name} needs the package {missing!r}, which is not installed",
+            fix="pip install 'segbench[torch]' (see `bench doctor`)",
+        ) from error
+    try:
+        target = getattr(module, attribute)
+    except AttributeError as error:
+        raise PluginError(f"module {module_name!r} has no {attribute!r}", place=entry) from error
+    if not callable(target):
+        raise PluginError(f"{entry} is not callable", place=entry)
+    result: Callable[..., Any] = target
+    return result

@@ -1,0 +1,1 @@
+"""Plan to processes: preflight, workers, one job's way."""

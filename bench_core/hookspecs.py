@@ -1,0 +1,46 @@
+"""Everything that a plugin can tell segbench, on one page.
+
+A plugin is a module (one file in a spec's `plugins:`, or a package with an entry point in the group
+`segbench`) with functions of these names, each marked `@hookimpl` from `bench_core`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pluggy
+
+from bench_core.declarations import Analysis, Architecture, Dataset, JobEvent, ModelSource, RunnerDeclaration
+
+hookspec = pluggy.HookspecMarker("segbench")
+hookimpl = pluggy.HookimplMarker("segbench")
+
+
+@hookspec
+def bench_models() -> Sequence[Architecture]:  # type: ignore[empty-body]
+    """Architectures that a spec can name."""
+
+
+@hookspec
+def bench_model_sources() -> Sequence[ModelSource]:  # type: ignore[empty-body]
+    """Prefixes such as `smp:` that turn any name behind them into an architecture."""
+
+
+@hookspec
+def bench_datasets() -> Sequence[Dataset]:  # type: ignore[empty-body]
+    """Datasets that a spec can name."""
+
+
+@hookspec
+def bench_runners() -> Sequence[RunnerDeclaration]:  # type: ignore[empty-body]
+    """Engines that train and test a job under the contract."""
+
+
+@hookspec
+def bench_analyses() -> Sequence[Analysis]:  # type: ignore[empty-body]
+    """Parts of the report that a spec's `analyses:` can name."""
+
+
+@hookspec
+def bench_event(event: JobEvent) -> None:
+    """Hear what happens in jobs (started, each epoch, finished, failed), for trackers; runs in the worker."""

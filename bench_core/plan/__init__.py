@@ -1,0 +1,1 @@
+"""Spec to Plan: matrix, stages, dependencies, exclusions, job identity."""

@@ -1,0 +1,1 @@
+"""The contract that every runner honours: optimizer, schedule, loss, stopping, metrics, trace."""

@@ -1,0 +1,1 @@
+"""YAML text to a validated Spec: source positions, diagnostics, JSON Schema."""

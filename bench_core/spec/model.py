@@ -1,0 +1,131 @@
+"""A spec: what the user asks for, after the YAML has been read and before anything is expanded."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, StringConstraints
+
+from bench_core.spec.protocol import (
+    EarlyStopping,
+    Metrics,
+    Normalization,
+    Off,
+    Optimizer,
+    PositiveFloat,
+    PositiveInt,
+    Protocol,
+    Schedule,
+    Section,
+)
+
+Label = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]*$", max_length=64)]
+Reason = Annotated[str, StringConstraints(min_length=3, strip_whitespace=True)]
+
+
+class Deviations(Section):
+    """Protocol fields that this model takes differently, and why."""
+
+    because: Reason
+    normalization: Normalization | None = None
+    optimizer: Optimizer | None = None
+    schedule: Schedule | None = None
+    batch_size: PositiveInt | None = None
+    precision: Literal["fp32", "fp16", "bf16"] | None = None
+    loss: Literal["bce", "cross-entropy", "dice"] | dict[str, PositiveFloat] | None = None
+    augmentation: list[str | dict[str, dict[str, Any] | None]] | None = None
+    gradient_clipping: PositiveFloat | Off | None = None
+
+
+class ModelEntry(Section):
+    """One row of the matrix. In YAML a bare name is short for {name: ...}."""
+
+    name: str
+    """A registered architecture, or source:rest such as smp:unet/efficientnet-lite0."""
+    label: Label | None = None
+    """How tables name it; needed where one architecture appears twice."""
+    runner: str | None = None
+    """Runs it under another engine than its own."""
+    pretrained: str | None = None
+    """One of the architecture's weight sources; `because` says why where the protocol says otherwise."""
+    weights: str | None = None
+    """Path of the weights file, where it is not looked for by name."""
+    because: Reason | None = None
+    """Reason for `pretrained` that deviates from the protocol."""
+    options: dict[str, Any] = {}
+    deviations: Deviations | None = None
+
+
+class DatasetEntry(Section):
+    """One column of the matrix. In YAML a bare name is short for {name: ...}."""
+
+    name: str
+    label: Label | None = None
+    root: str | None = None
+    """Folder of the published files; ${VAR:-default} is filled in."""
+    options: dict[str, Any] = {}
+    augmentation: list[str | dict[str, dict[str, Any] | None]] | None = None
+    """Replaces the protocol's list for this dataset, for all models alike."""
+    loss: Literal["bce", "cross-entropy", "dice"] | dict[str, PositiveFloat] | None = None
+    """Replaces the protocol's loss for this dataset, for all models alike."""
+
+
+class Exclusion(Section):
+    """Cells of the matrix that are not run, and why."""
+
+    model: str | None = None
+    """Label or name of a model entry; absent: all models."""
+    dataset: str | None = None
+    """Label or name of a dataset entry; absent: all datasets."""
+    because: Reason
+
+
+class AnalysisEntry(Section):
+    """A part of the report. In YAML a bare name is short for {name: ...}."""
+
+    name: str
+    options: dict[str, Any] = {}
+
+
+class Runtime(Section):
+    """How jobs are executed: recorded with each result, no part of its identity."""
+
+    workers: Annotated[int, Field(ge=1)] | None = None
+    """Jobs at a time; default: one a GPU, otherwise one a CPU core (`threads` each)."""
+    threads: PositiveInt = 1
+    """CPU threads of one job; results are bit-equal only for an equal number."""
+    loader_workers: Annotated[int, Field(ge=0)] = 0
+    """Loader processes of one job."""
+    channels_last: bool = False
+    compile: bool = False
+    """torch.compile the network."""
+
+
+class Spec(Section):
+    """models x datasets under one protocol."""
+
+    version: Literal[1]
+    name: Label
+    description: str = ""
+    plugins: list[str] = []
+    """Python files, relative to the spec, with models, datasets or listeners of your own."""
+    models: Annotated[list[ModelEntry], Field(min_length=1)]
+    datasets: Annotated[list[DatasetEntry], Field(min_length=1)]
+    protocol: Protocol
+    exclude: list[Exclusion] = []
+    analyses: list[AnalysisEntry] | None = None
+    """Parts of the report, in this order; absent: all."""
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 42
+    runtime: Runtime = Runtime()
+
+
+__all__ = [
+    "AnalysisEntry",
+    "DatasetEntry",
+    "Deviations",
+    "EarlyStopping",
+    "Exclusion",
+    "Metrics",
+    "ModelEntry",
+    "Spec",
+]

@@ -1,0 +1,1 @@
+"""Results on disk: claims, checkpoints, sealed results, provenance."""

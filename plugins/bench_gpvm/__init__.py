@@ -1,0 +1,1 @@
+"""General-purpose vision models (GP-VMs)."""

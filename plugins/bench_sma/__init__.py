@@ -1,0 +1,1 @@
+"""Specialized medical architectures (SMAs)."""

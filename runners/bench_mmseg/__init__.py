@@ -1,0 +1,1 @@
+"""MMEngine/MMSegmentation runner: its room; the engine follows."""
