@@ -1,0 +1,92 @@
+"""Options of models and datasets: completed from their declarations, or refused with the reason."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bench_core.declarations import Option, complete_options
+
+DECLARED = {
+    "width": Option(type=int, default=64, help="channels", minimum=1, maximum=512),
+    "dropout": Option(type=float, default=0.0, help="rate", minimum=0, maximum=1),
+    "look": Option(type=str, default="endoscopy", help="look", choices=("dermoscopy", "endoscopy")),
+    "labels": Option(type=dict, default={}, help="values to classes"),
+    "sizes": Option(type=list, default=(1, 2), help="sizes", minimum=1),
+    "limit": Option(type=int, default=None, help="largest number"),
+    "flag": Option(type=bool, default=False, help="on or off"),
+}
+
+
+def test_defaults_fill_what_is_not_given() -> None:
+    assert complete_options(DECLARED, {}) == {
+        "width": 64,
+        "dropout": 0.0,
+        "look": "endoscopy",
+        "labels": {},
+        "sizes": [1, 2],
+        "limit": None,
+        "flag": False,
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("width", 8, 8),
+        ("dropout", 1, 1.0),
+        ("look", "dermoscopy", "dermoscopy"),
+        ("labels", {255: "lesion"}, {"255": "lesion"}),
+        ("sizes", [3, 4], [3, 4]),
+        ("limit", None, None),
+        ("limit", 3, 3),
+        ("flag", True, True),
+    ],
+)
+def test_a_valid_value_is_taken_as_plain_data(name: str, value: Any, expected: Any) -> None:
+    taken = complete_options(DECLARED, {name: value})[name]
+    assert taken == expected
+    assert type(taken) is type(expected)
+    assert json.loads(json.dumps(taken)) == taken
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("widht", 8, "did you mean 'width'"),
+        ("zzz", 8, "options are: dropout, flag, labels"),
+        ("width", "8", "must be of type int, not str"),
+        ("width", 8.0, "must be of type int, not float"),
+        ("width", True, "must be of type int, not bool"),
+        ("width", None, "must be of type int, not NoneType"),
+        ("width", 0, "at least 1"),
+        ("width", 513, "at most 512"),
+        ("dropout", 1.5, "at most 1"),
+        ("dropout", float("nan"), "must be finite"),
+        ("look", "endoscope", "did you mean 'endoscopy'"),
+        ("sizes", [3, 0], "at least 1"),
+        ("labels", {1: "a", "1": "b"}, "two keys that read the same"),
+        ("labels", {"a": object()}, "no number, text, list or mapping"),
+        ("flag", 1, "must be of type bool, not int"),
+    ],
+)
+def test_a_wrong_value_is_refused_with_its_name_and_what_is_valid(name: str, value: Any, said: str) -> None:
+    with pytest.raises(ValueError, match=said) as caught:
+        complete_options(DECLARED, {name: value})
+    assert repr(name) in str(caught.value)
+
+
+def test_no_options_at_all_is_said() -> None:
+    with pytest.raises(ValueError, match="there are no options here"):
+        complete_options({}, {"width": 1})
+
+
+@given(st.dictionaries(st.sampled_from(["width", "limit"]), st.integers(1, 512)))
+def test_completing_twice_changes_nothing(chosen: dict[str, int]) -> None:
+    once = complete_options(DECLARED, chosen)
+    assert complete_options(DECLARED, once) == once
+    assert set(once) == set(DECLARED)
