@@ -1,0 +1,41 @@
+# `make quickstart` and `make test` each start from a bare machine with git, make and Python 3.11+.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+STORE ?= results
+REPORTS ?= reports
+PIP := $(BIN)/python -m pip install --disable-pip-version-check -q -c constraints.txt
+
+.PHONY: quickstart test test-slow check benchmarks clean
+
+quickstart: $(VENV)/.installed-torch
+	$(BIN)/bench run specs/quickstart.yaml --store $(STORE)
+	$(BIN)/bench report specs/quickstart.yaml --store $(STORE) --out $(REPORTS)/quickstart
+
+test: $(VENV)/.installed-dev
+	$(BIN)/python -m pytest -n 2 --dist worksteal
+
+test-slow: $(VENV)/.installed-dev
+	$(BIN)/python -m pytest -m slow -n 2 --dist worksteal
+
+check: $(VENV)/.installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/bench validate specs/*.yaml
+
+benchmarks: $(VENV)/.installed-dev
+	$(BIN)/python benchmarks/overhead.py
+	$(BIN)/python benchmarks/loader.py
+	$(BIN)/python benchmarks/plan.py
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed-%: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(PIP) -e '.[$*]'
+	touch $@
+
+clean:
+	rm -rf $(VENV) build dist

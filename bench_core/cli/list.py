@@ -1,0 +1,139 @@
+"""`bench list`: what a spec can name, and where it comes from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from bench_core.cli.common import JSON, console, print_json
+from bench_core.plugins import Registry
+
+Rows = list[dict[str, Any]]
+
+
+@click.command(name="list")
+@click.argument("what", type=click.Choice(["models", "datasets", "runners", "analyses", "plugins"]))
+@click.option("--plugin", "files", multiple=True, type=click.Path(path_type=Path), help="Also load this file.")
+@click.option("--source", metavar="PREFIX", help="Models: every name that a source such as smp offers.")
+@JSON
+def command(what: str, files: tuple[Path, ...], source: str | None, as_json: bool) -> None:
+    """List models, datasets, runners, analyses or plugins."""
+    from bench_core.plugins import load_registry, unknown
+
+    registry = load_registry(files)
+    if source is not None:
+        if source not in registry.sources:
+            raise unknown("model source", source, registry.sources)
+        rows = [{"name": name} for name in registry.sources[source].names()]
+    else:
+        rows = ROWS[what](registry)
+    if as_json:
+        print_json(rows)
+        return
+    _print_table(rows, what)
+
+
+def _models(registry: Registry) -> Rows:
+    rows: Rows = [
+        {
+            "name": model.name,
+            "family": model.family,
+            "runner": model.runner,
+            "parameters": ", ".join(f"{count:,} ({k})" for k, count in sorted(model.parameters.items())),
+            "pretrained": ", ".join(model.pretrained),
+            "options": ", ".join(model.options),
+            "state": model.unavailable or "ready",
+        }
+        for model in registry.models.values()
+    ]
+    rows += [
+        {
+            "name": f"{source.prefix}:...",
+            "family": "",
+            "runner": source.runner,
+            "parameters": "",
+            "pretrained": "",
+            "options": "",
+            "state": f"{source.help}; names: bench list models --source {source.prefix}",
+        }
+        for source in registry.sources.values()
+    ]
+    return rows
+
+
+def _datasets(registry: Registry) -> Rows:
+    return [
+        {
+            "name": dataset.name,
+            "modality": dataset.modality,
+            "classes": _classes(dataset.task),
+            "samples": dataset.samples or "",
+            "options": ", ".join(dataset.options),
+            "license": dataset.license,
+            "how_to_get": dataset.how_to_get,
+            "state": dataset.unavailable or "ready",
+        }
+        for dataset in registry.datasets.values()
+    ]
+
+
+def _classes(task: Any) -> str:
+    return "by options" if callable(task) else ", ".join(task.classes)
+
+
+def _runners(registry: Registry) -> Rows:
+    return [
+        {"name": runner.name, "help": runner.help, "state": runner.unavailable or missing_of(runner.requires)}
+        for runner in registry.runners.values()
+    ]
+
+
+def _analyses(registry: Registry) -> Rows:
+    return [
+        {"name": analysis.name, "help": analysis.help, "options": ", ".join(analysis.options)}
+        for analysis in registry.analyses.values()
+    ]
+
+
+def _plugins(registry: Registry) -> Rows:
+    return [{"name": name, "origin": origin} for name, origin in registry.plugins.items()]
+
+
+ROWS: dict[str, Callable[[Registry], Rows]] = {
+    "models": _models,
+    "datasets": _datasets,
+    "runners": _runners,
+    "analyses": _analyses,
+    "plugins": _plugins,
+}
+
+
+def missing_of(packages: tuple[str, ...]) -> str:
+    """Return "ready", or which of these importable packages are missing."""
+    from importlib.util import find_spec
+
+    missing = [package for package in packages if find_spec(package) is None]
+    return f"needs {', '.join(missing)}" if missing else "ready"
+
+
+def _print_table(rows: Rows, what: str) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    out = console()
+    if not rows:
+        out.print(f"no {what}")
+        return
+    if not out.is_terminal:
+        for row in rows:
+            click.echo("\t".join(str(value) for value in row.values()))
+        return
+    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    for key in rows[0]:
+        table.add_column(key.replace("_", " "), overflow="fold", no_wrap=key in ("name", "runner", "family"))
+    for row in rows:
+        table.add_row(*(Text(str(value)) for value in row.values()))
+    out.print(table)
