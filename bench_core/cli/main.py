@@ -70,7 +70,7 @@ def main() -> None:
         sys.exit(130)
     except BrokenPipeError:
         # The reader (head, less) went away: that is no error. Keep the interpreter's exit flush quiet too.
-        sys.stdout = None  # type: ignore[assignment]
+        sys.stdout = None
         sys.exit(0)
     except BenchError as error:
         click.echo(f"error: {error}", err=True)

@@ -1,0 +1,118 @@
+"""The command itself: help, exit codes, errors without tracebacks, pipes and colors."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from bench_core import __version__
+from bench_core.cli.main import COMMANDS
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+BENCH = [sys.executable, "-c", "from bench_core.cli.main import main; main()"]
+
+
+def bench(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*BENCH, *arguments],
+        cwd=REPOSITORY,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+
+
+def test_help_names_every_command_and_the_exit_codes() -> None:
+    done = bench("--help")
+    assert done.returncode == 0
+    assert all(f"  {name} " in done.stdout for name in COMMANDS)
+    assert "130" in done.stdout
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_help(name: str) -> None:
+    done = bench(name, "--help")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("Usage: bench")
+
+
+def test_version() -> None:
+    assert __version__ in bench("--version").stdout
+
+
+@pytest.mark.parametrize(
+    "arguments", [["nonsense"], ["plan"], ["--nonsense"], ["plan", "x.yaml", "--nonsense"]]
+)
+def test_wrong_words_exit_with_2_and_no_traceback(arguments: list[str]) -> None:
+    done = bench(*arguments)
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr and "Error" in done.stderr
+
+
+@pytest.mark.parametrize("command", ["validate", "plan", "run", "status", "report"])
+def test_a_missing_spec_is_one_clear_error(command: str, tmp_path: Path) -> None:
+    done = bench(command, str(tmp_path / "gone.yaml"))
+    assert done.returncode == 2, done.stdout
+    assert "gone.yaml" in done.stderr + done.stdout
+    assert "Traceback" not in done.stderr
+
+
+def test_a_closed_pipe_is_no_error() -> None:
+    process = subprocess.Popen(
+        [*BENCH, "schema"], cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None and process.stderr is not None
+    process.stdout.close()
+    assert "Traceback" not in process.stderr.read()
+    process.wait(timeout=60)
+    process.stderr.close()
+
+
+@pytest.mark.parametrize("arguments", [["list", "models"], ["plan", "specs/paper.yaml"], ["doctor"]])
+def test_piped_output_has_no_escape_codes(arguments: list[str]) -> None:
+    assert "\x1b[" not in bench(*arguments).stdout
+    assert "\x1b[3" not in bench(*arguments, NO_COLOR="1", FORCE_COLOR="1").stdout
+
+
+@pytest.mark.parametrize("what", ["models", "datasets", "runners", "analyses", "plugins"])
+def test_list_prints_text_and_json(what: str) -> None:
+    rows = json.loads(bench("list", what, "--json").stdout)
+    assert rows and all(row["name"] for row in rows)
+    text = bench("list", what).stdout
+    assert all(row["name"] in text for row in rows)
+
+
+def test_list_says_why_a_declared_model_cannot_run_yet() -> None:
+    rows = {row["name"]: row for row in json.loads(bench("list", "models", "--json").stdout)}
+    assert rows["u-net"]["state"] == "ready"
+    assert rows["vw-mit"]["state"] not in ("", "ready")
+
+
+def test_list_the_names_of_a_source() -> None:
+    names = [row["name"] for row in json.loads(bench("list", "models", "--source", "smp", "--json").stdout)]
+    assert any(name.startswith("smp:unet/") for name in names)
+    wrong = bench("list", "models", "--source", "spm")
+    assert wrong.returncode == 1 and "'smp'" in wrong.stderr
+
+
+def test_doctor_reports_this_environment() -> None:
+    done = bench("doctor", "--json")
+    findings = {(item["area"], item["name"]): item for item in json.loads(done.stdout)}
+    assert findings["system", "segbench"]["detail"] == __version__
+    assert findings["torch", "torch"]["state"] == "ok"
+    assert findings["devices", "cpu"]["state"] == "ok"
+    assert findings["runners", "torch"]["state"] == "ok"
+
+
+def test_doctor_says_a_store_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    done = bench("doctor", "--store", str(tmp_path / "file" / "results"), "--json")
+    store = next(item for item in json.loads(done.stdout) if item["name"].startswith("store "))
+    assert done.returncode == 1
+    assert store["state"] == "broken" and "--store" in store["fix"]

@@ -1,0 +1,81 @@
+"""What the pages say works: specs validate, commands and options exist, links lead somewhere."""
+
+from __future__ import annotations
+
+import importlib
+import re
+import shlex
+from pathlib import Path
+
+import click
+import pytest
+
+from bench_core.cli.main import COMMANDS
+from bench_core.spec.load import load_spec
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+PAGES = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
+BLOCK = re.compile(r"^```(\w+)[^\n]*\n(.*?)^```", re.DOTALL | re.MULTILINE)
+
+
+def blocks(page: Path, *languages: str) -> list[str]:
+    return [text for language, text in BLOCK.findall(page.read_text()) if language in languages]
+
+
+def command_lines(page: Path) -> list[str]:
+    text = "\n".join(blocks(page, "bash", "console", "sh")).replace("\\\n", " ")
+    lines = (line.strip().removeprefix("$ ").split("  #")[0] for line in text.splitlines())
+    return [part.strip() for line in lines if line for part in line.split("&&")]
+
+
+SPECS = [(page, text) for page in PAGES for text in blocks(page, "yaml") if "version: 1" in text]
+COMMAND_LINES = [
+    (page, line)
+    for page in PAGES
+    for line in command_lines(page)
+    if line.split(" ")[0].endswith(("bench", "/bench"))
+]
+
+
+def test_there_is_something_to_check() -> None:
+    assert len(SPECS) >= 2 and len(COMMAND_LINES) >= 10
+
+
+@pytest.mark.parametrize(("page", "text"), SPECS, ids=lambda value: getattr(value, "stem", None) or "spec")
+def test_specs_on_the_pages_validate(page: Path, text: str, tmp_path: Path) -> None:
+    path = tmp_path / "spec.yaml"
+    path.write_text(text)
+    load_spec(path)
+
+
+@pytest.mark.parametrize(
+    ("page", "line"), COMMAND_LINES, ids=lambda value: getattr(value, "stem", None) or value
+)
+def test_commands_on_the_pages_parse(page: Path, line: str) -> None:
+    words = shlex.split(re.split(r" [|>] ?", line)[0])[1:]
+    if not words or words[0].startswith("-"):
+        return
+    assert words[0] in COMMANDS, line
+    command = importlib.import_module(f"bench_core.cli.{words[0]}").command
+    assert isinstance(command, click.Command)
+    with click.Context(command, info_name=words[0], resilient_parsing=True) as context:
+        command.parse_args(context, words[1:])
+    known = {option for parameter in command.params for option in parameter.opts + parameter.secondary_opts}
+    used = {word.split("=")[0] for word in words[1:] if word.startswith("--")}
+    assert used <= known | {"--help"}, f"{line}: no such option"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_links_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page.read_text()):
+        if not target.startswith(("http:", "https:", "mailto:")):
+            assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+def test_the_two_readme_commands_are_the_makefile_s() -> None:
+    readme = (REPOSITORY / "README.md").read_text()
+    makefile = (REPOSITORY / "Makefile").read_text()
+    for target in ("quickstart", "test"):
+        assert f"make {target}" in readme
+        assert re.search(rf"^{target}:", makefile, re.MULTILINE)
+    assert "-c constraints.txt" in readme

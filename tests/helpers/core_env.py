@@ -1,0 +1,57 @@
+"""A virtual environment that holds segbench's core requirements and nothing else."""
+
+from __future__ import annotations
+
+import subprocess
+import sysconfig
+import venv
+from importlib.metadata import Distribution, distribution
+from pathlib import Path
+
+from packaging.requirements import Requirement
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+def core_distributions() -> dict[str, Distribution]:
+    """Follow the core requirements that segbench's metadata declares, extras left out."""
+    found: dict[str, Distribution] = {}
+    queue = ["segbench"]
+    while queue:
+        name = queue.pop()
+        if name in found:
+            continue
+        found[name] = distribution(name)
+        for text in found[name].requires or []:
+            requirement = Requirement(text)
+            if requirement.marker is None or requirement.marker.evaluate({"extra": ""}):
+                queue.append(requirement.name)
+    return found
+
+
+def make_core_environment(folder: Path) -> Path:
+    """Create the environment and return its Python; what pip would install is linked, not fetched."""
+    venv.create(folder, with_pip=False, symlinks=True)
+    python = folder / "bin" / "python"
+    target = Path(sysconfig.get_path("purelib", vars={"base": str(folder), "platbase": str(folder)}))
+    for found in core_distributions().values():
+        for file in found.files or []:
+            top = file.parts[0]
+            source = Path(str(found.locate_file(top)))
+            if top not in ("..", "__pycache__") and source.exists() and not (target / top).exists():
+                (target / top).symlink_to(source)
+    (target / "segbench-source.pth").write_text(
+        "\n".join(str(REPOSITORY / part) for part in (".", "runners", "plugins")) + "\n"
+    )
+    return python
+
+
+def run_in(python: Path, *arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """Run `bench` (or any module call) in that environment, untouched by this one's variables."""
+    environment = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "PYTHONDONTWRITEBYTECODE": "1"}
+    return subprocess.run(
+        [str(python), *arguments], cwd=cwd, env=environment, capture_output=True, text=True, timeout=120
+    )
+
+
+BENCH = ("-c", "from bench_core.cli.main import main; main()")

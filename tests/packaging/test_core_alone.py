@@ -1,0 +1,68 @@
+"""`pip install segbench` alone validates and plans specs: no framework, no image library."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.helpers.core_env import BENCH, REPOSITORY, core_distributions, make_core_environment, run_in
+
+
+@pytest.fixture(scope="module")
+def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_core_environment(tmp_path_factory.mktemp("core") / "venv")
+
+
+def test_core_requirements_are_small() -> None:
+    names = set(core_distributions())
+    assert "pydantic" in names
+    assert not names & {"torch", "torchvision", "timm", "pillow", "opencv-python-headless", "scipy", "jinja2"}
+
+
+@pytest.mark.parametrize("module", ["torch", "torchvision", "cv2", "PIL", "nibabel", "jinja2", "scipy"])
+def test_environment_really_lacks(python: Path, module: str) -> None:
+    done = run_in(python, "-c", f"import {module}", cwd=REPOSITORY)
+    assert done.returncode == 1 and "ModuleNotFoundError" in done.stderr
+
+
+def test_validates_the_shipped_specs(python: Path) -> None:
+    specs = [str(path) for path in sorted((REPOSITORY / "specs").glob("*.yaml"))]
+    done = run_in(python, *BENCH, "validate", *specs, cwd=REPOSITORY)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_plans_the_paper(python: Path) -> None:
+    done = run_in(python, *BENCH, "plan", "specs/paper.yaml", "--json", cwd=REPOSITORY)
+    assert done.returncode == 0, done.stderr
+    plan = json.loads(done.stdout)
+    assert plan["totals"]["jobs"] == 264
+
+
+def test_lists_and_prints_the_schema(python: Path) -> None:
+    models = run_in(python, *BENCH, "list", "models", "--json", cwd=REPOSITORY)
+    assert models.returncode == 0, models.stderr
+    assert {"u-net", "vw-mit", "segnext"} <= {row["name"] for row in json.loads(models.stdout)}
+    schema = run_in(python, *BENCH, "schema", cwd=REPOSITORY)
+    assert json.loads(schema.stdout)["$schema"].startswith("https://json-schema.org/")
+
+
+def test_doctor_names_what_is_missing_and_the_install_line(python: Path) -> None:
+    done = run_in(python, *BENCH, "doctor", "--json", cwd=REPOSITORY)
+    assert done.returncode == 0, done.stdout + done.stderr
+    torch = next(
+        item for item in json.loads(done.stdout) if item["name"] == "torch" and item["area"] == "torch"
+    )
+    assert torch["state"] == "missing" and "segbench[torch]" in torch["fix"]
+
+
+def test_a_run_is_refused_with_the_install_line(python: Path, tmp_path: Path) -> None:
+    spec = tmp_path / "spec.yaml"
+    spec.write_text(
+        "version: 1\nname: tiny\nmodels: [u-net]\ndatasets: [synthetic]\n"
+        "protocol: {image_size: 64, learning_rate: 1e-3, pretrained: none, evaluate: {epochs: 1, folds: 3}}\n"
+    )
+    done = run_in(python, *BENCH, "run", str(spec), "--store", str(tmp_path / "results"), cwd=REPOSITORY)
+    assert done.returncode == 2
+    assert "segbench[torch]" in done.stderr and "Traceback" not in done.stderr
