@@ -1,0 +1,188 @@
+"""Weights files: read without running code, loaded strictly, reported with their hash."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from bench_core.declarations import BuildRequest
+from bench_core.errors import WeightsError
+
+WEIGHTS_FOLDER = "SEGBENCH_WEIGHTS"
+"""Environment variable that names a folder of weights files."""
+_WRAPPERS = ("state_dict", "model")
+_NAMED = 3
+
+
+@dataclass(frozen=True)
+class WeightsReport:
+    """What was loaded into a network, recorded with each result."""
+
+    source: str
+    """The pretrained source's name, "imagenet" for example."""
+    file: str
+    sha256: str
+    loaded: int
+    """Tensors that came from the file."""
+    total: int
+    """Tensors of the network's state."""
+    notes: tuple[str, ...] = ()
+    """Differences worth a footnote."""
+
+
+def read_checkpoint(path: Path) -> dict[str, Tensor]:
+    """Return the named tensors of a checkpoint, whether flat or under `state_dict` or `model`.
+
+    Never unpickles code. Raises WeightsError if the file is missing, truncated, foreign or holds no tensors.
+    """
+    if not path.is_file():
+        raise WeightsError(
+            "weights file does not exist",
+            place=str(path),
+            fix=f"correct the model's `weights:`, or put the file into the folder ${WEIGHTS_FOLDER}",
+        )
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch.load raises nearly anything for bytes that are no checkpoint
+        raise WeightsError(
+            "weights file cannot be read",
+            place=str(path),
+            cause=f"truncated, not a PyTorch checkpoint, or it needs code to load ({_first_line(error)})",
+            fix="fetch it again, or save its tensors alone: torch.save(model.state_dict(), path)",
+        ) from error
+    return _named_tensors(content, path)
+
+
+def _named_tensors(content: Any, path: Path) -> dict[str, Tensor]:
+    for key in _WRAPPERS:
+        if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
+            content = content[key]
+            break
+    if not isinstance(content, Mapping) or not content:
+        raise _holds_no_tensors(path, f"it holds {type(content).__name__}")
+    strangers = [str(name) for name, value in content.items() if not isinstance(value, Tensor)]
+    if strangers:
+        raise _holds_no_tensors(path, f"not tensors: {_some(strangers)}")
+    return {str(name): value for name, value in content.items()}
+
+
+def _holds_no_tensors(path: Path, cause: str) -> WeightsError:
+    return WeightsError(
+        "weights file is not a mapping of names to tensors",
+        place=str(path),
+        cause=cause,
+        fix="save the network's state_dict(), flat or under the key `state_dict` or `model`",
+    )
+
+
+def load_strictly(
+    module: nn.Module,
+    tensors: Mapping[str, Tensor],
+    *,
+    allowed_missing: Sequence[str] = (),
+    allowed_unexpected: Sequence[str] = (),
+    source: str = "",
+    file: Path | None = None,
+    notes: Sequence[str] = (),
+) -> WeightsReport:
+    """Load every tensor into the module, or nothing: raise WeightsError naming what does not fit.
+
+    `allowed_missing` and `allowed_unexpected` are name prefixes (up to a dot) that the model declares; nothing else is
+    ignored, a shape that differs least of all.
+    """
+    own = module.state_dict()
+    missing = [name for name in own if name not in tensors and not _allowed(name, allowed_missing)]
+    unexpected = [name for name in tensors if name not in own and not _allowed(name, allowed_unexpected)]
+    shapes = [
+        f"{name} is {tuple(tensors[name].shape)}, not {tuple(own[name].shape)}"
+        for name in own
+        if name in tensors and tensors[name].shape != own[name].shape
+    ]
+    place = str(file) if file else source
+    problems = [
+        f"{len(names)} {kind} ({_some(names)})"
+        for kind, names in (("missing", missing), ("unexpected", unexpected), ("of another shape", shapes))
+        if names
+    ]
+    if problems:
+        raise WeightsError(
+            f"weights do not fit {type(module).__name__}: " + ", ".join(problems),
+            place=place or None,
+            cause=f"the file has {len(tensors)} tensors, the network {len(own)}",
+            fix="give the file that belongs to this architecture and these options, or `pretrained: none`",
+        )
+    found = {name: tensor for name, tensor in tensors.items() if name in own}
+    if not found:
+        raise WeightsError(f"weights fill no tensor of {type(module).__name__}", place=place or None)
+    module.load_state_dict(found, strict=False)
+    return WeightsReport(
+        source=source,
+        file=file.name if file else "",
+        sha256=sha256_of(file) if file else "",
+        loaded=len(found),
+        total=len(own),
+        notes=tuple(notes),
+    )
+
+
+def find_weights(name: str, request: BuildRequest, *, packaged: Path | None = None, fix: str = "") -> Path:
+    """Return the file of a pretrained source: the request's own, else $SEGBENCH_WEIGHTS/name, else `packaged`.
+
+    Raises WeightsError saying where it was looked for; nothing is ever downloaded.
+    """
+    if request.weights_file is not None:
+        return request.weights_file
+    looked = []
+    folder = os.environ.get(WEIGHTS_FOLDER)
+    if folder:
+        candidate = Path(folder) / name
+        if candidate.is_file():
+            return candidate
+        looked.append(str(candidate))
+    else:
+        looked.append(f"${WEIGHTS_FOLDER} (not set)")
+    if packaged is not None:
+        if packaged.is_file():
+            return packaged
+        looked.append(str(packaged))
+    raise WeightsError(
+        f"no weights for {request.pretrained!r}: {name} is not there",
+        cause="looked for " + ", ".join(looked),
+        fix=fix or f"give its path as the model's `weights:`, or put it into ${WEIGHTS_FOLDER}",
+    )
+
+
+def no_weights(model: str, request: BuildRequest) -> None:
+    """Raise WeightsError if weights are asked of an architecture that has none."""
+    if request.pretrained != "none" or request.weights_file is not None:
+        raise WeightsError(
+            f"there are no pretrained weights for {model}",
+            cause=f"asked for {request.weights_file or request.pretrained!r}",
+            fix="set `pretrained: none` with its reason, and no `weights:`",
+        )
+
+
+def sha256_of(path: Path) -> str:
+    """Return the file's SHA-256 in hexadecimal."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _allowed(name: str, prefixes: Sequence[str]) -> bool:
+    return any(name == prefix or name.startswith(prefix.rstrip(".") + ".") for prefix in prefixes)
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f", and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return ", ".join(names[:_NAMED]) + more
+
+
+def _first_line(error: Exception) -> str:
+    return next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)

@@ -1,0 +1,75 @@
+"""Turns what PyTorch raises when a job cannot go on into what the user can change."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+from bench_core.errors import MissingDependencyError, TrainingError
+from bench_core.protocol.contract import RunOptions
+from bench_core.spec.training import Training
+
+_OUT_OF_MEMORY = (
+    "DefaultCPUAllocator",
+    "out of memory",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+)
+"""Parts of the messages of plain RuntimeErrors that mean a failed allocation."""
+
+
+@contextmanager
+def explain_failures(training: Training, options: RunOptions) -> Iterator[None]:
+    """Raise TrainingError for out of memory and MissingDependencyError for a compiler that is not there."""
+    try:
+        yield
+    except MemoryError as error:
+        raise out_of_memory(training, options, "") from error
+    except RuntimeError as error:
+        if _is_out_of_memory(error):
+            raise out_of_memory(training, options, str(error)) from error
+        if options.compile and _is_compiler_failure(error):
+            raise _compiler_failed(error) from error
+        raise
+
+
+def out_of_memory(training: Training, options: RunOptions, detail: str) -> TrainingError:
+    """Return the error that names batch size, image size, precision and device, and what to try."""
+    size, batch = training.image_size, training.batch_size
+    remedies = []
+    if batch > 1:
+        remedies.append(f"a smaller protocol.batch_size (say {max(1, batch // 2)})")
+    if training.precision == "fp32":
+        remedies.append("protocol.precision bf16 or fp16")
+    remedies.append(f"a smaller protocol.image_size than {size}")
+    if options.device == "cpu":
+        remedies.append("fewer --workers, or a machine with more memory")
+    else:
+        remedies.append("another --device, or fewer --workers on this one")
+    first_line = detail.strip().splitlines()[0] if detail.strip() else ""
+    return TrainingError(
+        f"out of memory on {options.device} with batch size {batch}, {size}x{size} images, {training.precision}",
+        cause=first_line or None,
+        fix="try " + "; or ".join(remedies),
+    )
+
+
+def _is_out_of_memory(error: RuntimeError) -> bool:
+    return isinstance(error, torch.OutOfMemoryError) or any(part in str(error) for part in _OUT_OF_MEMORY)
+
+
+def _is_compiler_failure(error: RuntimeError) -> bool:
+    # Both live in private-looking modules that torch imports by itself only once something is compiled.
+    from torch._dynamo.exc import TorchDynamoException
+
+    return isinstance(error, TorchDynamoException)
+
+
+def _compiler_failed(error: RuntimeError) -> MissingDependencyError:
+    first_line = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
+    return MissingDependencyError(
+        "torch.compile could not compile the network",
+        cause=first_line,
+        fix="install a C++ compiler (Debian: g++ and python3-dev; on CUDA also triton), or set runtime.compile: false",
+    )
