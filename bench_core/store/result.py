@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,6 +41,52 @@ class Counts:
 
 
 @dataclass(frozen=True)
+class Case:
+    """One example image with its truth and its prediction, for pictures in a report."""
+
+    id: str
+    rank: Literal["best", "median", "worst"]
+    dice: float
+    """Per-image Dice over foreground classes, in [0, 1]."""
+    image: NDArray[np.uint8]
+    """[H, W, C]."""
+    mask: NDArray[np.uint8]
+    """[H, W], class index."""
+    prediction: NDArray[np.uint8]
+    """[H, W], class index."""
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a job failed."""
+
+    digest: str
+    name: str
+    """The job's readable name."""
+    kind: str
+    """Class of the error, for example TrainingError; WorkerDied where the process was killed."""
+    message: str
+    place: str | None = None
+    cause: str | None = None
+    fix: str | None = None
+    time: str = ""
+    """When it failed, UTC, ISO 8601."""
+    host: str = ""
+    attempts: int = 1
+    resumable: bool = False
+    """True where the next run goes on from the last epoch instead of starting anew."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain JSON data."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Failure:
+        """Rebuild from `to_json`'s data; raises TypeError on unknown or missing fields."""
+        return cls(**data)
+
+
+@dataclass(frozen=True)
 class Result:
     """A sealed job."""
 
@@ -72,3 +119,39 @@ class Result:
     attempts: int = 1
     """How many times the job was started; above 1 it was resumed."""
     format: int = RESULT_FORMAT
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain JSON data; a number that is undefined (NaN) becomes null."""
+        plain: dict[str, Any] = finite(asdict(self))
+        return plain
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Result:
+        """Rebuild from `to_json`'s data; raises KeyError, TypeError or ValueError if it is not one."""
+        values = dict(data)
+        values["history"] = tuple(_epoch(record) for record in values["history"])
+        values["best_value"] = _number(values["best_value"])
+        values["candidates"] = {rate: _number(value) for rate, value in values["candidates"].items()}
+        return cls(**values)
+
+
+def finite(value: Any) -> Any:
+    """Return JSON data with every NaN or infinity replaced by None, tuples by lists."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {key: finite(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [finite(item) for item in value]
+    return value
+
+
+def _number(value: float | None) -> float:
+    return math.nan if value is None else float(value)
+
+
+def _epoch(record: Mapping[str, Any]) -> EpochRecord:
+    values = dict(record)
+    values["loss"] = _number(values["loss"])
+    values["validation"] = {name: _number(value) for name, value in values["validation"].items()}
+    return EpochRecord(**values)

@@ -1,0 +1,111 @@
+"""Files that survive a crash: written beside, flushed to disk, renamed into place; read with clear errors."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO, Any
+
+from bench_core.errors import StoreError
+
+_REASONS = {
+    errno.ENOSPC: ("the disk is full", "free some space, then run the same command again: it goes on"),
+    errno.EDQUOT: ("your disk quota is used up", "free some space, then run the same command again"),
+    errno.EROFS: ("the file system is read-only", "choose a writable folder with --store"),
+    errno.EACCES: ("you may not write there", "choose a writable folder with --store"),
+    errno.EPERM: ("you may not write there", "choose a writable folder with --store"),
+    errno.ENOTDIR: ("a file lies where a folder is needed", "move that file away or choose another --store"),
+    errno.EEXIST: ("a file lies where a folder is needed", "move that file away or choose another --store"),
+    errno.EMFILE: ("too many files are open", "raise the limit (ulimit -n) or use fewer --workers"),
+}
+
+
+@contextmanager
+def storing(path: Path) -> Iterator[None]:
+    """Turn an OSError inside into a StoreError that names `path`, the reason and what to do."""
+    try:
+        yield
+    except OSError as error:
+        cause, fix = _REASONS.get(error.errno or 0, (error.strerror or str(error), None))
+        place = str(error.filename) if error.filename else str(path)
+        raise StoreError("cannot write to the store", place=place, cause=cause, fix=fix) from error
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[IO[bytes]]:
+    """Yield a binary file that takes the place of `path` at the end, whole or not at all.
+
+    Raises StoreError when the disk is full or not writable; `path` then keeps its old content.
+    """
+    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with storing(path):
+        try:
+            with beside.open("wb") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            beside.replace(path)
+        except BaseException:
+            beside.unlink(missing_ok=True)
+            raise
+        flush_folder(path.parent)
+
+
+def flush_folder(path: Path) -> None:
+    """Make renames inside `path` durable, where the system can."""
+    try:
+        handle = os.open(path, os.O_RDONLY)
+    except OSError:
+        return
+    try:
+        os.fsync(handle)
+    except OSError:
+        pass  # Some network file systems cannot flush a folder; the rename is still atomic.
+    finally:
+        os.close(handle)
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file atomically."""
+    with replacing(path) as file:
+        file.write(content)
+
+
+def write_json(path: Path, data: Any) -> None:
+    """Write JSON atomically, keys in the order given; NaN and infinity are refused by ValueError."""
+    text = json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False)
+    write_bytes(path, text.encode() + b"\n")
+
+
+def read_json(path: Path, mend: str) -> Any:
+    """Read JSON; raise StoreError with `mend` as its fix if the file is missing, truncated or garbled."""
+    try:
+        return json.loads(path.read_bytes())
+    except FileNotFoundError as error:
+        raise StoreError("file is missing from the store", place=str(path), fix=mend) from error
+    except (ValueError, OSError) as error:
+        raise StoreError("damaged file in the store", place=str(path), cause=str(error), fix=mend) from error
+
+
+def sha256_of(path: Path) -> str:
+    """Return the SHA-256 of a file's content as hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def make_folder(path: Path) -> None:
+    """Create a folder and its parents; raise StoreError if that cannot be."""
+    with storing(path):
+        path.mkdir(parents=True, exist_ok=True)
+
+
+def remove_tree(path: Path) -> None:
+    """Remove a folder, if it is there; raise StoreError if that cannot be."""
+    with storing(path), suppress(FileNotFoundError):
+        shutil.rmtree(path)

@@ -1,0 +1,156 @@
+"""The folder of one job: its files, written and read, with a manifest that shows damage."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import zipfile
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+import numpy as np
+
+from bench_core.errors import StoreError
+from bench_core.plan.job import Job
+from bench_core.store.files import read_json, replacing, sha256_of, storing, write_bytes, write_json
+from bench_core.store.result import RESULT_FORMAT, Case, Counts, Result
+
+JOB, RESULT, COUNTS, CASES = "job.json", "result.json", "counts.csv", "cases.npz"
+TRACE, LOG, BEST, MANIFEST = "trace.jsonl", "log.txt", "best.pt", "manifest.json"
+Parsed = TypeVar("Parsed")
+COLUMNS = ("id", "group", "class", "tp", "fp", "fn")
+
+
+def mend(folder: Path) -> str:
+    """Return what to do about a damaged sealed job: only that job is computed again."""
+    return f"rm -r '{folder}', then `bench run` computes this job again and keeps all others"
+
+
+def write_job(folder: Path, job: Job) -> None:
+    """Write job.json."""
+    write_json(folder / JOB, job.to_json())
+
+
+def read_job(folder: Path) -> Job:
+    """Read job.json; raise StoreError if it is missing or damaged."""
+    return _parse(folder / JOB, Job.from_json)
+
+
+def write_result(folder: Path, result: Result) -> None:
+    """Write result.json."""
+    write_json(folder / RESULT, result.to_json())
+
+
+def read_result(folder: Path) -> Result:
+    """Read result.json; raise StoreError if it is missing, damaged or of another format."""
+    return _parse(folder / RESULT, _result)
+
+
+def write_counts(folder: Path, counts: Counts) -> None:
+    """Write counts.csv: one row a sample and foreground class (id, group, class, tp, fp, fn)."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    for sample, group, rows in zip(counts.ids, counts.groups, counts.values, strict=True):
+        for name, row in zip(counts.classes, rows, strict=True):
+            writer.writerow([sample, group, name, *(int(value) for value in row)])
+    write_bytes(folder / COUNTS, text.getvalue().encode())
+
+
+def read_counts(folder: Path) -> Counts:
+    """Read counts.csv; raise StoreError if it is missing or damaged."""
+    path = folder / COUNTS
+    classes = read_job(folder).dataset.task.classes
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            header, *rows = csv.reader(file)
+        if tuple(header) != COLUMNS or len(rows) % len(classes):
+            raise ValueError(f"expected columns {','.join(COLUMNS)} and {len(classes)} rows a sample")
+        if [row[2] for row in rows] != list(classes) * (len(rows) // len(classes)):
+            raise ValueError(f"expected the classes {', '.join(classes)} in turn")
+        values = np.array([[int(value) for value in row[3:]] for row in rows], dtype=np.int64)
+        firsts = rows[:: len(classes)]
+        return Counts(
+            ids=tuple(row[0] for row in firsts),
+            groups=tuple(row[1] for row in firsts),
+            classes=classes,
+            values=values.reshape(-1, len(classes), 3),
+        )
+    except (OSError, ValueError, IndexError, csv.Error) as error:
+        raise _damaged(path, error) from error
+
+
+def write_cases(folder: Path, cases: Sequence[Case]) -> None:
+    """Write cases.npz."""
+    facts = [{"id": case.id, "rank": case.rank, "dice": case.dice} for case in cases]
+    arrays: dict[str, Any] = {"facts": np.array(json.dumps(facts, allow_nan=False))}
+    for index, case in enumerate(cases):
+        arrays[f"image{index}"] = case.image
+        arrays[f"mask{index}"] = case.mask
+        arrays[f"prediction{index}"] = case.prediction
+    with replacing(folder / CASES) as file:
+        np.savez_compressed(cast(Any, file), **arrays)
+
+
+def read_cases(folder: Path) -> tuple[Case, ...]:
+    """Read cases.npz; raise StoreError if it is missing or damaged."""
+    path = folder / CASES
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            return tuple(
+                Case(
+                    **facts,
+                    image=arrays[f"image{index}"],
+                    mask=arrays[f"mask{index}"],
+                    prediction=arrays[f"prediction{index}"],
+                )
+                for index, facts in enumerate(json.loads(str(arrays["facts"])))
+            )
+    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+        raise _damaged(path, error) from error
+
+
+def write_manifest(folder: Path, names: Sequence[str]) -> None:
+    """Write manifest.json, the size and SHA-256 of each file; it says that the folder is complete."""
+    with storing(folder):
+        facts = {
+            name: {"bytes": (folder / name).stat().st_size, "sha256": sha256_of(folder / name)}
+            for name in names
+        }
+    write_json(folder / MANIFEST, {"files": facts})
+
+
+def damaged_files(folder: Path) -> list[str]:
+    """Return the names of files that differ from the manifest, the manifest itself if it cannot be read."""
+    try:
+        facts: Mapping[str, Any] = read_json(folder / MANIFEST, "")["files"]
+        return [
+            name
+            for name, fact in facts.items()
+            if not (folder / name).is_file()
+            or (folder / name).stat().st_size != fact["bytes"]
+            or sha256_of(folder / name) != fact["sha256"]
+        ]
+    except (StoreError, KeyError, TypeError, AttributeError):
+        return [MANIFEST]
+
+
+def _result(data: Mapping[str, Any]) -> Result:
+    if data["format"] != RESULT_FORMAT:
+        raise ValueError(f"format {data['format']} of results is not known to this version of segbench")
+    return Result.from_json(data)
+
+
+def _parse(path: Path, build: Callable[[Any], Parsed]) -> Parsed:
+    data = read_json(path, mend(path.parent))
+    try:
+        return build(data)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise _damaged(path, error) from error
+
+
+def _damaged(path: Path, error: Exception) -> StoreError:
+    cause = f"{type(error).__name__}: {error}".splitlines()[0]
+    return StoreError("damaged file in the store", place=str(path), cause=cause, fix=mend(path.parent))

@@ -1,0 +1,240 @@
+"""The store: one folder a job, sealed by a rename; states are read from names alone."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from bench_core.errors import StoreError
+from bench_core.plan.job import Job
+from bench_core.store import folder as files
+from bench_core.store.claim import ClaimOwner, claim_owner
+from bench_core.store.files import (
+    flush_folder,
+    make_folder,
+    read_json,
+    remove_tree,
+    storing,
+    write_json,
+)
+from bench_core.store.result import Case, Counts, Failure, Result
+
+STORE_FORMAT = 1
+State = Literal["done", "running", "failed", "todo"]
+FAILURE = "failure.json"
+SEALED_FILES = (files.JOB, files.RESULT, files.COUNTS, files.CASES)
+
+
+class Store:
+    """A folder of results; several processes and machines may use one at the same time.
+
+    A folder that does not exist reads as empty, unless `create` makes it. Raises StoreError if the folder
+    is something else, of a newer format, or cannot be created.
+    """
+
+    def __init__(self, path: Path, create: bool = False) -> None:
+        self.path = path
+        self.jobs = path / "jobs"
+        self.running = path / "running"
+        self.claims = path / "claims"
+        self.failed = path / "failed"
+        self.cache = path / "cache"
+        marker = path / "store.json"
+        if marker.exists():
+            self._check_format(marker)
+        elif path.exists() and (not path.is_dir() or any(path.iterdir())):
+            raise StoreError(
+                "this is not a folder of results",
+                place=str(path),
+                cause="it is not empty and holds no store.json",
+                fix="choose another folder with --store",
+            )
+        if create:
+            for part in (self.jobs, self.running, self.claims, self.failed):
+                make_folder(part)
+            if not marker.exists():
+                write_json(marker, {"format": STORE_FORMAT})
+
+    @staticmethod
+    def _check_format(marker: Path) -> None:
+        data = read_json(marker, f'write {{"format": {STORE_FORMAT}}} into it')
+        found = data.get("format") if isinstance(data, dict) else None
+        if found != STORE_FORMAT:
+            raise StoreError(
+                f"the store has format {found!r}, this segbench reads format {STORE_FORMAT}",
+                place=str(marker),
+                fix="use the segbench version that wrote it, or choose another folder with --store",
+            )
+
+    def states(self) -> dict[str, State]:
+        """Return the state of every job that the store knows, by digest; reads names, not results."""
+        table: dict[str, State] = dict.fromkeys(_names(self.failed), "failed")
+        for digest in _names(self.claims):
+            owner = claim_owner(self.claims / digest)
+            if owner is not None and owner.alive(self.claims):
+                table[digest] = "running"
+        table.update(dict.fromkeys(_names(self.jobs), "done"))
+        return table
+
+    def state(self, digest: str) -> State:
+        """Return the state of one job; a job whose process has died is still to do."""
+        if (self.jobs / digest).is_dir():
+            return "done"
+        owner = self.owner(digest)
+        if owner is not None and owner.alive(self.claims):
+            return "running"
+        return "failed" if (self.failed / digest).is_dir() else "todo"
+
+    def owner(self, digest: str) -> ClaimOwner | None:
+        """Return who holds the job's claim, dead or alive."""
+        return claim_owner(self.claims / digest)
+
+    def folder(self, digest: str) -> Path:
+        """Return the sealed folder of a done job."""
+        return self.jobs / digest
+
+    def job(self, digest: str) -> Job:
+        """Return the job as it was run; raises StoreError if it is unknown or damaged."""
+        return files.read_job(self._known(digest))
+
+    def result(self, digest: str) -> Result:
+        """Return a done job's result; raises StoreError if it is missing or damaged."""
+        return files.read_result(self.jobs / digest)
+
+    def counts(self, digest: str) -> Counts:
+        """Return a done job's pixel counts; raises StoreError if they are missing or damaged."""
+        return files.read_counts(self.jobs / digest)
+
+    def cases(self, digest: str) -> tuple[Case, ...]:
+        """Return a done job's best, median and worst case; raises StoreError if they are damaged."""
+        return files.read_cases(self.jobs / digest)
+
+    def failure(self, digest: str) -> Failure | None:
+        """Return why a job failed, or None if it has not."""
+        path = self.failed / digest / FAILURE
+        if not path.exists():
+            return None
+        mend = f"rm -r '{path.parent}', then `bench run` tries this job again"
+        try:
+            return Failure.from_json(read_json(path, mend))
+        except TypeError as error:
+            raise StoreError(
+                "damaged file in the store", place=str(path), cause=str(error), fix=mend
+            ) from error
+
+    def log_path(self, digest: str) -> Path | None:
+        """Return the job's log: of the running attempt, else of the result, else of the failure."""
+        for part in (self.running, self.jobs, self.failed):
+            path = part / digest / files.LOG
+            if path.exists():
+                return path
+        return None
+
+    def stale(self, jobs: Iterable[Job]) -> tuple[Job, ...]:
+        """Return sealed jobs in the place of a planned one (same cell, fold and rate) with another digest."""
+        planned = list(jobs)
+        digests = {job.digest for job in planned}
+        cells = {_cell(job.to_json()) for job in planned}
+        found = []
+        for digest in sorted(set(_names(self.jobs)) - digests):
+            data = read_json(self.jobs / digest / files.JOB, files.mend(self.jobs / digest))
+            if isinstance(data, dict) and _cell(data) in cells:
+                found.append(self.job(digest))
+        return tuple(found)
+
+    def known(self) -> list[str]:
+        """Return the digests of all jobs that the store has a folder for, sorted."""
+        return sorted({*_names(self.jobs), *_names(self.running), *_names(self.failed)})
+
+    def prepare(self, job: Job) -> Path:
+        """Return the folder that a running job writes into, with job.json in it."""
+        folder = self.running / job.digest
+        make_folder(folder)
+        if not (folder / files.JOB).exists():
+            files.write_job(folder, job)
+        return folder
+
+    def complete(
+        self, digest: str, result: Result, counts: Counts, cases: Sequence[Case], extra: Sequence[str] = ()
+    ) -> None:
+        """Write a running job's results and, last, the manifest over them and the `extra` files."""
+        folder = self.running / digest
+        files.write_result(folder, result)
+        files.write_counts(folder, counts)
+        files.write_cases(folder, cases)
+        files.write_manifest(folder, [*SEALED_FILES, *extra])
+
+    def is_complete(self, digest: str) -> bool:
+        """Say whether a running job's folder lacks only its seal."""
+        folder = self.running / digest
+        return (folder / files.MANIFEST).exists() and not files.damaged_files(folder)
+
+    def seal(self, digest: str) -> None:
+        """Make a complete job done, by one rename; only the manifest's files and the log go along."""
+        folder = self.running / digest
+        listed = {*read_json(folder / files.MANIFEST, files.mend(folder))["files"], files.MANIFEST, files.LOG}
+        with storing(folder):
+            for path in sorted(folder.iterdir()):
+                if path.name not in listed:
+                    path.unlink()
+            flush_folder(folder)
+            folder.rename(self.jobs / digest)
+            flush_folder(self.jobs)
+        remove_tree(self.failed / digest)
+
+    def write(self, job: Job, result: Result, counts: Counts, cases: Sequence[Case] = ()) -> Path:
+        """Write and seal a whole job at once and return its folder, for imported results and tests."""
+        folder = self.prepare(job)
+        extra = [name for name in (files.TRACE, files.BEST) if (folder / name).exists()]
+        self.complete(job.digest, result, counts, cases, extra)
+        self.seal(job.digest)
+        return self.folder(job.digest)
+
+    def fail(self, job: Job, failure: Failure) -> None:
+        """Record a failure with a copy of the log; without `resumable` the job's state is dropped."""
+        target, source = self.failed / job.digest, self.running / job.digest
+        make_folder(target)
+        files.write_job(target, job)
+        log = source / files.LOG
+        if log.exists():
+            with storing(target):
+                (target / files.LOG).write_bytes(log.read_bytes())
+        write_json(target / FAILURE, failure.to_json())
+        if not failure.resumable:
+            remove_tree(source)
+
+    def check(self, digest: str) -> None:
+        """Raise StoreError naming the file if a sealed job's files are not as they were written."""
+        folder = self.jobs / digest
+        for name in files.damaged_files(folder):
+            raise StoreError("damaged file in the store", place=str(folder / name), fix=files.mend(folder))
+
+    def _known(self, digest: str) -> Path:
+        for part in (self.jobs, self.running, self.failed):
+            if (part / digest / files.JOB).exists():
+                return part / digest
+        if (self.jobs / digest).is_dir():
+            return self.jobs / digest
+        raise StoreError(f"no job {digest} in the store", place=str(self.path), fix="see `bench status SPEC`")
+
+
+def _names(folder: Path) -> list[str]:
+    try:
+        with os.scandir(folder) as entries:
+            return [entry.name for entry in entries if not entry.name.startswith(".")]
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise StoreError("cannot read the store", place=str(folder), cause=str(error.strerror)) from error
+
+
+def _cell(job: dict[str, Any]) -> tuple[Any, ...]:
+    return (
+        job["stage"],
+        job["model"]["label"],
+        job["dataset"]["label"],
+        job["fold"]["index"],
+        job["learning_rate"],
+    )
