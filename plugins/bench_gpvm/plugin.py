@@ -1,1 +1,129 @@
-"""Declarations of this package."""
+"""Declares the general-purpose vision models of the study; nothing here imports a framework."""
+
+from __future__ import annotations
+
+from bench_core import Architecture, Deviation, hookimpl
+
+NOT_BUILT = "declared; its builder is not part of this version"
+NVIDIA = "NVIDIA Source Code License (non-commercial)"
+
+
+@hookimpl
+def bench_models() -> list[Architecture]:
+    """Return the six architectures; parameters are counted without auxiliary heads."""
+    return [segformer(), segnext(), vw_mit(), vw_conv(), internimage(), transnext()]
+
+
+def segformer() -> Architecture:
+    """SegFormer: MiT-B3 with the all-MLP decoder of width 768."""
+    return Architecture(
+        name="segformer",
+        family="GP-VM",
+        runner="mmseg",
+        version=1,
+        unavailable=NOT_BUILT,
+        title="SegFormer",
+        paper="Xie et al., NeurIPS 2021, arXiv:2105.15203",
+        license=NVIDIA,
+        pretrained=("imagenet", "none"),
+        parameters={1: 47_223_362, 3: 47_225_158, 4: 47_226_056},
+        size_multiple=32,
+        size_minimum=64,
+        # Inherited by the decoder from its base class, never used.
+        dead_parameters=("decode_head.conv_seg.",),
+    )
+
+
+def segnext() -> Architecture:
+    """SegNeXt: MSCAN-L with the light Hamburger head of width 1024."""
+    return Architecture(
+        name="segnext",
+        family="GP-VM",
+        runner="mmseg",
+        version=1,
+        unavailable=NOT_BUILT,
+        title="SegNeXt",
+        paper="Guo et al., NeurIPS 2022, arXiv:2209.08575",
+        license="Apache-2.0",
+        pretrained=("imagenet", "none"),
+        parameters={1: 48_773_825, 3: 48_775_875, 4: 48_776_900},
+        size_multiple=32,
+        size_minimum=64,
+        deviations={
+            "precision": Deviation(value="fp32", because="its matrix decomposition overflows in fp16")
+        },
+        # The decomposition starts from new random bases in every forward pass.
+        random_at_inference=True,
+    )
+
+
+def vw_mit() -> Architecture:
+    """VWFormer's varying-window head of width 512 on MiT-B3."""
+    return Architecture(
+        name="vw-mit",
+        family="GP-VM",
+        runner="mmseg",
+        version=1,
+        unavailable=NOT_BUILT,
+        title="VW-MiT",
+        paper="Yan et al., ICLR 2024, arXiv:2404.16573",
+        license=NVIDIA,
+        pretrained=("imagenet", "none"),
+        parameters={1: 51_422_273, 3: 51_423_299, 4: 51_423_812},
+        size_multiple=64,
+        size_minimum=128,
+    )
+
+
+def vw_conv() -> Architecture:
+    """VWFormer's varying-window head of width 512 on ConvNeXt-S."""
+    return Architecture(
+        name="vw-conv",
+        family="GP-VM",
+        runner="mmseg",
+        version=1,
+        unavailable=NOT_BUILT,
+        title="VW-Conv",
+        paper="Yan et al., ICLR 2024, arXiv:2404.16573",
+        license="MIT",
+        pretrained=("imagenet", "none"),
+        parameters={1: 57_004_321, 3: 57_005_347, 4: 57_005_860},
+        size_multiple=64,
+        size_minimum=128,
+    )
+
+
+def internimage() -> Architecture:
+    """InternImage-T with UPerNet of width 512."""
+    return Architecture(
+        name="internimage",
+        family="GP-VM",
+        runner="mmseg",
+        version=1,
+        unavailable=NOT_BUILT,
+        title="InternImage",
+        paper="Wang et al., CVPR 2023, arXiv:2211.05778",
+        license="MIT",
+        pretrained=("imagenet", "none"),
+        parameters={1: 58_371_825, 3: 58_372_851, 4: 58_373_364},
+        size_multiple=32,
+        size_minimum=64,
+    )
+
+
+def transnext() -> Architecture:
+    """TransNeXt-Tiny with UPerNet of width 512."""
+    return Architecture(
+        name="transnext",
+        family="GP-VM",
+        runner="mmseg",
+        version=1,
+        unavailable=NOT_BUILT,
+        title="TransNeXt",
+        paper="Shi, CVPR 2024, arXiv:2311.17132",
+        license="Apache-2.0",
+        pretrained=("imagenet", "none"),
+        parameters={1: 57_738_921, 3: 57_739_947, 4: 57_740_460},
+        size_multiple=32,
+        size_minimum=64,
+    )
