@@ -152,6 +152,9 @@ class Dataset:
     how_to_get: str = ""
     samples: int | None = None
     needs_root: bool = True
+    own_files: bool = False
+    """The samples are whatever the user keeps at the root, so that name and version do not tell them apart:
+    a spec must give its entry a label, and the label is part of every job's identity."""
     options: Mapping[str, Option] = field(default_factory=dict)
     requires: tuple[str, ...] = ()
 

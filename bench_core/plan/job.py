@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from typing import Any, Literal
 
 from bench_core.declarations import Task
+from bench_core.seeds import derive_seed
 from bench_core.spec.training import Training
 
 Stage = Literal["search", "evaluate"]
@@ -52,6 +53,8 @@ class JobDataset:
     root: str | None
     options: Mapping[str, Any]
     """Complete: the declaration's defaults are filled in."""
+    content: str = ""
+    """What tells the samples apart where the name does not: the label, for a dataset of own files."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,16 +94,26 @@ class Job:
     def name(self) -> str:
         """Readable and unique within a plan, for example evaluate/u-net/isic2018/fold-0."""
         rate = (
-            f"/lr-{self.learning_rate:g}" if self.stage == "search" and self.learning_rate is not None else ""
+            f"/lr-{self.learning_rate!r}" if self.stage == "search" and self.learning_rate is not None else ""
         )
         return f"{self.stage}/{self.model.label}/{self.dataset.label}/fold-{self.fold.index}{rate}"
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON data, from which `from_json` makes an equal job."""
-        data = {field: getattr(self, field) for field in self.__slots__}
-        data["model"] = asdict(self.model)
-        data["dataset"] = asdict(self.dataset)
-        data["fold"] = asdict(self.fold)
+        data = _shallow(self)
+        data["model"] = _shallow(self.model)
+        data["model"]["options"] = dict(self.model.options)
+        data["model"]["deviations"] = [_shallow(deviation) for deviation in self.model.deviations]
+        data["dataset"] = _shallow(self.dataset)
+        data["dataset"]["task"] = {
+            "classes": list(self.dataset.task.classes),
+            "channels": self.dataset.task.channels,
+        }
+        data["dataset"]["options"] = dict(self.dataset.options)
+        data["fold"] = {
+            key: list(value) if isinstance(value, tuple) else value
+            for key, value in _shallow(self.fold).items()
+        }
         data["training"] = self.training.model_dump(mode="json")
         data["needs"] = list(self.needs)
         return data
@@ -113,9 +126,8 @@ class Job:
         dataset = dict(data["dataset"])
         task = dataset["task"]
         dataset["task"] = Task(classes=tuple(task["classes"]), channels=task["channels"])
-        fold = {
-            key: tuple(value) if isinstance(value, list) else value for key, value in data["fold"].items()
-        }
+        fold = dict(data["fold"])
+        fold |= {role: tuple(fold[role]) for role in ("train", "validation", "test")}
         return cls(
             digest=data["digest"],
             stage=data["stage"],
@@ -128,3 +140,16 @@ class Job:
             seed=data["seed"],
             needs=tuple(data["needs"]),
         )
+
+
+def job_seed(job: Job) -> int:
+    """Return the seed of everything random in a job.
+
+    It is the same for every model, learning rate and stage, so that all models see the same data in the
+    same order.
+    """
+    return derive_seed(job.seed, job.dataset.name, job.fold.index)
+
+
+def _shallow(part: Job | JobModel | JobDeviation | JobDataset | JobFold) -> dict[str, Any]:
+    return {field.name: getattr(part, field.name) for field in fields(part)}

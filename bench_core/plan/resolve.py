@@ -1,0 +1,164 @@
+"""From a spec's entries to what a job holds: names looked up, options completed, deviations applied."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import ValidationError
+
+from bench_core.declarations import Architecture, Dataset, Option, complete_options
+from bench_core.errors import PluginError
+from bench_core.plan.errors import PlanError
+from bench_core.plan.job import JobDataset, JobDeviation
+from bench_core.plugins import Registry
+from bench_core.spec.model import DatasetEntry, Deviations, ModelEntry
+from bench_core.spec.protocol import DEVIATING_FIELDS, Protocol
+
+
+@dataclass(frozen=True)
+class ModelChoice:
+    """A model entry with its architecture: everything about it that no dataset changes."""
+
+    label: str
+    name: str
+    architecture: Architecture
+    runner: str
+    pretrained: str
+    weights: str | None
+    options: Mapping[str, Any]
+    changes: Mapping[str, tuple[Any, str]]
+    """Protocol field to the value that this model takes instead, and the reason."""
+    pretrained_deviation: JobDeviation | None
+
+
+@dataclass(frozen=True)
+class DatasetChoice:
+    """A dataset entry with its declaration, and the job's view of both."""
+
+    entry: DatasetEntry
+    declared: Dataset
+    job: JobDataset
+
+
+def choose_model(entry: ModelEntry, registry: Registry, protocol: Protocol) -> ModelChoice:
+    """Look up and complete one model entry; raises PlanError, UnknownNameError or PluginError."""
+    architecture = registry.model(entry.name)
+    label = entry.label or entry.name
+    place = f"model {label!r}"
+    pretrained, because = _pretrained(entry, architecture, protocol, place)
+    deviation = None
+    if pretrained != protocol.pretrained:
+        deviation = JobDeviation("pretrained", protocol.pretrained, pretrained, because)
+    return ModelChoice(
+        label=label,
+        name=entry.name,
+        architecture=architecture,
+        runner=registry.runner(entry.runner or architecture.runner).name,
+        pretrained=pretrained,
+        weights=entry.weights,
+        options=_options(architecture.options, entry.options, place),
+        changes={**_declared_changes(architecture), **_changes(entry.deviations)},
+        pretrained_deviation=deviation,
+    )
+
+
+def choose_dataset(entry: DatasetEntry, registry: Registry) -> DatasetChoice:
+    """Look up and complete one dataset entry; raises PlanError or UnknownNameError."""
+    declared = registry.dataset(entry.name)
+    place = f"dataset {entry.label or entry.name!r}"
+    if declared.own_files and entry.label is None:
+        raise PlanError(
+            f"dataset {entry.name!r} needs a label",
+            place=place,
+            cause="its files are your own, and the label tells their results from those of other files",
+            fix="add a label: {name: " + entry.name + ", label: my-images, ...}",
+        )
+    options = _options(declared.options, entry.options, place)
+    try:
+        task = declared.task_for(options)
+    except ValueError as error:
+        raise PlanError("the dataset's options do not fit", place=place, cause=str(error)) from error
+    job = JobDataset(
+        label=entry.label or entry.name,
+        name=entry.name,
+        version=declared.version,
+        task=task,
+        root=entry.root,
+        options=options,
+        content=entry.label or "" if declared.own_files else "",
+    )
+    return DatasetChoice(entry, declared, job)
+
+
+def _pretrained(
+    entry: ModelEntry, architecture: Architecture, protocol: Protocol, place: str
+) -> tuple[str, str]:
+    """Return the weights source and why it is not the protocol's (empty where nothing is said)."""
+    declared = architecture.deviations.get("pretrained")
+    if entry.pretrained is not None:
+        chosen = entry.pretrained
+        agrees = declared is not None and declared.value == chosen
+        because = entry.because or (declared.because if declared is not None and agrees else "")
+        because = because or (entry.deviations.because if entry.deviations else "")
+    elif declared is not None:
+        chosen, because = str(declared.value), declared.because
+    else:
+        chosen, because = protocol.pretrained, ""
+    if chosen not in architecture.pretrained:
+        near = difflib.get_close_matches(chosen, architecture.pretrained, n=1, cutoff=0.5)
+        offered = ", ".join(architecture.pretrained)
+        raise PlanError(
+            f"{architecture.name!r} has no {chosen!r} weights",
+            place=place,
+            cause=f"it offers: {offered}",
+            fix=f"did you mean {near[0]!r}?"
+            if near
+            else f"set `pretrained` to one of {offered}, with `because`",
+        )
+    if chosen != protocol.pretrained and not because:
+        raise PlanError(
+            f"`pretrained: {chosen}` deviates from the protocol without a reason",
+            place=place,
+            cause=f"the protocol says {protocol.pretrained}",
+            fix="add `because: ...` to the model",
+        )
+    return chosen, because
+
+
+def _options(declared: Mapping[str, Option], given: Mapping[str, Any], place: str) -> dict[str, Any]:
+    try:
+        return complete_options(declared, given)
+    except ValueError as error:
+        raise PlanError("an option is not valid", place=place, cause=str(error)) from error
+
+
+def _declared_changes(architecture: Architecture) -> dict[str, tuple[Any, str]]:
+    changes: dict[str, tuple[Any, str]] = {}
+    for setting, deviation in architecture.deviations.items():
+        if setting == "pretrained":
+            continue
+        if setting not in DEVIATING_FIELDS:
+            raise PluginError(
+                f"model {architecture.name!r} declares a deviation of {setting!r}",
+                cause=f"a model may deviate in: {', '.join(DEVIATING_FIELDS)}",
+            )
+        try:
+            # The spec's own section checks the value, so that both kinds of deviation mean the same.
+            checked = Deviations.model_validate({"because": deviation.because, setting: deviation.value})
+        except ValidationError as error:
+            raise PluginError(
+                f"model {architecture.name!r} declares a deviation of {setting!r} that is not valid",
+                cause=error.errors()[0]["msg"],
+            ) from error
+        changes.update(_changes(checked))
+    return changes
+
+
+def _changes(deviations: Deviations | None) -> dict[str, tuple[Any, str]]:
+    if deviations is None:
+        return {}
+    values = ((setting, getattr(deviations, setting, None)) for setting in DEVIATING_FIELDS)
+    return {setting: (value, deviations.because) for setting, value in values if value is not None}

@@ -1,0 +1,129 @@
+"""The protocol of one cell of the matrix: dataset's and model's changes applied, nothing left open."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from bench_core.declarations import Task
+from bench_core.plan.job import JobDeviation, JobModel
+from bench_core.plan.resolve import DatasetChoice, ModelChoice
+from bench_core.spec.protocol import DEVIATING_FIELDS, EarlyStopping, Protocol, Section
+from bench_core.spec.training import Training
+
+Settings = dict[str, Any]
+
+
+class Cell:
+    """One model on one dataset: the job's model with its deviations, and the settings of any stage."""
+
+    def __init__(self, protocol: Protocol, model: ModelChoice, dataset: DatasetChoice) -> None:
+        task = dataset.job.task
+        base = _protocol_settings(protocol, dataset, task)
+        self._settings = {
+            setting: _changed(setting, value, model.changes[setting][0], task)
+            if setting in model.changes
+            else value
+            for setting, value in base.items()
+        }
+        self.dataset = dataset.job
+        self.model = JobModel(
+            label=model.label,
+            name=model.name,
+            family=model.architecture.family,
+            version=model.architecture.version,
+            runner=model.runner,
+            pretrained=model.pretrained,
+            weights=model.weights,
+            options=model.options,
+            deviations=_deviations(base, self._settings, model),
+        )
+
+    def training(self, epochs: int, early_stopping: EarlyStopping | Literal["off"]) -> Training:
+        """Return the settings of a stage of so many epochs."""
+        stopping = None if early_stopping == "off" else early_stopping
+        return Training(**self._settings, epochs=epochs, early_stopping=stopping)
+
+
+def _protocol_settings(protocol: Protocol, dataset: DatasetChoice, task: Task) -> Settings:
+    entry = dataset.entry
+    augmentation = protocol.augmentation if entry.augmentation is None else entry.augmentation
+    return {
+        "image_size": protocol.image_size,
+        "resize": protocol.resize,
+        "channels": protocol.channels,
+        "normalization": protocol.normalization,
+        "optimizer": protocol.optimizer,
+        "schedule": protocol.schedule,
+        "batch_size": protocol.batch_size,
+        "precision": protocol.precision,
+        "loss": _loss(protocol.loss if entry.loss is None else entry.loss, task),
+        "augmentation": _augmentation(augmentation),
+        "gradient_clipping": _clipping(protocol.gradient_clipping),
+        "checkpoint": protocol.checkpoint,
+        "metrics": protocol.metrics,
+    }
+
+
+def _changed(setting: str, current: Any, change: Any, task: Task) -> Any:
+    if isinstance(change, Section):
+        # What a deviation leaves out stays the protocol's.
+        return current.model_copy(update={name: getattr(change, name) for name in change.model_fields_set})
+    if setting == "loss":
+        return _loss(change, task)
+    if setting == "augmentation":
+        return _augmentation(change)
+    if setting == "gradient_clipping":
+        return _clipping(change)
+    return change
+
+
+def _loss(value: str | dict[str, float], task: Task) -> dict[str, float]:
+    if isinstance(value, dict):
+        return {name: float(value[name]) for name in sorted(value)}
+    if value == "auto":
+        return {"bce" if task.binary else "cross-entropy": 1.0}
+    return {value: 1.0}
+
+
+def _augmentation(
+    items: list[str | dict[str, dict[str, Any] | None]],
+) -> tuple[tuple[str, dict[str, Any]], ...]:
+    steps: list[tuple[str, dict[str, Any]]] = []
+    for item in items:
+        if isinstance(item, str):
+            steps.append((item, {}))
+        else:
+            steps.extend((name, dict(arguments or {})) for name, arguments in item.items())
+    return tuple(steps)
+
+
+def _clipping(value: float | Literal["off"]) -> float | None:
+    return None if value == "off" else value
+
+
+def _deviations(base: Settings, settings: Settings, model: ModelChoice) -> tuple[JobDeviation, ...]:
+    found = [model.pretrained_deviation] if model.pretrained_deviation else []
+    for setting in DEVIATING_FIELDS:
+        if setting not in model.changes:
+            continue
+        because = model.changes[setting][1]
+        before, after = base[setting], settings[setting]
+        if isinstance(before, Section):
+            old, new = before.model_dump(mode="json"), after.model_dump(mode="json")
+            found.extend(
+                JobDeviation(f"{setting}.{name}", old[name], new[name], because)
+                for name in old
+                if old[name] != new[name]
+            )
+        elif before != after:
+            found.append(JobDeviation(setting, _plain(before), _plain(after), because))
+    return tuple(found)
+
+
+def _plain(value: Any) -> Any:
+    """Return plain JSON data, with `off` for what is switched off."""
+    if value is None:
+        return "off"
+    if isinstance(value, tuple):
+        return [_plain(item) for item in value]
+    return value
