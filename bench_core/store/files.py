@@ -26,22 +26,37 @@ _REASONS = {
 }
 
 
+class DiskError(StoreError):
+    """The store cannot be written to: what goes wrong for one job goes wrong for all."""
+
+
 @contextmanager
 def storing(path: Path) -> Iterator[None]:
-    """Turn an OSError inside into a StoreError that names `path`, the reason and what to do."""
+    """Turn an OSError inside into a DiskError that names `path`, the reason and what to do."""
     try:
         yield
     except OSError as error:
-        cause, fix = _REASONS.get(error.errno or 0, (error.strerror or str(error), None))
-        place = str(error.filename) if error.filename else str(path)
-        raise StoreError("cannot write to the store", place=place, cause=cause, fix=fix) from error
+        raise _explained(error, path) from error
+
+
+def disk_error(error: Exception, path: Path) -> DiskError | None:
+    """Return the DiskError for an OSError of a full or read-only disk, whoever raised it; None for others."""
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+        return _explained(error, path)
+    return None
+
+
+def _explained(error: OSError, path: Path) -> DiskError:
+    cause, fix = _REASONS.get(error.errno or 0, (error.strerror or str(error), None))
+    place = str(error.filename) if error.filename else str(path)
+    return DiskError("cannot write to the store", place=place, cause=cause, fix=fix)
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[IO[bytes]]:
     """Yield a binary file that takes the place of `path` at the end, whole or not at all.
 
-    Raises StoreError when the disk is full or not writable; `path` then keeps its old content.
+    Raises DiskError when the disk is full or not writable; `path` then keeps its old content.
     """
     beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     with storing(path):
@@ -100,12 +115,12 @@ def sha256_of(path: Path) -> str:
 
 
 def make_folder(path: Path) -> None:
-    """Create a folder and its parents; raise StoreError if that cannot be."""
+    """Create a folder and its parents; raise DiskError if that cannot be."""
     with storing(path):
         path.mkdir(parents=True, exist_ok=True)
 
 
 def remove_tree(path: Path) -> None:
-    """Remove a folder, if it is there; raise StoreError if that cannot be."""
+    """Remove a folder, if it is there; raise DiskError if that cannot be."""
     with storing(path), suppress(FileNotFoundError):
         shutil.rmtree(path)

@@ -78,9 +78,13 @@ class Store:
         table.update(dict.fromkeys(_names(self.jobs), "done"))
         return table
 
+    def is_done(self, digest: str) -> bool:
+        """Say whether a job is sealed."""
+        return (self.jobs / digest).is_dir()
+
     def state(self, digest: str) -> State:
         """Return the state of one job; a job whose process has died is still to do."""
-        if (self.jobs / digest).is_dir():
+        if self.is_done(digest):
             return "done"
         owner = self.owner(digest)
         if owner is not None and owner.alive(self.claims):

@@ -1,0 +1,67 @@
+"""The learning rate of a job: given, or the best of its search jobs on validation."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from bench_core.errors import StoreError, TrainingError
+from bench_core.plan.job import Job
+from bench_core.store.result import Result
+from bench_core.store.store import Store
+
+
+@dataclass(frozen=True)
+class ChosenRate:
+    """The rate a job trains with."""
+
+    value: float
+    candidates: Mapping[str, float]
+    """Rate as text to its score; empty where nothing was chosen."""
+    fingerprints: frozenset[str] = frozenset()
+    """Of the data that the search jobs saw."""
+
+
+def choose_rate(job: Job, store: Store) -> ChosenRate:
+    """Return the job's rate: its own, or the one of its search jobs that scored best.
+
+    A rate's score is the mean over its search folds of the best validation value of `search_monitor` in any
+    epoch. Of equal scores the smaller rate wins. Raises StoreError if a search job is not done, TrainingError
+    if no rate has a defined score.
+    """
+    if job.learning_rate is not None:
+        return ChosenRate(job.learning_rate, {})
+    values: dict[float, list[float]] = defaultdict(list)
+    fingerprints = set()
+    for digest in job.needs:
+        if store.state(digest) != "done":
+            raise StoreError(
+                "a search job that chooses the learning rate is not done",
+                place=f"job {job.name}",
+                cause=f"search job {digest} is {store.state(digest)}",
+                fix="run the search stage first: `bench run SPEC --only stage=search`",
+            )
+        search, result = store.job(digest), store.result(digest)
+        if search.learning_rate is None:
+            raise StoreError("a search job has no learning rate", place=str(store.folder(digest)))
+        values[search.learning_rate].append(best_value(result, job.search_monitor))
+        fingerprints.add(str(result.data_facts.get("fingerprint")))
+    scores = {rate: sum(found) / len(found) for rate, found in sorted(values.items())}
+    defined = {rate: score for rate, score in scores.items() if not math.isnan(score)}
+    if not defined:
+        raise TrainingError(
+            f"no learning rate has a validation {job.search_monitor}",
+            place=f"job {job.name}",
+            cause="the validation images of the search folds hold no foreground at all",
+            fix="search on other folds: `protocol.search.folds`",
+        )
+    chosen = max(sorted(defined), key=lambda rate: defined[rate])
+    return ChosenRate(chosen, {f"{rate:g}": score for rate, score in scores.items()}, frozenset(fingerprints))
+
+
+def best_value(result: Result, monitor: str) -> float:
+    """Return the highest validation value of a result's history; NaN if none is defined."""
+    values = [record.validation.get(monitor, math.nan) for record in result.history]
+    return max((value for value in values if not math.isnan(value)), default=math.nan)
