@@ -1,0 +1,188 @@
+"""Write a cache folder: one sample after another, so that memory stays flat whatever the dataset's size."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from bench_core.data.arrays import CACHE_FORMAT, IMAGES, MASKS, sample_checksum, write_index
+from bench_core.data.resize import fit_square
+from bench_core.data.samples import Reader, Sample, UInt8Array
+from bench_core.declarations import Task
+from bench_core.errors import BenchError, DataError
+
+THREADS = min(4, os.cpu_count() or 1)
+"""Decoders release the interpreter lock; more threads than this meet the disk's limit."""
+LISTED = 20
+"""Unusable samples that a message lists; the rest are counted."""
+
+
+@dataclass(frozen=True)
+class _Prepared:
+    image: UInt8Array
+    mask: UInt8Array
+    pixel_hash: str
+
+
+def build_cache(
+    folder: Path,
+    reader: Reader,
+    samples: Sequence[Sample],
+    facts: Mapping[str, Any],
+    *,
+    image_size: int,
+    resize: str,
+    task: Task | None,
+    progress: Callable[[int, int], None],
+) -> None:
+    """Fill an empty folder with images, masks and index; `facts` go into the index.
+
+    Raises DataError listing every sample that cannot be used, OSError if writing fails.
+    """
+    failures: list[DataError] = []
+    hashes: list[str] = []
+    checksums: list[int] = []
+    channels = task.channels if task is not None else None
+    with ExitStack() as files:
+        images: BinaryIO = files.enter_context((folder / IMAGES).open("wb"))
+        masks: BinaryIO = files.enter_context((folder / MASKS).open("wb"))
+        for done, outcome in enumerate(_prepare_all(reader, samples, image_size, resize, task), start=1):
+            progress(done, len(samples))
+            if isinstance(outcome, DataError):
+                failures.append(outcome)
+                continue
+            channels = channels or outcome.image.shape[2]
+            if outcome.image.shape[2] != channels:
+                failures.append(_wrong_channels(samples[done - 1], outcome.image.shape[2], channels))
+            if failures:
+                continue
+            if not hashes:
+                _write_header(images, (len(samples), image_size, image_size, channels))
+                _write_header(masks, (len(samples), image_size, image_size))
+            images.write(np.ascontiguousarray(outcome.image).data)
+            masks.write(np.ascontiguousarray(outcome.mask).data)
+            hashes.append(outcome.pixel_hash)
+            checksums.append(sample_checksum(outcome.image, outcome.mask))
+        if failures:
+            raise _all_at_once(failures)
+        for file in (images, masks):
+            # Without this a power loss after the rename could leave a complete-looking folder of zeros.
+            file.flush()
+            os.fsync(file.fileno())
+    index = {
+        **facts,
+        "format": CACHE_FORMAT,
+        "image_size": image_size,
+        "resize": resize,
+        "ids": [sample.id for sample in samples],
+        "groups": [sample.group for sample in samples],
+        "pixel_hashes": hashes,
+        "checksums": checksums,
+        "bytes": {name: (folder / name).stat().st_size for name in (IMAGES, MASKS)},
+    }
+    write_index(folder, index)
+
+
+def _prepare_all(
+    reader: Reader, samples: Sequence[Sample], image_size: int, resize: str, task: Task | None
+) -> Iterator[_Prepared | DataError]:
+    """Yield outcomes in the samples' order; at most two a thread are in memory."""
+    waiting: deque[Future[_Prepared | DataError]] = deque()
+    pool = ThreadPoolExecutor(THREADS, thread_name_prefix="decode")
+    try:
+        for sample in samples:
+            waiting.append(pool.submit(_prepare, reader, sample, image_size, resize, task))
+            if len(waiting) >= 2 * THREADS:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _prepare(
+    reader: Reader, sample: Sample, image_size: int, resize: str, task: Task | None
+) -> _Prepared | DataError:
+    place = str(sample.files[0]) if sample.files else sample.id
+    try:
+        image, mask = reader.read(sample)
+        check_pair(sample, image, mask, task)
+        pixels = hashlib.sha256(f"{image.shape}".encode())
+        pixels.update(np.ascontiguousarray(image).data)
+        return _Prepared(*fit_square(image, mask, image_size, resize), pixels.hexdigest())
+    except DataError as error:
+        if error.place is not None:
+            return error
+        return DataError(error.message, place=place, cause=error.cause, fix=error.fix)
+    except BenchError:
+        raise
+    except MemoryError:
+        return DataError("the sample does not fit into memory", place=place)
+    except Exception as error:
+        return DataError(
+            f"the reader failed on sample {sample.id!r}: {type(error).__name__}: {error}",
+            place=place,
+            fix="mend the file, or report this to the dataset plugin's author",
+        )
+
+
+def check_pair(sample: Sample, image: UInt8Array, mask: UInt8Array, task: Task | None) -> None:
+    """Raise DataError unless image [H, W, C] and mask [H, W] are uint8, fit together and fit the task."""
+    place = str(sample.files[-1]) if sample.files else sample.id
+    if image.ndim != 3 or mask.ndim != 2 or image.dtype != np.uint8 or mask.dtype != np.uint8:
+        raise DataError(
+            f"sample {sample.id!r} is {image.dtype} {list(image.shape)} with a mask {mask.dtype} "
+            f"{list(mask.shape)}; expected uint8 [H, W, C] and uint8 [H, W]",
+            place=place,
+        )
+    if image.shape[:2] != mask.shape or 0 in image.shape:
+        raise DataError(
+            f"image is {image.shape[1]} x {image.shape[0]} pixels, "
+            f"its mask {mask.shape[1]} x {mask.shape[0]}",
+            place=place,
+            fix="export both at the same size",
+        )
+    if task is None:
+        return
+    if image.shape[2] != task.channels:
+        raise _wrong_channels(sample, image.shape[2], task.channels)
+    highest = int(mask.max())
+    if highest > len(task.classes):
+        raise DataError(
+            f"mask holds class {highest}, but the classes end at {len(task.classes)} ({task.classes[-1]})",
+            place=place,
+        )
+
+
+def _wrong_channels(sample: Sample, found: int, expected: int) -> DataError:
+    place = str(sample.files[0]) if sample.files else sample.id
+    return DataError(f"image has {found} channel(s), expected {expected}", place=place)
+
+
+def _all_at_once(failures: Sequence[DataError]) -> DataError:
+    if len(failures) == 1:
+        return failures[0]
+    lines = [f"{error.place}: {error.message}" for error in failures[:LISTED]]
+    if len(failures) > LISTED:
+        lines.append(f"and {len(failures) - LISTED} more")
+    fixes = list(dict.fromkeys(error.fix for error in failures if error.fix))
+    return DataError(
+        f"{len(failures)} samples cannot be used:\n  " + "\n  ".join(lines),
+        place=failures[0].place,
+        fix="; ".join(fixes[:3]) or None,
+    )
+
+
+def _write_header(file: BinaryIO, shape: tuple[int, ...]) -> None:
+    # Plain writes, no memory map: a full disk is then an error here and not a killed process.
+    header = {"descr": "|u1", "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(file, header)

@@ -1,0 +1,179 @@
+"""Decode and resize a dataset once; afterwards every job maps the same bytes from disk.
+
+A cache is built in a temporary folder beside its place and moved there by one rename, so a reader sees all
+of it or nothing, whatever is killed when.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import re
+import shutil
+import socket
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from bench_core.data.arrays import CACHE_FORMAT, CachedArrays, DamagedCacheError, load_cache
+from bench_core.data.build import build_cache
+from bench_core.data.hashing import FileHashes
+from bench_core.data.locking import building
+from bench_core.data.samples import Reader, Sample
+from bench_core.declarations import Task
+from bench_core.errors import DataError, StoreError
+
+__all__ = ["CachedArrays", "open_cache"]
+
+Progress = Callable[[int, int], None]
+
+ABANDONED_SECONDS = 3600.0
+"""A build on another machine that wrote nothing for this long is dead."""
+_HOST = re.sub(r"[^A-Za-z0-9-]", "-", socket.gethostname())
+
+
+def open_cache(
+    reader: Reader,
+    *,
+    dataset: str,
+    version: int,
+    options: Mapping[str, Any],
+    image_size: int,
+    resize: str,
+    root: Path,
+    task: Task | None = None,
+    progress: Progress | None = None,
+) -> CachedArrays:
+    """Return the dataset's samples as [N, image_size, image_size, C] memory maps, built when missing.
+
+    `root` is the folder of caches, `resize` is "pad-square" or "stretch". Several processes may ask at once:
+    one builds, the others wait for it. `progress(done, total)` is called while building. With `task`, masks
+    and channels are checked against it.
+    Raises DataError naming every sample that cannot be used, StoreError if the cache cannot be written.
+    """
+    samples = list(reader.samples())
+    _check_samples(samples, dataset)
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _unwritable(root, error) from error
+    fingerprint = _fingerprint(samples, FileHashes(root / "hashes.json"), dataset, version, options)
+    settings = f"{CACHE_FORMAT}\x1f{fingerprint}\x1f{image_size}\x1f{resize}"
+    folder = root / f"{dataset}-{image_size}-{hashlib.sha256(settings.encode()).hexdigest()[:20]}"
+    with contextlib.suppress(DamagedCacheError):
+        return load_cache(folder)
+    try:
+        with building(folder) as alive:
+            with contextlib.suppress(DamagedCacheError):
+                return load_cache(folder)
+            temporary = _temporary(folder)
+            try:
+                build_cache(
+                    temporary,
+                    reader,
+                    samples,
+                    {"dataset": dataset, "version": version, "fingerprint": fingerprint},
+                    image_size=image_size,
+                    resize=resize,
+                    task=task,
+                    progress=_both(alive, progress),
+                )
+                _publish(temporary, folder)
+            finally:
+                shutil.rmtree(temporary, ignore_errors=True)
+        return load_cache(folder)
+    except OSError as error:
+        raise _unwritable(folder, error) from error
+    except DamagedCacheError as error:
+        raise StoreError(
+            f"the cache was damaged right after it was written: {error}",
+            place=str(folder),
+            fix="check the disk, or keep the store on another one",
+        ) from error
+
+
+def _check_samples(samples: Sequence[Sample], dataset: str) -> None:
+    if not samples:
+        raise DataError(
+            "the dataset holds no samples", place=dataset, fix="check its root folder and options"
+        )
+    seen: set[str] = set()
+    twice = sorted({sample.id for sample in samples if sample.id in seen or seen.add(sample.id)})  # type: ignore[func-returns-value]
+    if twice:
+        raise DataError(f"sample ids occur twice: {', '.join(twice[:10])}", place=dataset)
+
+
+def _fingerprint(
+    samples: Sequence[Sample], hashes: FileHashes, dataset: str, version: int, options: Mapping[str, Any]
+) -> str:
+    content = [[s.id, s.group, [hashes.sha256(path) for path in s.files]] for s in samples]
+    hashes.save()
+    try:
+        text = json.dumps([dataset, version, dict(options), content], sort_keys=True)
+    except TypeError as error:
+        raise DataError(f"an option is not plain data: {error}", place=dataset) from error
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _temporary(folder: Path) -> Path:
+    """Return this process's folder to build in, after removing those that killed builds left behind."""
+    for path in folder.parent.glob(f".{folder.name}.*.tmp"):
+        if _abandoned(path):
+            shutil.rmtree(path, ignore_errors=True)
+    temporary = folder.with_name(f".{folder.name}.{_HOST}.{os.getpid()}.tmp")
+    temporary.mkdir()
+    return temporary
+
+
+def _abandoned(path: Path) -> bool:
+    host, _, process = path.name.removesuffix(".tmp").rpartition(".")
+    if host.endswith(f".{_HOST}") and process.isdigit():
+        try:
+            os.kill(int(process), 0)
+        except ProcessLookupError:
+            return True
+        except OSError:
+            return False
+        return int(process) == os.getpid()
+    try:
+        newest = max((file.stat().st_mtime for file in [path, *path.iterdir()]), default=0.0)
+    except OSError:
+        return False
+    return time.time() - newest > ABANDONED_SECONDS
+
+
+def _publish(temporary: Path, folder: Path) -> None:
+    try:
+        temporary.rename(folder)
+        return
+    except OSError:
+        if not folder.exists():
+            raise
+    with contextlib.suppress(DamagedCacheError):
+        load_cache(folder)
+        return  # Another process was faster; its cache holds the same bytes.
+    damaged = folder.with_name(f".{folder.name}.{os.getpid()}.damaged")
+    folder.rename(damaged)
+    shutil.rmtree(damaged, ignore_errors=True)
+    temporary.rename(folder)
+
+
+def _both(alive: Callable[[], None], progress: Progress | None) -> Progress:
+    def report(done: int, total: int) -> None:
+        alive()
+        if progress is not None:
+            progress(done, total)
+
+    return report
+
+
+def _unwritable(place: Path, error: OSError) -> StoreError:
+    return StoreError(
+        f"the data cache cannot be written: {error.strerror or error}",
+        place=str(error.filename or place),
+        cause="decoded and resized images are kept there, one file for all jobs",
+        fix="free space, or choose a writable folder with --store",
+    )

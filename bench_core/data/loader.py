@@ -1,0 +1,190 @@
+"""Batches from cached arrays: the same ones for every runner, worker count, batch position and resume."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from bench_core.data.arrays import CachedArrays
+from bench_core.errors import DataError
+from bench_core.seeds import derive_seed
+
+Augment = Callable[[Tensor, Tensor, int], tuple[Tensor, Tensor]]
+"""Image uint8 [C, H, W], mask uint8 [H, W] and a seed to the augmented pair; draws from that seed alone."""
+
+Key = tuple[int | None, tuple[int, ...]]
+"""What a batch is made from: the epoch (None: no augmentation) and positions in the split."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Samples on the CPU, not yet normalized."""
+
+    ids: tuple[str, ...]
+    images: Tensor
+    """uint8 [B, C, H, W]"""
+    masks: Tensor
+    """uint8 [B, H, W] class indices"""
+
+    def pin_memory(self) -> Batch:
+        """Return the batch in page-locked memory, from which copies to a GPU run alongside computation."""
+        return Batch(self.ids, self.images.pin_memory(), self.masks.pin_memory())
+
+
+class Split:
+    """Some of a dataset's samples, with the channels that the protocol asks for.
+
+    Raises DataError if it holds no sample or its channels cannot become RGB.
+    """
+
+    def __init__(
+        self,
+        arrays: CachedArrays,
+        indices: Sequence[int] | NDArray[np.int64],
+        channels: Literal["rgb", "native"],
+    ) -> None:
+        self.arrays = arrays
+        self.indices = np.asarray(indices, dtype=np.int64)
+        self.channels = channels
+        self.ids = tuple(arrays.ids[index] for index in self.indices)
+        self.groups = tuple(arrays.groups[index] for index in self.indices)
+        if not self.ids:
+            raise DataError("a split holds no samples", fix="use fewer folds or more data")
+        stored = arrays.images.shape[3]
+        if channels == "rgb" and stored not in (1, 3):
+            raise DataError(
+                f"images with {stored} channels cannot become RGB", fix="set `protocol: {channels: native}`"
+            )
+        self._repeat = 3 if channels == "rgb" and stored == 1 else 1
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def read(self, positions: Sequence[int]) -> tuple[Tensor, Tensor]:
+        """Return copies of images uint8 [B, C, H, W] and masks uint8 [B, H, W] at these positions."""
+        chosen = self.indices[list(positions)]
+        images = torch.from_numpy(self.arrays.images[chosen]).permute(0, 3, 1, 2)
+        masks = torch.from_numpy(np.ascontiguousarray(self.arrays.masks[chosen]))
+        return images.repeat(1, self._repeat, 1, 1).contiguous(), masks
+
+
+class _Batches(Dataset[Batch]):
+    """Makes a batch from its key alone, so that any process makes the same one."""
+
+    def __init__(self, split: Split, seed: int, augment: Augment | None) -> None:
+        self._split = split
+        self._seed = seed
+        self._augment = augment
+
+    def __getitem__(self, key: Key) -> Batch:
+        epoch, positions = key
+        ids = tuple(self._split.ids[position] for position in positions)
+        images, masks = self._split.read(positions)
+        if epoch is not None and self._augment is not None:
+            pairs = [
+                self._augment(image, mask, derive_seed("augment", self._seed, epoch, sample))
+                for image, mask, sample in zip(images, masks, ids, strict=True)
+            ]
+            images = torch.stack([image for image, _ in pairs])
+            masks = torch.stack([mask for _, mask in pairs])
+        return Batch(ids, images, masks)
+
+
+class Loader:
+    """Batches of a split.
+
+    The order of an epoch depends on (seed, epoch) alone, a sample's augmentation on (seed, epoch, sample id)
+    alone. `workers` processes prepare batches ahead; 0 prepares them in this process. The batches' bits are
+    the same either way. `pin_memory` is for copies to a CUDA device.
+    """
+
+    def __init__(
+        self,
+        split: Split,
+        batch_size: int,
+        *,
+        seed: int,
+        augment: Augment | None,
+        workers: int = 0,
+        pin_memory: bool = False,
+    ) -> None:
+        self.split = split
+        self.batch_size = batch_size
+        self._seed = seed
+        self._source = _Batches(split, seed, augment)
+        self._workers = workers
+        self._pin_memory = pin_memory
+        self._keys: list[Key] = []
+        self._pool: DataLoader[Batch] | None = None
+        self._pool_busy = False
+
+    @property
+    def steps(self) -> int:
+        """Batches of one `epoch`."""
+        full, rest = divmod(len(self.split), self.batch_size)
+        # Batch normalization over a single sample can meet one value a channel, whose variance is undefined.
+        return full + (rest > 1 or (rest == 1 and self.batch_size == 1))
+
+    def epoch(self, number: int) -> Iterator[Batch]:
+        """Yield the shuffled, augmented batches of training epoch `number`.
+
+        The last batch may be smaller; a last batch of a single sample is left out.
+        """
+        if self.steps == 0:
+            raise DataError(
+                "the training split holds a single sample, too few for one batch",
+                fix="use fewer folds or more data, or set `batch_size: 1`",
+            )
+        ids = self.split.ids
+        order = sorted(
+            range(len(ids)), key=lambda position: derive_seed("order", self._seed, number, ids[position])
+        )
+        chunks = self._chunks(order)[: self.steps]
+        return self._fetch([(number, chunk) for chunk in chunks])
+
+    def sequential(self) -> Iterator[Batch]:
+        """Yield all samples in the split's order, without augmentation."""
+        return self._fetch([(None, chunk) for chunk in self._chunks(range(len(self.split)))])
+
+    def _chunks(self, order: Sequence[int]) -> list[tuple[int, ...]]:
+        size = self.batch_size
+        return [tuple(order[start : start + size]) for start in range(0, len(order), size)]
+
+    def _fetch(self, keys: Sequence[Key]) -> Iterator[Batch]:
+        if self._workers == 0:
+            for key in keys:
+                batch = self._source[key]
+                yield batch.pin_memory() if self._pin_memory else batch
+            return
+        if self._pool_busy:
+            # Two iterations at once cannot share one pool of processes.
+            yield from self._make_pool(keys, persistent=False)
+            return
+        self._keys[:] = keys
+        if self._pool is None:
+            self._pool = self._make_pool(self._keys, persistent=True)
+        self._pool_busy = True
+        try:
+            yield from self._pool
+        finally:
+            self._pool_busy = False
+
+    def _make_pool(self, keys: Sequence[Key], *, persistent: bool) -> DataLoader[Batch]:
+        return DataLoader(
+            self._source,
+            batch_size=None,
+            sampler=keys,
+            num_workers=self._workers,
+            persistent_workers=persistent,
+            pin_memory=self._pin_memory,
+            # Its own generator: a DataLoader otherwise draws from the global one, and dropout would then
+            # depend on the number of workers.
+            generator=torch.Generator(),
+        )
