@@ -38,7 +38,7 @@ class WeightsReport:
 
 
 def read_checkpoint(path: Path) -> dict[str, Tensor]:
-    """Return the named tensors of a checkpoint, whether flat or under `state_dict` or `model`.
+    """Return the named tensors of a checkpoint (.pth, .safetensors), flat or under `state_dict` or `model`.
 
     Never unpickles code. Raises WeightsError if the file is missing, truncated, foreign or holds no tensors.
     """
@@ -49,7 +49,7 @@ def read_checkpoint(path: Path) -> dict[str, Tensor]:
             fix=f"correct the model's `weights:`, or put the file into the folder ${WEIGHTS_FOLDER}",
         )
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        content = _read(path)
     except Exception as error:  # torch.load raises nearly anything for bytes that are no checkpoint
         raise WeightsError(
             "weights file cannot be read",
@@ -58,6 +58,14 @@ def read_checkpoint(path: Path) -> dict[str, Tensor]:
             fix="fetch it again, or save its tensors alone: torch.save(model.state_dict(), path)",
         ) from error
     return _named_tensors(content, path)
+
+
+def _read(path: Path) -> Any:
+    if path.suffix == ".safetensors":
+        from safetensors.torch import load_file
+
+        return load_file(path, device="cpu")
+    return torch.load(path, map_location="cpu", weights_only=True)
 
 
 def _named_tensors(content: Any, path: Path) -> dict[str, Tensor]:
@@ -94,8 +102,8 @@ def load_strictly(
 ) -> WeightsReport:
     """Load every tensor into the module, or nothing: raise WeightsError naming what does not fit.
 
-    `allowed_missing` and `allowed_unexpected` are name prefixes (up to a dot) that the model declares; nothing else is
-    ignored, a shape that differs least of all.
+    `allowed_missing` and `allowed_unexpected` are name prefixes (up to a dot) that the model declares;
+    nothing else is ignored, a shape that differs least of all.
     """
     own = module.state_dict()
     missing = [name for name in own if name not in tensors and not _allowed(name, allowed_missing)]
@@ -121,7 +129,8 @@ def load_strictly(
     found = {name: tensor for name, tensor in tensors.items() if name in own}
     if not found:
         raise WeightsError(f"weights fill no tensor of {type(module).__name__}", place=place or None)
-    module.load_state_dict(found, strict=False)
+    # Some encoders override load_state_dict to rename or drop tensors: what was checked is what is loaded.
+    nn.Module.load_state_dict(module, found, strict=False)
     return WeightsReport(
         source=source,
         file=file.name if file else "",
@@ -133,7 +142,7 @@ def load_strictly(
 
 
 def find_weights(name: str, request: BuildRequest, *, packaged: Path | None = None, fix: str = "") -> Path:
-    """Return the file of a pretrained source: the request's own, else $SEGBENCH_WEIGHTS/name, else `packaged`.
+    """Return a pretrained source's file: the request's own, else $SEGBENCH_WEIGHTS/name, else `packaged`.
 
     Raises WeightsError saying where it was looked for; nothing is ever downloaded.
     """

@@ -103,7 +103,7 @@ def _renamed(name: str) -> str:
     return name
 
 
-def build_unet(request: BuildRequest) -> nn.Module:
+def build(request: BuildRequest) -> nn.Module:
     """Build a U-Net with random weights; there is no pretrained encoder of this shape."""
     no_weights("u-net", request)
     return UNet(request.in_channels, request.num_classes, request.options.get("width", 64))

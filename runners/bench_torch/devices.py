@@ -48,13 +48,13 @@ def deterministic(device: torch.device) -> Iterator[None]:
     before = (
         torch.are_deterministic_algorithms_enabled(),
         torch.is_deterministic_algorithms_warn_only_enabled(),
-        torch.utils.deterministic.fill_uninitialized_memory,
+        torch.utils.deterministic.fill_uninitialized_memory,  # type: ignore[attr-defined]
         torch.backends.cudnn.benchmark,
         torch.backends.cudnn.deterministic,
     )
     torch.use_deterministic_algorithms(True, warn_only=True)
     # Filling every new tensor costs time on each allocation and changes no result of a correct network.
-    torch.utils.deterministic.fill_uninitialized_memory = False
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.backends.cudnn.benchmark = False
     torch.backends.cudnn.deterministic = True
     try:
@@ -62,6 +62,6 @@ def deterministic(device: torch.device) -> Iterator[None]:
     finally:
         enabled, warn_only, fill, benchmark, cudnn = before
         torch.use_deterministic_algorithms(enabled, warn_only=warn_only)
-        torch.utils.deterministic.fill_uninitialized_memory = fill
+        torch.utils.deterministic.fill_uninitialized_memory = fill  # type: ignore[attr-defined]
         torch.backends.cudnn.benchmark = benchmark
         torch.backends.cudnn.deterministic = cudnn

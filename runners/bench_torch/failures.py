@@ -49,7 +49,7 @@ def out_of_memory(training: Training, options: RunOptions, detail: str) -> Train
         remedies.append("another --device, or fewer --workers on this one")
     first_line = detail.strip().splitlines()[0] if detail.strip() else ""
     return TrainingError(
-        f"out of memory on {options.device} with batch size {batch}, {size}x{size} images, {training.precision}",
+        f"out of memory on {options.device}: batch size {batch}, {size}x{size} images, {training.precision}",
         cause=first_line or None,
         fix="try " + "; or ".join(remedies),
     )
@@ -71,5 +71,5 @@ def _compiler_failed(error: RuntimeError) -> MissingDependencyError:
     return MissingDependencyError(
         "torch.compile could not compile the network",
         cause=first_line,
-        fix="install a C++ compiler (Debian: g++ and python3-dev; on CUDA also triton), or set runtime.compile: false",
+        fix="install a C++ compiler (g++, python3-dev; on CUDA also triton), or set runtime.compile: false",
     )

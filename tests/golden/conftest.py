@@ -1,4 +1,4 @@
-"""Golden numbers of public reference implementations, given from outside: pytest tests/golden --golden-dir DIR."""
+"""Numbers of public reference implementations, from outside: pytest tests/golden --golden-dir DIR."""
 
 from __future__ import annotations
 

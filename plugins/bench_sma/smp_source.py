@@ -1,0 +1,200 @@
+"""`smp:<decoder>/<encoder>`: any network of segmentation_models_pytorch, by name and without importing it.
+
+Their family is "generic": a decoder for natural images on an encoder for classification, neither
+specialized for medicine nor one of the vision backbones that a study compares them with.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from bench_core import Architecture, BuildRequest, ModelSource
+from bench_core.errors import UnknownNameError
+
+PREFIX = "smp"
+LITE0 = "efficientnet-lite0"
+LITE0_ENCODER = "tu-tf_efficientnet_lite0"
+"""The variant with TensorFlow's padding and epsilon, under which the packaged weights were trained."""
+
+
+@dataclass(frozen=True)
+class Decoder:
+    """A decoder's class in segmentation_models_pytorch, and which images it takes."""
+
+    class_name: str
+    paper: str
+    size_multiple: int = 32
+    size_minimum: int = 32
+    dilates: bool = False
+    """Asks the encoder for dilated convolutions, which some encoders do not have."""
+
+
+DECODERS = {
+    "unet": Decoder("Unet", "arXiv 1505.04597", size_multiple=1),
+    "unetplusplus": Decoder("UnetPlusPlus", "arXiv 1807.10165"),
+    "manet": Decoder("MAnet", "doi 10.1109/ACCESS.2020.3025372"),
+    "linknet": Decoder("Linknet", "arXiv 1707.03718"),
+    "fpn": Decoder("FPN", "arXiv 1612.03144"),
+    "pspnet": Decoder("PSPNet", "arXiv 1612.01105", size_multiple=8),
+    "pan": Decoder("PAN", "arXiv 1805.10180", size_multiple=16, size_minimum=128, dilates=True),
+    "deeplabv3": Decoder("DeepLabV3", "arXiv 1706.05587", size_multiple=8, dilates=True),
+    "deeplabv3plus": Decoder("DeepLabV3Plus", "arXiv 1802.02611", size_multiple=16, dilates=True),
+    "upernet": Decoder("UPerNet", "arXiv 1807.10221"),
+    "segformer": Decoder("Segformer", "arXiv 2105.15203"),
+    "dpt": Decoder("DPT", "arXiv 2103.13413"),
+}
+
+# fmt: off
+ENCODERS = (
+    "densenet121", "densenet161", "densenet169", "densenet201", "dpn107", "dpn131", "dpn68", "dpn68b",
+    "dpn92", "dpn98", "efficientnet-b0", "efficientnet-b1", "efficientnet-b2", "efficientnet-b3",
+    "efficientnet-b4", "efficientnet-b5", "efficientnet-b6", "efficientnet-b7", "inceptionresnetv2",
+    "inceptionv4", "mit_b0", "mit_b1", "mit_b2", "mit_b3", "mit_b4", "mit_b5", "mobilenet_v2",
+    "mobileone_s0", "mobileone_s1", "mobileone_s2", "mobileone_s3", "mobileone_s4", "resnet101",
+    "resnet152", "resnet18", "resnet34", "resnet50", "resnext101_32x16d", "resnext101_32x32d",
+    "resnext101_32x48d", "resnext101_32x4d", "resnext101_32x8d", "resnext50_32x4d", "se_resnet101",
+    "se_resnet152", "se_resnet50", "se_resnext101_32x4d", "se_resnext50_32x4d", "senet154",
+    "timm-efficientnet-b0", "timm-efficientnet-b1", "timm-efficientnet-b2", "timm-efficientnet-b3",
+    "timm-efficientnet-b4", "timm-efficientnet-b5", "timm-efficientnet-b6", "timm-efficientnet-b7",
+    "timm-efficientnet-b8", "timm-efficientnet-l2", "timm-skresnet18", "timm-skresnet34",
+    "timm-skresnext50_32x4d", "timm-tf_efficientnet_lite0", "timm-tf_efficientnet_lite1",
+    "timm-tf_efficientnet_lite2", "timm-tf_efficientnet_lite3", "timm-tf_efficientnet_lite4", "vgg11",
+    "vgg11_bn", "vgg13", "vgg13_bn", "vgg16", "vgg16_bn", "vgg19", "vgg19_bn", "xception",
+)
+# fmt: on
+"""Encoders that segmentation_models_pytorch names itself; `tu-<timm name>` reaches the others."""
+
+DPT_EXAMPLES = ("tu-vit_tiny_patch16_224", "tu-vit_small_patch16_224", "tu-vit_base_patch16_224")
+"""Encoders of `dpt`, which takes vision transformers of timm and nothing else."""
+
+_NEVER_DILATED = ("densenet", "inception", "vgg", "xception")
+_TIMM_NAME = re.compile(r"^tu-[A-Za-z0-9_.]+$")
+_PATCH = re.compile(r"patch(8|16)_")
+
+_DEAD: dict[str, tuple[str, ...]] = {
+    "efficientnet-b": ("encoder._conv_head", "encoder._bn1"),
+    "timm-efficientnet": ("encoder.conv_head", "encoder.bn2"),
+    "timm-tf_efficientnet": ("encoder.conv_head", "encoder.bn2"),
+}
+"""Encoder name's beginning to the parts that no decoder reads."""
+_DEAD_BEYOND_STRIDE_8: dict[str, tuple[str, ...]] = {
+    "resnet": ("encoder.layer3", "encoder.layer4"),
+    "resnext": ("encoder.layer3", "encoder.layer4"),
+    "se_res": ("encoder.layer3", "encoder.layer4"),
+    LITE0_ENCODER: tuple(f"encoder.model.blocks.{stage}" for stage in (3, 4, 5, 6)),
+    "tu-efficientnet_lite0": tuple(f"encoder.model.blocks.{stage}" for stage in (3, 4, 5, 6)),
+    "mit_b": tuple(f"encoder.{part}{stage}" for part in ("patch_embed", "block", "norm") for stage in (3, 4)),
+}
+"""The same for PSPNet, which reads three stages of the encoder only."""
+
+
+def resolve(name: str) -> Architecture:
+    """Return the architecture of smp:<decoder>/<encoder>; raise UnknownNameError with the nearest name."""
+    decoder_name, slash, encoder_name = name.removeprefix(f"{PREFIX}:").partition("/")
+    if decoder_name not in DECODERS:
+        near = _nearest(decoder_name, DECODERS) or "unet"
+        raise UnknownNameError(
+            f"unknown model {name!r}",
+            cause=f"{decoder_name!r} is none of the decoders {', '.join(DECODERS)}",
+            fix=f"did you mean '{PREFIX}:{near}/{encoder_name or LITE0}'?",
+        )
+    valid = encoders_of(decoder_name)
+    if encoder_name not in valid and not _is_timm_encoder(decoder_name, encoder_name):
+        near = _nearest(encoder_name, valid) or valid[0]
+        raise UnknownNameError(
+            f"unknown model {name!r}",
+            cause=_why_not(decoder_name, encoder_name)
+            if slash
+            else "an encoder is missing after the decoder",
+            fix=f"did you mean '{PREFIX}:{decoder_name}/{near}'?",
+        )
+    decoder = DECODERS[decoder_name]
+    encoder = LITE0_ENCODER if encoder_name == LITE0 else encoder_name
+    multiple = decoder.size_multiple
+    patch = _PATCH.search(encoder)
+    if decoder_name == "dpt" and patch:
+        # Its deepest features lie at half the token grid.
+        multiple = 2 * int(patch[1])
+    return Architecture(
+        name=name,
+        title=f"{decoder.class_name} ({encoder_name})",
+        family="generic",
+        runner="torch",
+        version=1,
+        build=partial(_build, decoder.class_name, encoder),
+        paper=decoder.paper,
+        license="MIT",
+        pretrained=("imagenet", "none"),
+        size_multiple=multiple,
+        size_minimum=max(decoder.size_minimum, multiple),
+        dead_parameters=_dead_parameters(decoder_name, encoder),
+        cam_layers=("decoder",),
+        requires=("segmentation_models_pytorch",),
+    )
+
+
+def encoders_of(decoder: str) -> tuple[str, ...]:
+    """Return the encoders that a decoder takes by name, other than timm's."""
+    if decoder == "dpt":
+        return DPT_EXAMPLES
+    return tuple(encoder for encoder in (LITE0, *ENCODERS) if _fits(decoder, encoder))
+
+
+def _is_timm_encoder(decoder: str, encoder: str) -> bool:
+    is_vit = _PATCH.search(encoder) is not None
+    return _TIMM_NAME.match(encoder) is not None and (is_vit or decoder != "dpt")
+
+
+def _why_not(decoder: str, encoder: str) -> str:
+    if decoder == "dpt":
+        return "dpt takes timm's vision transformers with patches of 8 or 16 pixels only"
+    if encoder in ENCODERS:
+        return f"{decoder} needs stages that the encoder {encoder} does not have"
+    return f"{encoder!r} is no encoder of segmentation_models_pytorch"
+
+
+def _nearest(name: str, known: Iterable[str]) -> str | None:
+    near = difflib.get_close_matches(name.lower(), list(known), n=1, cutoff=0.4)
+    return near[0] if near else None
+
+
+def _fits(decoder: str, encoder: str) -> bool:
+    if decoder in ("unetplusplus", "linknet"):
+        return not encoder.startswith("mit_b")
+    return not (DECODERS[decoder].dilates and encoder.startswith(_NEVER_DILATED))
+
+
+def _dead_parameters(decoder: str, encoder: str) -> tuple[str, ...]:
+    tables = (_DEAD, _DEAD_BEYOND_STRIDE_8) if decoder == "pspnet" else (_DEAD,)
+    return tuple(
+        part
+        for table in tables
+        for beginning, parts in table.items()
+        if encoder.startswith(beginning)
+        for part in parts
+    )
+
+
+def _build(decoder: str, encoder: str, request: BuildRequest) -> Any:
+    from bench_sma.smp_build import build_smp
+
+    return build_smp(decoder, encoder, request)
+
+
+def _names() -> tuple[str, ...]:
+    return tuple(f"{PREFIX}:{decoder}/{encoder}" for decoder in DECODERS for encoder in encoders_of(decoder))
+
+
+SOURCE = ModelSource(
+    prefix=PREFIX,
+    runner="torch",
+    help=f"segmentation_models_pytorch: {PREFIX}:<decoder>/<encoder>, for example {PREFIX}:unet/{LITE0}; "
+    f"decoders {', '.join(DECODERS)}; encoders by their name there, or tu-<timm name>",
+    resolve=resolve,
+    names=_names,
+)
