@@ -104,8 +104,10 @@ class Runtime(Section):
 class Spec(Section):
     """models x datasets under one protocol."""
 
-    version: Literal[1]
+    version: Annotated[int, Field(ge=1, le=1)]
+    """Of the spec language; always 1."""
     name: Label
+    """Names the study and its reports."""
     description: str = ""
     plugins: list[str] = []
     """Python files, relative to the spec, with models, datasets or listeners of your own."""

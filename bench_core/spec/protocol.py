@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Off = Literal["off"]
-PositiveInt = Annotated[int, Field(gt=0)]
+PositiveInt = Annotated[int, Field(gt=0, lt=2**31)]
 PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NonNegativeFloat = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
@@ -102,7 +102,7 @@ class Evaluate(Section):
     """Cross-validation with the selected learning rate."""
 
     epochs: PositiveInt
-    folds: Annotated[int, Field(ge=2)] = 5
+    folds: Annotated[int, Field(ge=2, le=1000)] = 5
     """How many folds the data is cut into."""
     layout: Literal["rotate", "holdout"] = "rotate"
     """rotate: fold i validates, fold i+1 tests, the others train. holdout: fold i validates and tests."""

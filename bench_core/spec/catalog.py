@@ -1,0 +1,58 @@
+"""Every check of `bench validate`, by the name that diagnostics carry, in the words of its help."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+CHECKS: Mapping[str, str] = {
+    # The file.
+    "file-size": "files beyond 1 MiB or 100,000 values",
+    "encoding": "binary files and other encodings than UTF-8",
+    "syntax": "YAML syntax, tabs included",
+    "documents": "empty files, several documents, files that hold no mapping",
+    "nesting": "nesting beyond 40 levels",
+    "alias": "alias bombs, aliases of nothing, values that contain themselves",
+    "tag": "YAML tags that name code or disagree with the value",
+    "number": "numbers of absurd length",
+    "duplicate-key": "keys given twice",
+    "key-type": "keys that are not text",
+    "merge-key": "<< of something that is no mapping",
+    "extends": "base specs that are missing or extend each other in a circle",
+    "variable": "environment variables that are not set, malformed ${...}",
+    "set": "--set with a path that does not exist",
+    # Keys and values.
+    "unknown-key": "unknown keys",
+    "missing-key": "missing keys",
+    "type": "wrong types",
+    "range": "values out of range",
+    "choice": "words that are no valid choice",
+    "name": "names and labels that cannot name files",
+    "reason": "exclusions and deviations without `because`",
+    # Names and options.
+    "plugin": "plugin files that are missing, fail to import or declare nonsense, unknown hooks",
+    "model": "unknown models and model sources",
+    "dataset": "unknown datasets",
+    "runner": "unknown runners",
+    "analysis": "unknown and repeated analyses",
+    "option": "options of models, datasets and analyses: unknown, wrong type, range or choice",
+    # The matrix.
+    "label": "entries of the same label, and labels that are needed",
+    "duplicate": "entries that are the same experiment",
+    "root": "datasets without the root they need",
+    "pretrained": "pretrained weights that the model does not offer",
+    "weights": "weights files that do not exist (a warning), or that nothing would load",
+    "exclusion": "exclusions that match nothing, or leave nothing to run",
+    # The protocol.
+    "deviation": "deviations that change nothing",
+    "rate-source": "both or neither of a search and a fixed learning rate",
+    "image-size": "image sizes that a model cannot take",
+    "loss": "losses that do not exist or do not fit a dataset's task",
+    "normalization": "normalization of another number of channels than the images have",
+    "optimizer": "settings of another optimizer (a warning)",
+    "schedule": "schedules that cannot fall, settings of another schedule (a warning)",
+    "learning-rate": "learning rates listed twice",
+    "fold": "folds that do not exist, are listed twice or leave nothing to train on",
+    "threshold": "thresholds that are no probability",
+    "augmentation": "unknown transforms and arguments, and arguments of the wrong kind",
+}
+"""Name of a check to what it finds."""

@@ -1,0 +1,39 @@
+"""Checks that need more than one value, or the registry: names, options, the matrix, the protocol."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from bench_core.spec.checks.augmentation import check_augmentation
+from bench_core.spec.checks.context import Context
+from bench_core.spec.checks.folds import check_folds
+from bench_core.spec.checks.losses import check_losses
+from bench_core.spec.checks.matrix import check_exclusions, check_labels, check_same_experiments
+from bench_core.spec.checks.names import check_names
+from bench_core.spec.checks.options import check_options
+from bench_core.spec.checks.protocol import check_image_size, check_normalization, check_settings
+from bench_core.spec.checks.weights import check_weights
+
+ALL: tuple[Callable[[Context], None], ...] = (
+    check_names,
+    check_options,
+    check_labels,
+    check_same_experiments,
+    check_exclusions,
+    check_weights,
+    check_settings,
+    check_image_size,
+    check_normalization,
+    check_folds,
+    check_losses,
+    check_augmentation,
+)
+
+
+def run_checks(context: Context) -> None:
+    """Run every check; what they find is in `context.found`."""
+    for check in ALL:
+        check(context)
+
+
+__all__ = ["Context", "run_checks"]

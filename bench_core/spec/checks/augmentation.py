@@ -1,0 +1,102 @@
+"""Augmentation: transforms that move image and mask together, with arguments of the right kind."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from bench_core.spec.checks.context import Context
+from bench_core.spec.nodes import Loc
+from bench_core.spec.transforms import REFUSED, REFUSED_ARGUMENTS, REQUIRED, SIZE, TRANSFORMS
+from bench_core.spec.words import join, nearest, shown
+
+
+def check_augmentation(context: Context) -> None:
+    """Check the protocol's list, the datasets' own ones and the models' deviating ones."""
+    _list(context, ("protocol", "augmentation"))
+    for index in context.draft.datasets:
+        _list(context, ("datasets", index, "augmentation"))
+    for index in context.draft.models:
+        _list(context, ("models", index, "deviations", "augmentation"))
+
+
+def _list(context: Context, loc: Loc) -> None:
+    items = context.given(loc)
+    for index, item in enumerate(items if isinstance(items, list) else []):
+        if isinstance(item, str):
+            _transform(context, (*loc, index), item, {})
+        elif isinstance(item, dict):
+            if len(item) != 1:
+                context.error(
+                    "augmentation",
+                    (*loc, index),
+                    f"an item holds {len(item)} transforms",
+                    cause="the order of transforms is the order of the list",
+                    fix="write one transform an item: - RandomHorizontalFlip: {p: 0.5}",
+                )
+            for name, arguments in item.items():
+                if arguments is None or isinstance(arguments, dict):
+                    _transform(context, (*loc, index), name, arguments or {})
+
+
+def _transform(context: Context, loc: Loc, name: str, arguments: dict[str, Any]) -> None:
+    here: Loc = (*loc, name) if isinstance(context.given(loc), dict) else loc
+    if name not in TRANSFORMS:
+        reason = REFUSED.get(name)
+        context.error(
+            "augmentation",
+            here,
+            f"transform {name!r} cannot be used" if reason else f"unknown transform {name!r}",
+            cause=reason
+            or "transforms are those of torchvision.transforms.v2 that keep image and mask together",
+            fix=(None if reason else nearest(name, TRANSFORMS)) or f"use one of {', '.join(TRANSFORMS)}",
+            key=True,
+        )
+        return
+    for argument, value in arguments.items():
+        _argument(context, (*here, argument), name, argument, value)
+    missing = [argument for argument in REQUIRED.get(name, ()) if argument not in arguments]
+    if missing:
+        context.error(
+            "augmentation",
+            here,
+            f"{name} needs {join(missing)}",
+            cause="it has no default",
+            fix=f"write - {name}: {{{missing[0]}: ...}}",
+            key=True,
+        )
+
+
+def _argument(context: Context, loc: Loc, name: str, argument: str, value: Any) -> None:
+    kinds = TRANSFORMS[name]
+    if argument not in kinds:
+        reason = REFUSED_ARGUMENTS.get(argument)
+        context.error(
+            "augmentation",
+            loc,
+            f"{name} takes no {argument!r} here" if reason else f"{name} has no argument {argument!r}",
+            cause=reason or (f"its arguments are {join(list(kinds))}" if kinds else "it takes no arguments"),
+            fix=(None if reason else nearest(argument, kinds)) or "remove it",
+            key=True,
+        )
+    elif not kinds[argument].accepts(value):
+        context.error(
+            "augmentation",
+            loc,
+            f"{argument} of {name} is {shown(value)}, but must be {kinds[argument].words}",
+            fix=f"write {kinds[argument].words}",
+        )
+    elif kinds[argument] is SIZE:
+        protocol = context.draft.protocol
+        sizes = set(value if isinstance(value, list) else [value])
+        if (
+            protocol is not None
+            and context.draft.sound(("protocol", "image_size"))
+            and sizes != {protocol.image_size}
+        ):
+            context.error(
+                "augmentation",
+                loc,
+                f"{name} would change the image's size to {value}",
+                cause=f"protocol.image_size is {protocol.image_size}, and augmentation keeps it",
+                fix=f"write {argument}: {protocol.image_size}",
+            )

@@ -1,0 +1,98 @@
+"""What every check sees: the sound parts of the spec, the registry, and where to report."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from bench_core.declarations import Architecture, Dataset, Task, complete_options
+from bench_core.errors import BenchError
+from bench_core.plugins import Registry
+from bench_core.spec.diagnostics import Diagnostic, Severity, diagnose
+from bench_core.spec.draft import Draft
+from bench_core.spec.model import DatasetEntry, ModelEntry
+from bench_core.spec.nodes import Loc, Node, place_of
+
+
+@dataclass
+class Context:
+    """A draft under check."""
+
+    tree: Node
+    draft: Draft
+    registry: Registry
+    base: Path
+    """Folder of the spec, to which paths are relative."""
+    found: list[Diagnostic] = field(default_factory=list)
+
+    def error(
+        self,
+        check: str,
+        loc: Loc,
+        message: str,
+        *,
+        cause: str | None = None,
+        fix: str | None = None,
+        key: bool = False,
+        severity: Severity = "error",
+    ) -> None:
+        """Report a mistake at the value at `loc` (at its key if `key`), or at what would hold it."""
+        place = place_of(self.tree, loc, key=key)
+        self.found.append(diagnose(place, check, message, cause=cause, fix=fix, severity=severity))
+
+    def given(self, loc: Loc) -> Any:
+        """Return what the user wrote at `loc`, unchecked, or None."""
+        data: Any = self.draft.data
+        for step in loc:
+            if isinstance(data, dict) and step in data:
+                data = data[str(step)]
+            elif isinstance(data, list) and isinstance(step, int) and step < len(data):
+                data = data[step]
+            else:
+                return None
+        return data
+
+    @cached_property
+    def architectures(self) -> dict[int, Architecture | BenchError]:
+        """Each model entry's architecture, or why there is none."""
+        return {index: self._architecture(entry.name) for index, entry in self.draft.models.items()}
+
+    def _architecture(self, name: str) -> Architecture | BenchError:
+        try:
+            return self.registry.model(name)
+        except BenchError as error:
+            return error
+        except Exception as error:  # A source's resolve is a plugin's code and may do anything.
+            return BenchError(f"the model source of {name!r} failed: {type(error).__name__}: {error}")
+
+    def models(self) -> Iterator[tuple[int, ModelEntry, Architecture]]:
+        """Yield the model entries whose architecture is known."""
+        for index, entry in self.draft.models.items():
+            architecture = self.architectures[index]
+            if isinstance(architecture, Architecture):
+                yield index, entry, architecture
+
+    def datasets(self) -> Iterator[tuple[int, DatasetEntry, Dataset]]:
+        """Yield the dataset entries whose dataset is known."""
+        for index, entry in self.draft.datasets.items():
+            if entry.name in self.registry.datasets:
+                yield index, entry, self.registry.datasets[entry.name]
+
+    @cached_property
+    def tasks(self) -> dict[int, Task]:
+        """The task of each dataset entry whose options are sound."""
+        tasks: dict[int, Task] = {}
+        for index, entry, dataset in self.datasets():
+            try:
+                tasks[index] = dataset.task_for(complete_options(dataset.options, entry.options))
+            except Exception:  # Reported by check_options, whatever the plugin raised.
+                continue
+        return tasks
+
+
+def label_of(entry: ModelEntry | DatasetEntry) -> str:
+    """Return how tables name an entry."""
+    return entry.label or entry.name

@@ -1,0 +1,130 @@
+"""Rows, columns and cells: labels, entries that are the same, exclusions."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from bench_core.declarations import complete_options
+from bench_core.spec.checks.context import Context, label_of
+from bench_core.spec.model import Exclusion
+from bench_core.spec.nodes import Loc, place_of
+from bench_core.spec.words import join, nearest
+
+
+def check_labels(context: Context) -> None:
+    """Labels (or names without one) must differ; a dataset of the user's own files needs one."""
+    for kind, entries in (("models", context.draft.models), ("datasets", context.draft.datasets)):
+        first: dict[str, int] = {}
+        for index, entry in entries.items():
+            label = label_of(entry)
+            if label not in first:
+                first[label] = index
+                continue
+            context.error(
+                "label",
+                (kind, index, "label" if entry.label else "name"),
+                f"two entries of {kind} are called {label!r}",
+                cause=f"the first is at {place_of(context.tree, (kind, first[label]))}; "
+                "tables tell them apart by label",
+                fix="give one of them a `label` of its own",
+            )
+    for index, entry, dataset in context.datasets():
+        if dataset.own_files and entry.label is None and context.draft.sound(("datasets", index, "label")):
+            context.error(
+                "label",
+                ("datasets", index, "name"),
+                f"dataset {entry.name!r} needs a label",
+                cause="its files are your own, and the label tells their results from those of other files",
+                fix=f"add one: {{name: {entry.name}, label: my-images, ...}}",
+            )
+
+
+def check_same_experiments(context: Context) -> None:
+    """Two entries that differ in their labels alone would be the same jobs."""
+    models = {
+        index: {
+            **entry.model_dump(mode="json", exclude={"label", "weights", "because"}),
+            "runner": entry.runner or architecture.runner,
+            "options": _completed(architecture.options, entry.options),
+        }
+        for index, entry, architecture in context.models()
+        if context.draft.sound(("models", index))
+    }
+    datasets = {
+        index: {
+            **entry.model_dump(mode="json", exclude={"root", "label"}),
+            "options": _completed(dataset.options, entry.options),
+            "content": entry.label if dataset.own_files else None,
+        }
+        for index, entry, dataset in context.datasets()
+        if context.draft.sound(("datasets", index))
+    }
+    for kind, table in (("models", models), ("datasets", datasets)):
+        first: dict[str, int] = {}
+        for index, content in table.items():
+            text = json.dumps(content, sort_keys=True, default=str)
+            if text not in first:
+                first[text] = index
+                continue
+            entries: Mapping[int, Any] = context.draft.models if kind == "models" else context.draft.datasets
+            if label_of(entries[index]) == label_of(entries[first[text]]):
+                continue  # check_labels has said so.
+            context.error(
+                "duplicate",
+                (kind, index),
+                f"{label_of(entries[index])!r} is the same experiment as {label_of(entries[first[text]])!r}",
+                cause="they differ in nothing that changes numbers (labels, roots and weights paths do not)",
+                fix="remove one of the two, or give them different options",
+            )
+
+
+def _completed(declared: Mapping[str, Any], given: Mapping[str, Any]) -> Mapping[str, Any]:
+    try:
+        return complete_options(declared, given)
+    except ValueError:
+        return given
+
+
+def check_exclusions(context: Context) -> None:
+    """Each exclusion matches a cell, and together they leave some."""
+    models = _names(context.draft.data.get("models"))
+    datasets = _names(context.draft.data.get("datasets"))
+    for index, exclusion in context.draft.exclude.items():
+        loc: Loc = ("exclude", index)
+        for key, value, known in (
+            ("model", exclusion.model, models),
+            ("dataset", exclusion.dataset, datasets),
+        ):
+            valid = sorted({name for names in known for name in names})
+            if value is not None and value not in valid and valid:
+                context.error(
+                    "exclusion",
+                    (*loc, key),
+                    f"the exclusion matches nothing: no {key} is called {value!r}",
+                    cause=f"the spec's {key}s are {join(valid)}",
+                    fix=nearest(value, valid) or "correct the name, or remove the exclusion",
+                )
+    cells = [(model, dataset) for model in models for dataset in datasets]
+    if cells and all(_excluded(model, dataset, context.draft.exclude.values()) for model, dataset in cells):
+        context.error(
+            "exclusion",
+            ("exclude",),
+            "the exclusions leave nothing to run",
+            cause=f"all {len(cells)} combinations of model and dataset are excluded",
+            fix="remove an exclusion, or name both model and dataset in it",
+        )
+
+
+def _names(entries: Any) -> list[set[str]]:
+    """Return label and name of each entry, mistakes elsewhere in the entry or not."""
+    named = [entry for entry in entries if isinstance(entry, dict)] if isinstance(entries, list) else []
+    return [{entry[key] for key in ("label", "name") if isinstance(entry.get(key), str)} for entry in named]
+
+
+def _excluded(model: set[str], dataset: set[str], exclusions: Iterable[Exclusion]) -> bool:
+    return any(
+        (item.model is None or item.model in model) and (item.dataset is None or item.dataset in dataset)
+        for item in exclusions
+    )

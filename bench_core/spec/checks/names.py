@@ -1,0 +1,42 @@
+"""Models, datasets, runners and analyses that no plugin declares."""
+
+from __future__ import annotations
+
+from bench_core.errors import BenchError
+from bench_core.plugins import unknown
+from bench_core.spec.checks.context import Context
+from bench_core.spec.nodes import Loc
+
+
+def check_names(context: Context) -> None:
+    """Look every name up, and report the nearest one where there is none."""
+    registry = context.registry
+    for index, entry in context.draft.models.items():
+        found = context.architectures[index]
+        if isinstance(found, BenchError):
+            _report(context, "model", ("models", index, "name"), found)
+        if entry.runner is not None and entry.runner not in registry.runners:
+            error = unknown("runner", entry.runner, registry.runners)
+            _report(context, "runner", ("models", index, "runner"), error)
+    for index, dataset in context.draft.datasets.items():
+        if dataset.name not in registry.datasets:
+            error = unknown("dataset", dataset.name, registry.datasets)
+            _report(context, "dataset", ("datasets", index, "name"), error)
+    seen: set[str] = set()
+    for index, analysis in context.draft.analyses.items():
+        loc: Loc = ("analyses", index, "name")
+        if analysis.name not in registry.analyses:
+            _report(context, "analysis", loc, unknown("analysis", analysis.name, registry.analyses))
+        elif analysis.name in seen:
+            context.error(
+                "analysis",
+                loc,
+                f"analysis {analysis.name!r} is listed twice",
+                cause="a report holds each analysis once",
+                fix="remove one of the two",
+            )
+        seen.add(analysis.name)
+
+
+def _report(context: Context, check: str, loc: Loc, error: BenchError) -> None:
+    context.error(check, loc, error.message, cause=error.cause, fix=error.fix)

@@ -1,0 +1,60 @@
+"""Options of models, datasets and analyses against their declarations; roots of datasets."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from bench_core.declarations import Dataset, Option, complete_options
+from bench_core.spec.checks.context import Context
+from bench_core.spec.model import DatasetEntry
+from bench_core.spec.nodes import Loc
+
+
+def check_options(context: Context) -> None:
+    """Check each option by itself, then what a dataset makes of all of them."""
+    for index, model, architecture in context.models():
+        _each(context, ("models", index, "options"), architecture.options, model.options)
+    for index, entry, dataset in context.datasets():
+        loc: Loc = ("datasets", index)
+        if _each(context, (*loc, "options"), dataset.options, entry.options):
+            _task(context, loc, entry, dataset)
+        if dataset.needs_root and entry.root is None and context.draft.sound((*loc, "root")):
+            context.error(
+                "root",
+                (*loc, "name"),
+                f"dataset {entry.name!r} has no root",
+                cause="it is read from files" + (f"; {dataset.how_to_get}" if dataset.how_to_get else ""),
+                fix=f'write {{name: {entry.name}, root: "${{SEGBENCH_DATA:-data}}/{entry.name}"}}',
+            )
+    for index, analysis in context.draft.analyses.items():
+        declared = context.registry.analyses.get(analysis.name)
+        if declared is not None:
+            _each(context, ("analyses", index, "options"), declared.options, analysis.options)
+
+
+def _each(context: Context, loc: Loc, declared: Mapping[str, Option], given: Mapping[str, Any]) -> bool:
+    sound = True
+    for name, value in given.items():
+        try:
+            complete_options(declared, {name: value})
+        except ValueError as error:
+            sound = False
+            meaning = f"{name}: {declared[name].help}" if name in declared else None
+            fix = None if name in declared else "correct the name, or remove it"
+            context.error(
+                "option", (*loc, name), str(error), cause=meaning, fix=fix, key=name not in declared
+            )
+    return sound
+
+
+def _task(context: Context, loc: Loc, entry: DatasetEntry, dataset: Dataset) -> None:
+    try:
+        dataset.task_for(complete_options(dataset.options, entry.options))
+    except ValueError as error:
+        # Options that are required together stand nowhere: point at the entry then.
+        where = (*loc, "options") if entry.options else (*loc, "name")
+        context.error("option", where, f"options of {entry.name!r} do not fit: {error}")
+    except Exception as error:
+        message = f"dataset {entry.name!r} failed on its options: {type(error).__name__}: {error}"
+        context.error("option", (*loc, "name"), message, fix="report it to the plugin's author")

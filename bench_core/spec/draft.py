@@ -1,0 +1,122 @@
+"""What of an invalid spec is sound, so that one mistake does not hide another."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from copy import deepcopy
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
+
+from bench_core.spec.model import AnalysisEntry, DatasetEntry, Exclusion, ModelEntry, Spec
+from bench_core.spec.nodes import Loc
+from bench_core.spec.protocol import Protocol, Section
+from bench_core.spec.structure import mistakes
+
+Part = TypeVar("Part", bound=Section)
+
+_STAND_INS: Mapping[str, Any] = {
+    "because": "not given",
+    "epochs": 1,
+    "evaluate": {"epochs": 1},
+    "learning_rate": [1e-4],
+}
+"""Required keys without which a part could not be checked at all; never looked at by a check."""
+
+
+@dataclass(frozen=True)
+class Draft:
+    """The parts of a spec that validate on their own, by their index; wrong values are at their defaults."""
+
+    models: Mapping[int, ModelEntry]
+    datasets: Mapping[int, DatasetEntry]
+    exclude: Mapping[int, Exclusion]
+    analyses: Mapping[int, AnalysisEntry]
+    protocol: Protocol | None
+    data: Mapping[str, Any] = field(default_factory=dict)
+    """The whole spec as plain data, mistakes included."""
+    wrong: frozenset[Loc] = frozenset()
+    """Ways of the values that are wrong."""
+
+    def sound(self, *locs: Loc) -> bool:
+        """Return whether nothing at, above or below these ways is wrong."""
+        return not any(
+            wrong[: len(loc)] == loc[: len(wrong)] for loc in locs for wrong in self.wrong if wrong
+        )
+
+
+def draft_of_spec(spec: Spec, data: Mapping[str, Any]) -> Draft:
+    """Return a valid spec as a draft."""
+    return Draft(
+        models=dict(enumerate(spec.models)),
+        datasets=dict(enumerate(spec.datasets)),
+        exclude=dict(enumerate(spec.exclude)),
+        analyses=dict(enumerate(spec.analyses or [])),
+        protocol=spec.protocol,
+        data=data,
+    )
+
+
+def draft_of_data(data: Mapping[str, Any], wrong: Iterable[Loc]) -> Draft:
+    """Return the sound parts of an invalid spec; `wrong` are the ways of its wrong values."""
+    return Draft(
+        models=_each(ModelEntry, data.get("models")),
+        datasets=_each(DatasetEntry, data.get("datasets")),
+        exclude=_each(Exclusion, data.get("exclude")),
+        analyses=_each(AnalysisEntry, data.get("analyses")),
+        protocol=repair(Protocol, data.get("protocol")),
+        data=data,
+        wrong=frozenset(wrong),
+    )
+
+
+def _each(kind: type[Part], items: Any) -> dict[int, Part]:
+    if not isinstance(items, list):
+        return {}
+    parts = {index: repair(kind, item) for index, item in enumerate(items)}
+    return {index: part for index, part in parts.items() if part is not None}
+
+
+def repair(kind: type[Part], data: Any) -> Part | None:
+    """Return `data` as a section with its wrong values left out, or None where nothing sound remains."""
+    if not isinstance(data, dict):
+        return None
+    data = deepcopy(data)
+    # Leaving a value out can uncover at most one more mistake a level (a required key); no level is deep.
+    for _ in range(8):
+        try:
+            return kind.model_validate(data)
+        except ValidationError as error:
+            mended = [_mend(data, loc) for loc, _ in mistakes(error, data)]
+            if not all(mended):
+                return None
+    return None
+
+
+def _mend(data: dict[str, Any], loc: Loc) -> bool:
+    if not loc:
+        # The protocol's own rule: exactly one source of the learning rate.
+        data.pop("learning_rate", None)
+        if "search" not in data:
+            data["learning_rate"] = 1e-4
+        return True
+    # A list without one of its items would shift the others' numbers: leave out the whole list.
+    for step in loc:
+        if isinstance(step, int):
+            loc = loc[: loc.index(step)]
+            break
+    holder: Any = data
+    for step in loc[:-1]:
+        holder = holder.get(step) if isinstance(holder, dict) else None
+    if not isinstance(holder, dict):
+        # Another mistake's mending has already left out what holds this one.
+        return True
+    key = str(loc[-1])
+    if key in holder:
+        del holder[key]
+    elif key in _STAND_INS:
+        holder[key] = deepcopy(_STAND_INS[key])
+    else:
+        return False
+    return True

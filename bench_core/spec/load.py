@@ -1,0 +1,114 @@
+"""From a spec file to a checked Spec, or to everything that is wrong with it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench_core.errors import PluginError
+from bench_core.plugins import Registry, load_registry
+from bench_core.spec.checks import Context, run_checks
+from bench_core.spec.diagnostics import Diagnostic, SpecError, diagnose
+from bench_core.spec.draft import draft_of_data, draft_of_spec
+from bench_core.spec.interpolate import interpolate
+from bench_core.spec.layers import read_layers
+from bench_core.spec.model import Spec
+from bench_core.spec.nodes import Node, plain
+from bench_core.spec.overrides import SOURCE, apply_overrides
+from bench_core.spec.shorthand import expand_shorthand
+from bench_core.spec.structure import validate_structure
+
+
+@dataclass(frozen=True)
+class LoadedSpec:
+    """A valid spec, and everything that its plugins declare."""
+
+    spec: Spec
+    registry: Registry
+    path: Path
+    warnings: tuple[Diagnostic, ...] = ()
+
+    @property
+    def base(self) -> Path:
+        """Folder of the spec, to which its paths are relative."""
+        return self.path.parent.resolve()
+
+
+def load_spec(path: Path, overrides: Sequence[str] = (), *, registry: Registry | None = None) -> LoadedSpec:
+    """Read, complete and check a spec.
+
+    `overrides` are PATH=VALUE texts, applied in order; `registry` replaces the installed plugins and the
+    spec's own. Dataset roots and weights files of the spec that comes out are absolute. Raises SpecError
+    with every mistake at its place, UnreadableSpecError if the file cannot be read, PluginError if an
+    installed plugin is broken.
+    """
+    environment = dict(os.environ)
+    report: list[Diagnostic] = []
+    tree = expand_shorthand(read_layers(path, report, environment))
+    tree = expand_shorthand(apply_overrides(tree, overrides, report))
+    tree = interpolate(tree, environment, report)
+    data = plain(tree)
+    if not isinstance(data, dict):
+        raise SpecError(report)
+    base = path.parent.resolve()
+    if registry is None:
+        registry = _registry(tree, base, report)
+    spec, wrong = validate_structure(tree, data)
+    draft = draft_of_spec(spec, data) if spec is not None else draft_of_data(data, wrong)
+    context = Context(tree, draft, registry, base)
+    run_checks(context)
+    found = _in_order([*report, *wrong.values(), *context.found], str(path))
+    if spec is None or any(item.severity == "error" for item in found):
+        raise SpecError(found)
+    return LoadedSpec(_with_absolute_paths(spec, base), registry, path, tuple(found))
+
+
+def _registry(tree: Node, base: Path, report: list[Diagnostic]) -> Registry:
+    """Return what the installed plugins and the spec's own declare; report those that fail."""
+    items = [item for item in (tree.child("plugins") or tree).items or () if isinstance(item.value, str)]
+    files = [_plugin_path(item, base) for item in items]
+    try:
+        return load_registry(files)
+    except (PluginError, SystemExit):
+        if not files:
+            raise
+    good: list[Path] = []
+    registry = load_registry()
+    for item, file in zip(items, files, strict=True):
+        try:
+            registry = load_registry([*good, file])
+            good.append(file)
+        except PluginError as error:
+            elsewhere = f"{error.place}: " if error.place not in (None, str(file)) else ""
+            cause = f"{elsewhere}{error.cause or ''}".removesuffix(": ") or None
+            message = f"{item.value}: {error.message}"
+            report.append(diagnose(item.place, "plugin", message, cause=cause, fix=error.fix))
+        except SystemExit:
+            message = f"{item.value}: the plugin ends the program when imported"
+            fix = "keep such code under `if __name__ == '__main__':`"
+            report.append(diagnose(item.place, "plugin", message, fix=fix))
+    return registry
+
+
+def _plugin_path(item: Node, base: Path) -> Path:
+    holder = base if item.place.path == SOURCE else Path(item.place.path).parent.resolve()
+    return holder / Path(str(item.value)).expanduser()
+
+
+def _with_absolute_paths(spec: Spec, base: Path) -> Spec:
+    def absolute(path: str | None) -> str | None:
+        return None if path is None else os.path.normpath(base / Path(path).expanduser())
+
+    models = [entry.model_copy(update={"weights": absolute(entry.weights)}) for entry in spec.models]
+    datasets = [entry.model_copy(update={"root": absolute(entry.root)}) for entry in spec.datasets]
+    return spec.model_copy(update={"models": models, "datasets": datasets})
+
+
+def _in_order(found: Sequence[Diagnostic], first: str) -> list[Diagnostic]:
+    """Return each diagnostic once: the spec's own by line, then base specs', then the command line's."""
+    rank: dict[str, int] = {first: -1, SOURCE: len(found)}
+    for item in found:
+        rank.setdefault(item.path, len(rank))
+    return sorted(dict.fromkeys(found), key=lambda item: (rank[item.path], item.line, item.column))

@@ -1,0 +1,26 @@
+"""A bare name in `models`, `datasets` or `analyses` is short for {name: ...}."""
+
+from __future__ import annotations
+
+from bench_core.spec.nodes import Node, list_node, mapping_node
+
+LISTS = ("models", "datasets", "analyses")
+
+
+def expand_shorthand(root: Node) -> Node:
+    """Return the tree with bare names written out."""
+    if root.mapping is None:
+        return root
+    entries = {
+        key: list_node([_expand(item) for item in node.items], node.place)
+        if key in LISTS and node.items is not None
+        else node
+        for key, node in root.mapping.items()
+    }
+    return mapping_node(entries, root.keys, root.place)
+
+
+def _expand(item: Node) -> Node:
+    if not isinstance(item.value, str):
+        return item
+    return mapping_node({"name": item}, {"name": item.place}, item.place)
