@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from bench_core.protocol.contract import Contract, Outcome, RunOptions
+from bench_core.protocol.contract import Contract, RunOptions
+from bench_core.protocol.outcome import Outcome
 from bench_torch.devices import deterministic, open_device
 from bench_torch.failures import explain_failures
 
@@ -19,8 +20,9 @@ def fit(contract: Contract, options: RunOptions) -> Outcome:
     device = open_device(options.device)
     torch.set_num_threads(options.threads)
     with deterministic(device), explain_failures(contract.training, options):
-        memory_format = torch.channels_last if options.channels_last else torch.preserve_format
-        contract.model.to(device=device, memory_format=memory_format)
+        contract.model.to(device)
+        if options.channels_last:
+            contract.model.to(memory_format=torch.channels_last)
         network = torch.compile(contract.model) if options.compile else contract.model
         contract.prepare(device, channels_last=options.channels_last)
 

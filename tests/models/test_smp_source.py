@@ -1,0 +1,94 @@
+"""Names `smp:<decoder>/<encoder>` resolve without torch, and wrong ones name the nearest right one."""
+
+from __future__ import annotations
+
+import pickle
+import subprocess
+import sys
+
+import pytest
+
+from bench_core import BuildRequest
+from bench_core.errors import TrainingError, UnknownNameError
+from bench_core.plugins import load_registry
+from bench_sma.smp_source import DECODERS, ENCODERS, SOURCE, encoders_of, resolve
+
+
+def test_lists_are_those_of_the_installed_library() -> None:
+    import segmentation_models_pytorch as smp
+
+    assert set(ENCODERS) == set(smp.encoders.get_encoder_names())
+    assert {decoder.class_name for decoder in DECODERS.values()} == {
+        kind.__name__ for kind in smp.MODEL_ARCHITECTURES_MAPPING.values()
+    }
+
+
+def test_every_listed_name_resolves() -> None:
+    names = SOURCE.names()
+    assert len(names) > 700
+    for name in names:
+        assert resolve(name).name == name
+
+
+def test_the_registry_knows_the_source() -> None:
+    architecture = load_registry().model("smp:fpn/tu-resnet18")
+    assert (architecture.family, architecture.runner) == ("generic", "torch")
+    assert architecture.size_multiple == 32
+
+
+def test_architectures_cross_process_borders() -> None:
+    architecture = resolve("smp:unet/resnet18")
+    assert pickle.loads(pickle.dumps(architecture)).name == architecture.name
+
+
+@pytest.mark.parametrize(
+    ("name", "fix"),
+    [
+        ("smp:Unet/resnet34", "smp:unet/resnet34"),
+        ("smp:unet/resnet43", "smp:unet/resnet34"),
+        ("smp:unet++/resnet34", "smp:unet/resnet34"),
+        ("smp:unet", "smp:unet/efficientnet-lite0"),
+        ("smp:", "smp:unet/efficientnet-lite0"),
+        ("smp:unet/", "smp:unet/efficientnet-lite0"),
+        ("smp:unet/efficientnet_lite0", "smp:unet/efficientnet-lite0"),
+        ("smp:deeplabv3/vgg11", "smp:deeplabv3/efficientnet-lite0"),
+        ("smp:dpt/resnet18", "smp:dpt/tu-vit_tiny_patch16_224"),
+        ("smp:unet/tu-../../evil", "smp:unet/"),
+    ],
+)
+def test_wrong_names_name_the_nearest(name: str, fix: str) -> None:
+    with pytest.raises(UnknownNameError) as caught:
+        resolve(name)
+    assert repr(name) in caught.value.message
+    assert caught.value.cause
+    assert fix in (caught.value.fix or "")
+
+
+@pytest.mark.parametrize(
+    ("decoder", "encoder"), [("linknet", "mit_b0"), ("pan", "densenet121"), ("deeplabv3plus", "xception")]
+)
+def test_what_does_not_go_together_is_refused_by_us_and_by_the_library(decoder: str, encoder: str) -> None:
+    import segmentation_models_pytorch as smp
+
+    assert encoder not in encoders_of(decoder)
+    with pytest.raises(ValueError):
+        getattr(smp, DECODERS[decoder].class_name)(encoder_name=encoder, encoder_weights=None)
+
+
+def test_an_unknown_timm_encoder_names_the_nearest() -> None:
+    architecture = resolve("smp:unet/tu-resnet1888")
+    request = BuildRequest(in_channels=3, num_classes=1, image_size=32, pretrained="none")
+    with pytest.raises(TrainingError) as caught:
+        architecture.build(request)  # type: ignore[operator,misc]
+    assert "resnet1888" in (caught.value.cause or "")
+    assert "tu-resnet18" in (caught.value.fix or "")
+
+
+def test_resolving_imports_no_framework() -> None:
+    code = (
+        "import sys; from bench_core.plugins import load_registry; "
+        "load_registry().model('smp:unet/efficientnet-lite0'); "
+        "print([m for m in ('torch', 'timm', 'segmentation_models_pytorch') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
