@@ -2,49 +2,336 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Protocol
+import math
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import asdict, dataclass
+from typing import Any
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
+
+from bench_core.data.loader import Loader, Split
+from bench_core.declarations import JobEvent, Task
+from bench_core.errors import TrainingError, WeightsError
+from bench_core.protocol.augmentation import build_augmentation
+from bench_core.protocol.cases import choose_cases
+from bench_core.protocol.inference import Inference
+from bench_core.protocol.interfaces import DeviceBatch, Predict, RunOptions, StateKeeper
+from bench_core.protocol.loss import build_loss, check_logits
+from bench_core.protocol.metrics import micro
+from bench_core.protocol.normalization import Normalize, Transfer
+from bench_core.protocol.optimizer import build_optimizer
+from bench_core.protocol.outcome import CaseImage, EpochStats, Outcome, SampleCounts
+from bench_core.protocol.precision import autocast, build_scaler, check_precision
+from bench_core.protocol.randomness import random_state, restore_random_state, seed_everything
+from bench_core.protocol.schedule import learning_rate as scheduled_rate
+from bench_core.protocol.steps import StepLog, check_losses, mean_loss
+from bench_core.protocol.stopping import BestCheckpoint, EarlyStopping
+from bench_core.protocol.trace import Trace
+from bench_core.seeds import derive_seed
+from bench_core.spec.training import Training
+
+__all__ = [
+    "CaseImage",
+    "Contract",
+    "DeviceBatch",
+    "EpochStats",
+    "Outcome",
+    "Predict",
+    "RunOptions",
+    "SampleCounts",
+    "StateKeeper",
+]
+STATE_FORMAT = 1
 
 
-@dataclass(frozen=True)
-class RunOptions:
-    """How a job is executed; nothing in here is part of its identity, all of it is recorded."""
+@dataclass
+class _Setup:
+    """What exists once the model is on its device."""
 
-    device: str = "cpu"
-    """A torch device, already chosen: cpu, cuda:0, mps."""
-    threads: int = 1
-    loader_workers: int = 0
-    channels_last: bool = False
-    compile: bool = False
-
-
-class StateKeeper(Protocol):
-    """Where a contract keeps its state between epochs; writes are atomic."""
-
-    def load(self) -> dict[str, Any] | None:
-        """Return the last saved training state, or None; raise WeightsError if it is truncated."""
-
-    def save(self, state: dict[str, Any]) -> None:
-        """Replace the training state."""
-
-    def load_best(self) -> dict[str, Any]:
-        """Return the weights kept by `save_best`."""
-
-    def save_best(self, weights: dict[str, Any]) -> None:
-        """Keep the weights of the best epoch so far."""
+    device: torch.device
+    optimizer: torch.optim.Optimizer
+    scaler: torch.amp.GradScaler
+    loader: Loader
+    transfer: Transfer
+    inference: Inference
 
 
-@dataclass(frozen=True)
-class DeviceBatch:
-    """A batch on its device: images [B, C, H, W] float32 normalized, masks [B, H, W] int64 class indices."""
+class Contract:
+    """One job's decisions, in the order in which a runner asks for them.
 
-    ids: tuple[str, ...]
-    images: Tensor
-    masks: Tensor
+        contract.prepare(device)
+        for epoch in contract.epochs():
+            for step, batch in enumerate(contract.train_batches(epoch)):
+                contract.begin_step(epoch, step)
+                with contract.autocast():
+                    logits = network(batch.images)
+                loss = contract.loss(logits, batch.masks)
+                contract.optimize(loss)
+                contract.end_step(batch, loss)
+            contract.end_epoch(epoch, predict)
+        return contract.finish(predict)
 
+    `model` is the network itself, whose state is saved; a runner that compiles or distributes it keeps the
+    wrapper to itself. `seed` is the job's own. Without `test` the validation images are counted at the end.
+    Every method raises TrainingError for what cannot go on.
+    """
 
-Predict = Callable[[Tensor], Tensor]
-"""Images [B, C, H, W] to logits [B, K, H, W], as the runner's engine computes it."""
+    def __init__(
+        self,
+        *,
+        job_name: str,
+        seed: int,
+        training: Training,
+        task: Task,
+        learning_rate: float,
+        model: nn.Module,
+        train: Split,
+        validation: Split,
+        test: Split | None,
+        keeper: StateKeeper,
+        trace: Trace,
+        emit: Callable[[JobEvent], None],
+        digest: str,
+        random_at_inference: bool = False,
+        loader_workers: int = 0,
+    ) -> None:
+        self.job_name, self.digest, self.seed = job_name, digest, seed
+        self.training, self.task, self.model = training, task, model
+        self._rate = learning_rate
+        self._train, self._validation, self._test = train, validation, test
+        self._keeper, self._trace, self._emit = keeper, trace, emit
+        self._random_at_inference = random_at_inference
+        self._workers = loader_workers
+        channels = 3 if training.channels == "rgb" else task.channels
+        self._normalize = Normalize(training.normalization, channels)
+        self._augment = build_augmentation(training.augmentation, channels, training.image_size)
+        self._criterion = build_loss(training.loss, task)
+        self._stopping = EarlyStopping(training.early_stopping)
+        self._best = BestCheckpoint(training.checkpoint)
+        self._history: list[EpochStats] = []
+        self._steps = StepLog()
+        self._started = 0.0
+        self._rate_now = learning_rate
+        self._prepared: _Setup | None = None
+
+    @property
+    def parameters(self) -> int:
+        """Number of the network's parameters, trainable or not."""
+        return sum(parameter.numel() for parameter in self.model.parameters())
+
+    def prepare(self, device: torch.device, channels_last: bool = False) -> None:
+        """Build optimizer and scaler for the model, which is on `device` now, and restore a saved state.
+
+        Raises WeightsError if the saved state is another job's or does not fit the model.
+        """
+        training = self.training
+        check_precision(training.precision, device)
+        memory_format = torch.channels_last if channels_last else torch.contiguous_format
+        transfer = Transfer(self._normalize, self.task, device, memory_format)
+        self._prepared = _Setup(
+            device=device,
+            optimizer=build_optimizer(training.optimizer, self.model, self._rate),
+            scaler=build_scaler(training.precision, device),
+            loader=Loader(
+                self._train,
+                training.batch_size,
+                seed=self.seed,
+                augment=self._augment,
+                workers=self._workers,
+                pin_memory=device.type == "cuda",
+            ),
+            transfer=transfer,
+            inference=Inference(
+                self.model,
+                self.task,
+                training,
+                transfer,
+                device,
+                seed=self.seed,
+                random_at_inference=self._random_at_inference,
+                workers=self._workers,
+            ),
+        )
+        state = self._keeper.load()
+        if state is not None:
+            self._restore(state)
+        self._trace.resume(len(self._history))
+
+    def epochs(self) -> Iterator[int]:
+        """Yield the epochs that are left, until the last or early stopping.
+
+        Each starts with all global generators seeded from (seed, epoch), so that dropout and the like are
+        the same in an unbroken and a resumed job, and with the model in training mode.
+        """
+        for epoch in range(len(self._history), self.training.epochs):
+            if self._stopping.stopped:
+                return
+            seed_everything(derive_seed(self.seed, "epoch", epoch))
+            self.model.train()
+            self._steps = StepLog()
+            self._started = time.perf_counter()
+            yield epoch
+            if len(self._history) != epoch + 1:
+                raise TrainingError(f"{self.job_name}: the runner did not end epoch {epoch}")
+
+    def train_batches(self, epoch: int) -> Iterator[DeviceBatch]:
+        """Yield the epoch's batches, shuffled and augmented, on the device."""
+        for batch in self._setup.loader.epoch(epoch):
+            yield self._setup.transfer(batch)
+
+    def begin_step(self, epoch: int, step: int) -> float:
+        """Set the learning rate of this optimizer step and return it."""
+        setup = self._setup
+        self._rate_now = scheduled_rate(
+            self.training.schedule, self._rate, epoch, step, self.training.epochs, setup.loader.steps
+        )
+        for group in setup.optimizer.param_groups:
+            group["lr"] = self._rate_now
+        return self._rate_now
+
+    def autocast(self) -> AbstractContextManager[object]:
+        """Return the context in which the network computes, after the job's precision."""
+        return autocast(self.training.precision, self._setup.device)
+
+    def loss(self, logits: Tensor, masks: Tensor) -> Tensor:
+        """Return the scalar loss of logits [B, K, H, W] against masks [B, H, W], computed in float32."""
+        check_logits(logits, masks, self.task)
+        with torch.autocast(logits.device.type, enabled=False):
+            return self._criterion(logits.float(), masks)
+
+    def optimize(self, loss: Tensor) -> None:
+        """Do one optimizer step: scaled backward, clipping of the unscaled gradients, step, zero gradients.
+
+        With fp16 a step whose gradients overflow is left out and the scale reduced, as usual.
+        """
+        optimizer, scaler = self._setup.optimizer, self._setup.scaler
+        scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+        if self.training.gradient_clipping is not None:
+            scaler.unscale_(optimizer)
+            nn.utils.clip_grad_norm_(self.model.parameters(), self.training.gradient_clipping)
+        scaler.step(optimizer)
+        scaler.update()
+        optimizer.zero_grad(set_to_none=True)
+
+    def end_step(self, batch: DeviceBatch, loss: Tensor) -> None:
+        """Note the step for the trace; the loss stays on its device until the epoch ends."""
+        self._steps.add(batch.ids, self._rate_now, loss)
+
+    def end_epoch(self, epoch: int, predict: Predict) -> None:
+        """Validate, decide about checkpoint and stopping, write the trace, and save the state.
+
+        Raises TrainingError, naming epoch and step, if a loss was not finite.
+        """
+        steps = self._steps.close(epoch, self._setup.loader.steps)
+        try:
+            check_losses(steps, self.training.precision)
+        except TrainingError:
+            self._trace.write(epoch, steps, math.nan, None)
+            raise
+        loss = mean_loss(steps)
+        trained = time.perf_counter()
+        metrics = micro(self._setup.inference.count(self._validation, predict))
+        seconds = time.perf_counter() - trained
+        self._history.append(EpochStats(epoch, steps[0].lr, loss, metrics, trained - self._started, seconds))
+        chosen = self._best.update(epoch, metrics)
+        self._stopping.update(metrics)
+        # The trace first and the state last: a saved state never knows more than what stands beside it.
+        self._trace.write(epoch, steps, loss, metrics)
+        if chosen and self.training.checkpoint.choose == "best":
+            self._keep_weights()
+        self._keeper.save(self._state())
+        self._emit(
+            JobEvent(
+                kind="epoch",
+                digest=self.digest,
+                epoch=epoch,
+                epochs=self.training.epochs,
+                loss=loss,
+                metrics=metrics,
+            )
+        )
+
+    def finish(self, predict: Predict) -> Outcome:
+        """Load the chosen epoch's weights into the model, count the test images and pick cases."""
+        epochs_run = len(self._history)
+        self._emit(
+            JobEvent(kind="testing", digest=self.digest, epoch=epochs_run, epochs=self.training.epochs)
+        )
+        if self.training.checkpoint.choose == "best":
+            self._load_chosen()
+        else:
+            self._keep_weights()
+        split = self._validation if self._test is None else self._test
+        values = self._setup.inference.count(split, predict)
+        chosen = choose_cases(split.ids, values)
+        return Outcome(
+            history=tuple(self._history),
+            epochs_run=epochs_run,
+            stopped_early=epochs_run < self.training.epochs,
+            chosen_epoch=self._best.epoch,
+            best_value=self._best.value,
+            counts=SampleCounts(split.ids, split.groups, self.task.classes, values),
+            counts_split="validation" if self._test is None else "test",
+            cases=self._setup.inference.cases(split, chosen, predict),
+        )
+
+    @property
+    def _setup(self) -> _Setup:
+        if self._prepared is None:
+            raise TrainingError(f"{self.job_name}: the runner did not call prepare() before training")
+        return self._prepared
+
+    def _keep_weights(self) -> None:
+        self._keeper.save_best({"epoch": self._best.epoch, "state_dict": self.model.state_dict()})
+
+    def _load_chosen(self) -> None:
+        kept = self._keeper.load_best()
+        if kept["epoch"] != self._best.epoch:
+            raise WeightsError(
+                f"the kept weights are of epoch {kept['epoch']}, but epoch {self._best.epoch} was chosen",
+                place=self.job_name,
+                fix="remove the job's folder to train it again",
+            )
+        self._load_model(kept["state_dict"])
+
+    def _state(self) -> dict[str, Any]:
+        return {
+            "format": STATE_FORMAT,
+            "digest": self.digest,
+            "model": self.model.state_dict(),
+            "optimizer": self._setup.optimizer.state_dict(),
+            "scaler": self._setup.scaler.state_dict(),
+            "stopping": self._stopping.state_dict(),
+            "best": self._best.state_dict(),
+            "history": [asdict(stats) for stats in self._history],
+            "random": random_state(),
+        }
+
+    def _restore(self, state: dict[str, Any]) -> None:
+        if state.get("format") != STATE_FORMAT or state.get("digest") != self.digest:
+            raise WeightsError(
+                "the saved training state is not this job's, or of another version of segbench",
+                place=self.job_name,
+                fix="remove the job's folder to train it again",
+            )
+        self._load_model(state["model"])
+        self._setup.optimizer.load_state_dict(state["optimizer"])
+        self._setup.scaler.load_state_dict(state["scaler"])
+        self._stopping.load_state_dict(state["stopping"])
+        self._best.load_state_dict(state["best"])
+        self._history = [EpochStats(**stats) for stats in state["history"]]
+        restore_random_state(state["random"])
+
+    def _load_model(self, weights: dict[str, Any]) -> None:
+        try:
+            self.model.load_state_dict(weights)
+        except RuntimeError as error:
+            raise WeightsError(
+                "the saved weights do not fit the model",
+                place=self.job_name,
+                cause=str(error).splitlines()[-1].strip(),
+                fix="raise the model's `version` when its architecture changes, so that its jobs start anew",
+            ) from error

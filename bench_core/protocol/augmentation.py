@@ -1,0 +1,104 @@
+"""Augmentation by torchvision.transforms.v2: image and mask moved together, each sample from its own seed."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from bench_core.errors import TrainingError
+from bench_core.protocol.randomness import seeded_cpu
+from bench_core.spec.transforms import REFUSED, REFUSED_ARGUMENTS, REQUIRED, TRANSFORMS
+
+Settings = Sequence[tuple[str, Mapping[str, Any]]]
+
+
+class Augmentation:
+    """Transforms applied in order to image uint8 [C, H, W] and mask uint8 [H, W]; both keep shape and type.
+
+    Geometry moves both, with the mask always sampled to the nearest pixel and everything from outside
+    filled with 0, which is background; all else changes the image alone. A draw depends on the seed alone
+    and leaves the global generators as they were. Pickles, so that loader processes can hold it. Gray
+    images stay gray: of ColorJitter and RandomPhotometricDistort brightness and contrast act on them, while
+    saturation, hue and channel order mean nothing for one channel (torchvision leaves such an image as it
+    is).
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._steps = [(name, _build(name, dict(arguments))) for name, arguments in settings]
+
+    def __call__(self, image: Tensor, mask: Tensor, seed: int) -> tuple[Tensor, Tensor]:
+        """Return the augmented pair; raise TrainingError if a transform changes shape or type, or fails."""
+        from torchvision import tv_tensors
+
+        moved: tuple[Tensor, Tensor] = (tv_tensors.Image(image), tv_tensors.Mask(mask[None]))
+        with seeded_cpu(seed), warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)
+            for name, transform in self._steps:
+                try:
+                    moved = transform(*moved)
+                except Exception as error:  # whatever a transform raises for arguments that do not fit
+                    raise _failed(name, f"{type(error).__name__}: {error}") from error
+                if moved[0].shape != image.shape or moved[0].dtype != image.dtype:
+                    raise _failed(
+                        name,
+                        f"it made an image {list(moved[0].shape)} of {moved[0].dtype} from one "
+                        f"{list(image.shape)} of {image.dtype}",
+                    )
+        return moved[0].as_subclass(Tensor), moved[1].as_subclass(Tensor)[0]
+
+
+def build_augmentation(settings: Settings, channels: int, image_size: int) -> Augmentation | None:
+    """Return the augmentation of a protocol's list, tried once on a blank image; None for an empty list.
+
+    Raises TrainingError naming the transform that is unknown, or whose arguments do not fit images
+    [channels, image_size, image_size].
+    """
+    if not settings:
+        return None
+    augmentation = Augmentation(settings)
+    blank = torch.zeros(channels, image_size, image_size, dtype=torch.uint8)
+    augmentation(blank, blank[0], seed=0)
+    return augmentation
+
+
+def _build(name: str, arguments: dict[str, Any]) -> Any:
+    from torchvision.transforms import InterpolationMode, v2
+
+    if name not in TRANSFORMS:
+        raise TrainingError(
+            f"augmentation {name!r} cannot be used",
+            place="protocol.augmentation",
+            cause=REFUSED.get(name, "it is no transform of torchvision.transforms.v2 that takes masks along"),
+            fix=f"use one of {', '.join(sorted(TRANSFORMS))}",
+        )
+    for key, value in arguments.items():
+        kind = TRANSFORMS[name].get(key)
+        if kind is None:
+            cause = REFUSED_ARGUMENTS.get(key, f"it takes {', '.join(TRANSFORMS[name]) or 'no arguments'}")
+            raise _failed(name, f"argument {key!r} cannot be used: {cause}")
+        if not kind.accepts(value):
+            raise _failed(name, f"{key} must be {kind.words}, not {value!r}")
+    missing = [key for key in REQUIRED.get(name, ()) if key not in arguments]
+    if missing:
+        raise _failed(name, f"it needs {', '.join(missing)}")
+    if "interpolation" in arguments:
+        arguments["interpolation"] = InterpolationMode(arguments["interpolation"])
+    if not hasattr(v2, name):
+        raise _failed(name, "the installed torchvision does not have it")
+    try:
+        return getattr(v2, name)(**arguments)
+    except Exception as error:  # whatever a transform raises for arguments that do not fit each other
+        raise _failed(name, f"{type(error).__name__}: {error}") from error
+
+
+def _failed(name: str, cause: str) -> TrainingError:
+    return TrainingError(
+        f"augmentation {name} does not work as the protocol sets it",
+        place="protocol.augmentation",
+        cause=cause,
+        fix=f"correct the arguments of {name}",
+    )

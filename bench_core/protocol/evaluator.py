@@ -1,0 +1,95 @@
+"""From logits to exact pixel counts, on the logits' device."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from bench_core.declarations import Task
+from bench_core.errors import TrainingError
+from bench_core.spec import protocol as spec
+
+
+def predict_labels(logits: Tensor, task: Task, metrics: spec.Metrics) -> Tensor:
+    """Return the predicted class [B, H, W] (int64, 0 = background) of logits [B, K, H, W].
+
+    Binary tasks: 1 where the logit, or its sigmoid, is above the threshold. Otherwise the class with the
+    largest logit, the first of equal ones.
+    """
+    if task.binary:
+        return (logits[:, 0].float() > _logit_threshold(metrics)).long()
+    # Far faster on a CPU than argmax, with the same indices.
+    labels: Tensor = logits.max(dim=1).indices
+    return labels
+
+
+def count(logits: Tensor, masks: Tensor, task: Task, metrics: spec.Metrics) -> Tensor:
+    """Return true positives, false positives, false negatives [B, K, 3] (int64) of each foreground class.
+
+    Logits are [B, K, H, W], masks [B, H, W] hold class indices. Whole numbers are counted, so nothing is
+    rounded.
+    """
+    labels = predict_labels(logits, task, metrics)
+    images, classes = masks.shape[0], len(task.classes) + 1
+    offset = torch.arange(images, device=masks.device)[:, None, None] * classes
+    pairs = (offset + masks.long()) * classes + labels
+    table = torch.bincount(pairs.flatten(), minlength=images * classes * classes)
+    confusion = table.view(images, classes, classes)
+    hits = confusion.diagonal(dim1=1, dim2=2)
+    counts = torch.stack([hits, confusion.sum(1) - hits, confusion.sum(2) - hits], dim=-1)
+    return counts[:, 1:]
+
+
+class Evaluator:
+    """Counts of a split, gathered batch by batch in any order and read by sample id."""
+
+    def __init__(self, task: Task, metrics: spec.Metrics) -> None:
+        self._task = task
+        self._metrics = metrics
+        self._ids: list[str] = []
+        self._counts: list[Tensor] = []
+        self._undefined: list[Tensor] = []
+
+    def add(self, ids: tuple[str, ...], logits: Tensor, masks: Tensor) -> None:
+        """Count a batch; nothing leaves the device yet."""
+        self._ids.extend(ids)
+        self._counts.append(count(logits, masks, self._task, self._metrics))
+        self._undefined.append(logits.isnan().flatten(1).any(dim=1))
+
+    def values(self, ids: tuple[str, ...]) -> NDArray[np.int64]:
+        """Return the counts [N, K, 3] of these samples, in their order.
+
+        Raises TrainingError if any logit was NaN, which would otherwise pass for background, or if a sample
+        was counted twice or not at all.
+        """
+        flags = torch.cat(self._undefined).tolist() if self._undefined else []
+        broken = [sample for sample, flag in zip(self._ids, flags, strict=True) if flag]
+        if broken:
+            raise TrainingError(
+                f"the model predicts NaN for {len(broken)} of {len(ids)} images, {broken[0]} for one",
+                cause="a value in the network overflowed, or its weights are not finite",
+                fix="try `precision: bf16` or `fp32`, or a smaller learning rate",
+            )
+        rows = {sample: row for row, sample in enumerate(self._ids)}
+        if len(self._ids) != len(ids) or rows.keys() != set(ids):
+            raise TrainingError(
+                f"{len(self._ids)} predictions for {len(ids)} images",
+                cause="every image of a split is counted exactly once",
+            )
+        counts = torch.cat(self._counts).cpu().numpy()
+        ordered: NDArray[np.int64] = counts[[rows[sample] for sample in ids]]
+        return ordered
+
+
+def _logit_threshold(metrics: spec.Metrics) -> float:
+    if metrics.threshold_space == "logit":
+        return metrics.threshold
+    if metrics.threshold <= 0.0:
+        return -math.inf
+    if metrics.threshold >= 1.0:
+        return math.inf
+    return math.log(metrics.threshold) - math.log1p(-metrics.threshold)

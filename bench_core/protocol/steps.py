@@ -1,0 +1,54 @@
+"""The steps of one epoch: their losses stay on the device and are fetched once."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from bench_core.errors import TrainingError
+from bench_core.protocol.trace import TraceStep
+
+
+class StepLog:
+    """Collects an epoch's steps without waiting for the device."""
+
+    def __init__(self) -> None:
+        self._steps: list[tuple[tuple[str, ...], float, Tensor]] = []
+
+    def add(self, ids: tuple[str, ...], rate: float, loss: Tensor) -> None:
+        """Note one optimizer step."""
+        self._steps.append((ids, rate, loss.detach()))
+
+    def close(self, epoch: int, expected: int) -> list[TraceStep]:
+        """Return the steps as numbers and forget them; raise TrainingError unless `expected` were made."""
+        if len(self._steps) != expected:
+            raise TrainingError(
+                f"the runner ended epoch {epoch} after {len(self._steps)} of {expected} steps"
+            )
+        losses = torch.stack([loss for _, _, loss in self._steps]).tolist()
+        steps = [
+            TraceStep(epoch, step, ids, rate, loss)
+            for step, ((ids, rate, _), loss) in enumerate(zip(self._steps, losses, strict=True))
+        ]
+        self._steps = []
+        return steps
+
+
+def mean_loss(steps: Sequence[TraceStep]) -> float:
+    """Return the mean over the epoch's samples of the steps' losses."""
+    samples = [len(step.ids) for step in steps]
+    return math.fsum(step.loss * count for step, count in zip(steps, samples, strict=True)) / sum(samples)
+
+
+def check_losses(steps: Sequence[TraceStep], precision: str) -> None:
+    """Raise TrainingError for the first step whose loss is not finite."""
+    broken = next((step for step in steps if not math.isfinite(step.loss)), None)
+    if broken is not None:
+        raise TrainingError(
+            f"the loss is {broken.loss} at step {broken.step} of epoch {broken.epoch}",
+            cause=f"training diverged or overflowed (learning rate {broken.lr:g}, precision {precision})",
+            fix="try a smaller learning rate, `gradient_clipping: 1.0`, or `precision: bf16` or `fp32`",
+        )
