@@ -7,6 +7,7 @@ import time
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -14,13 +15,14 @@ from typing import TYPE_CHECKING, Literal
 from bench_core.declarations import JobEvent, resolve_entry
 from bench_core.errors import BenchError, DataError, StoreError
 from bench_core.execute.attempts import Attempts
+from bench_core.execute.keeper import FolderKeeper
 from bench_core.execute.logs import job_log
 from bench_core.execute.provenance import MemoryMeter, RunContext, environment, execution
 from bench_core.execute.rate import ChosenRate, choose_rate
 from bench_core.plan.job import Job, job_seed
 from bench_core.plugins import Registry
 from bench_core.store.claim import Claim, ClaimLostError, claiming
-from bench_core.store.files import disk_error
+from bench_core.store.files import DiskError, disk_error
 from bench_core.store.folder import LOG, TRACE
 from bench_core.store.result import Failure
 from bench_core.store.store import Store
@@ -28,12 +30,12 @@ from bench_core.store.store import Store
 if TYPE_CHECKING:
     from torch import nn
 
-    from bench_core.execute.keeper import FolderKeeper
     from bench_core.execute.prepare import JobData
-    from bench_core.protocol.contract import Contract, RunOptions
+    from bench_core.protocol.contract import Contract, Outcome, RunOptions
 
 log = logging.getLogger(__name__)
 Emit = Callable[[JobEvent], None]
+Note = Callable[[str], None]
 
 
 def run_job(
@@ -47,12 +49,14 @@ def run_job(
     cache: Path | None = None,
     capture: bool = False,
     known_failure: Failure | None = None,
+    note: Note = lambda text: None,
 ) -> Literal["done", "elsewhere"]:
     """Run one job and seal its result, unless it is done or another process runs it ("elsewhere").
 
     `known_failure` is the failure that the caller means to try again; a newer one counts as elsewhere.
     A job that fails leaves its failure in the store and raises: BenchError with what to do about it, any
     other exception for a bug in a plugin. `capture` sends the process's stdout and stderr to the job's log.
+    `note` hears what the job is doing before its first epoch.
     """
     with claiming(store.claims, job.digest) as claim:
         if claim is None:
@@ -61,8 +65,11 @@ def run_job(
         if store.is_done(job.digest) or store.failure(job.digest) not in (None, known_failure):
             return "elsewhere"
         emit(JobEvent(kind="started", digest=job.digest, epochs=job.training.epochs))
+        run = _Run(
+            job, store, registry, options, emit, note, context or RunContext(), cache or store.cache, claim
+        )
         try:
-            _attempt(job, store, registry, options, emit, claim, context or RunContext(), cache, capture)
+            run.start(capture=capture)
         except (KeyboardInterrupt, SystemExit, ClaimLostError):
             raise
         except Exception as problem:
@@ -74,6 +81,8 @@ def run_job(
             with suppress(StoreError):
                 store.fail(job, describe(job, error, attempts=count))
             emit(JobEvent(kind="failed", digest=job.digest, message=summary(error)))
+            if error is problem:
+                raise
             raise error from problem
         emit(JobEvent(kind="finished", digest=job.digest, epochs=job.training.epochs))
     return "done"
@@ -95,7 +104,7 @@ def describe(job: Job, error: BaseException, *, attempts: int) -> Failure:
         attempts=attempts,
         # A full disk is no fault of the training so far. After anything else code or data will have been
         # mended, and epochs from before must not be mixed with those after.
-        resumable=isinstance(error, StoreError),
+        resumable=isinstance(error, DiskError),
     )
 
 
@@ -112,101 +121,129 @@ def _raised_at(error: BaseException) -> str | None:
     return f"{frames[-1].filename}:{frames[-1].lineno}" if frames else None
 
 
-def _attempt(
-    job: Job,
-    store: Store,
-    registry: Registry,
-    options: RunOptions,
-    emit: Emit,
-    claim: Claim,
-    context: RunContext,
-    cache: Path | None,
-    capture: bool,
-) -> None:
-    folder = store.prepare(job)
-    attempts = Attempts(folder)
-    with job_log(folder / LOG, capture=capture):
-        try:
-            if store.is_complete(job.digest):
-                log.info("everything was computed before; sealing the folder")
-                claim.check()
+@dataclass(frozen=True)
+class _Run:
+    """One attempt at a job, under its claim."""
+
+    job: Job
+    store: Store
+    registry: Registry
+    options: RunOptions
+    emit: Emit
+    note: Note
+    context: RunContext
+    cache: Path
+    claim: Claim
+
+    def start(self, *, capture: bool) -> None:
+        job, store = self.job, self.store
+        folder = store.prepare(job)
+        attempts = Attempts(folder)
+        with job_log(folder / LOG, capture=capture):
+            try:
+                if store.is_complete(job.digest):
+                    log.info("everything was computed before; sealing the folder")
+                else:
+                    attempts.begin(execution(self.options))
+                    log.info("%s (%s), attempt %d", job.name, job.digest, attempts.count)
+                    if self.claim.before is not None:
+                        log.info("taken over from process %d", self.claim.before.pid)
+                    self._train(folder, attempts)
+                self.claim.check()
                 store.seal(job.digest)
-                return
-            attempts.begin(execution(options))
-            log.info("%s (%s), attempt %d", job.name, job.digest, attempts.count)
-            if claim.before is not None:
-                log.info("taken over from process %d on %s", claim.before.pid, claim.before.host)
-            _train(job, store, registry, options, emit, claim, context, cache or store.cache, attempts)
-        except BaseException as error:
-            if isinstance(error, BenchError):
-                log.error("%s", error)
-            elif isinstance(error, Exception):
-                log.exception("the job failed")
-            else:
-                log.info("interrupted; the next run goes on from the last whole epoch")
-            raise
+            except BaseException as error:
+                if isinstance(error, BenchError):
+                    log.error("%s", error)
+                elif isinstance(error, Exception):
+                    log.exception("the job failed")
+                else:
+                    log.info("interrupted; the next run goes on from the last whole epoch")
+                raise
 
+    def _train(self, folder: Path, attempts: Attempts) -> None:
+        from bench_core.execute import outcome as outcomes
+        from bench_core.execute.prepare import build_model, model_facts
 
-def _train(
-    job: Job,
-    store: Store,
-    registry: Registry,
-    options: RunOptions,
-    emit: Emit,
-    claim: Claim,
-    context: RunContext,
-    cache: Path,
-    attempts: Attempts,
-) -> None:
-    from bench_core.execute import outcome as outcomes
-    from bench_core.execute.keeper import FolderKeeper
-    from bench_core.execute.prepare import build_model, model_facts, open_data
+        job, started = self.job, time.monotonic()
+        rate = choose_rate(job, self.store)
+        if rate.candidates:
+            log.info("learning rate %g of %s", rate.value, dict(rate.candidates))
+        data = self._data(rate)
+        memory = MemoryMeter(self.options.device)
+        _use_threads(self.options.threads)
+        self.note("building the network")
+        model = build_model(job, self.registry)
+        parameters = sum(parameter.numel() for parameter in model.parameters())
+        log.info("%s: %s parameters, weights: %s", job.model.name, f"{parameters:,}", job.model.pretrained)
+        keeper = FolderKeeper(folder, self.claim.check)
+        contract = self._contract(data, model, rate.value, keeper)
+        log.info("runner %s: %s", job.model.runner, execution(self.options))
+        fit = resolve_entry(self.registry.runner(job.model.runner).fit)
+        reached: Outcome = fit(contract, self.options)
+        finished = attempts.finish(time.monotonic() - started)
+        result = outcomes.to_result(
+            job,
+            reached,
+            rate,
+            parameters=parameters,
+            model_facts=model_facts(model),
+            data_facts=data.facts,
+            provenance=outcomes.provenance(self.options, self.context, finished),
+            seconds=finished.seconds,
+            peak_memory_bytes=memory.peak_bytes(),
+            attempts=attempts.count,
+        )
+        self.claim.check()
+        extra = [
+            name for name in (attempts.name, TRACE, keeper.finish()) if name and (folder / name).exists()
+        ]
+        counts, cases = outcomes.to_counts(reached), outcomes.to_cases(reached)
+        self.store.complete(job.digest, result, counts, cases, extra)
+        log.info("done in %.1f s: %s %.4f in epoch %d", result.seconds, result.monitor, result.best_value,
+                 result.chosen_epoch + 1)  # fmt: skip
 
-    started = time.monotonic()
-    folder = store.running / job.digest
-    rate = choose_rate(job, store)
-    if rate.candidates:
-        log.info("learning rate %g of %s", rate.value, dict(rate.candidates))
-    data = open_data(job, registry, cache)
-    check_fingerprint(job, data, rate)
-    log.info("data: %s", dict(data.facts))
-    memory = MemoryMeter(options.device)
-    _use_threads(options.threads)
-    model = build_model(job, registry)
-    parameters = sum(parameter.numel() for parameter in model.parameters())
-    log.info("%s: %s parameters, weights: %s", job.model.name, f"{parameters:,}", job.model.pretrained)
-    keeper = FolderKeeper(folder, claim.check)
+    def _data(self, rate: ChosenRate) -> JobData:
+        from bench_core.execute.prepare import open_data
 
-    def tell(event: JobEvent) -> None:
+        self.note("opening the data")
+
+        def progress(done: int, total: int) -> None:
+            self.note(f"preparing the data: {done}/{total}")
+
+        data = open_data(self.job, self.registry, self.cache, progress)
+        log.info("data: %s", dict(data.facts))
+        check_fingerprint(self.job, data, rate)
+        return data
+
+    def _contract(self, data: JobData, model: nn.Module, rate: float, keeper: FolderKeeper) -> Contract:
+        from bench_core.protocol.contract import Contract
+        from bench_core.protocol.trace import Trace
+
+        job = self.job
+        return Contract(
+            job_name=job.name,
+            seed=job_seed(job),
+            training=job.training,
+            task=job.dataset.task,
+            learning_rate=rate,
+            model=model,
+            train=data.train,
+            validation=data.validation,
+            test=data.test,
+            keeper=keeper,
+            trace=Trace(keeper.folder / TRACE),
+            emit=self._tell,
+            digest=job.digest,
+            random_at_inference=self.registry.model(job.model.name).random_at_inference,
+            loader_workers=self.options.loader_workers,
+        )
+
+    def _tell(self, event: JobEvent) -> None:
         if event.kind == "epoch":
             values = ", ".join(f"{name} {value:.4f}" for name, value in event.metrics.items())
-            log.info("epoch %d/%d: loss %.5g, %s", event.epoch + 1, event.epochs, event.loss or 0.0, values)
-        emit(event)
-
-    contract = _contract(job, data, model, rate.value, keeper, tell, registry, options)
-    log.info("runner %s with %s", job.model.runner, execution(options))
-    reached = resolve_entry(registry.runner(job.model.runner).fit)(contract, options)
-    finished = attempts.finish(time.monotonic() - started)
-    best = keeper.finish()
-    result = outcomes.to_result(
-        job,
-        reached,
-        rate,
-        parameters=parameters,
-        model_facts=model_facts(model),
-        data_facts=data.facts,
-        provenance=outcomes.provenance(options, context, finished),
-        seconds=finished.seconds,
-        peak_memory_bytes=memory.peak_bytes(),
-        attempts=attempts.count,
-    )
-    claim.check()
-    extra = [attempts.name, *(name for name in (TRACE, best) if name and (folder / name).exists())]
-    store.complete(job.digest, result, outcomes.to_counts(reached), outcomes.to_cases(reached), extra)
-    log.info("done in %.1f s: %s %.4f at epoch %d", result.seconds, result.monitor, result.best_value,
-             result.chosen_epoch + 1)  # fmt: skip
-    claim.check()
-    store.seal(job.digest)
+            loss = "-" if event.loss is None else f"{event.loss:.5g}"
+            log.info("epoch %d/%d: loss %s, %s", event.epoch + 1, event.epochs, loss, values)
+        self.emit(event)
 
 
 def check_fingerprint(job: Job, data: JobData, rate: ChosenRate) -> None:
@@ -225,35 +262,3 @@ def _use_threads(count: int) -> None:
     import torch
 
     torch.set_num_threads(count)
-
-
-def _contract(
-    job: Job,
-    data: JobData,
-    model: nn.Module,
-    rate: float,
-    keeper: FolderKeeper,
-    emit: Emit,
-    registry: Registry,
-    options: RunOptions,
-) -> Contract:
-    from bench_core.protocol.contract import Contract
-    from bench_core.protocol.trace import Trace
-
-    return Contract(
-        job_name=job.name,
-        seed=job_seed(job),
-        training=job.training,
-        task=job.dataset.task,
-        learning_rate=rate,
-        model=model,
-        train=data.train,
-        validation=data.validation,
-        test=data.test,
-        keeper=keeper,
-        trace=Trace(keeper.folder / TRACE),
-        emit=emit,
-        digest=job.digest,
-        random_at_inference=registry.model(job.model.name).random_at_inference,
-        loader_workers=options.loader_workers,
-    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, is_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
     from bench_core.data.cache import CachedArrays
 
+Progress = Callable[[int, int], None]
+
 
 @dataclass(frozen=True)
 class JobData:
@@ -35,9 +37,12 @@ class JobData:
     """Dataset fingerprint, fold hash and sizes of the splits, for the result."""
 
 
-def open_data(job: Job, registry: Registry, cache: Path) -> JobData:
-    """Return the job's splits; raises DataError if data is missing, corrupt, or leaks between folds."""
-    arrays = open_arrays(job, registry, cache)
+def open_data(job: Job, registry: Registry, cache: Path, progress: Progress | None = None) -> JobData:
+    """Return the job's splits; `progress(done, total)` hears of decoded images.
+
+    Raises DataError if data is missing, corrupt, or leaks between folds.
+    """
+    arrays = open_arrays(job, registry, cache, progress)
     folds = assign_folds(arrays.ids, arrays.groups, job.fold.count, job.seed)
     check_leaks(arrays, folds)
 
@@ -62,7 +67,7 @@ def open_data(job: Job, registry: Registry, cache: Path) -> JobData:
     )
 
 
-def open_arrays(job: Job, registry: Registry, cache: Path) -> CachedArrays:
+def open_arrays(job: Job, registry: Registry, cache: Path, progress: Progress | None = None) -> CachedArrays:
     """Open the job's dataset through the cache, which is built if it is not there."""
     data = job.dataset
     declared = registry.dataset(data.name)
@@ -78,6 +83,8 @@ def open_arrays(job: Job, registry: Registry, cache: Path) -> CachedArrays:
         image_size=job.training.image_size,
         resize=job.training.resize,
         root=cache,
+        task=data.task,
+        progress=progress,
     )
 
 

@@ -41,8 +41,11 @@ def storing(path: Path) -> Iterator[None]:
 
 def disk_error(error: Exception, path: Path) -> DiskError | None:
     """Return the DiskError for an OSError of a full or read-only disk, whoever raised it; None for others."""
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
-        return _explained(error, path)
+    reason: BaseException | None = error
+    while reason is not None and not isinstance(error, DiskError):
+        if isinstance(reason, OSError) and reason.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+            return _explained(reason, path)
+        reason = reason.__cause__
     return None
 
 

@@ -1,0 +1,124 @@
+"""The live view of a run: overall progress, the matrix, and the jobs at work."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from bench_core.cli.matrix import legend, matrix_table, rows_of
+from bench_core.cli.views import describe, duration
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+    from rich.table import Table
+    from rich.text import Text
+
+    from bench_core.execute.board import Board, Progress
+    from bench_core.execute.local import Happening
+
+_LINES_AROUND = 9
+"""Lines of the view that are neither the matrix nor the jobs at work."""
+
+
+class LiveView:
+    """Redraws in place; failures stay above as lines."""
+
+    def __init__(self, console: Console, title: str) -> None:
+        from rich.live import Live
+
+        self._console = console
+        self._title = title
+        self._live = Live(console=console, refresh_per_second=4, transient=True, auto_refresh=False)
+        self._drawn = 0.0
+
+    def __enter__(self) -> LiveView:
+        self._live.__enter__()
+        return self
+
+    def __exit__(self, *details: object) -> None:
+        self._live.__exit__(None, None, None)
+
+    def watch(self, board: Board, happening: Happening | None) -> None:
+        """Redraw, at most a few times a second."""
+        if happening is not None and happening.kind in ("failed", "blocked"):
+            self._console.print(
+                f"[red]{happening.progress.job.name}[/red] {describe(happening)}", markup=True
+            )
+        now = time.monotonic()
+        if now - self._drawn >= 0.2:
+            self._drawn = now
+            self._live.update(view(board, self._console, self._title), refresh=True)
+
+
+def view(board: Board, console: Console, title: str) -> RenderableType:
+    """Return the whole picture of a run."""
+    from rich.console import Group
+
+    running = board.with_status("running")
+    statuses: Mapping[str, str] = {digest: progress.status for digest, progress in board.progress.items()}
+    rows = rows_of((progress.job for progress in board.progress.values()), statuses)
+    room = max(3, console.height - _LINES_AROUND - len(running))
+    families = len({row.family for row in rows})
+    fits = len(rows) + (families if families > 1 else 0) <= room
+    parts: list[RenderableType] = [
+        _headline(board, title),
+        matrix_table(rows, console, None if fits else room),
+        legend(statuses.values(), console),
+    ]
+    if running:
+        parts += ["", _jobs_table(running)]
+    return Group(*parts)
+
+
+def _headline(board: Board, title: str) -> Table:
+    from rich.progress_bar import ProgressBar
+    from rich.table import Table
+
+    done, total = board.epochs()
+    counts = board.counts()
+    finished = counts["done"] + counts["failed"] + counts["blocked"] + counts["waiting"]
+    line = Table.grid(padding=(0, 2, 0, 0), expand=True)
+    line.add_column(no_wrap=True)
+    line.add_column(ratio=1)
+    line.add_column(no_wrap=True)
+    line.add_column(no_wrap=True)
+    left = board.seconds_left()
+    times = duration(time.monotonic() - board.begun)
+    if left is not None:
+        times += f", at most {duration(left)} left"
+    line.add_row(
+        f"[bold]{title}[/bold]",
+        ProgressBar(total=total or 1, completed=done, complete_style="green"),
+        f"{finished}/{len(board.progress)} jobs",
+        f"[dim]{times}[/dim]",
+    )
+    return line
+
+
+def _jobs_table(running: list[Progress]) -> Table:
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, header_style="bold", expand=True)
+    table.add_column("at work", ratio=1, no_wrap=True, overflow="ellipsis")
+    for name in ("on", "epoch", "loss", "validation", "left"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for progress in running:
+        monitor = progress.job.search_monitor
+        value = progress.metrics.get(monitor)
+        table.add_row(
+            progress.job.name,
+            progress.device,
+            f"{progress.epochs_done}/{progress.job.training.epochs}",
+            "" if progress.loss is None else f"{progress.loss:.4g}",
+            _italic(progress.note) if progress.note else "" if value is None else f"{monitor} {value:.3f}",
+            "" if progress.seconds_left is None else duration(progress.seconds_left),
+        )
+    return table
+
+
+def _italic(text: str) -> Text:
+    from rich.text import Text
+
+    return Text(text, style="italic dim")

@@ -1,0 +1,174 @@
+"""`bench run`: run the jobs of a spec that are not done."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shlex
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from bench_core.cli.common import JSON, SET, SPEC, STORE, console
+from bench_core.cli.views import JsonView, PlainView, View, duration
+
+if TYPE_CHECKING:
+    from bench_core.execute.board import Board
+    from bench_core.execute.worker import Setup
+    from bench_core.spec.load import LoadedSpec
+
+ONLY = click.option(
+    "--only",
+    multiple=True,
+    metavar="KEY=VALUE[,VALUE]",
+    help="Jobs of this model, dataset, stage, fold or family only; repeat it to narrow down.",
+)
+RUNNER = click.option("--runner", metavar="NAME", help="Jobs of this runner only.")
+
+
+@click.command()
+@SPEC
+@SET
+@ONLY
+@RUNNER
+@click.option("--workers", type=click.IntRange(min=1), help="Jobs at a time.")
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:N or mps.")
+@click.option("--threads", type=click.IntRange(min=1), help="CPU threads of one job.")
+@STORE
+@JSON
+@click.pass_context
+def command(
+    context: click.Context,
+    spec: Path,
+    overrides: tuple[str, ...],
+    only: tuple[str, ...],
+    runner: str | None,
+    workers: int | None,
+    device: str,
+    threads: int | None,
+    store: Path,
+    as_json: bool,
+) -> None:
+    """Run the jobs of SPEC that are not done.
+
+    Jobs that were cut off go on from their last whole epoch, failed ones are tried again, and several `bench
+    run` over one store share the work. Exits with 1 if a job failed, with 130 after Ctrl-C.
+    """
+    from bench_core.execute.devices import choose_slots
+    from bench_core.execute.local import InterruptedRunError, run_jobs
+    from bench_core.execute.preflight import preflight
+    from bench_core.execute.select import select_jobs
+    from bench_core.plan.expand import make_plan
+    from bench_core.spec.load import load_spec
+    from bench_core.store.store import Store
+
+    loaded = load_spec(spec, overrides)
+    plan = make_plan(loaded.spec, loaded.registry)
+    jobs = select_jobs(plan.jobs, only, runner)
+    opened = Store(store)
+    states = opened.states()
+    todo = [job for job in jobs if states.get(job.digest) != "done"]
+    if todo:
+        preflight(todo, loaded.registry)
+        opened = Store(store, create=True)
+    threads = threads or loaded.spec.runtime.threads
+    slots = choose_slots(device, workers or loaded.spec.runtime.workers, threads)
+    setup = _setup(loaded, store, threads)
+    try:
+        with _view(plan.name, as_json) as view:
+            board = run_jobs(jobs, opened, setup, slots.devices[: max(1, len(todo))], view.watch)
+    except InterruptedRunError as error:
+        click.echo(f"{error.message}; go on with:\n  {_again()}", err=True)
+        context.exit(130)
+    _summarize(board, spec, store, as_json)
+    if any(progress.status in ("failed", "blocked") for progress in board.progress.values()):
+        context.exit(1)
+
+
+def _setup(loaded: LoadedSpec, store: Path, threads: int) -> Setup:
+    from bench_core.execute.provenance import RunContext
+    from bench_core.execute.worker import Setup
+
+    runtime, registry = loaded.spec.runtime, loaded.registry
+    text = json.dumps(loaded.spec.model_dump(mode="json"), sort_keys=True)
+    return Setup(
+        store=store.resolve(),
+        plugins=tuple(Path(path) for path in registry.plugins.values() if Path(path).is_absolute()),
+        context=RunContext(
+            spec_name=loaded.spec.name,
+            spec_sha256=hashlib.sha256(text.encode()).hexdigest(),
+            command=_again(),
+            plugins=dict(registry.plugins),
+        ),
+        options={
+            "threads": threads,
+            "loader_workers": runtime.loader_workers,
+            "channels_last": runtime.channels_last,
+            "compile": runtime.compile,
+        },
+        cache=_cache(),
+    )
+
+
+def _cache() -> Path | None:
+    import os
+
+    named = os.environ.get("SEGBENCH_CACHE")
+    return Path(named).expanduser().resolve() if named else None
+
+
+def _again() -> str:
+    return shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
+
+
+def _view(title: str, as_json: bool) -> View:
+    if as_json:
+        return JsonView()
+    screen = console()
+    if screen.is_terminal and not screen.is_dumb_terminal:
+        from bench_core.cli.live import LiveView
+
+        return LiveView(screen, title)
+    return PlainView()
+
+
+def _summarize(board: Board, spec: Path, store: Path, as_json: bool) -> None:
+    import time
+
+    counts = board.counts()
+    failed, blocked = board.with_status("failed"), board.with_status("blocked", "waiting")
+    if as_json:
+        data: dict[str, Any] = {
+            "event": "summary",
+            "jobs": len(board.progress),
+            "counts": dict(sorted(counts.items())),
+            "failed": [asdict(progress.failure) for progress in failed if progress.failure],
+            "not_run": {progress.job.name: progress.because for progress in blocked},
+        }
+        click.echo(json.dumps(data, sort_keys=True))
+        return
+    ran = sum(progress.ran_here and progress.status == "done" for progress in board.progress.values())
+    before = counts["done"] - ran
+    parts = [f"{ran} done now" if before else f"{ran} done"]
+    parts += [f"{before} before or elsewhere"] if before else []
+    parts += [f"{len(failed)} failed"] if failed else []
+    parts += [f"{len(blocked)} not run"] if blocked else []
+    click.echo(f"{', '.join(parts)}, in {duration(time.monotonic() - board.begun)}")
+    for progress in failed:
+        click.echo(f"\nfailed: {progress.job.name}")
+        if progress.failure is not None:
+            failure = progress.failure
+            click.echo(f"  {failure.place}: {failure.message}" if failure.place else f"  {failure.message}")
+            for label, text in (("why", failure.cause), ("fix", failure.fix)):
+                if text:
+                    click.echo(f"  {label}: {text}")
+        click.echo(f"  log: bench logs {progress.job.digest[:12]} --store {shlex.quote(str(store))}")
+    for because in dict.fromkeys(progress.because for progress in blocked):
+        names = [progress.job.name for progress in blocked if progress.because == because]
+        more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+        click.echo(f"\nnot run: {names[0]}{more}\n  why: {because}")
+    if counts["done"]:
+        click.echo(f"\nnext: bench report {shlex.quote(str(spec))} --store {shlex.quote(str(store))}")

@@ -1,0 +1,122 @@
+"""Refuses up front, all at once, what could not run: found in a second instead of after a night."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+from bench_core.declarations import Architecture, Dataset, Entry, RunnerDeclaration
+from bench_core.errors import BenchError
+from bench_core.plan.job import Job
+from bench_core.plugins import Registry
+
+
+class PreflightError(BenchError):
+    """Jobs that cannot run in this environment; `problems` lists them all."""
+
+    problems: tuple[Problem, ...] = ()
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is missing, and what to do about it."""
+
+    subject: str
+    """What is concerned, for example "model u-kan"."""
+    message: str
+    fix: str | None = None
+
+    def __str__(self) -> str:
+        return f"{self.subject}: {self.message}" + (f" ({self.fix})" if self.fix else "")
+
+
+def preflight(jobs: Iterable[Job], registry: Registry) -> None:
+    """Check models, datasets, runners, packages, files and folders that the jobs need.
+
+    Raises PreflightError naming everything that is missing. Opens no data and imports no framework.
+    """
+    found: dict[tuple[str | None, ...], tuple[Problem, ...]] = {}
+    total = affected = 0
+    for job in jobs:
+        key = (job.model.name, job.model.weights, job.model.runner, job.dataset.label, job.dataset.root)
+        if key not in found:
+            found[key] = tuple(_of_job(job, registry))
+        total += 1
+        affected += bool(found[key])
+    problems = tuple(dict.fromkeys(problem for group in found.values() for problem in group))
+    if not problems:
+        return
+    lines = "".join(f"\n  - {problem}" for problem in problems)
+    error = PreflightError(
+        f"{affected} of {total} jobs cannot run here:{lines}",
+        fix="mend this, or choose what can run with --only model=... dataset=... or --runner",
+    )
+    error.problems = problems
+    raise error
+
+
+def _of_job(job: Job, registry: Registry) -> Iterator[Problem]:
+    yield from _of_model(job, registry.model(job.model.name))
+    yield from _of_dataset(job, registry.dataset(job.dataset.name))
+    yield from _of_runner(registry.runner(job.model.runner))
+
+
+def _of_model(job: Job, model: Architecture) -> Iterator[Problem]:
+    subject = f"model {job.model.name}"
+    if model.unavailable or model.build is None:
+        yield Problem(subject, model.unavailable or "its plugin has no builder")
+        return
+    yield from _packages(subject, model.requires)
+    yield from _module(subject, model.build)
+    if job.model.weights and not Path(job.model.weights).is_file():
+        yield Problem(subject, f"weights file {job.model.weights} does not exist", "correct `weights:`")
+
+
+def _of_dataset(job: Job, dataset: Dataset) -> Iterator[Problem]:
+    subject = f"dataset {job.dataset.label}"
+    if dataset.unavailable or dataset.open is None:
+        yield Problem(subject, dataset.unavailable or "its plugin has no reader")
+        return
+    yield from _packages(subject, dataset.requires)
+    yield from _module(subject, dataset.open)
+    if not dataset.needs_root:
+        return
+    how = dataset.how_to_get or None
+    if job.dataset.root is None:
+        yield Problem(subject, "it has no root folder", "give `root:` in the spec")
+    elif not Path(job.dataset.root).is_dir():
+        yield Problem(subject, f"root folder {job.dataset.root} does not exist", how)
+
+
+def _of_runner(runner: RunnerDeclaration) -> Iterator[Problem]:
+    subject = f"runner {runner.name}"
+    if runner.unavailable:
+        yield Problem(subject, runner.unavailable)
+        return
+    yield from _packages(subject, runner.requires, runner.install)
+    yield from _module(subject, runner.fit)
+
+
+def _packages(subject: str, modules: Iterable[str], install: str = "") -> Iterator[Problem]:
+    missing = [module for module in modules if not _is_there(module)]
+    if missing:
+        names = ", ".join(missing)
+        yield Problem(
+            subject, f"needs {names}, not installed here", install or "pip install 'segbench[torch]'"
+        )
+
+
+def _module(subject: str, entry: Entry) -> Iterator[Problem]:
+    if isinstance(entry, str):
+        name = entry.partition(":")[0]
+        if not _is_there(name):
+            yield Problem(subject, f"its code {entry} does not exist", "correct the plugin's declaration")
+
+
+def _is_there(module: str) -> bool:
+    try:
+        return find_spec(module) is not None
+    except (ImportError, ValueError):
+        return False
