@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from bench_core import Dataset, Option, Task, hookimpl
+from bench_datasets.folder.classes import folder_task
 from bench_datasets.published import PUBLISHED
 
 LOOKS = {
@@ -62,7 +63,82 @@ SYNTHETIC = Dataset(
 )
 
 
+MNI152 = Dataset(
+    name="mni152",
+    version=1,
+    task=Task(classes=("gray matter", "white matter"), channels=1),
+    open="bench_datasets.mni152:open_mni152",
+    title="MNI152",
+    modality="brain MRI (T1), average of 152 adults",
+    license=(
+        "ICBM 2009a nonlinear symmetric, copyright 1993-2009 Louis Collins, McConnell Brain Imaging Centre, "
+        "McGill University: free to use, copy, modify and distribute with this notice"
+    ),
+    how_to_get="pip install nilearn: its wheel carries the files",
+    needs_root=False,
+    requires=("nilearn", "nibabel"),
+    options={
+        "plane": Option(
+            type=str,
+            default="axial",
+            choices=("axial", "coronal", "sagittal"),
+            help="direction of the slices; sagittal ones come from one half, since the halves are mirrored",
+        ),
+        "spacing": Option(
+            type=int, default=2, minimum=1, maximum=20, help="mm from slice to slice in a slab"
+        ),
+        "slab": Option(
+            type=int, default=8, minimum=1, maximum=60, help="mm; the slices of one slab are one group"
+        ),
+        "gap": Option(
+            type=int, default=4, minimum=0, maximum=40, help="mm left out between slabs, so that none leaks"
+        ),
+    },
+)
+
+FOLDER = Dataset(
+    name="folder",
+    version=1,
+    task=folder_task,
+    open="bench_datasets.folder.reader:open_folder",
+    title="Folder",
+    modality="your own",
+    license="that of your data",
+    how_to_get="put images and masks of the same names into two folders under `root`",
+    requires=("PIL", "nibabel"),
+    options={
+        "images": Option(
+            type=str, default="images", help="sub-folder of the root, or a pattern such as */image*.png"
+        ),
+        "masks": Option(type=str, default="masks", help="sub-folder of the root, or a pattern"),
+        "image_suffix": Option(type=str, default="", help="end of image names that mask names lack"),
+        "mask_suffix": Option(type=str, default="", help="end of mask names that image names lack: _gt"),
+        "classes": Option(
+            type=dict, default={}, help="needed: name to mask value, '#rrggbb' color, or a list of these"
+        ),
+        "background": Option(
+            type=object, default=None, help="value(s) or color(s), absent: 0 or black; rest: all others"
+        ),
+        "nearest": Option(
+            type=bool, default=False, help="take the nearest value or color, for masks stored as JPEG"
+        ),
+        "channels": Option(
+            type=int, default=3, choices=(1, 3), help="1 gray, 3 RGB; gray images are repeated"
+        ),
+        "intensity": Option(
+            type=object,
+            default="dtype",
+            help="range that becomes 0..255: dtype (8 or 16 bits in full), image (its own), [low, high]",
+        ),
+        "group_pattern": Option(
+            type=str, default="", help="regular expression on the file name whose (parentheses) are the group"
+        ),
+        "group_file": Option(type=str, default="", help="CSV file under the root with lines id,group"),
+    },
+)
+
+
 @hookimpl
 def bench_datasets() -> list[Dataset]:
     """Return the study's datasets and those that need no download."""
-    return [*PUBLISHED, SYNTHETIC]
+    return [*PUBLISHED, SYNTHETIC, MNI152, FOLDER]

@@ -121,7 +121,8 @@ def ellipse(
     dx, dy = x - center[0], y - center[1]
     u = (dx * along + dy * across) / radii[0]
     v = (dy * along - dx * across) / radii[1]
-    return np.sqrt(u * u + v * v)
+    distance: Field = np.sqrt(u * u + v * v)
+    return distance
 
 
 def blur(field: Field, radius: float) -> Field:

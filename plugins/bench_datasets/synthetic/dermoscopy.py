@@ -68,11 +68,11 @@ def _lesion_shape(canvas: Canvas, dice: Dice) -> tuple[Field, float]:
 def _pigment(canvas: Canvas, dice: Dice, pigment: Color, skin: Color, contrast: float) -> Field:
     """Return the lesion's color everywhere: patches of light and dark brown under a pigment network."""
     patches = canvas.noise(dice, 6, 3)
-    network = np.abs(canvas.noise(dice, 42) - 0.5)
+    network = np.abs(canvas.noise(dice, 52) - 0.5)
     globules = step(0.62, 0.85, canvas.noise(dice, 38))
     color = np.asarray(pigment) * (0.62 + 0.85 * patches)[:, :, None]
-    color = mix(color, tuple(0.55 * value for value in pigment), 0.42 * step(0.12, 0.0, network))
-    color = mix(color, tuple(0.45 * value for value in pigment), 0.4 * globules)
+    color = mix(color, tuple(0.55 * value for value in pigment), 0.3 * step(0.15, 0.0, network))
+    color = mix(color, tuple(0.45 * value for value in pigment), 0.3 * globules)
     if dice.chance(0.3):
         color = mix(color, (0.42, 0.43, 0.50), 0.6 * step(0.6, 0.75, canvas.noise(dice, 4, 2)))
     return np.asarray(skin) * 0.96 * (1 - contrast) + color * contrast

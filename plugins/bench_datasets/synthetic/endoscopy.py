@@ -106,7 +106,7 @@ def _polyp(
     dome = np.sqrt(np.clip(1 - inside * inside, 0, 1))
     contrast = 1 - 0.65 * difficulty
     pits = canvas.noise(dice, 36, 2)
-    height = height * (1 - 0.7 * step(1.1, 0.7, inside)) + (0.5 if neoplastic else 0.3) * radius * dome
+    height = height * (1 - 0.9 * step(1.15, 0.85, inside)) + (0.5 if neoplastic else 0.42) * radius * dome
     color: Field = (
         np.asarray(RED if neoplastic else PALE) * (0.9 + 0.2 * canvas.noise(dice, 10, 2))[:, :, None]
     )

@@ -114,4 +114,5 @@ def _speckle(canvas: Canvas, dice: Dice, beam: Field, strength: float) -> Field:
 def _bell(dice: Dice, rows: int, columns: int) -> Field:
     """Return bell-shaped values around 0 with variance 1/3: the sum of four uniform ones."""
     parts = dice.field(4, rows, columns)
-    return parts[0] + parts[1] + parts[2] + parts[3] - 2.0
+    total: Field = parts[0] + parts[1] + parts[2] + parts[3] - 2.0
+    return total

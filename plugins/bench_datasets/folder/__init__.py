@@ -1,0 +1,1 @@
+"""Your own images and masks, described in the spec."""

@@ -1,0 +1,116 @@
+"""Finds images and their masks, and says everything at once that does not fit together."""
+
+from __future__ import annotations
+
+import glob
+import unicodedata
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from bench_core.data.samples import Sample
+from bench_core.errors import DataError
+from bench_datasets.folder.groups import find_groups
+
+EXTENSIONS = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".nii", ".nii.gz")
+LISTED = 20
+"""Problems that a message lists; the rest are counted."""
+
+
+def list_samples(root: Path, options: Mapping[str, Any]) -> list[Sample]:
+    """Return one sample an image, sorted by id; raise DataError with every problem of the layout."""
+    if not root.is_dir():
+        raise DataError(
+            "the dataset's root is no folder",
+            place=str(root),
+            fix="correct `root:` of the dataset in the spec",
+        )
+    problems: list[str] = []
+    masks = _find(root, str(options["masks"]), str(options["mask_suffix"]), problems)
+    taken = {path for path, _ in masks}
+    images = _find(root, str(options["images"]), str(options["image_suffix"]), problems, taken)
+    image_of = _by_key(root, images, "image", problems)
+    mask_of = _by_key(root, masks, "mask", problems)
+    for key in sorted(image_of.keys() - mask_of.keys()):
+        problems.append(
+            f"{_shown(root, image_of[key])}: has no mask (expected {key}{options['mask_suffix']} "
+            f"under {options['masks']})"
+        )
+    for key in sorted(mask_of.keys() - image_of.keys()):
+        problems.append(f"{_shown(root, mask_of[key])}: has no image")
+    if not image_of and not problems:
+        problems.append(f"{options['images']}: holds no images ({', '.join(EXTENSIONS)})")
+    keys = sorted(image_of.keys() & mask_of.keys())
+    names = {key: _shown(root, image_of[key]) for key in keys}
+    groups = find_groups(root, names, str(options["group_pattern"]), str(options["group_file"]), problems)
+    if problems:
+        raise DataError(
+            f"{len(problems)} problem(s) in the folder:\n  " + "\n  ".join(_cut(problems)),
+            place=str(root),
+            cause="each image needs one mask of the same name, and each sample one group",
+            fix="mend the files, or the dataset's options in the spec (images, masks, suffixes, groups)",
+        )
+    return [Sample(key, groups[key], (image_of[key], mask_of[key])) for key in keys]
+
+
+def _find(
+    root: Path, where: str, suffix: str, problems: list[str], taken: set[Path] | None = None
+) -> list[tuple[Path, str]]:
+    """Return files and their keys: the path below the searched folder, without extension and suffix."""
+    if any(character in where for character in "*?["):
+        parts = Path(where).parts
+        fixed = next(number for number, part in enumerate(parts) if glob.has_magic(part))
+        base = root.joinpath(*parts[:fixed])
+        pattern = str(Path(*parts[fixed:]))
+    else:
+        base, pattern = root / where, "*"
+    if not base.is_dir():
+        problems.append(f"{where}: no such folder")
+        return []
+    found = []
+    # Path.glob passes over broken links.
+    for name in sorted(glob.glob(pattern, root_dir=base, recursive=True)):  # noqa: PTH207
+        path = base / name
+        extension = _extension(path.name)
+        if extension is None or path.name.startswith(".") or path in (taken or ()):
+            continue
+        key = unicodedata.normalize("NFC", Path(name).as_posix()[: -len(extension)])
+        if not key.endswith(suffix):
+            continue
+        if not _printable(key):
+            problems.append(f"{name!a}: the name holds characters that cannot be printed")
+        elif not path.is_file():
+            kind = "a folder" if path.is_dir() else "a broken link or no regular file"
+            problems.append(f"{_shown(root, path)}: is {kind}")
+        else:
+            found.append((path, key[: len(key) - len(suffix)]))
+    return found
+
+
+def _by_key(root: Path, files: list[tuple[Path, str]], kind: str, problems: list[str]) -> dict[str, Path]:
+    table: dict[str, Path] = {}
+    for path, key in files:
+        if key in table:
+            problems.append(f"{_shown(root, path)}: second {kind} for {key}, beside {table[key].name}")
+        else:
+            table[key] = path
+    return table
+
+
+def _extension(name: str) -> str | None:
+    lowered = name.lower()
+    found = [extension for extension in EXTENSIONS if lowered.endswith(extension)]
+    return max(found, key=len) if found else None
+
+
+def _printable(text: str) -> bool:
+    return text.isprintable() and text.encode("utf-8", "ignore").decode() == text
+
+
+def _shown(root: Path, path: Path) -> str:
+    return path.relative_to(root).as_posix() if path.is_relative_to(root) else str(path)
+
+
+def _cut(problems: list[str]) -> list[str]:
+    rest = len(problems) - LISTED
+    return [*problems[:LISTED], f"and {rest} more"] if rest > 0 else problems
