@@ -1,0 +1,103 @@
+"""`bench plan`: a spec's jobs, before anything runs."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from bench_core.cli.common import JSON, SET, SPEC, STORE, print_json
+
+if TYPE_CHECKING:
+    from bench_core.plan.expand import Plan
+
+
+@dataclass(frozen=True)
+class StoreView:
+    """What a store knows of a plan's jobs."""
+
+    path: Path
+    states: Mapping[str, str]
+    """Digest to done, running, failed or todo."""
+    stale: tuple[str, ...]
+    """Digests of results in the place of a planned job that were made under other settings."""
+
+    @property
+    def counts(self) -> Counter[str]:
+        """Return the number of planned jobs by state."""
+        return Counter(self.states.values())
+
+
+@click.command()
+@SPEC
+@SET
+@STORE
+@click.option(
+    "--diff",
+    "other",
+    type=click.Path(path_type=Path),
+    metavar="OTHER",
+    help="Compare with another spec: shared jobs, and why the rest differ.",
+)
+@JSON
+def command(spec: Path, overrides: tuple[str, ...], store: Path, other: Path | None, as_json: bool) -> None:
+    """Expand SPEC into its job matrix: models x datasets, stages, epochs, exclusions, deviations.
+
+    Needs no data and no framework. Where the store exists, says what is done, running, failed, stale or
+    to do. With --diff, --set changes SPEC alone, so that `bench plan a.yaml --set ... --diff a.yaml` says
+    which jobs a change leaves as they are. Exit codes: 0 planned, 1 invalid spec, 2 could not run.
+    """
+    plan = _load(spec, overrides)
+    if other is not None:
+        # One file against itself is how to ask what --set changes.
+        name = f"{spec} with --set" if overrides else str(spec)
+        _diff(plan, _load(other, ()), (name, str(other)), as_json)
+        return
+    view = _store_view(plan, store)
+    if as_json:
+        from bench_core.plan.summary import plan_json
+
+        data = plan_json(plan, view.states if view else None)
+        if view is not None:
+            data["store"] = {"states": dict(view.counts), "stale": list(view.stale)}
+        print_json(data)
+        return
+    from bench_core.cli.plan_view import print_plan
+
+    print_plan(plan, view)
+
+
+def _load(path: Path, overrides: tuple[str, ...]) -> Plan:
+    from bench_core.plan.expand import make_plan
+    from bench_core.spec.load import load_spec
+
+    loaded = load_spec(path, overrides)
+    return make_plan(loaded.spec, loaded.registry)
+
+
+def _store_view(plan: Plan, path: Path) -> StoreView | None:
+    # Without a store there is nothing to say, and reading one costs an import.
+    if not (path / "store.json").exists():
+        return None
+    from bench_core.store.store import Store
+
+    store = Store(path)
+    known = store.states()
+    states = {job.digest: str(known.get(job.digest, "todo")) for job in plan.jobs}
+    return StoreView(path, states, tuple(sorted(job.digest for job in store.stale(plan.jobs))))
+
+
+def _diff(left: Plan, right: Plan, names: tuple[str, str], as_json: bool) -> None:
+    from bench_core.plan.diff import compare
+
+    diff = compare(left, right, names)
+    if as_json:
+        print_json(asdict(diff))
+        return
+    from bench_core.cli.plan_view import print_diff
+
+    print_diff(diff)

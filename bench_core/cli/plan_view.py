@@ -1,0 +1,191 @@
+"""How `bench plan` looks to people; large plans are shortened, --json has everything."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from rich.table import Table
+from rich.text import Text
+
+from bench_core.cli.common import console
+from bench_core.plan.summary import StageSummary, cell_counts, deviations_of, max_epochs, stages_of
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from bench_core.cli.plan import StoreView
+    from bench_core.plan.diff import CellDiff, PlanDiff
+    from bench_core.plan.expand import Plan
+
+MOST_MODELS = 60
+MOST_DATASETS = 8
+MOST_LINES = 20
+NOT_THERE = "†"
+STATES = (("done", "done", "green"), ("running", "running", "cyan"), ("failed", "failed", "red"))
+
+
+def print_plan(plan: Plan, view: StoreView | None) -> None:
+    """Print stages, the grid of models and datasets, exclusions, deviations and the store's state."""
+    out = console()
+    out.print(
+        Text(f"{plan.name}: {len(plan.jobs):,} jobs, at most {max_epochs(plan):,} epochs", style="bold")
+    )
+    _print_stages(out, stages_of(plan))
+    _print_grid(out, plan, view)
+    excluded = [f"{cell.model} on {cell.dataset}: {cell.because}" for cell in plan.excluded]
+    _print_lines(out, "excluded", excluded)
+    _print_lines(out, "deviations from the protocol", _deviations(plan))
+    _print_lines(out, f"{NOT_THERE} planned, but cannot be run yet", _unavailable(plan))
+    if view is not None:
+        _print_store(out, view)
+
+
+def print_diff(diff: PlanDiff) -> None:
+    """Print what two plans share, and why they differ elsewhere."""
+    out = console()
+    out.print(Text(f"{diff.left} and {diff.right}: {diff.shared:,} jobs shared", style="bold"))
+    out.print(f"only in {diff.left}: {diff.only_left:,}; only in {diff.right}: {diff.only_right:,}")
+    same = [cell for cell in diff.cells if not (cell.changed or cell.only_left or cell.only_right)]
+    groups: dict[str, list[CellDiff]] = {}
+    for cell in diff.cells:
+        for reason in (*(_change(item) for item in cell.changes), *cell.reasons):
+            groups.setdefault(reason, []).append(cell)
+    lines = [f"{reason} ({_cells(cells, len(diff.cells))})" for reason, cells in groups.items()]
+    _print_lines(out, "why", lines)
+    if same and groups:
+        _print_lines(out, "unchanged", [_cells(same, len(diff.cells))])
+
+
+def _table() -> Table:
+    return Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+
+
+def _print_stages(out: Console, stages: Sequence[StageSummary]) -> None:
+    table = _table()
+    table.add_column("stage", no_wrap=True)
+    for name in ("jobs", "epochs each", "at most"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("folds")
+    table.add_column("learning rate")
+    for stage in stages:
+        rates = ", ".join(f"{rate:g}" for rate in stage.learning_rates)
+        table.add_row(
+            stage.stage,
+            f"{stage.jobs:,}",
+            ", ".join(map(str, stage.epochs_each)),
+            f"{stage.epochs:,}",
+            _ranges(stage.folds),
+            rates or "the best of the search",
+        )
+    out.print()
+    out.print(table)
+
+
+def _ranges(numbers: Sequence[int]) -> str:
+    parts: list[list[int]] = []
+    for number in numbers:
+        if parts and number == parts[-1][1] + 1:
+            parts[-1][1] = number
+        else:
+            parts.append([number, number])
+    return ", ".join(f"{low}" if low == high else f"{low}-{high}" for low, high in parts)
+
+
+def _print_grid(out: Console, plan: Plan, view: StoreView | None) -> None:
+    jobs, done = cell_counts(plan), cell_counts(plan, view.states if view else {}, "done")
+    datasets = plan.datasets if len(plan.datasets) <= MOST_DATASETS else ()
+    table = _table()
+    table.add_column("jobs done" if view else "jobs", no_wrap=True)
+    for dataset in datasets:
+        table.add_column(Text(_marked(plan, "dataset", dataset)), justify="right")
+    table.add_column("all" if datasets else f"all {len(plan.datasets)} datasets", justify="right")
+
+    def text(count: int, finished: int) -> Text:
+        if not count:
+            return Text("excluded", style="dim")
+        shown = f"{finished:,}/{count:,}" if view else f"{count:,}"
+        return Text(shown, style="green" if finished == count else "")
+
+    family = None
+    for model in plan.models[:MOST_MODELS]:
+        if plan.families[model] != family:
+            family = plan.families[model]
+            table.add_row(Text(family, style="bold"))
+        total = [sum(counts[model, dataset] for dataset in plan.datasets) for counts in (jobs, done)]
+        table.add_row(
+            Text("  " + _marked(plan, "model", model)),
+            *(text(jobs[model, dataset], done[model, dataset]) for dataset in datasets),
+            text(*total),
+        )
+    out.print()
+    out.print(table)
+    if len(plan.models) > MOST_MODELS:
+        out.print(f"  ... and {len(plan.models) - MOST_MODELS:,} more models (--json has all)")
+
+
+def _marked(plan: Plan, kind: str, label: str) -> str:
+    return f"{label} {NOT_THERE}" if f"{kind} {label}" in plan.unavailable else label
+
+
+def _deviations(plan: Plan) -> Iterable[str]:
+    cells = cell_counts(plan)
+    for item in deviations_of(plan):
+        deviation = item.deviation
+        everywhere = len(item.datasets) == sum(model == item.model for model, _ in cells)
+        where = "" if everywhere else f" on {', '.join(item.datasets)}"
+        taken = f"{_value(deviation.value)} instead of {_value(deviation.protocol)}"
+        yield f"{item.model}: {deviation.setting} {taken}{where} ({deviation.because})"
+
+
+def _unavailable(plan: Plan) -> Iterable[str]:
+    groups: dict[tuple[str, str], list[str]] = {}
+    for text, reason in plan.unavailable.items():
+        kind, _, name = text.partition(" ")
+        groups.setdefault((kind, reason), []).append(name)
+    for (kind, reason), names in groups.items():
+        yield f"{kind}{'s' if len(names) > 1 else ''} {', '.join(names)}: {reason}"
+
+
+def _print_store(out: Console, view: StoreView) -> None:
+    counts = view.counts
+    line = Text(f"\nstore {view.path}: ", style="bold")
+    parts = [Text(f"{counts[state]:,} {word}", style=style) for state, word, style in STATES]
+    out.print(line.append_text(Text(", ").join([*parts, Text(f"{counts['todo']:,} to do")])), soft_wrap=True)
+    if view.stale:
+        out.print(
+            f"  {len(view.stale):,} stale: results in the place of planned jobs, made under other settings, "
+            "which this plan does not use",
+            soft_wrap=True,
+        )
+
+
+def _print_lines(out: Console, title: str, lines: Iterable[str]) -> None:
+    listed = list(lines)
+    if not listed:
+        return
+    out.print()
+    out.print(Text(title, style="bold"))
+    for line in listed[:MOST_LINES]:
+        out.print(Text(f"  {line}"), soft_wrap=True)
+    if len(listed) > MOST_LINES:
+        out.print(f"  ... and {len(listed) - MOST_LINES:,} more (--json has all)")
+
+
+def _value(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _change(change: Any) -> str:
+    if change.field == "needs":
+        return "other search jobs choose the learning rate"
+    return f"{change.field}: {_value(change.left)} here, {_value(change.right)} there"
+
+
+def _cells(cells: Sequence[CellDiff], count: int) -> str:
+    if len(cells) == count:
+        return "all cells" if count > 1 else "the only cell"
+    names = [f"{cell.model} on {cell.dataset}" for cell in cells]
+    if len(names) > 3:
+        return f"{len(names):,} cells: {', '.join(names[:3])}, ..."
+    return ", ".join(names)

@@ -1,0 +1,169 @@
+"""What a plan amounts to, as plain data: stages, cells, deviations, and its JSON form."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from bench_core.plan.expand import Plan
+from bench_core.plan.identity import IDENTITY_FORMAT
+from bench_core.plan.job import Job, JobDeviation, Stage
+
+PLAN_FORMAT = 1
+STAGES: tuple[Stage, ...] = ("search", "evaluate")
+
+
+@dataclass(frozen=True)
+class StageSummary:
+    """The jobs of one stage together."""
+
+    stage: Stage
+    jobs: int
+    folds: tuple[int, ...]
+    learning_rates: tuple[float, ...]
+    """Empty where the rate is chosen by the search."""
+    epochs_each: tuple[int, ...]
+    epochs: int
+    """At most: early stopping makes them fewer."""
+
+
+@dataclass(frozen=True)
+class ListedDeviation:
+    """What one model takes differently, and on which datasets (labels)."""
+
+    model: str
+    deviation: JobDeviation
+    datasets: tuple[str, ...]
+
+
+def stages_of(plan: Plan) -> tuple[StageSummary, ...]:
+    """Return the stages that have jobs, in order."""
+    found = []
+    for stage in STAGES:
+        jobs = [job for job in plan.jobs if job.stage == stage]
+        if not jobs:
+            continue
+        rates = {job.learning_rate for job in jobs if job.learning_rate is not None}
+        found.append(
+            StageSummary(
+                stage=stage,
+                jobs=len(jobs),
+                folds=tuple(sorted({job.fold.index for job in jobs})),
+                learning_rates=tuple(sorted(rates, reverse=True)),
+                epochs_each=tuple(sorted({job.training.epochs for job in jobs})),
+                epochs=sum(job.training.epochs for job in jobs),
+            )
+        )
+    return tuple(found)
+
+
+def max_epochs(plan: Plan) -> int:
+    """Return how many epochs the plan trains if nothing stops early."""
+    return sum(job.training.epochs for job in plan.jobs)
+
+
+def cell_counts(
+    plan: Plan, states: Mapping[str, str] | None = None, state: str = ""
+) -> Counter[tuple[str, str]]:
+    """Return the number of jobs by model and dataset label: all, or those of one state."""
+    return Counter(
+        (job.model.label, job.dataset.label)
+        for job in plan.jobs
+        if states is None or states.get(job.digest) == state
+    )
+
+
+def deviations_of(plan: Plan) -> tuple[ListedDeviation, ...]:
+    """Return each model's deviations, in the spec's order of models."""
+    # Jobs of a cell share their model: ask each cell once.
+    cells = {(job.model.label, job.dataset.label): job.model for job in plan.jobs}
+    table: dict[tuple[str, str], ListedDeviation] = {}
+    for (label, dataset), model in cells.items():
+        for deviation in model.deviations:
+            # Values may be lists or mappings, which no dictionary takes as keys.
+            key = (label, repr(deviation))
+            known = table.get(key)
+            datasets = (*known.datasets, dataset) if known else (dataset,)
+            table[key] = ListedDeviation(label, deviation, datasets)
+    return tuple(table.values())
+
+
+def plan_json(plan: Plan, states: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """Return the plan as plain data: equal plans give equal data, on every machine.
+
+    Settings that many jobs share stand once under `settings`, and jobs refer to them by number. `states`
+    (digest to state, of a store) is added to the jobs where it is given.
+    """
+    settings: list[dict[str, Any]] = []
+    numbers: dict[int, int] = {}
+    jobs = []
+    for job in plan.jobs:
+        number = numbers.get(id(job.training))
+        if number is None:
+            data = job.training.model_dump(mode="json")
+            number = numbers[id(job.training)] = _number_of(data, settings)
+        row = _job_row(job, number)
+        if states is not None:
+            row["state"] = states.get(job.digest, "todo")
+        jobs.append(row)
+    models = {job.model.label: job for job in plan.jobs}
+    datasets = {job.dataset.label: job for job in plan.jobs}
+    return {
+        "format": PLAN_FORMAT,
+        "identity_format": IDENTITY_FORMAT,
+        "name": plan.name,
+        "stages": [asdict(stage) for stage in stages_of(plan)],
+        "epochs": max_epochs(plan),
+        "models": [_model_row(models[label]) for label in plan.models if label in models],
+        "datasets": [_dataset_row(datasets[label]) for label in plan.datasets if label in datasets],
+        "excluded": [asdict(cell) for cell in plan.excluded],
+        "deviations": [asdict(item) for item in deviations_of(plan)],
+        "unavailable": dict(plan.unavailable),
+        "settings": settings,
+        "jobs": jobs,
+    }
+
+
+def _number_of(data: dict[str, Any], settings: list[dict[str, Any]]) -> int:
+    if data not in settings:
+        settings.append(data)
+    return settings.index(data)
+
+
+def _job_row(job: Job, settings: int) -> dict[str, Any]:
+    return {
+        "digest": job.digest,
+        "name": job.name,
+        "stage": job.stage,
+        "model": job.model.label,
+        "dataset": job.dataset.label,
+        "runner": job.model.runner,
+        "fold": job.fold.index,
+        "train": list(job.fold.train),
+        "validation": list(job.fold.validation),
+        "test": list(job.fold.test),
+        "learning_rate": job.learning_rate,
+        "epochs": job.training.epochs,
+        "settings": settings,
+        "needs": list(job.needs),
+    }
+
+
+def _model_row(job: Job) -> dict[str, Any]:
+    model = job.model
+    names = ("label", "name", "family", "version", "runner", "pretrained")
+    return {name: getattr(model, name) for name in names} | {"options": dict(model.options)}
+
+
+def _dataset_row(job: Job) -> dict[str, Any]:
+    dataset = job.dataset
+    return {
+        "label": dataset.label,
+        "name": dataset.name,
+        "version": dataset.version,
+        "classes": list(dataset.task.classes),
+        "channels": dataset.task.channels,
+        "options": dict(dataset.options),
+    }
