@@ -183,10 +183,15 @@ class RunnerDeclaration:
 
 @dataclass(frozen=True, kw_only=True)
 class Analysis:
-    """A part of the report that a spec's `analyses:` can name."""
+    """A part of the report that a spec's `analyses:` can name.
+
+    `section(evidence, options)` gets a bench_core.analysis.evidence.Evidence and the completed options, and
+    returns a bench_core.report.blocks.Section; its tables are written in every format.
+    """
 
     name: str
     help: str
+    section: Entry | None = None
     options: Mapping[str, Option] = field(default_factory=dict)
 
 

@@ -1,0 +1,79 @@
+"""The learning-rate search: what each rate reached on validation, and which one was chosen."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from statistics import fmean
+
+from bench_core.analysis.evidence import Cell, Evidence, Trial
+
+
+@dataclass(frozen=True)
+class RateSearch:
+    """One cell's search."""
+
+    model: str
+    dataset: str
+    monitor: str
+    grid: tuple[float, ...]
+    """Planned rates, largest first."""
+    values: Mapping[float, tuple[float, ...]]
+    """Rate to the search metric of its finished jobs."""
+    planned: int
+    finished: int
+    chosen: Mapping[float, int]
+    """Rate to the number of finished evaluate jobs that trained with it."""
+
+    def mean(self, rate: float) -> float | None:
+        """Return a rate's mean search metric; None where no job of it is finished or one is undefined."""
+        values = self.values.get(rate, ())
+        return fmean(values) if values and not any(math.isnan(value) for value in values) else None
+
+    @property
+    def at_edge(self) -> tuple[float, ...]:
+        """Chosen rates that are the largest or smallest of a grid of several: a better one may lie beyond."""
+        if len(self.grid) < 2:
+            return ()
+        return tuple(rate for rate in self.chosen if rate in (self.grid[0], self.grid[-1]))
+
+
+def chosen_rates(cell: Cell) -> Mapping[float, int]:
+    """Return the rates that a cell's finished evaluate jobs trained with, the most frequent first."""
+    return dict(Counter(fold.result.learning_rate for fold in cell.folds).most_common())
+
+
+def rate_search(cell: Cell) -> RateSearch | None:
+    """Return a cell's search, or None where the spec fixes the rate."""
+    if not cell.searches:
+        return None
+    values: dict[float, list[float]] = {}
+    for trial in cell.trials:
+        if trial.job.learning_rate is not None:
+            values.setdefault(trial.job.learning_rate, []).append(search_value(trial))
+    grid = {job.learning_rate for job in cell.searches if job.learning_rate is not None}
+    return RateSearch(
+        model=cell.model,
+        dataset=cell.dataset,
+        monitor=cell.searches[0].search_monitor,
+        grid=tuple(sorted(grid, reverse=True)),
+        values={rate: tuple(found) for rate, found in values.items()},
+        planned=len(cell.searches),
+        finished=len(cell.trials),
+        chosen=chosen_rates(cell),
+    )
+
+
+def search_value(trial: Trial) -> float:
+    """Return the search metric at its best epoch; NaN where no epoch defines it."""
+    monitor = trial.job.search_monitor
+    values = [record.validation.get(monitor, math.nan) for record in trial.result.history]
+    return max((value for value in values if not math.isnan(value)), default=math.nan)
+
+
+def searches(evidence: Evidence) -> tuple[RateSearch, ...]:
+    """Return all cells' searches, in the order of the matrix."""
+    found = (rate_search(cell) for cell in evidence.cells.values())
+    return tuple(item for item in found if item is not None)

@@ -1,0 +1,103 @@
+"""`bench report`: results to one HTML page and to tables."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from bench_core.cli.common import JSON, SET, SPEC, STORE, console, print_json
+
+FORMATS = ("html", "csv", "markdown", "latex")
+
+
+def _formats(_: click.Context, __: click.Parameter, value: str) -> tuple[str, ...]:
+    wanted = tuple(dict.fromkeys(part.strip() for part in value.split(",") if part.strip()))
+    for part in wanted:
+        if part not in FORMATS:
+            raise click.BadParameter(f"{part!r} is none of {', '.join(FORMATS)}")
+    if not wanted:
+        raise click.BadParameter(f"name at least one of {', '.join(FORMATS)}")
+    return wanted
+
+
+@click.command()
+@SPEC
+@SET
+@STORE
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=None,
+    help="Folder to write into.  [default: reports/NAME of the spec]",
+)
+@click.option(
+    "--format",
+    "formats",
+    default=",".join(FORMATS),
+    show_default=True,
+    callback=_formats,
+    help="What to write, separated by commas.",
+)
+@JSON
+def command(
+    spec: Path,
+    overrides: tuple[str, ...],
+    store: Path,
+    out: Path | None,
+    formats: tuple[str, ...],
+    as_json: bool,
+) -> None:
+    """Turn the results of SPEC into report.html and tables (CSV, Markdown, LaTeX).
+
+    A partial study gives a partial report that says what is missing. Exit codes: 0 written, 1 invalid
+    spec, 2 could not run (nothing finished or failed at all in the store, or the folder cannot be written).
+    """
+    from bench_core.analysis.evidence import gather
+    from bench_core.errors import StoreError
+    from bench_core.plan.expand import make_plan
+    from bench_core.report.compose import compose
+    from bench_core.report.write import write_report
+    from bench_core.spec.load import load_spec
+    from bench_core.store.store import Store
+
+    loaded = load_spec(spec, overrides)
+    plan = make_plan(loaded.spec, loaded.registry)
+    evidence = gather(loaded.spec, plan, loaded.registry, Store(store), str(spec), loaded.base)
+    if not evidence.results and not any(gap.state in ("failed", "unreadable") for gap in evidence.gaps):
+        raise StoreError(
+            f"no job of {loaded.spec.name!r} has a result yet",
+            place=str(store),
+            cause=f"none of its {len(plan.jobs)} jobs is finished in this store",
+            fix=f"bench run {spec} --store {store}",
+        )
+    report = compose(evidence, loaded.registry)
+    written = write_report(report, out or Path("reports") / loaded.spec.name, formats)
+    done = len(plan.jobs) - len(evidence.gaps)
+    if as_json:
+        print_json(
+            {
+                "complete": evidence.complete,
+                "files": [str(path) for path in written],
+                "jobs": {"done": done, "planned": len(plan.jobs)},
+                "missing": [
+                    {"digest": gap.job.digest, "job": gap.job.name, "reason": gap.reason, "state": gap.state}
+                    for gap in evidence.gaps
+                ],
+            }
+        )
+        return
+    out_console = console()
+    out_console.print(f"{loaded.spec.name}: {report.headline}", markup=False)
+    for callout in report.status:
+        out_console.print(f"  {callout.text}", markup=False, soft_wrap=True)
+        if callout.code:
+            out_console.print(f"    {callout.code}", markup=False, soft_wrap=True)
+    pages = [path for path in written if path.suffix == ".html"]
+    for path in pages:
+        out_console.print(f"wrote {path}", markup=False, soft_wrap=True)
+    if len(written) > len(pages):
+        folder = next(path.parent for path in written if path.suffix != ".html")
+        out_console.print(
+            f"wrote {len(written) - len(pages)} files of tables to {folder}", markup=False, soft_wrap=True
+        )

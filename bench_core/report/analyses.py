@@ -1,0 +1,83 @@
+"""The first-party parts of a report, declared like anybody's; light to import: sections load when written."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from bench_core.declarations import Analysis, Option
+from bench_core.hookspecs import hookimpl
+
+_METRICS = ("mdsc", "miou", "mrecall", "mprecision")
+_HOME = "bench_core.report.sections"
+
+
+def _metric(help_text: str) -> Option:
+    return Option(type=str, default="mdsc", help=help_text, choices=_METRICS)
+
+
+@hookimpl
+def bench_analyses() -> Sequence[Analysis]:
+    """Return the parts in the order in which a report without `analyses:` has them."""
+    return (
+        Analysis(
+            name="summary",
+            help="the finding in words and the study's table: models x datasets, mean and std over folds",
+            section=f"{_HOME}.summary:section",
+            options={"metric": _metric("Metric of the finding and of the table shown first.")},
+        ),
+        Analysis(
+            name="folds",
+            help="every fold as a dot, paired differences to a reference model, all folds in numbers",
+            section=f"{_HOME}.folds:section",
+            options={
+                "metric": _metric("Metric of the dots and differences."),
+                "reference": Option(
+                    type=str, default="", help="Label of the model to compare with; empty: the best average."
+                ),
+            },
+        ),
+        Analysis(
+            name="per-class",
+            help="one table a dataset with a column for each foreground class",
+            section=f"{_HOME}.classes:section",
+            options={"metric": _metric("Metric of the columns.")},
+        ),
+        Analysis(
+            name="search",
+            help="learning rate against validation metric, the chosen rate, warnings at the grid's edge",
+            section=f"{_HOME}.search:section",
+        ),
+        Analysis(
+            name="curves",
+            help="validation metric and training loss by epoch, folds thin, their mean thick",
+            section=f"{_HOME}.curves:section",
+            options={
+                "metric": _metric("Validation metric of the curves."),
+                "loss": Option(type=bool, default=True, help="Offer the training loss, too."),
+            },
+        ),
+        Analysis(
+            name="predictions",
+            help="best, median and worst case of each model and dataset beside the ground truth",
+            section=f"{_HOME}.predictions:section",
+            options={
+                "median": Option(type=bool, default=True, help="Show median cases, too."),
+                "width": Option(
+                    type=int,
+                    default=208,
+                    help="Largest width of a picture in pixels.",
+                    minimum=32,
+                    maximum=512,
+                ),
+            },
+        ),
+        Analysis(
+            name="provenance",
+            help="protocol, environment, data, effort, deviations, exclusions, and how to repeat it",
+            section=f"{_HOME}.provenance:section",
+            options={
+                "spec": Option(type=bool, default=True, help="Embed the resolved spec."),
+                "jobs": Option(type=bool, default=True, help="List every job with its digest."),
+            },
+        ),
+    )

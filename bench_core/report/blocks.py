@@ -1,0 +1,158 @@
+"""What a report's section is made of: a plugin's analysis returns the same pieces as the first-party ones."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from bench_core.report.tables import Table
+
+
+@dataclass(frozen=True)
+class Prose:
+    """Paragraphs of plain text."""
+
+    paragraphs: tuple[str, ...]
+    strong: bool = False
+    """The finding itself, set larger."""
+
+
+@dataclass(frozen=True)
+class Callout:
+    """Something that a reader must not miss."""
+
+    kind: Literal["warning", "note", "good"]
+    text: str
+    items: tuple[str, ...] = ()
+    code: str = ""
+    """A command that helps."""
+
+
+@dataclass(frozen=True)
+class Key:
+    """One entry of a legend: a series' swatch and its name."""
+
+    label: str
+    svg: str
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One chart of a figure."""
+
+    title: str
+    svg: str
+    """Markup from bench_core.report.svg: it escapes what it prints."""
+
+
+@dataclass(frozen=True)
+class Figure:
+    """Charts side by side (below each other where the screen is narrow) with one legend and caption."""
+
+    panels: tuple[Panel, ...]
+    keys: tuple[Key, ...] = ()
+    caption: str = ""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """An image as a data URI."""
+
+    label: str
+    source: str
+    alt: str
+
+
+@dataclass(frozen=True)
+class Example:
+    """One case: its pictures side by side and what they are."""
+
+    title: str
+    detail: str
+    pictures: tuple[Picture, ...]
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """Examples of one row, for example of one model."""
+
+    title: str
+    examples: tuple[Example, ...]
+
+
+@dataclass(frozen=True)
+class Swatch:
+    """A class's color and pattern in pictures."""
+
+    label: str
+    source: str
+
+
+@dataclass(frozen=True)
+class Swatches:
+    """The legend of pictures."""
+
+    items: tuple[Swatch, ...]
+    caption: str = ""
+
+
+@dataclass(frozen=True)
+class Facts:
+    """Terms and values; a flagged value differs where it should not."""
+
+    rows: tuple[tuple[str, str, bool], ...]
+
+
+@dataclass(frozen=True)
+class Code:
+    """Text to be copied."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Details:
+    """Blocks behind a heading that can be opened."""
+
+    title: str
+    blocks: tuple[Block, ...]
+    open: bool = False
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Blocks of which the reader sees one at a time, the first to begin with."""
+
+    name: str
+    """Unique in the page."""
+    label: str
+    options: tuple[tuple[str, tuple[Block, ...]], ...]
+
+
+Block: TypeAlias = Prose | Callout | Table | Figure | Gallery | Swatches | Facts | Code | Details | Choice
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of the report."""
+
+    name: str
+    """The analysis's name; its anchor in the page."""
+    title: str
+    blocks: tuple[Block, ...]
+    lead: str = ""
+    """One sentence that says how to read it."""
+
+
+def tables_of(blocks: tuple[Block, ...]) -> tuple[Table, ...]:
+    """Return all tables in order, those inside other blocks included."""
+    found: list[Table] = []
+    for block in blocks:
+        if isinstance(block, Table):
+            found.append(block)
+        elif isinstance(block, Details):
+            found.extend(tables_of(block.blocks))
+        elif isinstance(block, Choice):
+            for _, inner in block.options:
+                found.extend(tables_of(inner))
+    return tuple(found)

@@ -1,0 +1,76 @@
+"""From evidence to a report: the parts that the spec picks, in its order, with completed options."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from bench_core.analysis.evidence import Evidence
+from bench_core.declarations import complete_options, resolve_entry
+from bench_core.errors import BenchError, PluginError
+from bench_core.plugins import Registry
+from bench_core.report.blocks import Callout, Section, tables_of
+from bench_core.report.status import headline, status
+from bench_core.report.tables import Table
+
+
+@dataclass(frozen=True)
+class Report:
+    """A report before it takes a format."""
+
+    name: str
+    description: str
+    headline: str
+    """The study's state in a few words."""
+    complete: bool
+    status: tuple[Callout, ...]
+    sections: tuple[Section, ...]
+
+    @property
+    def tables(self) -> tuple[Table, ...]:
+        """All tables of all sections; raises PluginError where two share a file name."""
+        tables = tuple(table for section in self.sections for table in tables_of(section.blocks))
+        names = [table.name for table in tables]
+        for name in names:
+            if names.count(name) > 1:
+                raise PluginError(
+                    f"two tables of the report are called {name!r}",
+                    cause="a part is listed twice with the same options, or two parts share a name",
+                    fix="list each part once under `analyses:`",
+                )
+        return tables
+
+
+class ReportError(BenchError):
+    """A report that cannot be composed from this spec."""
+
+    exit_code = 1
+
+
+def compose(evidence: Evidence, registry: Registry) -> Report:
+    """Return the report; raises UnknownNameError, ReportError or PluginError naming the part that failed."""
+    entries = evidence.spec.analyses
+    wanted = [(entry.name, entry.options) for entry in entries] if entries is not None else None
+    if wanted is None:
+        wanted = [(name, {}) for name in registry.analyses]
+    sections = []
+    for name, options in wanted:
+        analysis = registry.analysis(name)
+        place = f"analyses: {name}"
+        try:
+            completed = complete_options(analysis.options, options)
+        except ValueError as error:
+            raise ReportError(str(error), place=place) from error
+        if analysis.section is None:
+            raise PluginError("the part declares no `section` to call", place=place)
+        section = resolve_entry(analysis.section)(evidence, completed)
+        if not isinstance(section, Section):
+            raise PluginError(f"the part returned {type(section).__name__} instead of a Section", place=place)
+        sections.append(section)
+    return Report(
+        name=evidence.spec.name,
+        description=evidence.spec.description,
+        headline=headline(evidence),
+        complete=evidence.complete,
+        status=status(evidence),
+        sections=tuple(sections),
+    )

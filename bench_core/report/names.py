@@ -1,0 +1,138 @@
+"""How the report words things: metrics, rates, sizes, durations, lists, footnotes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from bench_core.analysis.evidence import Evidence
+from bench_core.analysis.scores import AVERAGE, Board
+
+METRIC_TITLES = {
+    "mdsc": "mDSC",
+    "miou": "mIoU",
+    "mrecall": "mRecall",
+    "mprecision": "mPrecision",
+    "loss": "loss",
+}
+CLASS_METRIC_TITLES = {"mdsc": "DSC", "miou": "IoU", "mrecall": "recall", "mprecision": "precision"}
+
+
+def rate(value: float) -> str:
+    """Return a learning rate as people write it: 1e-4, 5e-5, 0.01."""
+    if value >= 0.001:
+        return f"{value:g}"
+    mantissa, _, exponent = f"{value:e}".partition("e")
+    return f"{float(mantissa):g}e{int(exponent)}"
+
+
+def count(value: int) -> str:
+    """Return a parameter count: 31.0M, 482k, 917."""
+    if value >= 1_000_000:
+        return f"{value / 1e6:.1f}M"
+    return f"{value / 1e3:.0f}k" if value >= 10_000 else str(value)
+
+
+def duration(seconds: float) -> str:
+    """Return a wall time: 42 s, 3 min 20 s, 5 h 12 min."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{seconds:.1f} s" if seconds < 10 else f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def size(count_bytes: int) -> str:
+    """Return a memory size in MB or GB (powers of ten)."""
+    return f"{count_bytes / 1e9:.1f} GB" if count_bytes >= 1e9 else f"{count_bytes / 1e6:.0f} MB"
+
+
+def listed(items: Iterable[str], limit: int = 0) -> str:
+    """Return "a, b and c"; with a limit, the rest is counted."""
+    names = list(items)
+    if limit and len(names) > limit:
+        names = [*names[:limit], f"{len(names) - limit} more"]
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}" if names else ""
+
+
+def plural(number: int, noun: str, nouns: str = "") -> str:
+    """Return "1 fold" or "3 folds"."""
+    return f"{number} {noun if number == 1 else nouns or noun + 's'}"
+
+
+def setting(value: Any) -> str:
+    """Return a protocol value on one line."""
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {setting(item)}" for key, item in value.items() if item is not None)
+    if isinstance(value, (list, tuple)):
+        return ", ".join(setting(item) for item in value) or "none"
+    if isinstance(value, float):
+        return rate(value) if 0 < value < 0.001 else f"{value:g}"
+    return "none" if value is None else str(value)
+
+
+def ordered(evidence: Evidence, board: Board) -> tuple[str, ...]:
+    """Return model labels by family, families and models with the best average first, unranked ones last."""
+    average = {row.model: row.ranked.get(AVERAGE) for row in board.rows}
+
+    def key(label: str) -> tuple[bool, float]:
+        value = average[label]
+        return (value is None, -(value or 0.0))
+
+    groups = [
+        [model.label for model in evidence.models if model.family == family] for family in evidence.families
+    ]
+    for group in groups:
+        group.sort(key=key)
+    return tuple(label for group in sorted(groups, key=lambda group: key(group[0])) for label in group)
+
+
+def family_series(evidence: Evidence, label: str) -> int:
+    """Return the color and shape of a model's family."""
+    return evidence.families.index(evidence.model(label).family)
+
+
+class Footnotes:
+    """Letters for what a reader must know of a model or a cell wherever its numbers are printed."""
+
+    def __init__(self, evidence: Evidence) -> None:
+        self._texts: dict[str, str] = {}
+        self._models: dict[str, tuple[str, ...]] = {}
+        self._cells: dict[tuple[str, str], tuple[str, ...]] = {}
+        for model in evidence.models:
+            found = [
+                f"{item.setting}: {setting(item.value)} instead of {setting(item.protocol)}, "
+                f"because {item.because}"
+                for item in model.deviations
+            ]
+            self._models[model.label] = tuple(self._mark(text) for text in (*found, *model.notes))
+        for key, cell in evidence.cells.items():
+            if cell.excluded is not None:
+                self._cells[key] = (self._mark(f"excluded: {cell.excluded}"),)
+
+    def model(self, label: str) -> tuple[str, ...]:
+        """Return the marks of a model's deviations and notes."""
+        return self._models[label]
+
+    def cell(self, model: str, dataset: str) -> tuple[str, ...]:
+        """Return the mark of an excluded cell's reason."""
+        return self._cells.get((model, dataset), ())
+
+    def texts(self, marks: Iterable[str]) -> tuple[tuple[str, str], ...]:
+        """Return mark and text of the given marks, each once, in order of the alphabet."""
+        wanted = set(marks)
+        return tuple((mark, text) for text, mark in self._texts.items() if mark in wanted)
+
+    def _mark(self, text: str) -> str:
+        return self._texts.setdefault(text, _letters(len(self._texts)))
+
+
+def notes_of(footnotes: Footnotes, rows: Sequence[Any]) -> tuple[tuple[str, str], ...]:
+    """Return the footnotes that a table's rows refer to."""
+    return footnotes.texts(mark for row in rows for cell in row.cells for mark in cell.notes)
+
+
+def _letters(index: int) -> str:
+    head, tail = divmod(index, 26)
+    return (_letters(head - 1) if head else "") + chr(ord("a") + tail)

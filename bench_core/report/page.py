@@ -1,0 +1,57 @@
+"""The report as one HTML page that needs nothing but itself."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from typing import Any
+
+from bench_core import __version__
+from bench_core.errors import MissingDependencyError
+from bench_core.report import blocks
+from bench_core.report.compose import Report
+from bench_core.report.tables import Table
+
+_KINDS = {
+    blocks.Prose: "prose",
+    blocks.Callout: "callout",
+    blocks.Figure: "figure",
+    blocks.Gallery: "gallery",
+    blocks.Swatches: "swatches",
+    blocks.Facts: "facts",
+    blocks.Code: "code",
+    blocks.Details: "details",
+    blocks.Choice: "choice",
+    Table: "table",
+}
+
+
+def to_html(report: Report) -> str:
+    """Return the page; raises MissingDependencyError without jinja2."""
+    try:
+        import jinja2
+    except ModuleNotFoundError as error:
+        raise MissingDependencyError(
+            "the HTML page needs the package 'jinja2', which is not installed",
+            fix="pip install 'segbench[report]', or leave html out: --format csv,markdown,latex",
+        ) from error
+    environment = jinja2.Environment(
+        loader=jinja2.FunctionLoader(_template),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+        keep_trailing_newline=True,
+    )
+    environment.tests["kind"] = _is_kind
+    page = environment.get_template("page.html.j2")
+    return page.render(
+        report=report, version=__version__, style=_template("style.css"), script=_template("script.js")
+    )
+
+
+def _is_kind(block: Any, kind: str) -> bool:
+    return _KINDS.get(type(block)) == kind
+
+
+def _template(name: str) -> str:
+    return files("bench_core.report").joinpath("templates", name).read_text(encoding="utf-8")

@@ -1,0 +1,127 @@
+"""The protocol as a person would write it in a methods section."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from bench_core.report.names import METRIC_TITLES, plural, rate, setting
+from bench_core.spec.model import Spec
+from bench_core.spec.protocol import EarlyStopping, Normalization, Optimizer, Protocol, Schedule
+
+
+def protocol_lines(spec: Spec) -> tuple[tuple[str, str], ...]:
+    """Return item and setting, in the order of the way of an image through a job."""
+    protocol, size = spec.protocol, spec.protocol.image_size
+    return (
+        ("input", f"{size} × {size} pixels, {protocol.resize}, channels: {protocol.channels}"),
+        ("normalization", _normalization(protocol.normalization)),
+        ("encoder", f"pretrained: {protocol.pretrained}"),
+        ("augmentation", _augmentation(protocol.augmentation)),
+        *_per_dataset(spec),
+        ("optimizer", _optimizer(protocol.optimizer)),
+        ("schedule", _schedule(protocol.schedule)),
+        ("batch size", str(protocol.batch_size)),
+        ("precision", protocol.precision),
+        ("loss", _loss(protocol.loss)),
+        ("gradient clipping", setting(protocol.gradient_clipping)),
+        ("early stopping", _stopping(protocol.early_stopping)),
+        ("tested weights", _checkpoint(protocol)),
+        ("learning rate", _rate(protocol)),
+        ("cross-validation", _evaluate(protocol)),
+        ("metrics", _metrics(protocol)),
+    )
+
+
+def _per_dataset(spec: Spec) -> Iterator[tuple[str, str]]:
+    """Yield what single datasets take differently, for all models alike."""
+    for entry in spec.datasets:
+        label = entry.label or entry.name
+        if entry.augmentation is not None:
+            yield f"augmentation on {label}", _augmentation(entry.augmentation)
+        if entry.loss is not None:
+            yield f"loss on {label}", _loss(entry.loss)
+
+
+def _loss(value: str | dict[str, float]) -> str:
+    if value == "auto":
+        return "binary cross-entropy for one foreground class, otherwise cross-entropy"
+    if isinstance(value, str):
+        return value
+    return " + ".join(f"{weight:g} {name}" for name, weight in value.items())
+
+
+def _normalization(item: Normalization) -> str:
+    return f"mean {setting(item.mean)}, std {setting(item.std)}"
+
+
+def _augmentation(steps: list) -> str:
+    named = []
+    for step in steps:
+        if isinstance(step, str):
+            named.append(step)
+        else:
+            named += [f"{name}({setting(arguments or {})})" for name, arguments in step.items()]
+    return "; ".join(named) or "none"
+
+
+def _optimizer(item: Optimizer) -> str:
+    more = f"momentum {item.momentum:g}" if item.name == "sgd" else f"betas {setting(item.betas)}"
+    return f"{item.name}, weight decay {setting(item.weight_decay)}, {more}"
+
+
+def _schedule(item: Schedule) -> str:
+    details = {
+        "rex": f", alpha {item.alpha:g}, beta {item.beta:g}",
+        "poly": f", power {item.power:g}",
+    }.get(item.name, "")
+    floor = f", never below {rate(item.min_lr)}" if item.min_lr else ""
+    return f"{item.name}, evaluated every {item.step}{details}{floor}"
+
+
+def _stopping(item: EarlyStopping | str) -> str:
+    if isinstance(item, str):
+        return item
+    return (
+        f"when validation {METRIC_TITLES[item.monitor]} has not risen by {item.min_delta:g} "
+        f"for {plural(item.patience, 'epoch')}"
+    )
+
+
+def _checkpoint(protocol: Protocol) -> str:
+    if protocol.checkpoint.choose == "last":
+        return "last epoch"
+    return f"epoch with the best validation {METRIC_TITLES[protocol.checkpoint.monitor]}"
+
+
+def _rate(protocol: Protocol) -> str:
+    search = protocol.search
+    if search is None:
+        return rate(protocol.learning_rate or 0.0)
+    grid = ", ".join(rate(value) for value in search.learning_rate)
+    where = (
+        "nested: one search for each evaluate fold"
+        if search.nested
+        else f"on {plural(len(search.folds), 'fold')} ({', '.join(str(fold) for fold in search.folds)})"
+    )
+    return (
+        f"searched over {grid}; {plural(search.epochs, 'epoch')} each, {where}, "
+        f"best validation {METRIC_TITLES[search.monitor]}, early stopping: {_stopping(search.early_stopping)}"
+    )
+
+
+def _evaluate(protocol: Protocol) -> str:
+    item = protocol.evaluate
+    layout = {
+        "rotate": "fold i validates, fold i + 1 tests, the others train",
+        "holdout": "fold i validates and tests, the others train",
+    }[item.layout]
+    only = f"; only folds {', '.join(str(fold) for fold in item.only)}" if item.only else ""
+    return f"{item.folds} folds, {layout}; at most {plural(item.epochs, 'epoch')}{only}"
+
+
+def _metrics(protocol: Protocol) -> str:
+    item = protocol.metrics
+    return (
+        "pixel counts pooled over images and foreground classes; binary tasks: foreground above "
+        f"{item.threshold_space} {item.threshold:g}; per-image scores of absent classes: {item.empty}"
+    )

@@ -1,0 +1,1 @@
+"""The first-party parts of a report, one file each."""

@@ -1,0 +1,174 @@
+"""Each fold as a dot: how far the folds scatter, and how steadily one model is ahead of another."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from bench_core.analysis.evidence import Evidence
+from bench_core.analysis.pairs import Pair, contest, pair
+from bench_core.analysis.scores import Board, board, percent
+from bench_core.protocol.metrics import METRICS, micro
+from bench_core.report import names, svg
+from bench_core.report.blocks import Block, Details, Figure, Key, Panel, Prose, Section
+from bench_core.report.dotplot import DotRow, dot_plot
+from bench_core.report.names import Footnotes, plural
+from bench_core.report.tables import Cell, Column, Row, Table
+
+
+def section(evidence: Evidence, options: Mapping[str, Any]) -> Section:
+    """Return dots per dataset, paired differences to the reference, and every fold's numbers."""
+    scores = board(evidence, str(options["metric"]))
+    metric = names.METRIC_TITLES[scores.metric]
+    order = names.ordered(evidence, scores)
+    if not evidence.folds:
+        return Section("folds", "Fold by fold", (Prose(("No fold is finished yet.",)),))
+    keys = tuple(Key(family, svg.marker_key(index)) for index, family in enumerate(evidence.families))
+    panels = tuple(
+        Panel(
+            data.title,
+            dot_plot(
+                f"{metric} on {data.title}", f"{metric} (%)", _rows(evidence, scores, order, data.label)
+            ),
+        )
+        for data in evidence.datasets
+        if any(data.label in row.scores for row in scores.rows)
+    )
+    caption = (
+        "One dot a fold, a bar at the mean (printed at the right); a faint line follows one fold "
+        "from model to model."
+    )
+    blocks: list[Block] = [Figure(panels, keys, caption)]
+    reference = _reference(evidence, scores, str(options["reference"]))
+    if reference is not None:
+        blocks += _against(evidence, scores, order, reference, keys)
+    blocks.append(Details("Every fold in numbers", (fold_table(evidence, order),)))
+    lead = "All models share folds, so differences within a fold say more than the scatter between folds."
+    return Section("folds", "Fold by fold", tuple(blocks), lead)
+
+
+def _rows(evidence: Evidence, scores: Board, order: tuple[str, ...], dataset: str) -> list[DotRow]:
+    rows = []
+    for label in order:
+        found = scores.row(label).scores.get(dataset)
+        points = tuple((index, 100 * value) for index, value in found.folds.items()) if found else ()
+        if evidence.cell(label, dataset).excluded is None:
+            rows.append(DotRow(evidence.model(label).title, names.family_series(evidence, label), points))
+    return rows
+
+
+def _reference(evidence: Evidence, scores: Board, wanted: str) -> str | None:
+    labels = [model.label for model in evidence.models]
+    if wanted in labels:
+        return wanted
+    duel = contest(evidence, scores)
+    return duel.leader if duel else None
+
+
+def _against(
+    evidence: Evidence, scores: Board, order: tuple[str, ...], reference: str, keys: tuple[Key, ...]
+) -> list[Block]:
+    others = [label for label in order if label != reference]
+    title = evidence.model(reference).title
+    panels, table_rows = [], []
+    pairs: dict[tuple[str, str], Pair] = {}
+    for label in others:
+        for data in evidence.datasets:
+            found = pair(scores, label, reference, data.label)
+            if found is not None:
+                pairs[label, data.label] = found
+    for data in evidence.datasets:
+        rows = [
+            DotRow(
+                evidence.model(label).title,
+                names.family_series(evidence, label),
+                tuple((fold, 100 * value) for fold, value in pairs[label, data.label].differences.items()),
+            )
+            for label in others
+            if (label, data.label) in pairs
+        ]
+        if rows:
+            described = f"Difference to {title} on {data.title}"
+            panels.append(
+                Panel(data.title, dot_plot(described, f"points from {title}", rows, zero=True, joined=False))
+            )
+    for label in others:
+        cells = [Cell(evidence.model(label).title, (label,))]
+        cells += [_difference(pairs.get((label, data.label))) for data in evidence.datasets]
+        table_rows.append(Row(tuple(cells), evidence.model(label).family))
+    if not panels:
+        return []
+    metric = names.METRIC_TITLES[scores.metric]
+    table = Table(
+        name=f"differences-{scores.metric}",
+        title=f"{metric}: difference to {title} on the same folds, in points",
+        columns=(
+            Column("model", "Model", numeric=False),
+            *(
+                Column(data.label, data.title, ("mean", "std", "above", "below", "folds"))
+                for data in evidence.datasets
+            ),
+        ),
+        rows=tuple(table_rows),
+        caption="Mean ± standard deviation of the differences; in parentheses the folds that the model wins.",
+    )
+    figure = Figure(
+        tuple(panels), keys, f"Each model minus {title}, fold by fold; left of the line {title} is ahead."
+    )
+    return [figure, table]
+
+
+def _difference(found: Pair | None) -> Cell:
+    if found is None:
+        return Cell("–", (None, None, None, None, 0))
+    std = f"± {percent(found.std)} " if found.std is not None else ""
+    total = len(found.differences)
+    return Cell(
+        f"{100 * found.mean:+.1f}".replace("-", "−"),
+        (found.mean, found.std, found.above, found.below, total),
+        small=f"{std}({found.above}/{total})",
+    )
+
+
+def fold_table(evidence: Evidence, order: tuple[str, ...]) -> Table:
+    """Return all metrics of every finished fold."""
+    footnotes = Footnotes(evidence)
+    rows = []
+    for label in order:
+        for data in evidence.datasets:
+            for fold in evidence.cell(label, data.label).folds:
+                values = micro(fold.counts.values)
+                cells = [
+                    Cell(evidence.model(label).title, (label,), notes=footnotes.model(label)),
+                    Cell(data.title, (data.label,)),
+                    Cell(str(fold.index), (fold.index,)),
+                    Cell(str(len(fold.counts.ids)), (len(fold.counts.ids),)),
+                    *(_metric(values[metric]) for metric in METRICS),
+                    Cell(names.rate(fold.result.learning_rate), (fold.result.learning_rate,)),
+                    Cell(
+                        f"{fold.result.chosen_epoch + 1} of {fold.result.epochs_run}",
+                        (fold.result.chosen_epoch + 1, fold.result.epochs_run),
+                        small="stopped early" if fold.result.stopped_early else "",
+                    ),
+                ]
+                rows.append(Row(tuple(cells)))
+    return Table(
+        name="folds",
+        title=f"Every finished fold ({plural(len(rows), 'row')}), metrics in percent",
+        columns=(
+            Column("model", "Model", numeric=False),
+            Column("dataset", "Dataset", numeric=False),
+            Column("fold", "Fold"),
+            Column("images", "Images"),
+            *(Column(metric, names.METRIC_TITLES[metric]) for metric in METRICS),
+            Column("learning_rate", "Rate"),
+            Column("epoch", "Tested epoch", ("tested", "run")),
+        ),
+        rows=tuple(rows),
+        notes=names.notes_of(footnotes, rows),
+    )
+
+
+def _metric(value: float) -> Cell:
+    # A metric without denominator (recall where no image has foreground) is undefined, not zero.
+    return Cell(percent(value, 2), (value,)) if value == value else Cell("–", (None,))

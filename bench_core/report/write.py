@@ -1,0 +1,57 @@
+"""A report on disk: the page, and every table in every format that was asked for."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from bench_core.errors import StoreError
+from bench_core.report.compose import Report
+from bench_core.report.delimited import to_csv
+from bench_core.report.latex import to_latex
+from bench_core.report.markdown import to_markdown
+from bench_core.report.page import to_html
+from bench_core.report.tables import Table
+
+FORMATS = ("html", "csv", "markdown", "latex")
+PAGE = "report.html"
+_TABLES: Mapping[str, tuple[str, Callable[[Table], str]]] = {
+    "csv": ("csv", to_csv),
+    "markdown": ("md", to_markdown),
+    "latex": ("tex", to_latex),
+}
+
+
+def write_report(report: Report, folder: Path, formats: Sequence[str] = FORMATS) -> tuple[Path, ...]:
+    """Write the chosen formats and return the files; equal evidence gives equal bytes.
+
+    report.html lies in `folder`, tables in `folder`/tables. Raises StoreError where it cannot be written.
+    """
+    contents: dict[Path, str] = {}
+    if "html" in formats:
+        contents[folder / PAGE] = to_html(report)
+    for name in FORMATS[1:]:
+        if name in formats:
+            suffix, render = _TABLES[name]
+            for table in report.tables:
+                contents[folder / "tables" / f"{table.name}.{suffix}"] = render(table)
+    for path, content in contents.items():
+        _write(path, content)
+    return tuple(contents)
+
+
+def _write(path: Path, content: str) -> None:
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial.write_text(content, encoding="utf-8", newline="\n")
+        partial.replace(path)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise StoreError(
+            "cannot write the report",
+            place=str(path),
+            cause=str(error.strerror or error),
+            fix="choose another folder with --out",
+        ) from error
