@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shlex
 import sys
+import time
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -101,7 +103,7 @@ def _setup(loaded: LoadedSpec, store: Path, threads: int) -> Setup:
             spec_name=loaded.spec.name,
             spec_sha256=hashlib.sha256(text.encode()).hexdigest(),
             command=_again(),
-            plugins=dict(registry.plugins),
+            plugins={name: _origin(origin) for name, origin in registry.plugins.items()},
         ),
         options={
             "threads": threads,
@@ -113,9 +115,15 @@ def _setup(loaded: LoadedSpec, store: Path, threads: int) -> Setup:
     )
 
 
-def _cache() -> Path | None:
-    import os
+def _origin(text: str) -> str:
+    """Return where a plugin comes from; of a file its content counts and not its place."""
+    path = Path(text)
+    if not path.is_absolute():
+        return text
+    return f"{path.name}, sha256 {hashlib.sha256(path.read_bytes()).hexdigest()}"
 
+
+def _cache() -> Path | None:
     named = os.environ.get("SEGBENCH_CACHE")
     return Path(named).expanduser().resolve() if named else None
 
@@ -136,8 +144,6 @@ def _view(title: str, as_json: bool) -> View:
 
 
 def _summarize(board: Board, spec: Path, store: Path, as_json: bool) -> None:
-    import time
-
     counts = board.counts()
     failed, blocked = board.with_status("failed"), board.with_status("blocked", "waiting")
     if as_json:

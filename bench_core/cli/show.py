@@ -1,0 +1,153 @@
+"""`bench show`: everything known of a job."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from bench_core.cli.common import JSON, STORE, console, print_json
+
+if TYPE_CHECKING:
+    from bench_core.store.store import Store
+
+
+@click.command()
+@click.argument("job")
+@STORE
+@JSON
+def command(job: str, store: Path, as_json: bool) -> None:
+    """Print settings, deviations, metrics and provenance of JOB, a digest's first digits or a name."""
+    from bench_core.store.find import find_jobs
+    from bench_core.store.store import Store
+
+    opened = Store(store)
+    digest, *others = find_jobs(opened, job)
+    data = _data(opened, digest)
+    if as_json:
+        print_json(data)
+        return
+    _print(data)
+    if others:
+        listed = ", ".join(other[:12] for other in others)
+        click.echo(f"\n{len(others)} more of this name, under other settings: {listed}")
+
+
+def _data(store: Store, digest: str) -> dict[str, Any]:
+    from bench_core.store.result import finite
+
+    job = store.job(digest)
+    data: dict[str, Any] = {"name": job.name, "state": store.state(digest), "job": job.to_json()}
+    owner = store.owner(digest)
+    if data["state"] == "running" and owner is not None:
+        data["running"] = {"host": owner.host, "pid": owner.pid, "since": owner.started}
+    failure = store.failure(digest)
+    if failure is not None:
+        data["failure"] = failure.to_json()
+    if data["state"] == "done":
+        data["folder"] = str(store.folder(digest))
+        data["result"] = store.result(digest).to_json()
+        data["metrics"] = _metrics(store, digest)
+    log = store.log_path(digest)
+    data["log"] = None if log is None else str(log)
+    plain: dict[str, Any] = finite(data)
+    return plain
+
+
+def _metrics(store: Store, digest: str) -> dict[str, Any]:
+    from bench_core.protocol.metrics import micro, per_class
+
+    counts = store.counts(digest)
+    classes = per_class(counts.values)
+    return {
+        "split": store.result(digest).counts_split,
+        "images": len(counts.ids),
+        "all": {name: float(value) for name, value in micro(counts.values).items()},
+        "classes": {
+            name: {metric: float(values[index]) for metric, values in classes.items()}
+            for index, name in enumerate(counts.classes)
+        },
+    }
+
+
+def _print(data: Mapping[str, Any]) -> None:
+    job = data["job"]
+    out = console()
+    out.print(data["name"], style="bold", markup=False, soft_wrap=True)
+    state = data["state"]
+    if "running" in data:
+        state += " (process {pid} on {host} since {since})".format(**data["running"])
+    _section("", {"state": state, "digest": job["digest"], "log": data["log"], "folder": data.get("folder")})
+    if "failure" in data:
+        failure = data["failure"]
+        _section(
+            "failure", {key: failure[key] for key in ("message", "place", "cause", "fix", "time", "attempts")}
+        )
+    _section(
+        "model", {key: value for key, value in job["model"].items() if key not in ("deviations", "label")}
+    )
+    for deviation in job["model"]["deviations"]:
+        click.echo(
+            f"  deviates: {deviation['setting']} is {_text(deviation['value'])}, the protocol says "
+            f"{_text(deviation['protocol'])} ({deviation['because']})"
+        )
+    _section("dataset", {key: value for key, value in job["dataset"].items() if key != "label"})
+    _section("fold", job["fold"])
+    _section("training", job["training"])
+    if "result" in data:
+        _print_result(data)
+
+
+def _print_result(data: Mapping[str, Any]) -> None:
+    result, metrics = data["result"], data["metrics"]
+    keys = (
+        "learning_rate",
+        "candidates",
+        "epochs_run",
+        "stopped_early",
+        "monitor",
+        "best_value",
+        "parameters",
+    )
+    times = {
+        "chosen_epoch": result["chosen_epoch"] + 1,
+        "seconds": result["seconds"],
+        "attempts": result["attempts"],
+        "peak_memory": f"{result['peak_memory_bytes'] / 2**20:.0f} MiB",
+    }
+    _section("result", {key: result[key] for key in keys} | times)
+    title = f"metrics on {metrics['images']} {metrics['split']} images"
+    rows = {"all classes": metrics["all"], **metrics["classes"]}
+    _section(title, {name: _percent(values) for name, values in rows.items()})
+    _section("weights", result["model_facts"])
+    _section("data", result["data_facts"])
+    _section("provenance", result["provenance"])
+
+
+def _section(title: str, values: Mapping[str, Any]) -> None:
+    shown = {key: value for key, value in values.items() if value not in (None, {}, [], "")}
+    if not shown:
+        return
+    if title:
+        click.echo(f"\n{title}")
+    width = max(len(str(key)) for key in shown)
+    for key, value in shown.items():
+        click.echo(f"  {key:<{width}}  {_text(value)}")
+
+
+def _percent(values: Mapping[str, float | None]) -> str:
+    return "  ".join(
+        f"{name} {'undefined' if value is None else f'{100 * value:.2f}'}" for name, value in values.items()
+    )
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key}: {_text(item)}" for key, item in value.items())
+    if isinstance(value, (list, tuple)):
+        return "[" + ", ".join(_text(item) for item in value) + "]"
+    return str(value)

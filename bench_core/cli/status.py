@@ -1,0 +1,121 @@
+"""`bench status`: what is done, running, failed and to do."""
+
+from __future__ import annotations
+
+import shlex
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from bench_core.cli.common import JSON, SET, SPEC, STORE, console, print_json
+
+if TYPE_CHECKING:
+    from bench_core.plan.expand import Plan
+    from bench_core.plan.job import Job
+    from bench_core.store.result import Failure
+    from bench_core.store.store import Store
+
+MOST_LISTED = 20
+
+
+@click.command()
+@SPEC
+@SET
+@STORE
+@JSON
+def command(spec: Path, overrides: tuple[str, ...], store: Path, as_json: bool) -> None:
+    """Say what is done, running, failed, stale and to do of SPEC."""
+    from bench_core.plan.expand import make_plan
+    from bench_core.spec.load import load_spec
+    from bench_core.store.store import Store
+
+    loaded = load_spec(spec, overrides)
+    plan = make_plan(loaded.spec, loaded.registry)
+    opened = Store(store)
+    known = opened.states()
+    states = {job.digest: str(known.get(job.digest, "todo")) for job in plan.jobs}
+    failures = {digest: opened.failure(digest) for digest, state in states.items() if state == "failed"}
+    stale = opened.stale(plan.jobs)
+    if as_json:
+        print_json(_data(plan, opened, states, failures, stale))
+    else:
+        _print(plan, opened, states, failures, stale, spec)
+
+
+def _data(
+    plan: Plan,
+    store: Store,
+    states: dict[str, str],
+    failures: dict[str, Failure | None],
+    stale: tuple[Job, ...],
+) -> dict[str, object]:
+    return {
+        "name": plan.name,
+        "store": str(store.path),
+        "counts": dict(Counter(states.values())),
+        "jobs": [
+            {
+                "name": job.name,
+                "digest": job.digest,
+                "state": states[job.digest],
+                "stage": job.stage,
+                "model": job.model.label,
+                "dataset": job.dataset.label,
+                "fold": job.fold.index,
+            }
+            for job in plan.jobs
+        ],
+        "failures": [failure.to_json() for failure in failures.values() if failure is not None],
+        "stale": [{"name": job.name, "digest": job.digest} for job in stale],
+    }
+
+
+def _print(
+    plan: Plan,
+    store: Store,
+    states: dict[str, str],
+    failures: dict[str, Failure | None],
+    stale: tuple[Job, ...],
+    spec: Path,
+) -> None:
+    from rich.text import Text
+
+    from bench_core.cli.matrix import legend, matrix_table, rows_of
+
+    out = console()
+    counts = Counter(states.values())
+    out.print(Text(f"{plan.name}: {counts['done']} of {len(plan.jobs)} jobs done", style="bold"))
+    out.print()
+    out.print(matrix_table(rows_of(plan.jobs, states), out))
+    out.print(legend(states.values(), out))
+    running = [job for job in plan.jobs if states[job.digest] == "running"]
+    for job in running[:MOST_LISTED]:
+        owner = store.owner(job.digest)
+        if owner is not None:
+            out.print(Text(f"running: {job.name}, process {owner.pid} on {owner.host} since {owner.started}"))
+    _more(len(running))
+    where = "" if str(store.path) == "results" else f" --store {shlex.quote(str(store.path))}"
+    for digest, failure in list(failures.items())[:MOST_LISTED]:
+        if failure is not None:
+            out.print(Text(f"failed: {failure.name}: {failure.message}", style="red"))
+            out.print(Text(f"  log: bench logs {digest[:12]}{where}"))
+    _more(len(failures))
+    if stale:
+        out.print(
+            Text(
+                f"stale: {len(stale)} results in the place of planned jobs were made under other settings "
+                "and are not used",
+                style="yellow",
+            )
+        )
+    if counts["done"] < len(plan.jobs):
+        out.print(Text(f"next: bench run {shlex.quote(str(spec))}{where}"))
+    else:
+        out.print(Text(f"next: bench report {shlex.quote(str(spec))}{where}"))
+
+
+def _more(count: int) -> None:
+    if count > MOST_LISTED:
+        click.echo(f"  and {count - MOST_LISTED} more (--json has all)")
