@@ -44,8 +44,11 @@ def print_plan(plan: Plan, view: StoreView | None) -> None:
 def print_diff(diff: PlanDiff) -> None:
     """Print what two plans share, and why they differ elsewhere."""
     out = console()
-    out.print(Text(f"{diff.left} and {diff.right}: {diff.shared:,} jobs shared", style="bold"))
-    out.print(f"only in {diff.left}: {diff.only_left:,}; only in {diff.right}: {diff.only_right:,}")
+    out.print(
+        Text(f"{diff.left} and {diff.right}: {diff.shared:,} jobs shared", style="bold"), soft_wrap=True
+    )
+    for name, count in ((diff.left, diff.only_left), (diff.right, diff.only_right)):
+        out.print(Text(f"only in {name}: {count:,}"), soft_wrap=True)
     same = [cell for cell in diff.cells if not (cell.changed or cell.only_left or cell.only_right)]
     groups: dict[str, list[CellDiff]] = {}
     for cell in diff.cells:
