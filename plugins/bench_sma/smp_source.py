@@ -170,6 +170,8 @@ def _fits(decoder: str, encoder: str) -> bool:
 
 
 def _dead_parameters(decoder: str, encoder: str) -> tuple[str, ...]:
+    if decoder == "dpt":
+        return ("encoder.model.norm", "encoder.model.head")
     tables = (_DEAD, _DEAD_BEYOND_STRIDE_8) if decoder == "pspnet" else (_DEAD,)
     return tuple(
         part
