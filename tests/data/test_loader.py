@@ -1,0 +1,153 @@
+"""Batches depend on seed, epoch and sample alone: not on workers, batch position or what ran before."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from bench_core.data.loader import Batch, Loader, Split
+from bench_core.errors import DataError
+from tests.helpers.pictures import cache_folder, in_memory, write_folder
+
+
+def shift(image: Tensor, mask: Tensor, seed: int) -> tuple[Tensor, Tensor]:
+    """An augmentation that shows its seed in every pixel."""
+    return image + seed % 251, torch.roll(mask, seed % 5, 0)
+
+
+def equal(one: list[Batch], other: list[Batch]) -> bool:
+    return [batch.ids for batch in one] == [batch.ids for batch in other] and all(
+        torch.equal(a.images, b.images) and torch.equal(a.masks, b.masks)
+        for a, b in zip(one, other, strict=True)
+    )
+
+
+@given(st.integers(1, 30), st.integers(1, 9), st.integers(0, 5))
+@settings(max_examples=60)
+def test_an_epoch_shows_each_sample_once(count: int, batch_size: int, epoch: int) -> None:
+    loader = Loader(Split(in_memory(count, 2), range(count), "rgb"), batch_size, seed=7, augment=None)
+    if count == 1 and batch_size > 1:
+        with pytest.raises(DataError, match="single sample"):
+            loader.epoch(epoch)
+        return
+    sizes = [len(batch.ids) for batch in loader.epoch(epoch)]
+    ids = [name for batch in loader.epoch(epoch) for name in batch.ids]
+    dropped = batch_size > 1 and count % batch_size == 1
+    assert len(sizes) == loader.steps
+    assert len(ids) == len(set(ids)) == count - dropped
+    assert all(size == batch_size for size in sizes[:-1])
+    assert batch_size == 1 or min(sizes) > 1
+
+
+def test_order_depends_on_seed_and_epoch_alone() -> None:
+    split = Split(in_memory(20), range(20), "rgb")
+    orders = {
+        (seed, epoch): [
+            name for batch in Loader(split, 4, seed=seed, augment=None).epoch(epoch) for name in batch.ids
+        ]
+        for seed in (1, 2)
+        for epoch in (0, 1)
+    }
+    assert len({tuple(order) for order in orders.values()}) == 4
+    torch.manual_seed(99)
+    loader = Loader(split, 4, seed=2, augment=shift)
+    list(loader.epoch(0))
+    assert [name for batch in loader.epoch(1) for name in batch.ids] == orders[2, 1]
+
+
+def test_augmentation_depends_on_seed_epoch_and_sample_alone() -> None:
+    arrays = in_memory(12)
+    by_size = []
+    for batch_size, indices in ((4, range(12)), (3, range(11, -1, -1))):
+        loader = Loader(Split(arrays, indices, "rgb"), batch_size, seed=5, augment=shift)
+        by_size.append(
+            {
+                name: image
+                for batch in loader.epoch(3)
+                for name, image in zip(batch.ids, batch.images, strict=True)
+            }
+        )
+    assert by_size[0].keys() == by_size[1].keys()
+    assert all(torch.equal(by_size[0][name], by_size[1][name]) for name in by_size[0])
+    other = {
+        name: image for batch in loader.epoch(4) for name, image in zip(batch.ids, batch.images, strict=True)
+    }
+    assert not any(torch.equal(by_size[0][name], other[name]) for name in other)
+
+
+def test_workers_change_no_bit_and_draw_nothing_from_the_global_generator(tmp_path: Path) -> None:
+    arrays = cache_folder(write_folder(tmp_path / "data", 11), tmp_path / "cache")
+    split = Split(arrays, range(11), "rgb")
+    alone = Loader(split, 3, seed=1, augment=shift)
+    pool = Loader(split, 3, seed=1, augment=shift, workers=2)
+    before = torch.random.get_rng_state()
+    for epoch in (0, 1):
+        assert equal(list(alone.epoch(epoch)), list(pool.epoch(epoch)))
+    assert equal(list(alone.sequential()), list(pool.sequential()))
+    assert torch.equal(before, torch.random.get_rng_state())
+
+
+def test_an_epoch_left_early_or_read_twice_at_once_disturbs_nothing() -> None:
+    split = Split(in_memory(10), range(10), "rgb")
+    alone = Loader(split, 2, seed=1, augment=shift)
+    pool = Loader(split, 2, seed=1, augment=shift, workers=1)
+    left = pool.epoch(0)
+    first = next(left)
+    assert equal(list(alone.sequential()), list(pool.sequential()))
+    assert equal(list(alone.epoch(0)), [first, *left])
+    next(pool.epoch(0))
+    assert equal(list(alone.epoch(1)), list(pool.epoch(1)))
+
+
+def test_sequential_shows_all_samples_in_order_and_unchanged() -> None:
+    arrays = in_memory(9)
+    batches = list(Loader(Split(arrays, range(9), "rgb"), 4, seed=1, augment=shift).sequential())
+    assert [len(batch.ids) for batch in batches] == [4, 4, 1]
+    images = torch.cat([batch.images for batch in batches])
+    assert images.dtype == torch.uint8
+    assert (images.permute(0, 2, 3, 1).numpy() == arrays.images).all()
+    assert (torch.cat([batch.masks for batch in batches]).numpy() == arrays.masks).all()
+
+
+@pytest.mark.parametrize(
+    ("channels", "stored", "expected"), [("rgb", 1, 3), ("native", 1, 1), ("native", 4, 4)]
+)
+def test_gray_becomes_rgb_only_where_asked(channels: str, stored: int, expected: int) -> None:
+    arrays = in_memory(3, channels=stored)
+    images, _ = Split(arrays, [2, 0], channels).read([0, 1])  # type: ignore[arg-type]
+    assert images.shape == (2, expected, 8, 8) and images.is_contiguous()
+    assert all(
+        (images[0, plane % expected].numpy() == arrays.images[2, :, :, plane % stored]).all()
+        for plane in range(3)
+    )
+
+
+def test_impossible_splits_are_refused() -> None:
+    with pytest.raises(DataError, match="no samples"):
+        Split(in_memory(3), [], "rgb")
+    with pytest.raises(DataError, match="4 channels cannot become RGB"):
+        Split(in_memory(3, channels=4), [0], "rgb")
+
+
+def test_batches_are_copies_of_the_cache(tmp_path: Path) -> None:
+    arrays = cache_folder(write_folder(tmp_path / "data", 6), tmp_path / "cache")
+    kept = np.array(arrays.images)
+    for batch in Loader(Split(arrays, range(6), "native"), 2, seed=0, augment=None).sequential():
+        batch.images.zero_()
+    assert (arrays.images == kept).all()
+
+
+def test_arrays_travel_to_other_processes_as_a_path(tmp_path: Path) -> None:
+    arrays = cache_folder(write_folder(tmp_path / "data", 40), tmp_path / "cache", image_size=64)
+    packed = pickle.dumps(Split(arrays, range(6), "rgb"))
+    assert len(packed) < arrays.images.nbytes / 10
+    assert (pickle.loads(packed).arrays.images == arrays.images).all()
+    memory = in_memory(3)
+    assert (pickle.loads(pickle.dumps(memory)).masks == memory.masks).all()
