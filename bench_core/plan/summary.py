@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -96,14 +97,15 @@ def plan_json(plan: Plan, states: Mapping[str, str] | None = None) -> dict[str, 
     Settings that many jobs share stand once under `settings`, and jobs refer to them by number. `states`
     (digest to state, of a store) is added to the jobs where it is given.
     """
-    settings: list[dict[str, Any]] = []
+    settings: dict[str, int] = {}
     numbers: dict[int, int] = {}
     jobs = []
     for job in plan.jobs:
+        # Jobs of a cell share the object, cells of a dataset often its content.
         number = numbers.get(id(job.training))
         if number is None:
-            data = job.training.model_dump(mode="json")
-            number = numbers[id(job.training)] = _number_of(data, settings)
+            text = job.training.model_dump_json()
+            number = numbers[id(job.training)] = settings.setdefault(text, len(settings))
         row = _job_row(job, number)
         if states is not None:
             row["state"] = states.get(job.digest, "todo")
@@ -121,15 +123,9 @@ def plan_json(plan: Plan, states: Mapping[str, str] | None = None) -> dict[str, 
         "excluded": [asdict(cell) for cell in plan.excluded],
         "deviations": [asdict(item) for item in deviations_of(plan)],
         "unavailable": dict(plan.unavailable),
-        "settings": settings,
+        "settings": [json.loads(text) for text in settings],
         "jobs": jobs,
     }
-
-
-def _number_of(data: dict[str, Any], settings: list[dict[str, Any]]) -> int:
-    if data not in settings:
-        settings.append(data)
-    return settings.index(data)
 
 
 def _job_row(job: Job, settings: int) -> dict[str, Any]:
