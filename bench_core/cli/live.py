@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from bench_core.execute.board import Board, Progress
     from bench_core.execute.local import Happening
 
-_LINES_AROUND = 9
+_LINES_AROUND = 11
 """Lines of the view that are neither the matrix nor the jobs at work."""
 
 
@@ -63,12 +63,14 @@ def view(board: Board, console: Console, title: str) -> RenderableType:
     fits = len(rows) + (families if families > 1 else 0) <= room
     parts: list[RenderableType] = [
         _headline(board, title),
+        "",
         matrix_table(rows, console, None if fits else room),
-        legend(statuses.values(), console),
+        legend(rows, console),
     ]
     if running:
         parts += ["", _jobs_table(running)]
-    return Group(*parts)
+    # An empty last line: the terminal's own ^C would otherwise break the picture.
+    return Group(*parts, "")
 
 
 def _headline(board: Board, title: str) -> Table:
@@ -86,12 +88,12 @@ def _headline(board: Board, title: str) -> Table:
     left = board.seconds_left()
     times = duration(time.monotonic() - board.begun)
     if left is not None:
-        times += f", at most {duration(left)} left"
+        times += f", <= {duration(left)} left"
     line.add_row(
         f"[bold]{title}[/bold]",
         ProgressBar(total=total or 1, completed=done, complete_style="green"),
         f"{finished}/{len(board.progress)} jobs",
-        f"[dim]{times}[/dim]",
+        "[yellow]stopping, Ctrl-C again kills[/yellow]" if board.stopping else f"[dim]{times}[/dim]",
     )
     return line
 
@@ -101,9 +103,11 @@ def _jobs_table(running: list[Progress]) -> Table:
     from rich.table import Table
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, header_style="bold", expand=True)
-    table.add_column("at work", ratio=1, no_wrap=True, overflow="ellipsis")
-    for name in ("on", "epoch", "loss", "validation", "left"):
+    table.add_column("at work", ratio=3, no_wrap=True, overflow="ellipsis")
+    for name in ("on", "epoch", "loss"):
         table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("validation", min_width=11, justify="right", no_wrap=True)
+    table.add_column("left", justify="right", no_wrap=True)
     for progress in running:
         monitor = progress.job.search_monitor
         value = progress.metrics.get(monitor)

@@ -59,7 +59,9 @@ def bench() -> None:
 def main() -> None:
     """Run `bench`; exit 0 done, 1 invalid or failed jobs, 2 could not run, 130 interrupted."""
     try:
-        bench.main(standalone_mode=False, prog_name="bench")
+        # Outside its standalone mode click returns the code of `ctx.exit(code)` instead of raising it.
+        code = bench.main(standalone_mode=False, prog_name="bench")
+        sys.exit(code if isinstance(code, int) else 0)
     except click.exceptions.Exit as stop:
         sys.exit(stop.exit_code)
     except click.ClickException as error:

@@ -71,15 +71,18 @@ def matrix_table(rows: Sequence[MatrixRow], console: Console, limit: int | None 
     return table
 
 
-def legend(statuses: Iterable[str], console: Console) -> Text:
-    """Return what the marks of these statuses mean."""
+def legend(rows: Sequence[MatrixRow], console: Console) -> Text:
+    """Return what the marks in these rows mean."""
     from rich.text import Text
 
-    present = set(statuses)
+    jobs = [job for row in rows for cell in row.cells.values() for job in cell]
+    stages, present = list(dict.fromkeys(stage for stage, _ in jobs)), {status for _, status in jobs}
     text = Text()
     for status, (_, _, style, meaning) in _MARKS.items():
         if status in present:
             text.append(_mark(status, console), style=style).append(f" {meaning}   ", style="dim")
+    if len(stages) > 1:
+        text.append(f"({', then '.join(stages)})", style="dim")
     return text
 
 

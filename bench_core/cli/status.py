@@ -88,8 +88,9 @@ def _print(
     counts = Counter(states.values())
     out.print(Text(f"{plan.name}: {counts['done']} of {len(plan.jobs)} jobs done", style="bold"))
     out.print()
-    out.print(matrix_table(rows_of(plan.jobs, states), out))
-    out.print(legend(states.values(), out))
+    rows = rows_of(plan.jobs, states)
+    out.print(matrix_table(rows, out))
+    out.print(legend(rows, out))
     running = [job for job in plan.jobs if states[job.digest] == "running"]
     for job in running[:MOST_LISTED]:
         owner = store.owner(job.digest)

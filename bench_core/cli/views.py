@@ -36,6 +36,7 @@ class PlainView:
 
     def __init__(self) -> None:
         self._told: dict[str, float] = {}
+        self._stopping = False
 
     def __enter__(self) -> PlainView:
         return self
@@ -45,6 +46,9 @@ class PlainView:
 
     def watch(self, board: Board, happening: Happening | None) -> None:
         """Print the change."""
+        if board.stopping and not self._stopping:
+            self._stopping = True
+            click.echo("stopping; a second Ctrl-C kills the workers", err=True)
         if happening is None:
             return
         progress, kind = happening.progress, happening.kind

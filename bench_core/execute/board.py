@@ -61,6 +61,7 @@ class Board:
     def __init__(self, jobs: Iterable[Job], workers: int = 1) -> None:
         self.progress = {job.digest: Progress(job) for job in jobs}
         self.workers = workers
+        self.stopping = False
         self.begun = time.monotonic()
 
     def __getitem__(self, digest: str) -> Progress:

@@ -171,7 +171,7 @@ class _Run:
         data = self._data(rate)
         memory = MemoryMeter(self.options.device)
         _use_threads(self.options.threads)
-        self.note("building the network")
+        self.note("building network")
         model = build_model(job, self.registry)
         parameters = sum(parameter.numel() for parameter in model.parameters())
         log.info("%s: %s parameters, weights: %s", job.model.name, f"{parameters:,}", job.model.pretrained)
@@ -205,10 +205,10 @@ class _Run:
     def _data(self, rate: ChosenRate) -> JobData:
         from bench_core.execute.prepare import open_data
 
-        self.note("opening the data")
+        self.note("opening data")
 
         def progress(done: int, total: int) -> None:
-            self.note(f"preparing the data: {done}/{total}")
+            self.note(f"images {done}/{total}")
 
         data = open_data(self.job, self.registry, self.cache, progress)
         log.info("data: %s", dict(data.facts))

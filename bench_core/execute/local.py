@@ -65,7 +65,7 @@ def run_jobs(jobs: Sequence[Job], store: Store, setup: Setup, devices: Sequence[
     """Run every job that is not done, those with `needs` after them, and return how each one ended.
 
     A failed job stops no other. Jobs that another process runs are waited for, and taken over should it die.
-    Raises InterruptedRunError after Ctrl-C or SIGTERM, DiskError when the store cannot be written to.
+    Raises InterruptedRunError after Ctrl-C, SIGTERM or SIGHUP, DiskError when the store cannot be written to.
     """
     return LocalRun(jobs, store, setup, devices, watch).run()
 
@@ -300,6 +300,7 @@ class LocalRun:
 
     def _stop_all(self) -> None:
         """Stop workers at once: each gives its claim back; a second signal or long silence kills them."""
+        self.board.stopping = any(worker.process.is_alive() for worker in self._workers)
         for worker in self._workers:
             if worker.process.is_alive():
                 worker.told_to_stop = time.monotonic()
@@ -320,7 +321,9 @@ class LocalRun:
         def heard(number: int, frame: FrameType | None) -> None:
             self._signals += 1
 
-        before = {number: signal.signal(number, heard) for number in (signal.SIGINT, signal.SIGTERM)}
+        names = ("SIGINT", "SIGTERM", "SIGHUP")
+        numbers = [getattr(signal, name) for name in names if hasattr(signal, name)]
+        before = {number: signal.signal(number, heard) for number in numbers}
         try:
             yield
         finally:
