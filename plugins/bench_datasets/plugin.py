@@ -105,6 +105,7 @@ FOLDER = Dataset(
     modality="your own",
     license="that of your data",
     how_to_get="put images and masks of the same names into two folders under `root`",
+    own_files=True,
     requires=("PIL", "nibabel"),
     options={
         "images": Option(

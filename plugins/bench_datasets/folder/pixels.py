@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from bench_core.errors import DataError
 
 MOST_PIXELS = 2**27
 """A file whose header promises more than these 134 million pixels is not decoded."""
-FORMATS = ("PNG", "JPEG", "MPO", "TIFF", "BMP", "GIF")
+FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "GIF")
 """What is tried whatever the extension says; formats that start other programs are not."""
 
 
@@ -70,9 +71,16 @@ def _decode(path: Path, *, colors: bool) -> NDArray[Any]:
 
 
 def _decode_picture(path: Path, *, colors: bool) -> NDArray[Any]:
-    from PIL import Image, ImageOps
+    from PIL import Image, ImageOps, UnidentifiedImageError
 
-    with path.open("rb") as file, Image.open(file, formats=FORMATS) as image:
+    with ExitStack() as opened:
+        file = opened.enter_context(path.open("rb"))
+        try:
+            image = opened.enter_context(Image.open(file, formats=FORMATS))
+        except UnidentifiedImageError as error:
+            raise DataError(
+                f"is no image in a known format ({', '.join(FORMATS)})", place=str(path)
+            ) from error
         _check_size(path, image.width, image.height)
         frames = getattr(image, "n_frames", 1)
         if frames > 1 and image.format != "MPO":
