@@ -110,6 +110,7 @@ def tiny_contract(
     rate: float = 0.02,
     seed: int = 5,
     random_at_inference: bool = False,
+    loader_workers: int = 0,
     **changes: Any,
 ) -> Contract:
     """Return a contract over 12 training, 4 validation and 4 test images, not prepared yet."""
@@ -135,6 +136,7 @@ def tiny_contract(
         emit=(lambda event: None) if events is None else events.append,
         digest="d" * 32,
         random_at_inference=random_at_inference,
+        loader_workers=loader_workers,
     )
 
 
