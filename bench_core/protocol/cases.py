@@ -15,6 +15,8 @@ RANKS: tuple[Rank, ...] = ("best", "worst", "median", "worst")
 def choose_cases(ids: tuple[str, ...], values: NDArray[np.int64]) -> list[tuple[str, Rank, float]]:
     """Return (id, rank, dice) of up to four different images, by Dice and then by id.
 
+    The median is the middle one between best and worst, of two middle ones the higher.
+
     An image's Dice is the mean over the classes that are in its mask or its prediction, whatever the policy
     for empty masks; images without any are passed over. `values` are counts [N, K, 3] in the order of
     `ids`.
@@ -23,7 +25,7 @@ def choose_cases(ids: tuple[str, ...], values: NDArray[np.int64]) -> list[tuple[
     order = sorted((float(score), sample) for score, sample in zip(dice, ids, strict=True) if score == score)
     taken: list[tuple[str, Rank, float]] = []
     for rank in RANKS[: len(order)]:
-        position = {"best": -1, "worst": 0, "median": (len(order) - 1) // 2}[rank]
+        position = {"best": -1, "worst": 0, "median": len(order) // 2}[rank]
         score, sample = order.pop(position)
         taken.append((sample, rank, score))
     return taken

@@ -1,0 +1,151 @@
+from __future__ import annotations
+
+import math
+from fractions import Fraction
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bench_core.declarations import Task
+from bench_core.protocol.evaluator import count
+from bench_core.protocol.metrics import METRICS, micro, per_class, per_image, scores
+from bench_core.spec.protocol import Metrics
+
+torch.set_num_threads(1)
+
+
+@st.composite
+def segmentations(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray, int]:
+    """Masks and predictions [N, H, W] over `classes` foreground classes."""
+    classes = draw(st.integers(1, 4))
+    shape = draw(st.tuples(st.integers(1, 5), st.integers(1, 6), st.integers(1, 6)))
+    labels = st.lists(st.integers(0, classes), min_size=math.prod(shape), max_size=math.prod(shape))
+    masks, predictions = (np.array(draw(labels)).reshape(shape) for _ in range(2))
+    return masks, predictions, classes
+
+
+def counted(masks: np.ndarray, predictions: np.ndarray, classes: int) -> np.ndarray:
+    """Counts as the contract takes them, from logits whose largest entry is the predicted class."""
+    task = Task(classes=tuple("abcd"[:classes]), channels=3)
+    if task.binary:
+        logits = torch.from_numpy(predictions * 2.0 - 1.0)[:, None]
+    else:
+        logits = torch.nn.functional.one_hot(torch.from_numpy(predictions), classes + 1).permute(0, 3, 1, 2)
+    return count(logits.float(), torch.from_numpy(masks), task, Metrics()).numpy()
+
+
+def oracle(pairs: list[tuple[int, int]], label: int) -> tuple[int, int, int]:
+    """TP, FP, FN of a class over (mask, prediction) pixels, one pixel at a time."""
+    hit = false_alarm = miss = 0
+    for truth, predicted in pairs:
+        hit += truth == label and predicted == label
+        false_alarm += truth != label and predicted == label
+        miss += truth == label and predicted != label
+    return hit, false_alarm, miss
+
+
+def exact(hit: int, false_alarm: int, miss: int) -> dict[str, float]:
+    """The four formulas in rational numbers, rounded once."""
+    terms = {
+        "mdsc": (2 * hit, 2 * hit + false_alarm + miss),
+        "miou": (hit, hit + false_alarm + miss),
+        "mrecall": (hit, hit + miss),
+        "mprecision": (hit, hit + false_alarm),
+    }
+    return {name: float(Fraction(top, below)) if below else math.nan for name, (top, below) in terms.items()}
+
+
+def pixels(masks: np.ndarray, predictions: np.ndarray) -> list[tuple[int, int]]:
+    return list(zip(masks.ravel().tolist(), predictions.ravel().tolist(), strict=True))
+
+
+@settings(max_examples=200, deadline=None)
+@given(segmentations())
+def test_micro_metrics_equal_a_naive_oracle_exactly(case: tuple[np.ndarray, np.ndarray, int]) -> None:
+    masks, predictions, classes = case
+    pooled = [oracle(pixels(masks, predictions), label) for label in range(1, classes + 1)]
+    expected = exact(*(sum(parts) for parts in zip(*pooled, strict=True)))
+    np.testing.assert_array_equal(
+        [micro(counted(*case))[name] for name in METRICS], [expected[name] for name in METRICS]
+    )
+
+
+@settings(max_examples=100, deadline=None)
+@given(segmentations())
+def test_class_and_image_views_equal_a_naive_oracle(case: tuple[np.ndarray, np.ndarray, int]) -> None:
+    masks, predictions, classes = case
+    values = counted(*case)
+    for label in range(1, classes + 1):
+        expected = exact(*oracle(pixels(masks, predictions), label))
+        for name in METRICS:
+            np.testing.assert_array_equal(per_class(values)[name][label - 1], expected[name])
+    for image in range(len(masks)):
+        each = [
+            exact(*oracle(pixels(masks[image], predictions[image]), label)) for label in range(1, classes + 1)
+        ]
+        for name in METRICS:
+            defined = [one[name] for one in each if not math.isnan(one[name])]
+            mean = sum(defined) / len(defined) if defined else math.nan
+            np.testing.assert_allclose(per_image(values)[name][image], mean, rtol=1e-15)
+
+
+@given(segmentations(), st.randoms())
+@settings(max_examples=50, deadline=None)
+def test_the_order_of_images_does_not_matter(case: tuple, random: object) -> None:
+    values = counted(*case)
+    order = list(range(len(values)))
+    random.shuffle(order)  # type: ignore[attr-defined]
+    np.testing.assert_equal(micro(values[order]), micro(values))
+
+
+@given(segmentations())
+@settings(max_examples=50, deadline=None)
+def test_dice_is_twice_iou_over_one_plus_iou(case: tuple) -> None:
+    found = scores(counted(*case))
+    np.testing.assert_allclose(found["mdsc"], 2 * found["miou"] / (1 + found["miou"]), rtol=1e-12)
+
+
+def test_the_hand_computed_example() -> None:
+    values = np.array([[[8, 2, 4], [0, 0, 0]], [[0, 3, 0], [1, 0, 1]]])
+    assert micro(values) == {"mdsc": 18 / 28, "miou": 9 / 19, "mrecall": 9 / 14, "mprecision": 9 / 14}
+    assert per_class(values)["miou"].tolist() == [8 / 17, 1 / 2]
+
+
+ABSENT, ONLY_PREDICTED, ONLY_IN_MASK = [0, 0, 0], [0, 5, 0], [0, 0, 5]
+
+
+@pytest.mark.parametrize(("policy", "score"), [("ignore", 0.5), ("one", 0.75), ("zero", 0.25)])
+def test_a_class_absent_from_mask_and_prediction_follows_the_policy(policy: str, score: float) -> None:
+    values = np.array([[ABSENT, [1, 1, 1]]])
+    assert per_image(values, policy)["mprecision"].tolist() == [score]  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("policy", "score"), [("ignore", math.nan), ("one", 1.0), ("zero", 0.0)])
+def test_an_image_without_any_foreground_follows_the_policy(policy: str, score: float) -> None:
+    values = np.array([[ABSENT, ABSENT]])
+    for name in METRICS:
+        np.testing.assert_array_equal(per_image(values, policy)[name], [score])  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("policy", ["ignore", "one", "zero"])
+def test_undefined_scores_of_a_present_class_are_left_out_under_every_policy(policy: str) -> None:
+    values = np.array([[ONLY_PREDICTED], [ONLY_IN_MASK]])
+    found = per_image(values, policy)  # type: ignore[arg-type]
+    np.testing.assert_array_equal(found["mrecall"], [math.nan, 0.0])
+    np.testing.assert_array_equal(found["mprecision"], [0.0, math.nan])
+    np.testing.assert_array_equal(found["mdsc"], [0.0, 0.0])
+
+
+def test_undefined_pooled_metrics_are_nan_not_zero() -> None:
+    values = np.array([[ABSENT], [ABSENT]])
+    assert all(math.isnan(score) for score in micro(values).values())
+    assert all(np.isnan(score).all() for score in per_class(values).values())
+
+
+def test_counts_of_a_large_study_do_not_overflow_or_round() -> None:
+    huge = 2**52
+    values = np.array([[[huge, 1, 0]], [[0, 0, 1]]])
+    assert micro(values)["miou"] == float(Fraction(huge, huge + 2))
