@@ -126,7 +126,7 @@ def _prepare(
     except BenchError:
         raise
     except MemoryError:
-        return DataError("the sample does not fit into memory", place=place)
+        return DataError("the sample does not fit into memory", place=place, fix="shrink the image")
     except Exception as error:
         return DataError(
             f"the reader failed on sample {sample.id!r}: {type(error).__name__}: {error}",
@@ -143,6 +143,7 @@ def check_pair(sample: Sample, image: UInt8Array, mask: UInt8Array, task: Task |
             f"sample {sample.id!r} is {image.dtype} {list(image.shape)} with a mask {mask.dtype} "
             f"{list(mask.shape)}; expected uint8 [H, W, C] and uint8 [H, W]",
             place=place,
+            fix="report this to the dataset plugin's author",
         )
     if image.shape[:2] != mask.shape or 0 in image.shape:
         raise DataError(
@@ -160,12 +161,17 @@ def check_pair(sample: Sample, image: UInt8Array, mask: UInt8Array, task: Task |
         raise DataError(
             f"mask holds class {highest}, but the classes end at {len(task.classes)} ({task.classes[-1]})",
             place=place,
+            fix="mend the mask, or the dataset's classes",
         )
 
 
 def _wrong_channels(sample: Sample, found: int, expected: int) -> DataError:
     place = str(sample.files[0]) if sample.files else sample.id
-    return DataError(f"image has {found} channel(s), expected {expected}", place=place)
+    return DataError(
+        f"image has {found} channel(s), expected {expected}",
+        place=place,
+        fix="convert the image, or declare its channels",
+    )
 
 
 def _all_at_once(failures: Sequence[DataError]) -> DataError:
@@ -177,9 +183,16 @@ def _all_at_once(failures: Sequence[DataError]) -> DataError:
     fixes = list(dict.fromkeys(error.fix for error in failures if error.fix))
     return DataError(
         f"{len(failures)} samples cannot be used:\n  " + "\n  ".join(lines),
-        place=failures[0].place,
+        place=_common_place(failures),
         fix="; ".join(fixes[:3]) or None,
     )
+
+
+def _common_place(failures: Sequence[DataError]) -> str:
+    places = [error.place or "" for error in failures]
+    if all(Path(place).is_absolute() for place in places):
+        return os.path.commonpath(places)
+    return ", ".join(places[:LISTED])
 
 
 def _write_header(file: BinaryIO, shape: tuple[int, ...]) -> None:

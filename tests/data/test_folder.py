@@ -74,7 +74,7 @@ def test_missing_folders_are_named(tmp_path: Path) -> None:
     assert "masks: no such folder" in problems_of(tmp_path)
     (tmp_path / "masks").mkdir()
     assert "images: holds no images" in problems_of(tmp_path)
-    with pytest.raises(DataError, match="needs `root`"):
+    with pytest.raises(DataError, match=r"needs `root`"):
         open_without_root(DatasetRequest(root=None, options=folder_options()))
 
 
@@ -293,3 +293,9 @@ def test_options_are_checked_before_any_data_is_touched(given: dict[str, Any], m
 def test_the_task_follows_from_the_options() -> None:
     task = FOLDER.task_for(folder_options(classes={"cup": 1, "disc": [2, 3]}, channels=1))
     assert task.classes == ("cup", "disc") and task.channels == 1
+
+
+def test_big_endian_files_read_as_little_endian_ones(tmp_path: Path) -> None:
+    values = (blob(0).astype(np.uint16) * 257).astype(">u2")
+    save_pair(tmp_path, values.T, blob(0).T, (".nii", ".nii"))
+    assert (read_one(tmp_path)[0][:, :, 0] == blob(0)).all()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from bench_core.errors import DataError
 
 MOST_PIXELS = 2**27
 """A file whose header promises more than these 134 million pixels is not decoded."""
+REPLACE = "open it in a viewer; export or copy it again"
 FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "GIF")
 """What is tried whatever the extension says; formats that start other programs are not."""
 
@@ -37,7 +39,11 @@ def decode_mask(path: Path, *, colors: bool) -> NDArray[Any]:
     pixels = _decode(path, colors=colors)
     if colors:
         if pixels.dtype != np.uint8:
-            raise DataError(f"the classes are colors, but the mask is {pixels.dtype}", place=str(path))
+            raise DataError(
+                f"the classes are colors, but the mask is {pixels.dtype}",
+                place=str(path),
+                fix="store it with 8 bits",
+            )
         return np.repeat(pixels[:, :, None], 3, axis=2) if pixels.ndim == 2 else pixels
     if pixels.ndim == 3:
         if not (pixels == pixels[:, :, :1]).all():
@@ -49,7 +55,7 @@ def decode_mask(path: Path, *, colors: bool) -> NDArray[Any]:
         pixels = pixels[:, :, 0]
     if pixels.dtype.kind == "f":
         if not (np.isfinite(pixels).all() and (pixels == np.floor(pixels)).all()):
-            raise DataError("the mask holds values that are no whole numbers", place=str(path))
+            raise DataError("the mask holds values that are no whole numbers", place=str(path), fix=REPLACE)
         pixels = pixels.astype(np.int64)
     return pixels
 
@@ -57,8 +63,10 @@ def decode_mask(path: Path, *, colors: bool) -> NDArray[Any]:
 def _decode(path: Path, *, colors: bool) -> NDArray[Any]:
     try:
         if path.name.lower().endswith((".nii", ".nii.gz")):
-            return _decode_nifti(path)
-        return _decode_picture(path, colors=colors)
+            pixels = _decode_nifti(path)
+        else:
+            pixels = _decode_picture(path, colors=colors)
+        return pixels.astype(pixels.dtype.newbyteorder("="), copy=False)
     except DataError:
         raise
     except Exception as error:
@@ -66,25 +74,29 @@ def _decode(path: Path, *, colors: bool) -> NDArray[Any]:
         raise DataError(
             f"cannot be decoded: {str(error) or type(error).__name__}",
             place=str(path),
-            fix="open it in a viewer; export or copy it again",
+            fix=REPLACE,
         ) from error
 
 
 def _decode_picture(path: Path, *, colors: bool) -> NDArray[Any]:
     from PIL import Image, ImageOps, UnidentifiedImageError
 
+    # Larger files are refused below, with their path.
+    warnings.simplefilter("ignore", Image.DecompressionBombWarning)
     with ExitStack() as opened:
         file = opened.enter_context(path.open("rb"))
         try:
             image = opened.enter_context(Image.open(file, formats=FORMATS))
         except UnidentifiedImageError as error:
             raise DataError(
-                f"is no image in a known format ({', '.join(FORMATS)})", place=str(path)
+                f"is no image in a known format ({', '.join(FORMATS)})", place=str(path), fix=REPLACE
             ) from error
         _check_size(path, image.width, image.height)
         frames = getattr(image, "n_frames", 1)
         if frames > 1 and image.format != "MPO":
-            raise DataError(f"holds {frames} frames, expected one image", place=str(path))
+            raise DataError(
+                f"holds {frames} frames, expected one image", place=str(path), fix="export a single frame"
+            )
         upright = ImageOps.exif_transpose(image)
         if upright.mode == "P" and not colors:
             return np.array(upright)
@@ -108,12 +120,14 @@ def _decode_nifti(path: Path) -> NDArray[Any]:
     shape = tuple(image.shape)
     if len(shape) < 2 or any(side != 1 for side in shape[2:]):
         raise DataError(
-            f"is a volume of {' x '.join(map(str, shape))}, expected one 2D image", place=str(path)
+            f"is a volume of {' x '.join(map(str, shape))}, expected one 2D image",
+            place=str(path),
+            fix="store each slice as a file",
         )
     _check_size(path, shape[0], shape[1])
     pixels = np.asanyarray(image.dataobj).reshape(shape[:2])
     if pixels.dtype.kind not in "uif":
-        raise DataError(f"holds {pixels.dtype} values", place=str(path))
+        raise DataError(f"holds {pixels.dtype} values", place=str(path), fix="store numbers")
     # NIfTI's first axis runs along a row of the picture.
     return np.ascontiguousarray(pixels.T)
 
@@ -143,6 +157,6 @@ def _scaled(pixels: NDArray[Any], intensity: tuple[float, float] | str, path: Pa
     else:
         low, high = float(pixels.min()), float(pixels.max())
     if not np.isfinite(pixels).all():
-        raise DataError("holds values that are not finite", place=str(path))
+        raise DataError("holds values that are not finite", place=str(path), fix="replace NaN and infinity")
     scale = 255.0 / (high - low) if high > low else 0.0
     return np.clip(np.floor((pixels.astype(np.float64) - low) * scale + 0.5), 0, 255).astype(np.uint8)
