@@ -40,6 +40,8 @@ class _Open:
     """Set between a key and its value."""
     drop: bool = False
     """The value that follows belongs to a key that was refused."""
+    is_merge: bool = False
+    """The value that follows is merged in."""
 
 
 def compose(
@@ -214,7 +216,7 @@ class _Composer:
         if not isinstance(node.value, str):
             self.refuse_key(frame, node, place)
         elif node.value == _MERGE and node.plain:
-            frame.key = _MERGE
+            frame.is_merge = True
         elif node.value in frame.keys:
             self.add_error(
                 place,
@@ -239,13 +241,16 @@ class _Composer:
         self.add_error(place, "key-type", f"a key is {kind}", cause="keys are text", fix=fix)
 
     def take_value(self, frame: _Open, node: Node) -> None:
-        key, key_place = frame.key, frame.key_place
-        frame.key = frame.key_place = None
-        if frame.drop or key is None or key_place is None:
+        key, key_place, is_merge = frame.key, frame.key_place, frame.is_merge
+        frame.key, frame.key_place, frame.is_merge = None, None, False
+        if frame.drop or key_place is None:
             return
-        if key != _MERGE:
+        if key is not None:
             frame.entries[key] = node
-            return
+        elif is_merge:
+            self.merge(frame, node, key_place)
+
+    def merge(self, frame: _Open, node: Node, key_place: Place) -> None:
         sources = node.items if node.items is not None else (node,)
         if any(source.mapping is None for source in sources):
             self.add_error(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from bench_core.errors import BenchError
 
+_ENDLESS = re.compile(r"\S{300,}")
 Severity = Literal["error", "warning"]
 
 
@@ -67,8 +69,13 @@ def diagnose(
     fix: str | None = None,
     severity: Severity = "error",
 ) -> Diagnostic:
-    """Return a diagnostic at a place."""
-    return Diagnostic(place.path, place.line, place.column, message, cause, fix, severity, check)
+    """Return a diagnostic at a place; what it quotes of the file is shortened."""
+    texts = (_shortened(message), cause and _shortened(cause), fix and _shortened(fix))
+    return Diagnostic(place.path, place.line, place.column, *texts, severity, check)
+
+
+def _shortened(text: str) -> str:
+    return _ENDLESS.sub(lambda match: f"{match[0][:40]}...{match[0][-10:]}", text)
 
 
 class SpecError(BenchError):

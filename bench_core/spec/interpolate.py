@@ -45,15 +45,15 @@ def _fill(text: str, node: Node, environment: Mapping[str, str], report: list[Di
             return "$"
         parsed = _NAME.fullmatch(match[1]) if match[1] is not None else None
         if parsed is None:
-            report.append(
-                diagnose(
-                    node.place,
-                    "variable",
-                    f"{text!r} holds a `${{` that is no variable",
-                    cause="a variable is ${NAME} or ${NAME:-default}, without another one inside",
-                    fix="correct it, or write $$ for a dollar sign",
-                )
+            malformed = diagnose(
+                node.place,
+                "variable",
+                f"{text!r} holds a `${{` that is no variable",
+                cause="a variable is ${NAME} or ${NAME:-default}, without another one inside",
+                fix="correct it, or write $$ for a dollar sign",
             )
+            if malformed not in report:
+                report.append(malformed)
             return ""
         name, default = parsed[1], parsed[2]
         value = environment.get(name)

@@ -59,7 +59,10 @@ def load_spec(path: Path, overrides: Sequence[str] = (), *, registry: Registry |
     draft = draft_of_spec(spec, data) if spec is not None else draft_of_data(data, wrong)
     context = Context(tree, draft, registry, base)
     run_checks(context)
-    found = _in_order([*report, *wrong.values(), *context.found], str(path))
+    # A value that could not even be read (an unset variable, say) is not wrong once more for what it lacks.
+    unread = {item.place for item in report}
+    sensible = [item for item in (*wrong.values(), *context.found) if item.place not in unread]
+    found = _in_order([*report, *sensible], str(path))
     if spec is None or any(item.severity == "error" for item in found):
         raise SpecError(found)
     return LoadedSpec(_with_absolute_paths(spec, base), registry, path, tuple(found))

@@ -97,6 +97,7 @@ class Runtime(Section):
     loader_workers: Annotated[int, Field(ge=0)] = 0
     """Loader processes of one job."""
     channels_last: bool = False
+    """Keep images and weights in memory order [B, H, W, C]: often faster on GPUs."""
     compile: bool = False
     """torch.compile the network."""
 
@@ -118,6 +119,7 @@ class Spec(Section):
     analyses: list[AnalysisEntry] | None = None
     """Parts of the report, in this order; absent: all."""
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 42
+    """Of folds, data order, augmentation and initial weights."""
     runtime: Runtime = Runtime()
 
 

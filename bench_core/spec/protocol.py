@@ -88,6 +88,7 @@ class Search(Section):
     """The learning-rate grid: every value trains on the search folds; the best on validation is evaluated."""
 
     learning_rate: Annotated[list[PositiveFloat], Field(min_length=1)]
+    """The rates to try."""
     epochs: PositiveInt
     folds: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)] = [0]
     """Folds that search jobs validate on; not with nested."""

@@ -9,6 +9,7 @@ import yaml
 from bench_core.spec.diagnostics import Diagnostic, Place, diagnose
 
 _WORDS = (
+    ("found a tab character", "tabs have no agreed width", "indent with spaces"),
     ("mapping values are not allowed", "a second `: ` on this line, or wrong indentation above",
      "quote text that holds `: `, and align keys of one mapping"),
     ("could not find expected ':'", "a key without `:`", "write `key: value`, with a space after the colon"),

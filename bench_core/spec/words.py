@@ -75,9 +75,7 @@ def describe(error: dict[str, Any], loc: Loc) -> Words:
     if kind in ("string_pattern_mismatch", "string_too_long", "string_too_short"):
         return _text(kind, context, name, value, loc)
     if kind == "value_error":
-        return Words(
-            "rate-source", f"{name}: {context.get('error', error['msg'])}", None, "keep one of the two"
-        )
+        return Words("rate-source", error["msg"], None, None)
     return Words("type", f"{name}: {error['msg']}", meaning(loc), None)
 
 
@@ -110,7 +108,7 @@ def _kind_fix(value: Any, kinds: Sequence[str], loc: Loc) -> str | None:
         and any("number" in k for k in kinds)
     ):
         return f"write the number without quotes or underscores: {key}: {value.replace('_', '')}"
-    if "a list" in kinds and not isinstance(value, dict | list) and value is not None:
+    if set(kinds) == {"a list"} and not isinstance(value, dict | list) and value is not None:
         return f"write a list: {key}: [{shown(value)}]"
     if kinds == ["a whole number"] and isinstance(value, float) and value.is_integer():
         return f"write {int(value)}"

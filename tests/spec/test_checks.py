@@ -1,0 +1,281 @@
+"""For every check that `bench validate --help` lists: a spec that it fires on, at the place that it names."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from bench_core.cli.main import bench
+from bench_core.spec.catalog import CHECKS
+from tests.helpers.spec_files import VALID, edited, findings, small_registry, unmarked, write
+
+EPOCHS = "layout: rotate, epochs: 4}"
+FLIP = "    - RandomHorizontalFlip\n"
+HEART = "  - heart\n"
+MATRIX_END = "exclude:\n"
+NORMALIZATION = "{mean: 0.5, std: 0.5}"
+RATES = "[1e-4, 5e-5]"
+SCHEDULE = "{name: rex, step: epoch}"
+SEARCH = "  search: {learning_rate: [1e-4, 5e-5], epochs: 3, folds: [0]}\n"
+SIZE = "image_size: 256"
+TINY = "  - tiny\n"
+
+
+@dataclass(frozen=True)
+class Case:
+    """A spec with a mark where the diagnostic belongs, and a word of its fix."""
+
+    check: str
+    text: str
+    fix: str
+    severity: str = "error"
+    overrides: Sequence[str] = ()
+
+
+CASES = [
+    Case("file-size", "«#" + "x" * 1024 * 1024, "extends"),
+    Case("encoding", "version: 1\nname: «\ufffe\n", "UTF-8"),
+    Case("syntax", edited(("image_size: 256", "image_size: 256\n«\tresize: stretch")), "spaces"),
+    Case("documents", VALID + "«---\nversion: 1\n", "own file"),
+    Case("documents", "«- version: 1\n", "key: value"),
+    Case("nesting", "version: " + "[" * 39 + "«[" + "]" * 41, "flatten"),
+    Case("alias", VALID + "description: «*nothing\n", "define &nothing"),
+    Case("tag", edited(("version: 1", "version: «!!python/name:os.system 1")), "remove the tag"),
+    Case("number", VALID + "seed: «" + "1" * 999 + "\n", "shorten"),
+    Case("duplicate-key", edited((SIZE, SIZE + "\n  «image_size: 128")), "remove"),
+    Case("key-type", edited((SIZE, SIZE + "\n  «1: 128")), '"1":'),
+    Case("merge-key", edited((SIZE, SIZE + "\n  «<<: 5")), "<<: *name"),
+    Case("extends", VALID + "extends: «nothing.yaml\n", "path"),
+    Case("extends", VALID + "extends: [«3]\n", "base.yaml"),
+    Case("variable", VALID + 'description: «"${SEGBENCH_SURELY_UNSET}"\n', ":-value"),
+    Case("variable", VALID + 'description: «"${a b}"\n', "$$"),
+    Case("set", VALID, "models.1", overrides=["models.7.label=x"]),
+    Case("set", VALID, "as a whole", overrides=["name=x", "seed=3", "exclude=[]", "name.search=3"]),
+    Case("set", VALID, "--set protocol.batch_size=4", overrides=["protocol.batch_size"]),
+    Case("unknown-key", edited((SIZE, SIZE + "\n  «bach_size: 4")), "'batch_size'"),
+    Case("unknown-key", VALID + "«batch_size: 4\n", "belongs to models.deviations or protocol"),
+    Case("missing-key", edited(("version: 1\n", "")).replace("name", "«name", 1), "version: ..."),
+    Case("missing-key", edited(("  evaluate", "  «evaluate"), (EPOCHS, "layout: rotate}")), "epochs: ..."),
+    Case("type", edited((SIZE, "image_size: «'256'")), "image_size: 256"),
+    Case("type", edited((SIZE, "image_size: «256.0")), "write 256"),
+    Case("type", edited(("version: 1", "version: «true")), "whole number"),
+    Case("type", edited((TINY, "  - «[tiny]\n")), "a mapping"),
+    Case("type", edited((NORMALIZATION, "{mean: «half}")), "a number or a list"),
+    Case("range", edited((SIZE, "image_size: «0")), "greater than 0"),
+    Case("range", edited((RATES, "«[]")), "add one"),
+    Case("range", edited(("weight_decay: 0.01", "betas: [0.9, «1]")), "less than 1"),
+    Case("range", edited(("weight_decay: 0.01", "betas: «[0.9]")), "add"),
+    Case("range", edited(("weight_decay: 0.01", "weight_decay: «.inf")), "a number"),
+    Case("choice", edited(("name: adamw", "name: «adamm")), "'adam"),
+    Case("choice", edited((SIZE, SIZE + "\n  early_stopping: «of")), "'off'"),
+    Case("choice", edited((SIZE, SIZE + "\n  loss: «dise")), "'dice'"),
+    Case("name", edited(("name: small-study", "name: «small study/")), "small-study"),
+    Case("name", edited(("{name: boxy,", "{name: boxy, label: «" + "x" * 65 + ",")), "length"),
+    Case(
+        "reason",
+        edited(('{model: boxy, dataset: heart, because: "too slow"}', "«{model: boxy}")),
+        "because",
+    ),
+    Case("reason", edited((TINY, "  - {name: tiny, «deviations: {precision: fp16}}\n")), "because"),
+    Case("reason", edited((TINY, "  - {name: tiny, pretrained: «none}\n")), "because"),
+    Case("reason", edited(('"too slow"', '«"-"')), "say why"),
+    Case("model", edited((TINY, "  - «tini\n")), "'tiny'"),
+    Case("model", edited((TINY, "  - «zoo:tigr\n")), "'zoo:tiger'"),
+    Case("model", edited((TINY, "  - «zo:tiger\n")), "'zoo'"),
+    Case("dataset", edited((HEART, HEART + "  - «hart\n")), "'heart'"),
+    Case("runner", edited((TINY, "  - {name: tiny, runner: «torsch}\n")), "'torch'"),
+    Case("analysis", VALID + "analyses: [scores, «skores]\n", "'scores'"),
+    Case("analysis", VALID + "analyses: [scores, «scores]\n", "remove one"),
+    Case("option", edited(("{width: 8}", "{«widht: 8}")), "correct the name"),
+    Case("option", edited(("{width: 8}", "{width: «65}")), ""),
+    Case("option", edited(("{width: 8}", "{width: «eight}")), ""),
+    Case("option", edited(("{width: 8}", "{mode: «exacd}")), ""),
+    Case("option", edited((HEART, HEART + "  - {name: toy, «options: {classes: 3}}\n")), ""),
+    Case("option", VALID + "analyses: [{name: scores, options: {«topp: 3}}]\n", "correct the name"),
+    Case("label", edited((TINY, TINY + "  - {name: «tiny, options: {width: 4}}\n")), "label"),
+    Case("label", edited((HEART, HEART + "  - {name: toy, label: «heart}\n")), "label"),
+    Case("label", edited((HEART, HEART + "  - {name: «own, root: x}\n")), "my-images"),
+    Case(
+        "duplicate",
+        edited((TINY, TINY + "  - «{name: tiny, label: b, options: {width: 16}}\n")),
+        "remove one",
+    ),
+    Case("duplicate", edited((HEART, HEART + "  - «{name: heart, label: b}\n")), "remove one"),
+    Case("root", edited(("    root: data/skin\n", ""), ("name: skin", "name: «skin")), "SEGBENCH_DATA"),
+    Case("pretrained", edited((TINY, "  - {name: tiny, pretrained: «imagenett}\n")), "'imagenet'"),
+    Case("pretrained", edited((TINY, "  - «bare\n")), "pretrained: none"),
+    Case("weights", edited((TINY, "  - {name: tiny, weights: «no/file.pt}\n")), "get the file", "warning"),
+    Case(
+        "weights",
+        edited((TINY, "  - {name: tiny, pretrained: none, because: 'to compare', weights: «x.pt}\n")),
+        "remove `weights`",
+    ),
+    Case("exclusion", edited(("model: boxy, dataset", "model: «boksy, dataset")), "'boxy'"),
+    Case("exclusion", edited(("{model: boxy, dataset: heart,", "{model: boxy, dataset: «hart,")), "'heart'"),
+    Case(
+        "exclusion",
+        edited(("- {model: boxy,", "«- {dataset: skin, because: slow}\n  - {")),
+        "remove an",
+    ),
+    Case("deviation", edited((TINY, "  - {name: tiny, «deviations: {because: none given}}\n")), "add one of"),
+    Case("deviation", edited((TINY, "  - {name: tiny, because: «none given}\n")), "deviations"),
+    Case("rate-source", edited((SEARCH, SEARCH + "  «learning_rate: 1e-4\n")), "search: null"),
+    Case("rate-source", edited((SEARCH, ""), ("protocol:", "«protocol:")), "learning_rate: 1e-4"),
+    Case("image-size", edited((SIZE, "image_size: «250")), "192 or 256"),
+    Case("image-size", edited((SIZE, "image_size: «64")), "use 128"),
+    Case("loss", edited((SIZE, SIZE + "\n  loss: «bce")), "'cross-entropy'"),
+    Case("loss", edited((SIZE, SIZE + "\n  loss: {«cross-entropy: 1, dice: 1}")), "'bce'"),
+    Case("loss", edited((SIZE, SIZE + "\n  loss: {«dise: 1}")), "'dice'"),
+    Case("loss", edited((SIZE, SIZE + "\n  loss: {«auto: 1}")), "stands alone"),
+    Case("loss", edited((SIZE, SIZE + "\n  «loss: {}")), "bce: 0.5"),
+    Case("loss", edited((HEART, "  - {name: heart, loss: «bce}\n")), "'cross-entropy'"),
+    Case("loss", edited((TINY, "  - {name: tiny, deviations: {loss: «bce, because: a test}}\n")), "'dice'"),
+    Case("normalization", edited((NORMALIZATION, "{mean: «[0.5, 0.5]}")), "one value"),
+    Case(
+        "normalization",
+        edited((NORMALIZATION, "{std: «[0.5, 0.5, 0.5]}\n  channels: native")),
+        "one value",
+    ),
+    Case("optimizer", edited(("weight_decay: 0.01", "«momentum: 0.5")), "remove", "warning"),
+    Case("schedule", edited((SCHEDULE, "{name: cosine, «alpha: 0.5}")), "remove", "warning"),
+    Case("schedule", edited((SCHEDULE, "{min_lr: «1e-4}")), "lower"),
+    Case("learning-rate", edited((RATES, "[1e-4, 5e-5, «0.0001]")), "remove one"),
+    Case("fold", edited(("folds: [0]", "folds: [0, «5]")), "0 to 4"),
+    Case("fold", edited(("folds: [0]", "folds: [1, «1]")), "remove one"),
+    Case("fold", edited((EPOCHS, "epochs: 4, only: [0, «9]}")), "0 to 4"),
+    Case("fold", edited(("folds: [0]", "«folds: [0], nested: true")), "remove `folds`"),
+    Case("fold", edited(("folds: 5", "folds: «2")), "at least 3"),
+    Case(
+        "fold",
+        edited(("folds: 5, layout: rotate", "folds: «2, layout: holdout"), ("folds: [0]", "nested: true")),
+        "3",
+    ),
+    Case("threshold", edited((SIZE, SIZE + "\n  metrics: {threshold: «1.5}")), "threshold_space: logit"),
+    Case("threshold", edited((SIZE, SIZE + "\n  metrics: {threshold: «-1}")), "threshold_space: logit"),
+    Case("augmentation", edited((FLIP, "    - «RandomHorizontalFlop\n")), "'RandomHorizontalFlip'"),
+    Case("augmentation", edited((FLIP, "    - «Resize: {size: 3}\n")), "use one of"),
+    Case("augmentation", edited(("kernel_size: 3", "kernel_size: 3, «sigm: 1")), "'sigma'"),
+    Case("augmentation", edited(("kernel_size: 3", "kernel_size: «4")), "odd"),
+    Case("augmentation", edited(("GaussianBlur: {kernel_size: 3}", "«GaussianBlur")), "kernel_size"),
+    Case("augmentation", edited((FLIP, "    - RandomAffine: {degrees: 3, «fill: 1}\n")), "remove"),
+    Case("augmentation", edited((FLIP, "    - RandomResizedCrop: {size: «128}\n")), "size: 256"),
+    Case(
+        "augmentation",
+        edited((FLIP, "    - «{RandomInvert: {p: 1}, RandomEqualize: {p: 1}}\n")),
+        "one transform",
+    ),
+    Case(
+        "augmentation",
+        edited((HEART, "  - {name: heart, augmentation: [«Flip]}\n")),
+        "RandomHorizontalFlip",
+    ),
+]  # fmt: skip
+
+
+def test_the_valid_spec_is_valid(tmp_path: Path) -> None:
+    assert findings(write(tmp_path, VALID)) == []
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.check)
+def test_each_check_fires_once_at_its_place_with_a_fix(case: Case, tmp_path: Path) -> None:
+    text, place = unmarked(case.text)
+    path = write(tmp_path, text)
+    found = findings(path, case.overrides)
+    assert [(item.check, item.severity) for item in found] == [(case.check, case.severity)], found
+    (item,) = found
+    if place is None:
+        assert (item.path, item.line) == ("--set", len(case.overrides))
+    else:
+        assert (item.path, item.line, item.column) == (str(path), *place)
+    assert item.message and case.fix in (item.fix or "")
+
+
+def test_plugins_that_fail_are_reported_where_they_are_named(tmp_path: Path) -> None:
+    write(tmp_path, "import os\nraise RuntimeError('not today')\n", "raising.py")
+    write(tmp_path, "def broken(:\n", "syntax.py")
+    write(tmp_path, "import sys\nsys.exit(3)\n", "leaving.py")
+    hook = "from bench_core import hookimpl\n@hookimpl\ndef bench_modles():\n    return []\n"
+    write(tmp_path, hook, "hook.py")
+    good = "from bench_core import Analysis, hookimpl\n@hookimpl\ndef bench_analyses():\n"
+    write(tmp_path, good + "    return [Analysis(name='mine-alone', help='x')]\n", "good.py")
+    names = ["raising.py", "syntax.py", "leaving.py", "hook.py", "absent.py"]
+    listed = "".join(f"  - {name}\n" for name in ["good.py", *names])
+    path = write(tmp_path, f"plugins:\n{listed}analyses: [mine-alone]\n")
+    from bench_core.spec.diagnostics import SpecError
+    from bench_core.spec.load import load_spec
+
+    with pytest.raises(SpecError) as caught:
+        load_spec(path)
+    found = [item for item in caught.value.diagnostics if item.check == "plugin"]
+    assert [(item.line, item.column) for item in found] == [(line, 5) for line in range(3, 8)]
+    assert "not today" in found[0].message and "raising.py:2" in (found[0].cause or "")
+    assert "syntax.py:1" in (found[1].cause or "")
+    assert "ends the program" in found[2].message
+    assert "bench_modles" in found[3].message and "bench_models" in (found[3].fix or "")
+    assert "does not exist" in found[4].message
+    # The good plugin counts although others fail.
+    assert not [item for item in caught.value.diagnostics if item.check == "analysis"]
+
+
+def test_a_model_source_that_fails_is_no_traceback(tmp_path: Path) -> None:
+    (found,) = findings(write(tmp_path, edited((TINY, "  - zoo:broken\n"))))
+    assert found.check == "model" and "out of order" in found.message
+
+
+def test_every_check_of_the_help_is_shown_to_fire() -> None:
+    assert {case.check for case in CASES} | {"plugin"} == set(CHECKS)
+
+
+def test_the_help_lists_every_check() -> None:
+    result = CliRunner().invoke(bench, ["validate", "--help"])
+    listed = result.output.split("Checks:")[1]
+    assert result.exit_code == 0
+    entries = [line.split()[0] for line in listed.splitlines() if line.startswith("  ") and line[2] != " "]
+    assert entries[: len(CHECKS)] == list(CHECKS)
+
+
+def test_mistakes_do_not_hide_each_other(tmp_path: Path) -> None:
+    text = edited(
+        (TINY, "  - {nam: tiny}\n  - tini\n"),
+        ("{name: boxy, options: {width: 8}}", "{name: boxy, optionz: 3, options: {width: 99}}"),
+        (HEART, "  - hart\n"),
+        (SIZE, "image_size: 100\n  bach_size: 3\n  loss: {dise: 1}"),
+        ("name: adamw", "name: adamm"),
+        (FLIP, "    - Flip\n    - 7\n"),
+        ("folds: [0]", "folds: [7]"),
+        (EPOCHS, "layout: rotated}"),
+        ('because: "too slow"', "becaus: slow"),
+    )
+    found = findings(write(tmp_path, text))
+    assert {item.check for item in found} >= {
+        "missing-key", "unknown-key", "model", "option", "dataset", "image-size", "loss", "choice",
+        "augmentation", "type", "fold", "reason",
+    }  # fmt: skip
+    assert sum(item.check == "unknown-key" for item in found) == 4
+    assert [item.line for item in found] == sorted(item.line for item in found)
+
+
+def test_defaults_of_wrong_values_cause_no_errors_of_their_own(tmp_path: Path) -> None:
+    # Fold 6 exists in what the user meant; the default of 5 folds must not be held against it.
+    text = edited(("folds: [0]", "folds: [6]"), ("folds: 5", "folds: seven"))
+    assert [item.check for item in findings(write(tmp_path, text))] == ["type"]
+    text = edited(
+        (SIZE, "image_size: big"), ("{name: boxy, options: {width: 8}}", "{name: boxy, pretrained: 3}")
+    )
+    assert [item.check for item in findings(write(tmp_path, text))] == ["type", "type"]
+
+
+def test_reasons_may_stand_where_they_are_declared(tmp_path: Path) -> None:
+    entries = (
+        "  - scratch\n  - {name: bare, pretrained: none, because: no weights exist}\n"
+        "  - {name: tiny, pretrained: none, deviations: {precision: fp16, because: both differ}}\n"
+    )
+    assert findings(write(tmp_path, edited((TINY, entries)))) == []
+
+
+def test_the_small_registry_has_what_the_cases_need() -> None:
+    assert small_registry().model("zoo:lion").pretrained == ("imagenet", "none")
