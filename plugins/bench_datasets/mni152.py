@@ -60,9 +60,9 @@ class Mni152Reader:
         return np.ascontiguousarray(image[:, :, None]), mask
 
     def _slice(self, kind: str, number: int) -> UInt8Array:
-        slab = np.take(self._volume(kind), number, axis=AXES[self._plane])
+        volume = np.moveaxis(self._volume(kind), AXES[self._plane], 0)
         # The first remaining axis runs to the right (or front), the second up.
-        return np.ascontiguousarray(slab.T[::-1])
+        return np.ascontiguousarray(volume[number].T[::-1])
 
     def _range(self) -> tuple[int, int]:
         axis = AXES[self._plane]
