@@ -66,8 +66,7 @@ class FolderKeeper:
                 log.warning("cannot read %s (%s)", slot.path, error)
                 continue
             self._current, self._best = slot, slot.best
-            if len(present) > 1 or slot.generation > 0:
-                log.info("going on from %s", slot.path.name)
+            log.info("going on from %s", slot.path.name)
             return cast(dict[str, Any], state)
         if present:
             log.warning(

@@ -44,7 +44,7 @@ class Store:
         marker = path / "store.json"
         if marker.exists():
             self._check_format(marker)
-        elif path.exists() and (not path.is_dir() or any(path.iterdir())):
+        elif path.exists() and not (path.is_dir() and all(part.suffix == ".tmp" for part in path.iterdir())):
             raise StoreError(
                 "this is not a folder of results",
                 place=str(path),
@@ -52,10 +52,12 @@ class Store:
                 fix="choose another folder with --store",
             )
         if create:
-            for part in (self.jobs, self.running, self.claims, self.failed):
-                make_folder(part)
+            # The marker first: a store that was cut off while being made is still known as one.
+            make_folder(path)
             if not marker.exists():
                 write_json(marker, {"format": STORE_FORMAT})
+            for part in (self.jobs, self.running, self.claims, self.failed):
+                make_folder(part)
 
     @staticmethod
     def _check_format(marker: Path) -> None:
