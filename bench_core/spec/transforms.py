@@ -175,6 +175,7 @@ REFUSED: Mapping[str, str] = {
          "FiveCrop", "TenCrop", "RandomIoUCrop"),
         "it changes the image's size, which the protocol holds constant",
     ),
+    "RGB": "it changes the number of channels, which protocol.channels decides",
     **dict.fromkeys(
         ("AutoAugment", "RandAugment", "TrivialAugmentWide", "AugMix", "CutMix", "MixUp"),
         "it cannot move a mask together with its image",

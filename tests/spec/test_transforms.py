@@ -75,7 +75,7 @@ def test_all_of_torchvision_s_transforms_are_decided_on() -> None:
     names = {name for name, value in vars(v2).items() if inspect.isclass(value) and issubclass(value, base)}
     # No augmentation at all: base classes, boxes and key points, video, types.
     neutral = {
-        "Transform", "Identity", "ClampBoundingBoxes", "ClampKeyPoints", "ConvertBoundingBoxFormat", "RGB",
+        "Transform", "Identity", "ClampBoundingBoxes", "ClampKeyPoints", "ConvertBoundingBoxFormat",
         "SanitizeBoundingBoxes", "SanitizeKeyPoints", "SetClampingMode", "ToPureTensor",
         "UniformTemporalSubsample",
     }  # fmt: skip

@@ -54,6 +54,8 @@ def _transform(context: Context, loc: Loc, name: str, arguments: dict[str, Any])
         return
     for argument, value in arguments.items():
         _argument(context, (*here, argument), name, argument, value)
+    if name == "Grayscale":
+        _gray(context, here, arguments)
     missing = [argument for argument in REQUIRED.get(name, ()) if argument not in arguments]
     if missing:
         context.error(
@@ -63,6 +65,21 @@ def _transform(context: Context, loc: Loc, name: str, arguments: dict[str, Any])
             cause="it has no default",
             fix=f"write - {name}: {{{missing[0]}: ...}}",
             key=True,
+        )
+
+
+def _gray(context: Context, loc: Loc, arguments: dict[str, Any]) -> None:
+    made = arguments.get("num_output_channels", 1)
+    seen = context.image_channels
+    if made in (1, 3) and seen - {made}:
+        context.error(
+            "augmentation",
+            (*loc, "num_output_channels") if arguments else loc,
+            f"Grayscale would make images of {made} channel{'s' if made > 1 else ''} from those of "
+            f"{join([str(count) for count in sorted(seen - {made})])}",
+            cause="augmentation keeps the number of channels (protocol.channels)",
+            fix="write - Grayscale: {num_output_channels: 3}" if seen == {3} else "remove it",
+            key=not arguments,
         )
 
 

@@ -92,6 +92,14 @@ class Context:
                 continue
         return tasks
 
+    @property
+    def image_channels(self) -> set[int]:
+        """Channels of the images that models see, as far as the spec is sound."""
+        protocol = self.draft.protocol
+        if protocol is None or not self.draft.sound(("protocol", "channels")):
+            return set()
+        return {3} if protocol.channels == "rgb" else {task.channels for task in self.tasks.values()}
+
 
 def label_of(entry: ModelEntry | DatasetEntry) -> str:
     """Return how tables name an entry."""

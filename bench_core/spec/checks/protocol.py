@@ -168,9 +168,8 @@ def check_image_size(context: Context) -> None:
 def check_normalization(context: Context) -> None:
     """Mean and standard deviation are one value, or one a channel of what the models see."""
     protocol = context.draft.protocol
-    if protocol is None or not context.draft.sound(("protocol", "channels")):
+    if protocol is None:
         return
-    channels = {3} if protocol.channels == "rgb" else {task.channels for task in context.tasks.values()}
     sections: list[tuple[Loc, Normalization]] = [(("protocol", "normalization"), protocol.normalization)]
     for index, entry in context.draft.models.items():
         if entry.deviations is not None and entry.deviations.normalization is not None:
@@ -180,7 +179,9 @@ def check_normalization(context: Context) -> None:
     for loc, section in sections:
         for key in ("mean", "std"):
             value = getattr(section, key)
-            misfits = sorted(count for count in channels if isinstance(value, list) and len(value) != count)
+            misfits = sorted(
+                count for count in context.image_channels if isinstance(value, list) and len(value) != count
+            )
             if misfits and context.draft.sound((*loc, key)):
                 context.error(
                     "normalization",
