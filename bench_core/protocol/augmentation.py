@@ -68,6 +68,8 @@ def build_augmentation(settings: Settings, channels: int, image_size: int) -> Au
 def _build(name: str, arguments: dict[str, Any]) -> Any:
     from torchvision.transforms import InterpolationMode, v2
 
+    from bench_core.protocol.blur import SeparableGaussianBlur
+
     if name not in TRANSFORMS:
         raise TrainingError(
             f"augmentation {name!r} cannot be used",
@@ -76,12 +78,12 @@ def _build(name: str, arguments: dict[str, Any]) -> Any:
             fix=f"use one of {', '.join(sorted(TRANSFORMS))}",
         )
     for key, value in arguments.items():
-        kind = TRANSFORMS[name].get(key)
-        if kind is None:
+        takes = TRANSFORMS[name].get(key)
+        if takes is None:
             cause = REFUSED_ARGUMENTS.get(key, f"it takes {', '.join(TRANSFORMS[name]) or 'no arguments'}")
             raise _failed(name, f"argument {key!r} cannot be used: {cause}")
-        if not kind.accepts(value):
-            raise _failed(name, f"{key} must be {kind.words}, not {value!r}")
+        if not takes.accepts(value):
+            raise _failed(name, f"{key} must be {takes.words}, not {value!r}")
     missing = [key for key in REQUIRED.get(name, ()) if key not in arguments]
     if missing:
         raise _failed(name, f"it needs {', '.join(missing)}")
@@ -90,7 +92,8 @@ def _build(name: str, arguments: dict[str, Any]) -> Any:
     if not hasattr(v2, name):
         raise _failed(name, "the installed torchvision does not have it")
     try:
-        return getattr(v2, name)(**arguments)
+        kind = SeparableGaussianBlur if name == "GaussianBlur" else getattr(v2, name)
+        return kind(**arguments)
     except Exception as error:  # whatever a transform raises for arguments that do not fit each other
         raise _failed(name, f"{type(error).__name__}: {error}") from error
 

@@ -9,10 +9,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
+from torchvision import tv_tensors
+from torchvision.transforms import v2
 
 from bench_core.data.loader import Loader, Split
 from bench_core.errors import TrainingError
 from bench_core.protocol.augmentation import Augmentation, build_augmentation
+from bench_core.protocol.randomness import seeded_cpu
 from bench_core.spec.transforms import TRANSFORMS
 from tests.helpers.tiny_jobs import BINARY, tiny_arrays
 
@@ -102,6 +105,27 @@ def test_appearance_changes_gray_and_color_images_and_never_masks(name: str, cha
     assert all(changed.shape == image.shape and changed.dtype == torch.uint8 for changed, _ in results)
     changes = any(not torch.equal(changed, image) for changed, _ in results)
     assert changes == (channels == 3 or name not in MEANINGLESS_ON_GRAY)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.sampled_from([1, 3, 25, [5, 9]]),
+    st.floats(0.001, 4.0),
+    st.integers(0, 2**32),
+    st.sampled_from([1, 2, 3]),
+)
+def test_blur_is_torchvisions_up_to_the_last_gray_level(
+    kernel: int | list[int], sigma: float, seed: int, channels: int
+) -> None:
+    noise = np.random.default_rng(seed).integers(0, 256, (channels, SIZE, SIZE + 8), dtype=np.uint8)
+    image, mask = torch.from_numpy(noise), torch.zeros(SIZE, SIZE + 8, dtype=torch.uint8)
+    arguments = {"kernel_size": kernel, "sigma": [sigma, 1.5 * sigma]}
+    ours, _ = Augmentation([("GaussianBlur", arguments)])(image, mask, seed)
+    with seeded_cpu(seed):
+        theirs = v2.GaussianBlur(**arguments)(tv_tensors.Image(image))
+    difference = (ours.int() - theirs.int()).abs()
+    assert difference.max() <= 1
+    assert (difference > 0).float().mean() < 0.01
 
 
 @pytest.mark.parametrize("name", ["ColorJitter", "RandomPhotometricDistort"])
