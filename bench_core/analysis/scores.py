@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean, stdev
 
@@ -47,7 +48,7 @@ class BoardRow:
     scores: Mapping[str, Score]
     """By dataset; a dataset without a finished fold is absent."""
     ranked: Mapping[str, float]
-    """By dataset and AVERAGE: the value that rankings compare, over cells and folds that all models share."""
+    """By dataset and AVERAGE: the value that rankings compare; absent where this model cannot be compared."""
 
 
 @dataclass(frozen=True)
@@ -57,11 +58,12 @@ class Board:
     metric: str
     rows: tuple[BoardRow, ...]
     shared: Mapping[str, tuple[int, ...]]
-    """By dataset: the folds that all ranked models have, over which they are compared; absent: none."""
+    """By dataset: the finished folds of all models that are ranked there; a dataset without two such models
+    is absent."""
     averaged: tuple[str, ...]
-    """The datasets that the average runs over: those that every ranked model has."""
+    """The datasets that the average runs over: those with a ranking."""
     waiting: tuple[str, ...]
-    """Models without any finished fold: not ranked."""
+    """Models without any finished fold."""
 
     def row(self, model: str) -> BoardRow:
         """Return one model's line."""
@@ -74,16 +76,20 @@ class Board:
         two models can be compared: to lead alone is no distinction.
         """
         rows = [row for row in self.rows if column in row.ranked and family in (None, row.family)]
-        if len(rows) < 2:
-            return frozenset()
-        printed = {row.model: percent(row.ranked[column], digits) for row in rows}
-        top = max(float(value) for value in printed.values())
-        return frozenset(model for model, value in printed.items() if float(value) == top)
+        return leaders({row.model: row.ranked[column] for row in rows}, digits)
 
 
 def percent(value: float, digits: int = 1) -> str:
     """Return a fraction as a percentage with fixed decimals, without the sign."""
     return f"{100 * value:.{digits}f}"
+
+
+def leaders(values: Mapping[str, float], digits: int = 1) -> frozenset[str]:
+    """Return the names whose percentage prints highest; none below two: to lead alone is no distinction."""
+    if len(values) < 2:
+        return frozenset()
+    printed = {name: float(percent(value, digits)) for name, value in values.items()}
+    return frozenset(name for name, value in printed.items() if value == max(printed.values()))
 
 
 def score(cell: Cell, metric: str) -> Score | None:
@@ -94,37 +100,39 @@ def score(cell: Cell, metric: str) -> Score | None:
 
 
 def board(evidence: Evidence, metric: str) -> Board:
-    """Return the study's table for one metric, models in the order of the spec."""
+    """Return the study's table for one metric, models in the order of the spec.
+
+    Models are ranked on a dataset only if they have the same finished folds there, and by their average only
+    if they are ranked on every dataset that has a ranking: what is printed is what is compared.
+    """
     scores: dict[str, dict[str, Score]] = {}
     for model in evidence.models:
         found = {
             data.label: score(evidence.cell(model.label, data.label), metric) for data in evidence.datasets
         }
         scores[model.label] = {label: value for label, value in found.items() if value is not None}
-    ranked = [label for label, found in scores.items() if found]
     shared = {}
     for data in evidence.datasets:
-        contenders = [label for label in ranked if evidence.cell(label, data.label).planned]
-        folds = [
-            set(scores[label][data.label].folds) if data.label in scores[label] else set()
-            for label in contenders
-        ]
-        common = set.intersection(*folds) if folds else set()
-        if common:
-            shared[data.label] = tuple(sorted(common))
-    averaged = tuple(
-        label for label in shared if all(evidence.cell(model, label).planned for model in ranked)
-    )
+        folds = shared_folds([found[data.label] for found in scores.values() if data.label in found])
+        if folds:
+            shared[data.label] = folds
     rows = []
     for model in evidence.models:
         mine = scores[model.label]
-        values = {
-            label: fmean(mine[label].folds[index] for index in folds)
+        ranked = {
+            label: mine[label].mean
             for label, folds in shared.items()
-            if label in mine
+            if label in mine and tuple(sorted(mine[label].folds)) == folds
         }
-        if mine and averaged:
-            values[AVERAGE] = fmean(values[label] for label in averaged)
-        rows.append(BoardRow(model.label, model.family, mine, values))
+        if shared and len(ranked) == len(shared):
+            ranked[AVERAGE] = fmean(ranked.values())
+        rows.append(BoardRow(model.label, model.family, mine, ranked))
     waiting = tuple(label for label, found in scores.items() if not found)
-    return Board(metric, tuple(rows), shared, averaged, waiting)
+    return Board(metric, tuple(rows), shared, tuple(shared), waiting)
+
+
+def shared_folds(scores: Sequence[Score]) -> tuple[int, ...]:
+    """Return the largest set of folds that at least two models have exactly; empty where there is none."""
+    counted = Counter(tuple(sorted(item.folds)) for item in scores)
+    held = [(len(folds), number, folds) for folds, number in counted.items() if number > 1]
+    return max(held)[2] if held else ()

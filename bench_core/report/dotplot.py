@@ -13,6 +13,7 @@ WIDTH = 360.0
 ROW = 25.0
 GUTTER = 118.0
 VALUE = 44.0
+JOINED = 6
 
 
 @dataclass(frozen=True)
@@ -26,10 +27,11 @@ class DotRow:
     """Fold and value, in the unit of the axis."""
 
 
-def dot_plot(
-    title: str, axis: str, rows: Sequence[DotRow], zero: bool = False, digits: int = 1, joined: bool = True
-) -> str:
-    """Return the plot; `zero` draws a line at 0 and keeps it in view, `joined` connects equal folds."""
+def dot_plot(title: str, axis: str, rows: Sequence[DotRow], zero: bool = False, digits: int = 1) -> str:
+    """Return the plot; `zero` draws a line at 0, keeps it in view and signs the means.
+
+    Without `zero`, equal folds of a few rows are connected: many rows would only tangle.
+    """
     values = [value for row in rows for _, value in row.points] + ([0.0] if zero else [])
     low, high = svg.span(values)
     bottom = 8 + ROW * len(rows)
@@ -44,7 +46,7 @@ def dot_plot(
     parts.append(svg.text(axis, (GUTTER + WIDTH - VALUE) / 2, bottom + 30, "axis", "middle"))
     if zero:
         parts.append(svg.tag("line", x1=scale(0), x2=scale(0), y1=4, y2=bottom, class_="zero"))
-    if joined:
+    if not zero and len(rows) <= JOINED:
         parts += _threads(rows, scale)
     for position, row in enumerate(rows):
         parts.append(_row(row, 8 + ROW * (position + 0.5), scale, digits, signed=zero))

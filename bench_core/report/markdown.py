@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bench_core.report.tables import Cell, Table
 
-_SPECIAL = "\\`*_{}[]<>|~#"
+_ESCAPES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"} | {char: f"\\{char}" for char in "\\`*_{}[]|~#"}
 
 
 def to_markdown(table: Table) -> str:
@@ -25,8 +25,7 @@ def to_markdown(table: Table) -> str:
 
 def escape(text: str) -> str:
     """Return text that Markdown shows as it is, on one line."""
-    plain = " ".join(text.split())
-    return "".join(f"\\{char}" if char in _SPECIAL else char for char in plain).replace("&", "&amp;")
+    return "".join(_ESCAPES.get(char, char) for char in " ".join(text.split()))
 
 
 def _cell(cell: Cell) -> str:

@@ -60,7 +60,7 @@ def _cells(gaps: list[Gap]) -> tuple[str, ...]:
         stages = table.setdefault((gap.job.model.label, gap.job.dataset.label), {})
         stages[gap.job.stage] = stages.get(gap.job.stage, 0) + 1
     items = [
-        f"{model} on {dataset}: {listed(f'{number} {stage}' for stage, number in stages.items())}"
+        f"{model} on {dataset}: {listed(plural(number, f'{stage} job') for stage, number in stages.items())}"
         for (model, dataset), stages in table.items()
     ]
     if len(items) > _SHOWN:

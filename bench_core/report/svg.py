@@ -82,8 +82,15 @@ def span(
 
 
 def round_ticks(low: float, high: float, count: int = 5) -> tuple[float, ...]:
-    """Return multiples of 1, 2 or 5 times a power of ten inside [low, high]."""
-    raw = (high - low) / max(count, 1)
+    """Return at least three multiples of 1, 2 or 5 times a power of ten inside [low, high]."""
+    for wanted in range(max(count, 1), 4 * max(count, 1)):
+        ticks = _multiples(low, high, (high - low) / wanted)
+        if len(ticks) > 2:
+            break
+    return ticks
+
+
+def _multiples(low: float, high: float, raw: float) -> tuple[float, ...]:
     power = 10.0 ** math.floor(math.log10(raw))
     step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= raw * 0.999)
     first = math.ceil(low / step - 1e-9)
@@ -105,7 +112,8 @@ def series_class(index: int) -> str:
 
 def dash(index: int) -> str | None:
     """Return the dash pattern of a series: neighbors differ by more than color."""
-    return _DASHES[index % len(_DASHES)] or None
+    # Shifted a turn later at each cycle: no two of 16 series share color and dash.
+    return _DASHES[(index + index // len(_DASHES)) % len(_DASHES)] or None
 
 
 def marker(shape: int, x: float, y: float, size: float, class_: str, tip: str = "") -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 from bench_core.analysis.classes import class_scores
 from bench_core.analysis.evidence import DatasetFacts, Evidence
-from bench_core.analysis.scores import Score, board, percent, score
+from bench_core.analysis.scores import Score, board, leaders, score, shared_folds
 from bench_core.report import names
 from bench_core.report.blocks import Block, Prose, Section
 from bench_core.report.names import Footnotes, listed
@@ -60,15 +60,13 @@ def _table(
         ),
         rows=tuple(rows),
         caption="Mean ± standard deviation (n − 1) over folds, each class pooled over a fold's test images. "
-        "★: best of all, marked only where all models have the same folds.",
+        "★: best of all models with the same finished folds.",
         notes=names.notes_of(footnotes, rows),
     )
 
 
 def _leaders(scores: Mapping[str, Mapping[str, Score]], name: str) -> frozenset[str]:
-    """Return the models whose printed mean of a class is highest; none unless all have the same folds."""
+    """Return the models that lead a class, among those with the same finished folds."""
     have = {label: found[name] for label, found in scores.items() if name in found}
-    if len(have) < 2 or len({frozenset(item.folds) for item in have.values()}) > 1:
-        return frozenset()
-    top = max(float(percent(item.mean)) for item in have.values())
-    return frozenset(label for label, item in have.items() if float(percent(item.mean)) == top)
+    folds = shared_folds(list(have.values()))
+    return leaders({label: item.mean for label, item in have.items() if tuple(sorted(item.folds)) == folds})

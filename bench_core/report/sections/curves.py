@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import product
 from typing import Any
 
 from bench_core.analysis.curves import CurveSet, curves
 from bench_core.analysis.evidence import Evidence
-from bench_core.report import names, svg
-from bench_core.report.blocks import Block, Choice, Figure, Key, Panel, Prose, Section
+from bench_core.report import names
+from bench_core.report.blocks import Block, Choice, Figure, Panel, Prose, Section
 from bench_core.report.lineplot import Series, epoch_plot
+from bench_core.report.panels import heading, line_keys, panel_groups, series_index
 
 TITLE = "Training curves"
-CROWD = 4
-"""Models that one panel takes before families get panels of their own."""
 
 
 def section(evidence: Evidence, options: Mapping[str, Any]) -> Section:
@@ -38,40 +38,20 @@ def section(evidence: Evidence, options: Mapping[str, Any]) -> Section:
 def _figure(evidence: Evidence, quantity: str) -> Figure:
     loss = quantity == "loss"
     axis = "training loss" if loss else f"validation {names.METRIC_TITLES[quantity]} (%)"
-    groups = _groups(evidence)
     panels, shown = [], set()
-    for data in evidence.datasets:
-        for title, labels in groups:
-            series = []
-            for position, label in labels:
-                found = curves(evidence.cell(label, data.label), quantity)
-                if found.lines:
-                    series.append(
-                        _series(found, evidence.model(label).title, position, 1.0 if loss else 100.0)
-                    )
-                    shown.add(label)
-            if series:
-                heading = f"{data.title} · {title}" if title else data.title
-                svg_title = f"{axis.capitalize()} by epoch, {heading}"
-                panels.append(Panel(heading, epoch_plot(svg_title, axis, series, None if loss else 100.0)))
-    keys = tuple(
-        Key(f"{evidence.model(label).title}", svg.line_key(position))
-        for _, labels in groups
-        for position, label in labels
-        if label in shown
-    )
-    return Figure(tuple(panels), keys)
-
-
-def _groups(evidence: Evidence) -> list[tuple[str, list[tuple[int, str]]]]:
-    """Return panel titles with (series, model): families apart where one panel would be crowded."""
-    labels = [(index, model.label) for index, model in enumerate(evidence.models)]
-    if len(labels) <= CROWD or len(evidence.families) == 1:
-        return [("", labels)]
-    return [
-        (family, [(index, label) for index, label in labels if evidence.model(label).family == family])
-        for family in evidence.families
-    ]
+    for (group, labels), data in product(panel_groups(evidence), evidence.datasets):
+        series = []
+        for label in labels:
+            found = curves(evidence.cell(label, data.label), quantity)
+            if found.lines:
+                index = series_index(evidence, label)
+                series.append(_series(found, evidence.model(label).title, index, 1.0 if loss else 100.0))
+                shown.add(label)
+        if series:
+            title = heading(data.title, group)
+            described = f"{axis[0].upper()}{axis[1:]} by epoch, {title}"
+            panels.append(Panel(title, epoch_plot(described, axis, series, None if loss else 100.0)))
+    return Figure(tuple(panels), line_keys(evidence, shown))
 
 
 def _series(found: CurveSet, label: str, index: int, factor: float) -> Series:

@@ -11,7 +11,7 @@ from bench_core.analysis.scores import Board, board, percent
 from bench_core.protocol.metrics import METRICS, micro
 from bench_core.report import names, svg
 from bench_core.report.blocks import Block, Details, Figure, Key, Panel, Prose, Section
-from bench_core.report.dotplot import DotRow, dot_plot
+from bench_core.report.dotplot import JOINED, DotRow, dot_plot
 from bench_core.report.names import Footnotes, plural
 from bench_core.report.tables import Cell, Column, Row, Table
 
@@ -34,9 +34,8 @@ def section(evidence: Evidence, options: Mapping[str, Any]) -> Section:
         for data in evidence.datasets
         if any(data.label in row.scores for row in scores.rows)
     )
-    caption = (
-        "One dot a fold, a bar at the mean (printed at the right); a faint line follows one fold "
-        "from model to model."
+    caption = "One dot a fold, a bar at the mean (printed at the right)." + (
+        " A faint line follows one fold from model to model." if len(order) <= JOINED else ""
     )
     blocks: list[Block] = [Figure(panels, keys, caption)]
     reference = _reference(evidence, scores, str(options["reference"]))
@@ -89,9 +88,7 @@ def _against(
         ]
         if rows:
             described = f"Difference to {title} on {data.title}"
-            panels.append(
-                Panel(data.title, dot_plot(described, f"points from {title}", rows, zero=True, joined=False))
-            )
+            panels.append(Panel(data.title, dot_plot(described, f"points from {title}", rows, zero=True)))
     for label in others:
         cells = [Cell(evidence.model(label).title, (label,))]
         cells += [_difference(pairs.get((label, data.label))) for data in evidence.datasets]

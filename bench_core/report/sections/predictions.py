@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bench_core.analysis.cases import RANKS, Shown, shown_cases
 from bench_core.analysis.evidence import DatasetFacts, Evidence
+from bench_core.errors import MissingDependencyError
 from bench_core.report import pictures
 from bench_core.report.blocks import (
     Block,
+    Callout,
     Details,
     Example,
     Gallery,
@@ -20,6 +22,7 @@ from bench_core.report.blocks import (
     Swatches,
 )
 from bench_core.report.names import listed
+from bench_core.store.result import Case
 
 TITLE = "Predictions next to ground truth"
 BUDGET = 3_200_000
@@ -33,7 +36,17 @@ def section(evidence: Evidence, options: Mapping[str, Any]) -> Section:
     cases = [shown.case for items in found.values() for shown in items]
     if not cases:
         return Section("predictions", TITLE, (Prose(("No finished fold holds pictures yet.",)),))
-    width = min(pictures.choose_width(cases, BUDGET), int(options["width"]))
+    try:
+        return _galleries(evidence, found, cases, int(options["width"]))
+    except MissingDependencyError as error:
+        # Tables do not need pictures, so they must not fail for want of them; the page says what it lacks.
+        return Section("predictions", TITLE, (Callout("warning", error.message, code=error.fix or ""),))
+
+
+def _galleries(
+    evidence: Evidence, found: Mapping[tuple[str, str], tuple[Shown, ...]], cases: Sequence[Case], widest: int
+) -> Section:
+    width = min(pictures.choose_width(cases, BUDGET), widest)
     blocks: list[Block] = []
     for data in evidence.datasets:
         galleries: list[Block] = []

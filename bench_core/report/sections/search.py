@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import product
 from typing import Any
 
 from bench_core.analysis.evidence import Evidence
 from bench_core.analysis.rates import RateSearch, searches
 from bench_core.analysis.scores import percent
-from bench_core.report import names, svg
-from bench_core.report.blocks import Block, Callout, Figure, Key, Panel, Prose, Section
+from bench_core.report import names
+from bench_core.report.blocks import Block, Callout, Figure, Panel, Prose, Section
 from bench_core.report.lineplot import RateSeries, rate_plot
+from bench_core.report.panels import heading, line_keys, panel_groups, series_index
 from bench_core.report.tables import Cell, Column, Mark, Row, Table
 
 TITLE = "Learning-rate search"
@@ -27,10 +29,10 @@ def section(evidence: Evidence, options: Mapping[str, Any]) -> Section:
         return Section("search", TITLE, (Prose((text or "Nothing was searched.",)),))
     monitor = names.METRIC_TITLES[found[0].monitor]
     blocks: list[Block] = []
-    edges = [_edge(evidence, item) for item in found if item.at_edge]
+    edges = _edges(evidence, found)
     if edges:
         text = "The chosen rate is the largest or smallest of its grid: a better one may lie beyond."
-        blocks.append(Callout("warning", text, tuple(edges)))
+        blocks.append(Callout("warning", text, edges))
     if any(item.values for item in found):
         blocks.append(_figure(evidence, found, monitor))
     blocks.append(_table(evidence, found, monitor))
@@ -44,41 +46,40 @@ def section(evidence: Evidence, options: Mapping[str, Any]) -> Section:
     return Section("search", TITLE, tuple(blocks), lead)
 
 
-def _edge(evidence: Evidence, item: RateSearch) -> str:
-    rates = " and ".join(names.rate(value) for value in item.at_edge)
-    grid = ", ".join(names.rate(value) for value in item.grid)
-    return f"{evidence.model(item.model).title} on {evidence.dataset(item.dataset).title}: {rates} of {grid}"
+def _edges(evidence: Evidence, found: tuple[RateSearch, ...]) -> tuple[str, ...]:
+    """Return one line a dataset, rate and grid."""
+    lines: dict[str, list[str]] = {}
+    for item in found:
+        grid = ", ".join(names.rate(value) for value in item.grid)
+        for rate in item.at_edge:
+            line = f"{evidence.dataset(item.dataset).title}, {names.rate(rate)} of {grid}"
+            lines.setdefault(line, []).append(evidence.model(item.model).title)
+    return tuple(f"{line}: {names.listed(models)}" for line, models in lines.items())
 
 
 def _figure(evidence: Evidence, found: tuple[RateSearch, ...], monitor: str) -> Figure:
-    index = {model.label: position for position, model in enumerate(evidence.models)}
+    drawn = [item for item in found if item.values]
     panels = []
-    for data in evidence.datasets:
+    for (group, labels), data in product(panel_groups(evidence), evidence.datasets):
         series = [
-            RateSeries(
-                evidence.model(item.model).title,
-                index[item.model],
-                tuple(
-                    (rate, 100 * value)
-                    for rate in sorted(item.grid)
-                    if (value := item.mean(rate)) is not None
-                ),
-                frozenset(item.chosen),
-            )
-            for item in found
-            if item.dataset == data.label and item.values
+            _series(evidence, item) for item in drawn if item.dataset == data.label and item.model in labels
         ]
         if series:
-            title = f"Validation {monitor} by learning rate on {data.title}"
-            panels.append(Panel(data.title, rate_plot(title, f"validation {monitor} (%)", series)))
-    shown = {item.model for item in found if item.values}
-    keys = tuple(
-        Key(model.title, svg.line_key(index[model.label]))
-        for model in evidence.models
-        if model.label in shown
-    )
-    return Figure(
-        tuple(panels), keys, "Best epoch of each search job; the rate that the evaluation took is ringed."
+            title = heading(data.title, group)
+            described = f"Validation {monitor} by learning rate, {title}"
+            panels.append(Panel(title, rate_plot(described, f"validation {monitor} (%)", series)))
+    keys = line_keys(evidence, {item.model for item in drawn})
+    caption = "Best epoch of each search job; the rate that the evaluation took is ringed."
+    return Figure(tuple(panels), keys, caption)
+
+
+def _series(evidence: Evidence, item: RateSearch) -> RateSeries:
+    means = ((rate, item.mean(rate)) for rate in sorted(item.grid))
+    return RateSeries(
+        evidence.model(item.model).title,
+        series_index(evidence, item.model),
+        tuple((rate, 100 * value) for rate, value in means if value is not None),
+        frozenset(item.chosen),
     )
 
 

@@ -51,7 +51,7 @@ def finding(evidence: Evidence, scores: Board) -> str:
             ]
             title = evidence.model(row.model).title
             return f"{title} reaches a {metric} of {listed(parts)}; there is nothing to compare it with."
-        return "The finished cells share no dataset and fold, so the models cannot be compared yet."
+        return "No two models have the same finished folds of all ranked datasets, so none is ahead yet."
     leader, rival = evidence.model(duel.leader), evidence.model(duel.rival)
     top, second = (scores.row(label).ranked[AVERAGE] for label in (duel.leader, duel.rival))
     other = f"the best {rival.family} model, {rival.title}," if duel.between_families else rival.title
@@ -142,31 +142,39 @@ def _caption(evidence: Evidence, scores: Board) -> list[str]:
     ]
     if len(evidence.datasets) > 1 and scores.averaged:
         missing = len(evidence.datasets) - len(scores.averaged)
-        over = listed(evidence.dataset(label).title for label in scores.averaged)
-        text.append(
-            f"Average: over {over} only, the datasets that all ranked models have."
-            if missing
-            else "Average: unweighted over the datasets."
-        )
+        over = f"over {listed(evidence.dataset(label).title for label in scores.averaged)} only"
+        text.append(f"Average: unweighted, {over if missing else 'over the datasets'}.")
     elif not scores.averaged:
-        text.append("No average: no dataset has a fold that all models share.")
-    text += _partial_folds(evidence, scores)
+        text.append("No ranking and no average: no two models have the same finished folds of a dataset.")
+    text += _incomplete(evidence, scores)
     if scores.waiting:
-        text.append(f"Not ranked, for no fold is finished: {listed(scores.waiting, 6)}.")
+        waiting = listed((evidence.model(label).title for label in scores.waiting), 6)
+        text.append(f"Not ranked, for no fold is finished: {waiting}.")
     if any(len(chosen_rates(cell)) > 0 for cell in evidence.cells.values()):
         text.append("Learning rate: as trained; where datasets differ, in the order of their columns.")
     return text
 
 
-def _partial_folds(evidence: Evidence, scores: Board) -> list[str]:
+def _incomplete(evidence: Evidence, scores: Board) -> list[str]:
     text = []
     for label, shared in scores.shared.items():
         title = evidence.dataset(label).title
-        have = [row.scores[label] for row in scores.rows if label in row.scores]
-        if any(set(item.folds) != set(shared) for item in have):
-            text.append(f"{title}: compared over {plural(len(shared), 'fold')} that all ranked models have.")
-        elif any(not item.complete for item in have):
-            text.append(f"{title}: {len(shared)} of {have[0].planned} folds.")
+        have = {row.model: row.scores[label] for row in scores.rows if label in row.scores}
+        planned = max(item.planned for item in have.values())
+        if len(shared) < planned:
+            text.append(f"{title}: ranked over {len(shared)} of {planned} folds.")
+        others = [
+            f"{evidence.model(model).title} ({len(item.folds)} of {item.planned} folds)"
+            for model, item in have.items()
+            if tuple(sorted(item.folds)) != shared
+        ]
+        if others:
+            text.append(f"{title}: not ranked with the others: {listed(others, 6)}.")
+    left = [
+        evidence.model(row.model).title for row in scores.rows if row.scores and AVERAGE not in row.ranked
+    ]
+    if left and scores.averaged:
+        text.append(f"No average, for a dataset is missing or incomplete: {listed(left, 6)}.")
     return text
 
 

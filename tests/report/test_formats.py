@@ -1,0 +1,99 @@
+"""CSV, Markdown and LaTeX of a table: the same numbers, and nothing that the format would misread."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bench_core.report import latex, markdown
+from bench_core.report.delimited import to_csv
+from bench_core.report.tables import Cell, Column, Row, Table, score_cell
+
+HOSTILE = st.text(alphabet=st.sampled_from(list("ab01 \\&%$#_{}~^<>|\"'`*[]-±★\n")), max_size=20)
+
+
+def table(*texts: str) -> Table:
+    cells = tuple(Cell(text, marks=frozenset({"family", "best"}), notes=("a",)) for text in texts)
+    columns = tuple(Column(f"c{index}", text, numeric=False) for index, text in enumerate(texts))
+    return Table("t", texts[0], columns, (Row(cells, texts[-1]),), texts[0], (("a", texts[0]),))
+
+
+@given(HOSTILE, HOSTILE)
+def test_latex_has_no_bare_special_character(first: str, second: str) -> None:
+    for line in latex.to_latex(table(first, second)).splitlines():
+        if line.startswith("%"):
+            continue
+        row = line.rstrip().removesuffix("\\\\")
+        plain = re.sub(r"\\[&%$#_{}]|\\[a-zA-Z]+\*?|\$[^$]*\$|(?<= )&(?= )", "", row)
+        assert not re.search(r"[&%#_^~<>|\"$]", plain), line
+    body = latex.escape(first)
+    depth = 0
+    for char in re.sub(r"\\[{}]", "", body):
+        depth += {"{": 1, "}": -1}.get(char, 0)
+        assert depth >= 0
+    assert depth == 0
+
+
+def test_latex_escapes_in_detail() -> None:
+    assert latex.escape("50% & a_b #1 {x} ~ ^ \\") == (
+        r"50\% \& a\_b \#1 \{x\} \textasciitilde{} \textasciicircum{} \textbackslash{}"
+    )
+    assert latex.escape("91.4 ± 0.5") == r"91.4 $\pm$ 0.5"
+
+
+def test_latex_is_a_booktabs_table() -> None:
+    text = latex.to_latex(table("a", "b"))
+    for needed in ("\\toprule", "\\midrule", "\\bottomrule", "\\begin{tabular}{ll}", "\\end{table}"):
+        assert needed in text
+    assert "\\textbf{a}$^\\star$\\textsuperscript{a} & \\textbf{b}" in text
+
+
+@given(HOSTILE, HOSTILE)
+def test_markdown_keeps_its_columns(first: str, second: str) -> None:
+    lines = markdown.to_markdown(table(first, second)).splitlines()
+    rows = [line for line in lines if line.startswith("| ")]
+    assert len(rows) == 3
+    for row in rows:
+        assert len(re.findall(r"(?<!\\)\|", row)) == (4 if second else 3), row
+    assert not re.search("[<>]", markdown.escape(first))
+
+
+@given(HOSTILE, HOSTILE)
+def test_csv_reads_back(first: str, second: str) -> None:
+    rows = list(csv.reader(io.StringIO(to_csv(table(first, second)), newline="")))
+    assert [row[-2:] for row in rows] == [["c0", "c1"], [first, second]]
+
+
+def test_csv_holds_full_precision_and_empty_for_missing() -> None:
+    from bench_core.analysis.scores import Score
+
+    value = 1 / 3
+    columns = (Column("model", "M", numeric=False), Column("x", "X", ("mean", "std", "folds", "planned")))
+    rows = tuple(
+        Row((Cell("m"), score_cell(score)))
+        for score in (Score({0: value, 1: 0.5}, 3), Score({0: value}, 1), None)
+    )
+    read = list(csv.DictReader(io.StringIO(to_csv(Table("t", "T", columns, rows)))))
+    assert float(read[0]["x_mean"]) == (value + 0.5) / 2
+    assert float(read[0]["x_std"]) == pytest.approx(abs(value - 0.5) / 2**0.5)
+    assert (read[0]["x_folds"], read[0]["x_planned"]) == ("2", "3")
+    assert read[1]["x_std"] == ""
+    assert (read[2]["x_mean"], read[2]["x_folds"]) == ("", "0")
+
+
+def test_a_cell_that_does_not_fill_its_column_is_an_error() -> None:
+    wrong = Table("t", "T", (Column("x", "X", ("a", "b")),), (Row((Cell("1", (1,)),)),))
+    with pytest.raises(ValueError, match="column x has 2 fields"):
+        to_csv(wrong)
+
+
+def test_an_incomplete_score_says_so() -> None:
+    from bench_core.analysis.scores import Score
+
+    cell = score_cell(Score({0: 0.9, 1: 0.91}, 5))
+    assert (cell.text, cell.small) == ("90.5", "± 0.7 (2/5)")
