@@ -83,7 +83,8 @@ def span(
 
 def round_ticks(low: float, high: float, count: int = 5) -> tuple[float, ...]:
     """Return at least three multiples of 1, 2 or 5 times a power of ten inside [low, high]."""
-    for wanted in range(max(count, 1), 4 * max(count, 1)):
+    # A step is at most 2.5 times what was wanted, so eight wanted always give three.
+    for wanted in range(max(count, 1), max(count, 1) + 8):
         ticks = _multiples(low, high, (high - low) / wanted)
         if len(ticks) > 2:
             break

@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 
@@ -105,10 +107,14 @@ def write_study(
     loaded = load_spec(path)
     plan = make_plan(loaded.spec, loaded.registry)
     store = Store(folder / "results", create=True)
-    for job in plan.jobs:
-        if keep(job):
-            counts = (counts_of or fake_counts)(job)
-            store.write(job, change(job, fake_result(job, counts)), counts, fake_cases(job))
+    # Nothing here outlives the test, and a thousand flushes to the disk take most of its time.
+    with mock.patch("os.fsync"):
+        for job in plan.jobs:
+            if keep(job):
+                counts = (counts_of or fake_counts)(job)
+                data = job.dataset
+                cases = fake_cases(data.name, len(data.task.classes), data.task.channels, job.fold.index)
+                store.write(job, change(job, fake_result(job, counts)), counts, cases)
     return Study(loaded, plan, store)
 
 
@@ -211,15 +217,16 @@ def fake_provenance(torch: str = "2.14.1", device: str = "cpu") -> dict[str, Any
     }
 
 
-def fake_cases(job: Job, size: int = 96) -> tuple[Case, ...]:
-    random = np.random.default_rng(derive_seed(job.dataset.name, job.fold.index))
+@cache
+def fake_cases(name: str, classes: int, channels: int, fold: int, size: int = 96) -> tuple[Case, ...]:
+    random = np.random.default_rng(derive_seed(name, fold))
     rows, columns = np.mgrid[0:size, 0:size] / size
     cases = []
     for rank, shift in (("best", 0.01), ("median", 0.05), ("worst", 0.16)):
         mask = np.zeros((size, size), np.uint8)
         guess = np.zeros((size, size), np.uint8)
         tone = np.full((size, size), 0.62)
-        for label in range(len(job.dataset.task.classes), 0, -1):
+        for label in range(classes, 0, -1):
             y, x = 0.5 + random.normal(0, 0.09, 2)
             radius = 0.11 + 0.08 * label
             wave = 1 + 0.1 * np.sin(5 * np.arctan2(rows - y, columns - x) + label)
@@ -230,12 +237,10 @@ def fake_cases(job: Job, size: int = 96) -> tuple[Case, ...]:
             )
             tone[distance < radius * wave] = 0.25 + 0.1 * label
         noise = random.normal(0, 0.05, (size, size, 1)) + 0.06 * np.sin(9 * rows + 7 * columns)[..., None]
-        tint = np.array([1.0, 0.72, 0.62]) if job.dataset.task.channels == 3 else np.ones(1)
+        tint = np.array([1.0, 0.72, 0.62]) if channels == 3 else np.ones(1)
         image = np.clip((tone[..., None] + noise) * tint * 255, 0, 255).astype(np.uint8)
         overlap = 2 * np.sum((mask == guess) & (mask > 0)) / max(np.sum(mask > 0) + np.sum(guess > 0), 1)
-        cases.append(
-            Case(f"{job.dataset.name}-{job.fold.index}-{rank}", rank, float(overlap), image, mask, guess)
-        )
+        cases.append(Case(f"{name}-{fold}-{rank}", rank, float(overlap), image, mask, guess))
     return tuple(cases)
 
 
