@@ -89,6 +89,12 @@ def test_every_setting_has_its_own_cache(
     assert (first.fingerprint != second.fingerprint) == fingerprint_too
 
 
+def test_the_order_of_classes_has_its_own_cache(tmp_path: Path) -> None:
+    one = open_arrays(reader(), tmp_path, options={"classes": {"lesion": 1, "hair": 2}})
+    other = open_arrays(reader(), tmp_path, options={"classes": {"hair": 2, "lesion": 1}})
+    assert one.fingerprint != other.fingerprint, "labels are numbered in the order of the classes"
+
+
 def test_changed_files_are_noticed_and_moved_ones_are_not_rebuilt(tmp_path: Path) -> None:
     data = write_folder(tmp_path / "data")
     first = cache_folder(data, tmp_path / "cache")

@@ -27,7 +27,7 @@ def digest(arrays: list[tuple[UInt8Array, UInt8Array]]) -> str:
 
 GOLDEN = {
     "dermoscopy": "b486c78fbe26c936",
-    "endoscopy": "7efe4ae5f886ce21",
+    "endoscopy": "d6ee7379824af8a9",
     "ultrasound": "f1647338c181e900",
 }
 """Of ten samples each; a change here needs another `version` of the dataset."""

@@ -20,7 +20,7 @@ from bench_datasets.synthetic.canvas import (
 )
 
 MUCOSAE: tuple[Color, ...] = ((0.80, 0.47, 0.36), (0.76, 0.42, 0.34), (0.84, 0.54, 0.42), (0.73, 0.40, 0.29))
-PALE: Color = (0.92, 0.74, 0.62)
+PALE: Color = (0.94, 0.82, 0.66)
 RED: Color = (0.66, 0.20, 0.17)
 
 
@@ -29,8 +29,8 @@ def draw(
 ) -> tuple[UInt8Array, UInt8Array]:
     """Return an image [4/5 size, size, 3] and its mask: 1 = non-neoplastic, 2 = neoplastic polyp.
 
-    `number` decides which classes are shown, so that both occur: of five images three hold a neoplastic
-    polyp, one a non-neoplastic one and one holds both.
+    `number` decides which classes are shown, so that both occur: of five images two hold a neoplastic
+    polyp, two a smaller, non-neoplastic one, and one holds both.
     """
     canvas = Canvas(round(size * 0.8), size)
     color = MUCOSAE[patient.below(len(MUCOSAE))]
@@ -79,7 +79,7 @@ def _mucosa(canvas: Canvas, dice: Dice, color: Color, difficulty: float) -> Fiel
 
 def _polyps(dice: Dice, number: int, lumen: tuple[float, float]) -> list[tuple[int, tuple[float, float]]]:
     """Return labels and places of this image's polyps: beside the lumen and beside each other."""
-    labels = {0: [2], 1: [2], 2: [1], 3: [2], 4: [1, 2]}[number % 5]
+    labels = {0: [2], 1: [1], 2: [2], 3: [1], 4: [1, 2]}[number % 5]
     side = 1.0 if lumen[0] < 0 else -1.0
     reach = dice.between(0.22, 0.30)
     places = [
@@ -101,7 +101,7 @@ def _polyp(
     height, tint, mask = scene
     neoplastic = label == 2
     x, y = canvas.warp(dice, 5, 0.10 if neoplastic else 0.05)
-    radius = dice.between(0.11, 0.19) if neoplastic else dice.between(0.075, 0.12)
+    radius = dice.between(0.11, 0.19) if neoplastic else dice.between(0.09, 0.13)
     inside = ellipse(x, y, place, (radius, radius * dice.between(0.7, 1.0)), dice.between(-1, 1))
     dome = np.sqrt(np.clip(1 - inside * inside, 0, 1))
     contrast = 1 - 0.65 * difficulty
