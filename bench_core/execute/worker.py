@@ -121,7 +121,6 @@ def _run(
     known_failure: Failure | None,
     channel: _Channel,
 ) -> Ended:
-    from bench_core.errors import BenchError
     from bench_core.execute.job import describe, run_job
     from bench_core.store.claim import ClaimLostError
     from bench_core.store.files import DiskError
@@ -148,8 +147,8 @@ def _run(
         return Ended(job.digest, "disk", describe(job, error, attempts=1))
     except Exception as error:
         failure = describe(job, error, attempts=1)
-        retire = options.device != "cpu" or not isinstance(error, BenchError)
-        return Ended(job.digest, "failed", failure, retire=retire)
+        # After an error on a GPU its context may be broken for good, and its memory stays taken.
+        return Ended(job.digest, "failed", failure, retire=options.device != "cpu")
     return Ended(job.digest, outcome)
 
 

@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from bench_core.errors import StoreError, TrainingError
+from bench_core.execute.rate import choose_rate
+from bench_core.plan.job import Job
+from bench_core.store.result import Counts, EpochRecord, Result
+from bench_core.store.store import Store
+from tests.helpers.small_study import load, with_digest
+
+
+def scored(store: Store, search: Job, digest: str, rate: float, values: list[float]) -> str:
+    """Seal a search job whose validation mIoU takes these values, one an epoch."""
+    import numpy as np
+
+    job = replace(with_digest(search, digest * 32), learning_rate=rate)
+    history = [EpochRecord(i, rate, 1.0, {"miou": value}, 1, 1) for i, value in enumerate(values)]
+    result = Result(
+        digest=job.digest,
+        learning_rate=rate,
+        candidates={},
+        epochs_run=len(values),
+        stopped_early=False,
+        chosen_epoch=0,
+        monitor="miou",
+        best_value=values[0],
+        history=history,
+        counts_split="validation",
+        parameters=1,
+        data_facts={"fingerprint": "f"},
+    )
+    store.write(job, result, Counts(("a",), ("a",), ("dot",), np.ones((1, 1, 3), np.int64)))
+    return job.digest
+
+
+@pytest.fixture
+def parts(tmp_path: Path) -> tuple[Store, Job, Job]:
+    _, plan = load(tmp_path / "spec", search=True)
+    search, evaluate = plan.jobs[0], plan.jobs[-1]
+    assert search.stage == "search" and evaluate.learning_rate is None
+    return Store(tmp_path / "results", create=True), search, evaluate
+
+
+def test_the_rate_with_the_best_epoch_wins(parts: tuple[Store, Job, Job]) -> None:
+    store, search, evaluate = parts
+    needs = (
+        scored(store, search, "a", 0.1, [0.2, 0.6, 0.1]),
+        scored(store, search, "b", 0.01, [0.3, 0.5, math.nan]),
+    )
+    chosen = choose_rate(replace(evaluate, needs=needs), store)
+    assert chosen.value == 0.1 and dict(chosen.candidates) == {"0.01": 0.5, "0.1": 0.6}
+    assert chosen.fingerprints == {"f"}
+
+
+def test_scores_are_averaged_over_search_folds(parts: tuple[Store, Job, Job]) -> None:
+    store, search, evaluate = parts
+    needs = (
+        scored(store, search, "a", 0.1, [0.9]),
+        scored(store, search, "b", 0.1, [0.1]),
+        scored(store, search, "c", 0.01, [0.6]),
+        scored(store, search, "d", 0.01, [0.5]),
+    )
+    chosen = choose_rate(replace(evaluate, needs=needs), store)
+    assert chosen.value == 0.01 and chosen.candidates["0.01"] == pytest.approx(0.55)
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_of_equal_scores_the_smaller_rate_wins(parts: tuple[Store, Job, Job], order: tuple[int, int]) -> None:
+    store, search, evaluate = parts
+    made = [scored(store, search, "a", 0.1, [0.5]), scored(store, search, "b", 0.01, [0.5])]
+    needs = tuple(made[index] for index in order)
+    assert choose_rate(replace(evaluate, needs=needs), store).value == 0.01
+
+
+def test_an_undefined_score_never_wins(parts: tuple[Store, Job, Job]) -> None:
+    store, search, evaluate = parts
+    undefined = scored(store, search, "a", 0.1, [math.nan])
+    defined = scored(store, search, "b", 0.01, [0.0])
+    chosen = choose_rate(replace(evaluate, needs=(undefined, defined)), store)
+    assert chosen.value == 0.01 and math.isnan(chosen.candidates["0.1"])
+    with pytest.raises(TrainingError, match="no learning rate"):
+        choose_rate(replace(evaluate, needs=(undefined,)), store)
+
+
+def test_a_given_rate_is_taken(parts: tuple[Store, Job, Job]) -> None:
+    store, search, _ = parts
+    chosen = choose_rate(search, store)
+    assert chosen.value == search.learning_rate and chosen.candidates == {}
+
+
+def test_a_search_that_is_not_done_is_an_error(parts: tuple[Store, Job, Job]) -> None:
+    store, _, evaluate = parts
+    with pytest.raises(StoreError, match="not done") as caught:
+        choose_rate(evaluate, store)
+    assert "--only stage=search" in str(caught.value.fix)
