@@ -112,7 +112,8 @@ def _fingerprint(
     content = [[s.id, s.group, [hashes.sha256(path) for path in s.files]] for s in samples]
     hashes.save()
     try:
-        text = json.dumps([dataset, version, dict(options), content], sort_keys=True)
+        # Not sorted: a reader may number its labels in the order in which the classes are written.
+        text = json.dumps([dataset, version, dict(options), content])
     except TypeError as error:
         raise DataError(f"an option is not plain data: {error}", place=dataset) from error
     return hashlib.sha256(text.encode()).hexdigest()
