@@ -145,6 +145,16 @@ def test_a_job_killed_after_its_last_epoch_only_tests(tmp_path: Path) -> None:
     assert path.read_bytes() == trace
 
 
+def test_the_gradient_scale_outlives_a_kill() -> None:
+    keeper = MemoryKeeper()
+    train(tiny_contract(precision="fp16", keeper=keeper), stop_before=2)
+    assert keeper.state is not None
+    keeper.state["scaler"]["scale"] = 1024.0
+    run(tiny_contract(precision="fp16", keeper=keeper))
+    assert len(keeper.state["history"]) == 4
+    assert keeper.state["scaler"]["scale"] == 1024.0
+
+
 def test_what_is_kept_can_be_loaded_without_running_code(tmp_path: Path) -> None:
     keeper = MemoryKeeper()
     run(tiny_contract(keeper=keeper, precision="fp16"))
