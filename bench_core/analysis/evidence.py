@@ -105,7 +105,7 @@ class Evidence:
     cells: Mapping[tuple[str, str], Cell]
     gaps: tuple[Gap, ...]
     command: str = "SPEC"
-    """The spec as the user named it, for the commands that a report prints."""
+    """Spec and overrides as the user gave them, quoted for a shell, for the commands that a report prints."""
     base: Path | None = None
     """Folder of the spec; paths below it are printed relative to it."""
 

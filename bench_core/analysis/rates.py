@@ -34,8 +34,11 @@ class RateSearch:
 
     @property
     def at_edge(self) -> tuple[float, ...]:
-        """Chosen rates that are the largest or smallest of a grid of several: a better one may lie beyond."""
-        if len(self.grid) < 2:
+        """Chosen rates that are the largest or smallest of a grid of three or more: one beyond may be better.
+
+        Below three rates there is nothing but edges, so being at one says nothing.
+        """
+        if len(self.grid) < 3:
             return ()
         return tuple(rate for rate in self.chosen if rate in (self.grid[0], self.grid[-1]))
 

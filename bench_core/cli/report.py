@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import click
@@ -62,14 +63,15 @@ def command(
     from bench_core.store.store import Store
 
     loaded = load_spec(spec, overrides)
+    command_line = shlex.join([str(spec), *(word for item in overrides for word in ("--set", item))])
     plan = make_plan(loaded.spec, loaded.registry)
-    evidence = gather(loaded.spec, plan, loaded.registry, Store(store), str(spec), loaded.base)
+    evidence = gather(loaded.spec, plan, loaded.registry, Store(store), command_line, loaded.base)
     if not evidence.results and not any(gap.state in ("failed", "unreadable") for gap in evidence.gaps):
         raise StoreError(
             f"no job of {loaded.spec.name!r} has a result yet",
             place=str(store),
             cause=f"none of its {len(plan.jobs)} jobs is finished in this store",
-            fix=f"bench run {spec} --store {store}",
+            fix=f"bench run {command_line} --store {shlex.quote(str(store))}",
         )
     report = compose(evidence, loaded.registry)
     written = write_report(report, out or Path("reports") / loaded.spec.name, formats)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 from bench_core.analysis.evidence import Evidence
@@ -70,6 +72,14 @@ def setting(value: Any) -> str:
     if isinstance(value, float):
         return rate(value) if 0 < value < 0.001 else f"{value:g}"
     return "none" if value is None else str(value)
+
+
+def bench(evidence: Evidence, verb: str, argument: str = "") -> str:
+    """Return a command line that concerns this study: its spec (or `argument`) and its store."""
+    words = ["bench", verb, argument or evidence.command]
+    if verb != "validate" and evidence.store is not None and evidence.store.path != Path("results"):
+        words += ["--store", shlex.quote(str(evidence.store.path))]
+    return " ".join(words)
 
 
 def ordered(evidence: Evidence, board: Board) -> tuple[str, ...]:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import shlex
-
 from bench_core.analysis.evidence import Evidence, Gap
 from bench_core.report.blocks import Callout
-from bench_core.report.names import listed, plural
+from bench_core.report.names import bench, listed, plural
 
 _SHOWN = 12
 
@@ -21,7 +19,6 @@ def headline(evidence: Evidence) -> str:
 
 def status(evidence: Evidence) -> tuple[Callout, ...]:
     """Return what a reader must know of missing, failed, unreadable and stale results."""
-    spec = shlex.quote(evidence.command)
     found = []
     failed = [gap for gap in evidence.gaps if gap.state in ("failed", "unreadable")]
     stale = [gap for gap in evidence.gaps if gap.state == "stale"]
@@ -35,13 +32,13 @@ def status(evidence: Evidence) -> tuple[Callout, ...]:
             if number
         ]
         text = f"This report is partial: {listed(parts)}. Every number below comes from finished jobs only."
-        found.append(Callout("warning", text, _cells([*waiting, *stale]), f"bench run {spec}"))
+        found.append(Callout("warning", text, _cells([*waiting, *stale]), bench(evidence, "run")))
     if stale:
         text = (
             f"The store holds results of {plural(len(stale), 'job')} under other settings than this spec's. "
             "They are not used here."
         )
-        found.append(Callout("note", text, (), f"bench plan {spec}"))
+        found.append(Callout("note", text, (), bench(evidence, "plan")))
     if failed:
         items = [
             f"{gap.job.name} ({gap.state}): {gap.reason or 'no reason recorded'}" for gap in failed[:_SHOWN]
@@ -50,7 +47,7 @@ def status(evidence: Evidence) -> tuple[Callout, ...]:
             items.append(f"and {len(failed) - _SHOWN} more")
         verb = "has" if len(failed) == 1 else "have"
         text = f"{plural(len(failed), 'job')} {verb} failed or cannot be read."
-        found.append(Callout("warning", text, tuple(items), f"bench logs {failed[0].job.digest}"))
+        found.append(Callout("warning", text, tuple(items), bench(evidence, "logs", failed[0].job.digest)))
     return tuple(found)
 
 

@@ -93,6 +93,7 @@ def test_the_search_knows_its_best_epochs_and_the_grids_edge(study: Study) -> No
     inner = rate_search(evidence.cell("broad", "moles"))
     assert inner is not None
     assert inner.at_edge == ()
+    assert replace(found, grid=(1e-4, 5e-5)).at_edge == ()
 
 
 def test_the_mean_curve_ends_with_the_shortest_fold(study: Study) -> None:

@@ -172,7 +172,7 @@ def test_a_partial_study_says_what_is_missing_and_how_to_go_on(tmp_path: Path) -
     assert "partial: 64 of 72 jobs" in page.text
     assert "8 jobs to do" in page.text
     assert "ring on hearts: 3 search jobs and 5 evaluate jobs" in page.text
-    assert "bench run study.yaml" in page.text
+    assert f"bench run study.yaml --store {tmp_path / 'results'}" in page.text
     assert "No average, for a dataset is missing or incomplete: RingNet." in page.text
     assert "ranks may still change" in page.text
     row = next(row for row in page.tables["study-mdsc"] if row[0].startswith("RingNet"))

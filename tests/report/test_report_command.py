@@ -87,6 +87,27 @@ def test_json_says_what_is_written_and_missing(tmp_path: Path, monkeypatch, caps
     assert all(Path(path).is_file() and path.endswith(".md") for path in data["files"])
 
 
+def test_printed_commands_carry_overrides_and_store(tmp_path: Path, monkeypatch, capsys) -> None:
+    study = write_study(tmp_path, keep=lambda job: job.model.label != "ring")
+    spec, store = paths(study)
+    changed = "description=one two"
+    code = bench(
+        monkeypatch,
+        "report",
+        spec,
+        "--store",
+        store,
+        "--set",
+        changed,
+        "--out",
+        tmp_path / "out",
+        "--format",
+        "csv",
+    )
+    assert code == 0
+    assert f"bench run {spec} --set 'description=one two' --store {store}" in capsys.readouterr().out
+
+
 def test_nothing_at_all_is_an_error_that_says_what_to_run(
     study: Study, tmp_path: Path, monkeypatch, capsys
 ) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -165,8 +164,7 @@ def _exceptions(evidence: Evidence) -> list[Block]:
 
 
 def _repeat(evidence: Evidence, with_spec: bool) -> tuple[Block, ...]:
-    spec = shlex.quote(evidence.command)
-    commands = "\n".join(f"bench {verb} {spec}" for verb in ("validate", "run", "report"))
+    commands = "\n".join(names.bench(evidence, verb) for verb in ("validate", "run", "report"))
     blocks: list[Block] = [
         Prose(
             ("With the versions above, the spec below and the same data, these commands give the same jobs:",)

@@ -33,6 +33,9 @@ def section(evidence: Evidence, options: Mapping[str, Any]) -> Section:
     if edges:
         text = "The chosen rate is the largest or smallest of its grid: a better one may lie beyond."
         blocks.append(Callout("warning", text, edges))
+    if any(len(item.grid) < 3 for item in found):
+        text = "A grid of fewer than three rates cannot show whether a better rate lies beyond it."
+        blocks.append(Callout("note", text))
     if any(item.values for item in found):
         blocks.append(_figure(evidence, found, monitor))
     blocks.append(_table(evidence, found, monitor))
