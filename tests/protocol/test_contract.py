@@ -145,6 +145,47 @@ def test_a_job_killed_after_its_last_epoch_only_tests(tmp_path: Path) -> None:
     assert path.read_bytes() == trace
 
 
+class Killed(BaseException):
+    """Stands for the end of the process."""
+
+
+class FatalKeeper(MemoryKeeper):
+    """Its process ends just before (or in) the given call of one of its methods."""
+
+    def __init__(self, method: str, call: int) -> None:
+        super().__init__()
+        self.method, self.left = method, call
+
+    def _count(self, method: str) -> None:
+        if method == self.method:
+            self.left -= 1
+            if self.left == -1:
+                raise Killed
+
+    def save(self, state: dict[str, Any]) -> None:
+        self._count("save")
+        super().save(state)
+
+    def save_best(self, weights: dict[str, Any]) -> None:
+        self._count("save_best")
+        super().save_best(weights)
+
+
+@pytest.mark.parametrize("call", [0, 1, 2])
+@pytest.mark.parametrize("method", ["save", "save_best"])
+def test_a_kill_between_trace_and_state_leaves_no_trace(method: str, call: int, tmp_path: Path) -> None:
+    settings: dict[str, Any] = {"epochs": 12}
+    unbroken = tiny_contract(trace=tmp_path / "unbroken", **settings)
+    expected = run(unbroken)
+    keeper = FatalKeeper(method, call)
+    with pytest.raises(Killed):
+        run(tiny_contract(keeper=keeper, trace=tmp_path / "killed", **settings))
+    resumed = tiny_contract(keeper=keeper, trace=tmp_path / "killed", **settings)
+    assert numbers(run(resumed)) == numbers(expected)
+    assert_same_weights(resumed.model, unbroken.model)
+    assert (tmp_path / "killed").read_bytes() == (tmp_path / "unbroken").read_bytes()
+
+
 def test_the_gradient_scale_outlives_a_kill() -> None:
     keeper = MemoryKeeper()
     train(tiny_contract(precision="fp16", keeper=keeper), stop_before=2)
