@@ -35,5 +35,6 @@ class Reader(Protocol):
     def read(self, sample: Sample) -> tuple[UInt8Array, UInt8Array]:
         """Decode image [H, W, C] (uint8) and mask [H, W] (uint8 class index, 0 = background).
 
+        May be called from several threads at once, in any order, and gives the same arrays each time.
         Raises DataError with the file's path if one is corrupt or the two do not fit.
         """
