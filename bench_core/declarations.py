@@ -107,6 +107,11 @@ class Architecture:
     random_at_inference: bool = False
     requires: tuple[str, ...] = ()
     """Importable modules that the builder needs beyond the runner's own."""
+    find_weights: Callable[[str, Path | None], Path | None] | None = None
+    """Gets a pretrained source and the user's file; returns the file that the builder will read, or None.
+
+    Asked before any job starts; raises WeightsError if the file is not there. Imports no framework.
+    """
 
     @property
     def display(self) -> str:
@@ -191,7 +196,7 @@ class Analysis:
 
     name: str
     help: str
-    section: Entry | None = None
+    section: Entry
     options: Mapping[str, Option] = field(default_factory=dict)
 
 

@@ -60,8 +60,6 @@ def compose(evidence: Evidence, registry: Registry) -> Report:
             completed = complete_options(analysis.options, options)
         except ValueError as error:
             raise ReportError(str(error), place=place) from error
-        if analysis.section is None:
-            raise PluginError("the part declares no `section` to call", place=place)
         section = resolve_entry(analysis.section)(evidence, completed)
         if not isinstance(section, Section):
             raise PluginError(f"the part returned {type(section).__name__} instead of a Section", place=place)

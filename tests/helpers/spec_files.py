@@ -99,8 +99,8 @@ def small_registry() -> Registry:
         datasets={item.name: item for item in datasets},
         runners={name: RunnerDeclaration(name=name, fit="x:y", help="runs") for name in ("torch", "other")},
         analyses={
-            "scores": Analysis(name="scores", help="table", options={"top": top}),
-            "curves": Analysis(name="curves", help="plots"),
+            "scores": Analysis(name="scores", help="table", section="x:y", options={"top": top}),
+            "curves": Analysis(name="curves", help="plots", section="x:y"),
         },
     )  # fmt: skip
 

@@ -37,7 +37,7 @@ def bench_runners():
 
 @hookimpl
 def bench_analyses():
-    return [Analysis(name="my-analysis", help="a part")]
+    return [Analysis(name="my-analysis", help="a part", section="x:y")]
 
 @hookimpl
 def bench_event(event):

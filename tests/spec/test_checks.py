@@ -201,7 +201,7 @@ def test_plugins_that_fail_are_reported_where_they_are_named(tmp_path: Path) -> 
     hook = "from bench_core import hookimpl\n@hookimpl\ndef bench_modles():\n    return []\n"
     write(tmp_path, hook, "hook.py")
     good = "from bench_core import Analysis, hookimpl\n@hookimpl\ndef bench_analyses():\n"
-    write(tmp_path, good + "    return [Analysis(name='mine-alone', help='x')]\n", "good.py")
+    write(tmp_path, good + "    return [Analysis(name='mine-alone', help='x', section='x:y')]\n", "good.py")
     names = ["raising.py", "syntax.py", "leaving.py", "hook.py", "absent.py"]
     listed = "".join(f"  - {name}\n" for name in ["good.py", *names])
     path = write(tmp_path, f"plugins:\n{listed}analyses: [mine-alone]\n")
