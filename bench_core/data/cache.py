@@ -21,7 +21,7 @@ from typing import Any
 from bench_core.data.arrays import CACHE_FORMAT, CachedArrays, DamagedCacheError, load_cache
 from bench_core.data.build import build_cache
 from bench_core.data.hashing import FileHashes
-from bench_core.data.locking import building
+from bench_core.data.locking import STALE_SECONDS, Turn, building
 from bench_core.data.samples import Reader, Sample
 from bench_core.declarations import Task
 from bench_core.errors import DataError, StoreError
@@ -31,7 +31,7 @@ __all__ = ["CachedArrays", "open_cache"]
 Progress = Callable[[int, int], None]
 
 ABANDONED_SECONDS = 3600.0
-"""A build on another machine that wrote nothing for this long is dead."""
+"""Whoever holds the lock: a build that wrote nothing for this long is dead."""
 _HOST = re.sub(r"[^A-Za-z0-9-]", "-", socket.gethostname())
 
 
@@ -62,14 +62,15 @@ def open_cache(
         raise _unwritable(root, error) from error
     fingerprint = _fingerprint(samples, FileHashes(root / "hashes.json"), dataset, version, options)
     settings = f"{CACHE_FORMAT}\x1f{fingerprint}\x1f{image_size}\x1f{resize}"
-    folder = root / f"{dataset}-{image_size}-{hashlib.sha256(settings.encode()).hexdigest()[:20]}"
+    name = re.sub(r"[^A-Za-z0-9._-]", "-", dataset).lstrip(".")
+    folder = root / f"{name}-{image_size}-{hashlib.sha256(settings.encode()).hexdigest()[:20]}"
     with contextlib.suppress(DamagedCacheError):
         return load_cache(folder)
     try:
-        with building(folder) as alive:
+        with building(folder) as turn:
             with contextlib.suppress(DamagedCacheError):
                 return load_cache(folder)
-            temporary = _temporary(folder)
+            temporary = _temporary(folder, turn)
             try:
                 build_cache(
                     temporary,
@@ -79,7 +80,7 @@ def open_cache(
                     image_size=image_size,
                     resize=resize,
                     task=task,
-                    progress=_both(alive, progress),
+                    progress=_both(turn.alive, progress),
                 )
                 _publish(temporary, folder)
             finally:
@@ -119,31 +120,25 @@ def _fingerprint(
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _temporary(folder: Path) -> Path:
+def _temporary(folder: Path, turn: Turn) -> Path:
     """Return this process's folder to build in, after removing those that killed builds left behind."""
     for path in folder.parent.glob(f".{folder.name}.*.tmp"):
-        if _abandoned(path):
+        # Some shared file systems lock within one machine only: another machine's build is left alone
+        # while it writes.
+        idle = _idle_seconds(path)
+        local = path.name.startswith(f".{folder.name}.{_HOST}.")
+        if (turn.held and (local or idle > STALE_SECONDS)) or idle > ABANDONED_SECONDS:
             shutil.rmtree(path, ignore_errors=True)
     temporary = folder.with_name(f".{folder.name}.{_HOST}.{os.getpid()}.tmp")
-    temporary.mkdir()
+    temporary.mkdir(exist_ok=True)
     return temporary
 
 
-def _abandoned(path: Path) -> bool:
-    host, _, process = path.name.removesuffix(".tmp").rpartition(".")
-    if host.endswith(f".{_HOST}") and process.isdigit():
-        try:
-            os.kill(int(process), 0)
-        except ProcessLookupError:
-            return True
-        except OSError:
-            return False
-        return int(process) == os.getpid()
+def _idle_seconds(path: Path) -> float:
     try:
-        newest = max((file.stat().st_mtime for file in [path, *path.iterdir()]), default=0.0)
+        return time.time() - max(file.stat().st_mtime for file in [path, *path.iterdir()])
     except OSError:
-        return False
-    return time.time() - newest > ABANDONED_SECONDS
+        return 0.0
 
 
 def _publish(temporary: Path, folder: Path) -> None:

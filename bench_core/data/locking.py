@@ -6,6 +6,7 @@ import contextlib
 import os
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 POLL_SECONDS = 0.1
@@ -13,15 +14,26 @@ STALE_SECONDS = 60.0
 """A builder that shows no life for this long (stopped, or its machine is gone) is not waited for."""
 
 
+@dataclass(frozen=True)
+class Turn:
+    """This process's turn to build."""
+
+    held: bool
+    """False where the lock's holder was given up or the file system has no locks."""
+    alive: Callable[[], None]
+    """Shows those who wait that the build goes on; cheap."""
+
+
 @contextlib.contextmanager
-def building(folder: Path) -> Iterator[Callable[[], None]]:
-    """Wait for another process that builds `folder`, then hold the lock; yields a call that shows life.
+def building(folder: Path) -> Iterator[Turn]:
+    """Wait for another process that builds `folder`, then take the turn.
 
     The kernel frees the lock of a killed process. Raises OSError if the lock file cannot be created.
     """
     path = folder.with_name(f".{folder.name}.lock")
+    since = time.time()
     with path.open("a") as file:
-        while not _lock(file.fileno()) and time.time() - path.stat().st_mtime < STALE_SECONDS:
+        while (locked := _lock(file.fileno())) is False and _worth_waiting(path, since):
             time.sleep(POLL_SECONDS)
         touched = 0.0
 
@@ -33,18 +45,24 @@ def building(folder: Path) -> Iterator[Callable[[], None]]:
                     os.utime(path)
 
         alive()
-        yield alive
+        yield Turn(held=locked is True, alive=alive)
 
 
-def _lock(descriptor: int) -> bool:
+def _worth_waiting(path: Path, since: float) -> bool:
+    # From `since` on, because a holder that has just begun may not have shown life yet.
+    return time.time() - max(path.stat().st_mtime, since) < STALE_SECONDS
+
+
+def _lock(descriptor: int) -> bool | None:
+    """Return whether the lock is ours now, None where there are no locks."""
     try:
         import fcntl
     except ImportError:
-        return True
+        return None
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     except OSError:
-        return True  # A file system without locks: two processes may build, the first rename wins.
+        return None  # Two processes may build; the first rename wins.
     return True

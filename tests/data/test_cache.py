@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import multiprocessing
 import os
@@ -17,7 +18,7 @@ import pytest
 from PIL import Image
 
 from bench_core import Task
-from bench_core.data import hashing
+from bench_core.data import hashing, locking
 from bench_core.data.cache import CachedArrays, open_cache
 from bench_core.data.samples import Sample, UInt8Array
 from bench_core.errors import DataError, StoreError
@@ -75,7 +76,7 @@ def test_the_second_opening_decodes_nothing(tmp_path: Path) -> None:
     [
         ({"version": 2}, True),
         ({"options": {"plane": "axial"}}, True),
-        ({"dataset": "other"}, True),
+        ({"dataset": "../other set"}, True),
         ({"image_size": 8}, False),
         ({"resize": "stretch"}, False),
     ],
@@ -190,6 +191,26 @@ def test_what_a_killed_build_left_is_removed(tmp_path: Path) -> None:
     assert [name.endswith(".tmp") for name in folders(tmp_path)] == [True]
     arrays = open_arrays(reader(), tmp_path)
     assert arrays.path is not None and folders(tmp_path) == [arrays.path.name]
+
+
+def test_a_builder_that_hangs_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(locking, "STALE_SECONDS", 0.2)
+    place = open_arrays(reader(), tmp_path / "elsewhere").path
+    assert place is not None
+    (tmp_path / "cache").mkdir()
+    lock = tmp_path / "cache" / f".{place.name}.lock"
+    abandoned = tmp_path / "cache" / f".{place.name}.other-machine.7.tmp"
+    abandoned.mkdir()
+    with lock.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        os.utime(lock, (0, 0))
+        assert len(open_arrays(reader(), tmp_path / "cache").ids) == 5
+    # Its folder may still be written to: only time proves it dead.
+    assert abandoned.exists()
+    shutil.rmtree(tmp_path / "cache" / place.name)
+    os.utime(abandoned, (0, 0))
+    open_arrays(reader(), tmp_path / "cache")
+    assert not abandoned.exists()
 
 
 class LoggingReader(ArrayReader):
