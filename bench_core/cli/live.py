@@ -68,7 +68,7 @@ def view(board: Board, console: Console, title: str) -> RenderableType:
         legend(rows, console),
     ]
     if running:
-        parts += ["", _jobs_table(running)]
+        parts += ["", _jobs_table(running, console)]
     # An empty last line: the terminal's own ^C would otherwise break the picture.
     return Group(*parts, "")
 
@@ -98,16 +98,18 @@ def _headline(board: Board, title: str) -> Table:
     return line
 
 
-def _jobs_table(running: list[Progress]) -> Table:
+def _jobs_table(running: list[Progress], console: Console) -> Table:
     from rich import box
     from rich.table import Table
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, header_style="bold", expand=True)
-    table.add_column("at work", ratio=3, no_wrap=True, overflow="ellipsis")
+    # The ellipsis is no ASCII.
+    fancy = console.encoding.lower().startswith("utf")
+    table.add_column("at work", ratio=1, no_wrap=True, overflow="ellipsis" if fancy else "crop")
     for name in ("on", "epoch", "loss"):
-        table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("validation", min_width=11, justify="right", no_wrap=True)
-    table.add_column("left", justify="right", no_wrap=True)
+        table.add_column(name, justify="right", no_wrap=True, overflow="crop")
+    table.add_column("validation", min_width=11, justify="right", no_wrap=True, overflow="crop")
+    table.add_column("left", justify="right", no_wrap=True, overflow="crop")
     for progress in running:
         monitor = progress.job.search_monitor
         value = progress.metrics.get(monitor)

@@ -57,7 +57,7 @@ def matrix_table(rows: Sequence[MatrixRow], console: Console, limit: int | None 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, header_style="bold")
     table.add_column("model", overflow="fold")
     for name in datasets:
-        table.add_column(name, no_wrap=True)
+        table.add_column(name, no_wrap=True, overflow="crop")
     shown = _shown(rows, limit)
     families = {row.family for row in rows}
     previous = None

@@ -11,6 +11,8 @@ from pathlib import Path
 from bench_core.errors import BenchError
 
 _DRIVERS = ("/dev/nvidiactl", "/proc/driver/nvidia", "/dev/kfd", "/dev/dxg")
+WORKER_BYTES = 3 * 2**29
+"""Memory that a worker on the CPU is reckoned to need at least: framework, a small network, its images."""
 
 
 class DeviceError(BenchError):
@@ -28,13 +30,14 @@ def choose_slots(device: str, workers: int | None, threads: int) -> Slots:
     """Return a device for each worker.
 
     `device` is auto (every CUDA GPU, else the CPU), cpu, cuda (every GPU), cuda:N or mps. Without `workers`
-    there is one a GPU, or on the CPU one for every `threads` cores. Raises DeviceError if it is not there.
+    there is one a GPU, or on the CPU one for every `threads` cores, as far as free memory carries them.
+    Raises DeviceError if the device is not there.
     """
     kind = device
     if device == "auto":
         kind = "cuda" if _has_driver() and _gpu_count() > 0 else "cpu"
     if kind == "cpu":
-        return Slots(("cpu",) * (workers or max(1, _cores() // threads)))
+        return Slots(("cpu",) * (workers or max(1, min(_cores() // threads, _memory() // WORKER_BYTES))))
     if kind == "mps":
         _require_mps()
         return Slots(("mps",) * (workers or 1))
@@ -56,6 +59,15 @@ def choose_slots(device: str, workers: int | None, threads: int) -> Slots:
 
 def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _memory() -> int:
+    """Return the memory that is free for new processes, in bytes; plenty where the system does not say."""
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        return int(next(line for line in lines if line.startswith("MemAvailable:")).split()[1]) * 1024
+    except (OSError, StopIteration, ValueError):
+        return 2**62
 
 
 def _has_driver() -> bool:

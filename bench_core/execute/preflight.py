@@ -8,7 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from bench_core.declarations import Architecture, Dataset, Entry, RunnerDeclaration
-from bench_core.errors import BenchError
+from bench_core.errors import BenchError, WeightsError
 from bench_core.plan.job import Job
 from bench_core.plugins import Registry
 
@@ -40,7 +40,8 @@ def preflight(jobs: Iterable[Job], registry: Registry) -> None:
     found: dict[tuple[str | None, ...], tuple[Problem, ...]] = {}
     total = affected = 0
     for job in jobs:
-        key = (job.model.name, job.model.weights, job.model.runner, job.dataset.label, job.dataset.root)
+        model, dataset = job.model, job.dataset
+        key = (model.name, model.pretrained, model.weights, model.runner, dataset.label, dataset.root)
         if key not in found:
             found[key] = tuple(_of_job(job, registry))
         total += 1
@@ -70,8 +71,15 @@ def _of_model(job: Job, model: Architecture) -> Iterator[Problem]:
         return
     yield from _packages(subject, model.requires)
     yield from _module(subject, model.build)
-    if job.model.weights and not Path(job.model.weights).is_file():
-        yield Problem(subject, f"weights file {job.model.weights} does not exist", "correct `weights:`")
+    given = Path(job.model.weights) if job.model.weights else None
+    if given is not None and not given.is_file():
+        yield Problem(subject, f"weights file {given} does not exist", "correct `weights:`")
+    elif model.find_weights is not None:
+        try:
+            model.find_weights(job.model.pretrained, given)
+        except WeightsError as error:
+            cause = f": {error.cause}" if error.cause else ""
+            yield Problem(subject, f"{error.message}{cause}", error.fix)
 
 
 def _of_dataset(job: Job, dataset: Dataset) -> Iterator[Problem]:

@@ -1,0 +1,201 @@
+"""status, logs, show, and what a run shows while it goes on."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+from rich.console import Console
+
+from bench_core.cli.live import view
+from bench_core.cli.main import bench
+from bench_core.cli.views import JsonView, PlainView, duration
+from bench_core.declarations import JobEvent
+from bench_core.execute.board import Board
+from bench_core.execute.local import Happening
+from bench_core.plan.expand import Plan
+from bench_core.store.claim import take_claim
+from bench_core.store.result import Failure
+from bench_core.store.store import Store
+from tests.helpers.small_study import load, run
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, Plan]:
+    """A spec and a store with one job done, one failed, one claimed, of three."""
+    base = tmp_path_factory.mktemp("study")
+    loaded, plan = load(base / "spec", epochs=2)
+    store = Store(base / "results", create=True)
+    run(plan.jobs[0], store, loaded.registry)
+    failed = plan.jobs[1]
+    store.prepare(failed)
+    store.fail(
+        failed, Failure(failed.digest, failed.name, "TrainingError", "loss is NaN", fix="a lower rate")
+    )
+    take_claim(store.claims, plan.jobs[2].digest)
+    return base / "spec" / "spec.yaml", base / "results", plan
+
+
+def call(*arguments: object) -> Result:
+    return CliRunner().invoke(bench, [str(argument) for argument in arguments], catch_exceptions=False)
+
+
+def test_status_tells_every_state(study: tuple[Path, Path, Plan]) -> None:
+    spec, store, plan = study
+    done = call("status", spec, "--store", store)
+    assert done.exit_code == 0
+    assert "1 of 3 jobs done" in done.output
+    assert f"failed: {plan.jobs[1].name}: loss is NaN" in done.output
+    assert f"bench logs {plan.jobs[1].digest[:12]}" in done.output
+    assert f"running: {plan.jobs[2].name}" in done.output
+    assert "bench run" in done.output and "\x1b" not in done.output
+
+
+def test_status_as_json(study: tuple[Path, Path, Plan]) -> None:
+    spec, store, plan = study
+    data = json.loads(call("status", spec, "--store", store, "--json").output)
+    assert data["counts"] == {"done": 1, "failed": 1, "running": 1}
+    assert [job["digest"] for job in data["jobs"]] == [job.digest for job in plan.jobs]
+    assert data["failures"][0]["message"] == "loss is NaN" and data["stale"] == []
+
+
+def test_status_tells_stale_results(study: tuple[Path, Path, Plan]) -> None:
+    spec, store, _ = study
+    changed = call("status", spec, "--store", store, "--set", "protocol.batch_size=2", "--json")
+    data = json.loads(changed.output)
+    assert data["counts"] == {"todo": 3} and len(data["stale"]) == 1
+
+
+def test_logs_by_name_and_by_digest(study: tuple[Path, Path, Plan]) -> None:
+    _, store, plan = study
+    by_name = call("logs", plan.jobs[0].name, "--store", store)
+    by_digest = call("logs", plan.jobs[0].digest[:8], "--store", store, "--follow")
+    assert by_name.exit_code == 0 and "epoch 2/2" in by_name.output
+    assert by_name.output == by_digest.output
+
+
+def test_show_prints_settings_metrics_and_provenance(study: tuple[Path, Path, Plan]) -> None:
+    _, store, plan = study
+    shown = call("show", plan.jobs[0].name, "--store", store).output
+    for part in (
+        "batch_size",
+        "metrics on 5 test images",
+        "dot  ",
+        "fingerprint",
+        "learning_rate",
+        "torch: ",
+    ):
+        assert part in shown
+    data = json.loads(call("show", plan.jobs[0].digest[:10], "--store", store, "--json").output)
+    assert data["state"] == "done" and data["result"]["parameters"] == 53
+    assert set(data["metrics"]["all"]) == {"mdsc", "miou", "mrecall", "mprecision"}
+    failed = json.loads(call("show", plan.jobs[1].digest[:10], "--store", store, "--json").output)
+    assert failed["failure"]["fix"] == "a lower rate" and "result" not in failed
+
+
+def test_run_with_nothing_to_do_says_so_and_what_is_next(study: tuple[Path, Path, Plan]) -> None:
+    spec, store, _ = study
+    done = call("run", spec, "--store", store, "--only", "fold=0", "--device", "cpu")
+    assert done.exit_code == 0
+    assert "0 done now, 1 before or elsewhere" in done.output and "next: bench report" in done.output
+
+
+def test_run_refuses_up_front_and_creates_no_store(tmp_path: Path) -> None:
+    load(tmp_path, models="[future-net]")
+    from bench_core.execute.preflight import PreflightError
+
+    with pytest.raises(PreflightError, match="not written yet"):
+        call("run", tmp_path / "spec.yaml", "--store", tmp_path / "results", "--device", "cpu")
+    assert not (tmp_path / "results").exists()
+
+
+def busy_board(plan: Plan) -> Board:
+    """A run with its first job done, the second at work, and the third failed."""
+    board = Board(plan.jobs, workers=2)
+    first, second, third = plan.jobs
+    board[first.digest].status = "done"
+    board[second.digest].status, board[second.digest].device = "running", "cuda:1"
+    for epoch in range(2):
+        event = JobEvent(
+            kind="epoch", digest=second.digest, epoch=epoch, epochs=2, loss=0.25, metrics={"miou": 0.75}
+        )
+        board[second.digest].epoch(event, now=10.0 * epoch)
+    board[third.digest].status = "failed"
+    board[third.digest].failure = Failure(third.digest, third.name, "TrainingError", "loss is NaN")
+    return board
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "ascii"])
+@pytest.mark.parametrize("width", [60, 120])
+def test_the_live_view_shows_cells_and_jobs(
+    study: tuple[Path, Path, Plan], encoding: str, width: int
+) -> None:
+    board = busy_board(study[2])
+    file = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
+    console = Console(file=file, width=width, height=30, force_terminal=True, color_system=None)
+    console.print(view(board, console, "small"))
+    file.flush()
+    shown = file.buffer.getvalue().decode(encoding)  # type: ignore[attr-defined]
+    assert ("●◐✗" if encoding == "utf-8" else "#>x") in shown
+    assert "2/3 jobs" in shown and "dots-net" in shown and "2/2" in shown and "0.25" in shown
+    assert "miou 0.750" in shown and "cuda:1" in shown
+    assert max(len(line) for line in shown.splitlines()) <= width
+
+
+def test_a_large_matrix_shows_the_rows_where_something_happens(study: tuple[Path, Path, Plan]) -> None:
+    from dataclasses import replace
+
+    (job, *_) = study[2].jobs
+    jobs = [
+        replace(job, digest=f"{number:032x}", model=replace(job.model, label=f"net-{number}"))
+        for number in range(100)
+    ]
+    board = Board(jobs)
+    board[jobs[77].digest].status = "running"
+    console = Console(file=io.StringIO(), width=80, height=24, force_terminal=True, color_system=None)
+    console.print(view(board, console, "small"))
+    shown = console.file.getvalue()  # type: ignore[attr-defined]
+    assert "net-77" in shown and "more" in shown and len(shown.splitlines()) <= 24
+
+
+def test_plain_lines_and_json_lines(
+    study: tuple[Path, Path, Plan], capsys: pytest.CaptureFixture[str]
+) -> None:
+    board = busy_board(study[2])
+    _, second, third = study[2].jobs
+    with PlainView() as plain:
+        plain.watch(board, Happening("epoch", board[second.digest]))
+        plain.watch(board, Happening("epoch", board[second.digest]))
+        plain.watch(board, Happening("failed", board[third.digest]))
+        plain.watch(board, None)
+    epoch, failed = capsys.readouterr().out.splitlines()
+    assert epoch == f"[2/3] {second.name}: epoch 2/2, loss 0.25, miou 0.7500"
+    assert failed == f"[2/3] {third.name}: failed: loss is NaN"
+    with JsonView() as as_json:
+        as_json.watch(board, Happening("epoch", board[second.digest]))
+        as_json.watch(board, Happening("failed", board[third.digest]))
+    first, last = map(json.loads, capsys.readouterr().out.splitlines())
+    assert first["epoch"] == 1 and first["validation"] == {"miou": 0.75}
+    assert last["failure"]["message"] == "loss is NaN"
+
+
+def test_time_left_follows_the_pace_of_the_cell(study: tuple[Path, Path, Plan]) -> None:
+    board = Board(study[2].jobs, workers=1)
+    assert board.seconds_left() is None
+    first = study[2].jobs[0]
+    board[first.digest].status = "running"
+    for epoch in range(2):
+        event = JobEvent(kind="epoch", digest=first.digest, epoch=epoch, epochs=2)
+        board[first.digest].epoch(event, now=10.0 * epoch)
+    assert board.seconds_left() == 10.0 * 2 * 2, "two jobs of two epochs are to do, ten seconds each"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0.4, "0 s"), (59.6, "1:00 min"), (185, "3:05 min"), (7800, "2:10:00 h"), (None, "?")],
+)
+def test_durations_are_short(seconds: float | None, text: str) -> None:
+    assert duration(seconds) == text
