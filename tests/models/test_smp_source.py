@@ -87,7 +87,8 @@ def test_an_unknown_timm_encoder_names_the_nearest() -> None:
 def test_resolving_imports_no_framework() -> None:
     code = (
         "import sys; from bench_core.plugins import load_registry; "
-        "load_registry().model('smp:unet/efficientnet-lite0'); "
+        "model = load_registry().model('smp:unet/efficientnet-lite0'); "
+        "model.find_weights('imagenet', None); "
         "print([m for m in ('torch', 'timm', 'segmentation_models_pytorch') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

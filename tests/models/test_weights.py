@@ -14,13 +14,8 @@ from torch import Tensor, nn
 
 from bench_core import BuildRequest
 from bench_core.errors import WeightsError
-from bench_core.protocol.weights import (
-    find_weights,
-    load_strictly,
-    no_weights,
-    read_checkpoint,
-    sha256_of,
-)
+from bench_core.protocol.weights import load_strictly, read_checkpoint, sha256_of
+from bench_core.weights_files import find_weights, no_weights
 
 
 def _module() -> nn.Module:
@@ -170,12 +165,16 @@ def test_search_order_of_weights_files(tmp_path: Path, monkeypatch: pytest.Monke
     folder = tmp_path / "folder"
     folder.mkdir()
     monkeypatch.setenv("SEGBENCH_WEIGHTS", str(folder))
-    assert find_weights("net.pth", _request(), packaged=packaged) == packaged
+    assert find_weights("net.pth", packaged=packaged) == packaged
     (folder / "net.pth").touch()
-    assert find_weights("net.pth", _request(), packaged=packaged) == folder / "net.pth"
-    assert find_weights("net.pth", _request(given_file), packaged=packaged) == given_file
+    assert find_weights("net.pth", packaged=packaged) == folder / "net.pth"
     with pytest.raises(WeightsError) as caught:
-        find_weights("other.pth", _request())
+        find_weights("net.pth", given_file, packaged=packaged)
+    assert caught.value.place == str(given_file)
+    given_file.touch()
+    assert find_weights("net.pth", given_file, packaged=packaged) == given_file
+    with pytest.raises(WeightsError) as caught:
+        find_weights("other.pth")
     assert str(folder / "other.pth") in (caught.value.cause or "")
 
 
