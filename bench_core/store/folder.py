@@ -53,8 +53,7 @@ def write_counts(folder: Path, counts: Counts) -> None:
     text = io.StringIO()
     # Readers take a bare carriage return for the end of a line, but the writer does not quote it by itself.
     odd = any("\r" in name for name in (*counts.ids, *counts.groups, *counts.classes))
-    quoting = csv.QUOTE_ALL if odd else csv.QUOTE_MINIMAL
-    writer = csv.writer(text, lineterminator="\n", quoting=quoting)
+    writer = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_ALL if odd else csv.QUOTE_MINIMAL)
     writer.writerow(COLUMNS)
     for sample, group, rows in zip(counts.ids, counts.groups, counts.values, strict=True):
         for name, row in zip(counts.classes, rows, strict=True):
