@@ -6,11 +6,13 @@ Your own: pytest tests/conformance/test_models.py --plugin my_net.py --model my-
 from __future__ import annotations
 
 import copy
+import functools
 import io
 import math
 import pickle
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,7 +22,7 @@ from torch.nn import functional
 
 from bench_core import Architecture, BuildRequest
 from bench_core.declarations import complete_options, resolve_entry
-from bench_core.plugins import load_registry
+from bench_core.plugins import Registry, load_registry
 
 SMALL: Mapping[str, Mapping[str, Any]] = {"u-net": {"width": 4}}
 """Options under which a large architecture is affordable here; its behavior must not depend on them."""
@@ -79,10 +81,16 @@ class Candidate:
         return any(parameter.startswith(prefix) for prefix in self.architecture.dead_parameters)
 
 
+@functools.cache
+def _registry(plugins: tuple[Path, ...]) -> Registry:
+    # Once: a plugin file that is loaded again has new classes, and instances of the old no longer pickle.
+    return load_registry(plugins)
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "candidate" not in metafunc.fixturenames:
         return
-    registry = load_registry(metafunc.config.getoption("--plugin", default=[]))
+    registry = _registry(tuple(metafunc.config.getoption("--plugin", default=[])))
     wanted = metafunc.config.getoption("--model", default=[])
     built = [
         name for name, declared in registry.models.items() if declared.build and declared.runner == "torch"
