@@ -90,11 +90,11 @@ class SpecError(BenchError):
         super().__init__(first.message, place=str(first.place), cause=first.cause, fix=first.fix)
 
     def __str__(self) -> str:
-        return "\n".join(
-            (str(item) for item in self.diagnostics)
-            if len(self.diagnostics) > 1
-            else [BenchError.__str__(self)]
-        )
+        if len(self.diagnostics) == 1:
+            return BenchError.__str__(self)
+        count = sum(item.severity == "error" for item in self.diagnostics)
+        heading = f"the spec is not valid: {count} {'error' if count == 1 else 'errors'}"
+        return "\n".join([heading, *map(str, self.diagnostics)])
 
     def __reduce__(self) -> tuple[object, ...]:
         return SpecError, (self.diagnostics,)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
@@ -42,8 +43,13 @@ class Draft:
     def sound(self, *locs: Loc) -> bool:
         """Return whether nothing at, above or below these ways is wrong."""
         return not any(
-            wrong[: len(loc)] == loc[: len(wrong)] for loc in locs for wrong in self.wrong if wrong
+            loc in self._above_wrong or any(loc[:depth] in self.wrong for depth in range(1, len(loc)))
+            for loc in locs
         )
+
+    @cached_property
+    def _above_wrong(self) -> frozenset[Loc]:
+        return frozenset(loc[:depth] for loc in self.wrong for depth in range(1, len(loc) + 1))
 
 
 def draft_of_spec(spec: Spec, data: Mapping[str, Any]) -> Draft:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from bench_core.spec.diagnostics import Diagnostic, diagnose
 from bench_core.spec.nodes import Node, list_node, mapping_node
 from bench_core.spec.scalars import resolve
+from bench_core.spec.words import shown
 
 _PATTERN = re.compile(r"\$(?:\$|\{([^{}]*)\}|(\{))")
 _NAME = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)(?::-(.*))?", re.DOTALL)
@@ -40,38 +41,43 @@ def interpolate(node: Node, environment: Mapping[str, str], report: list[Diagnos
 
 
 def _fill(text: str, node: Node, environment: Mapping[str, str], report: list[Diagnostic]) -> str:
-    def replace(match: re.Match[str]) -> str:
-        if match[0] == "$$":
-            return "$"
-        parsed = _NAME.fullmatch(match[1]) if match[1] is not None else None
-        if parsed is None:
-            malformed = diagnose(
-                node.place,
-                "variable",
-                f"{text!r} holds a `${{` that is no variable",
-                cause="a variable is ${NAME} or ${NAME:-default}, without another one inside",
-                fix="correct it, or write $$ for a dollar sign",
-            )
-            if malformed not in report:
-                report.append(malformed)
+    """Return the text with its variables filled in; report the first that cannot be, if any."""
+    parts: list[str] = []
+    end = 0
+    for match in _PATTERN.finditer(text):
+        value = "$" if match[0] == "$$" else _value(match[1], environment)
+        if value is None:
+            report.append(_mistake(match[1], text, node, environment))
             return ""
-        name, default = parsed[1], parsed[2]
-        value = environment.get(name)
-        if value or (value is not None and default is None):
-            return value
-        if default is not None:
-            return default
-        near = difflib.get_close_matches(name, environment, n=1, cutoff=0.8)
-        hint = f" (did you mean {near[0]}?)" if near else ""
-        report.append(
-            diagnose(
-                node.place,
-                "variable",
-                f"the environment variable {name} is not set{hint}",
-                cause=f"the value is {text!r}, without a default",
-                fix=f"export {name}=..., or give a default: ${{{name}:-value}}",
-            )
-        )
-        return ""
+        parts += [text[end : match.start()], value]
+        end = match.end()
+    return "".join([*parts, text[end:]])
 
-    return _PATTERN.sub(replace, text)
+
+def _value(variable: str | None, environment: Mapping[str, str]) -> str | None:
+    """Return the value of what stands between the braces, or None if it is no variable or has no value."""
+    parsed = _NAME.fullmatch(variable) if variable is not None else None
+    if parsed is None:
+        return None
+    value, default = environment.get(parsed[1]), parsed[2]
+    return value if value or default is None else default
+
+
+def _mistake(variable: str | None, text: str, node: Node, environment: Mapping[str, str]) -> Diagnostic:
+    if variable is None or not _NAME.fullmatch(variable):
+        return diagnose(
+            node.place,
+            "variable",
+            f"{shown(text)} holds a `${{` that is no variable",
+            cause="a variable is ${NAME} or ${NAME:-default}, without another one inside",
+            fix="correct it, or write $$ for a dollar sign",
+        )
+    near = difflib.get_close_matches(variable, environment, n=1, cutoff=0.8)
+    hint = f" (did you mean {near[0]}?)" if near else ""
+    return diagnose(
+        node.place,
+        "variable",
+        f"the environment variable {variable} is not set{hint}",
+        cause=f"the value is {shown(text)}, without a default",
+        fix=f"export {variable}=..., or give a default: ${{{variable}:-value}}",
+    )

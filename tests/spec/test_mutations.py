@@ -172,3 +172,29 @@ def test_most_mutants_are_invalid(tmp_path: Path) -> None:
         except SpecError:
             invalid += 1
     assert invalid > 0.75 * COUNT
+
+
+def listed(entry: str, count: int) -> str:
+    return "".join(f"  - {entry.format(index)}\n" for index in range(count))
+
+
+HUGE = {
+    "variables": VALID + "description: " + "${" * 400_000 + "\n",
+    "key": VALID + "? " + "a" * 900_000 + "\n: 3\n",
+    "rates": VALID.replace("[1e-4, 5e-5]", "[" + "1e-4, " * 20_000 + "]"),
+    "models": VALID.replace("  - tiny\n", listed("tini-{}", 20_000)),
+    "exclusions": VALID + listed("{{model: no-{}, because: a test}}", 5_000),
+    "keys": VALID.replace("  - tiny\n", listed("{{nam: {}}}", 5_000)),
+}
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("name", HUGE)
+def test_large_mistakes_are_told_in_few_words(name: str, tmp_path: Path) -> None:
+    path = tmp_path / "spec.yaml"
+    path.write_text(HUGE[name])
+    with pytest.raises(SpecError) as caught:
+        load_spec(path, registry=small_registry())
+    assert max(len(str(found)) for found in caught.value.diagnostics) < 2000
+    if name in ("rates", "models", "exclusions"):
+        assert len(caught.value.diagnostics) == 100

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 
 from bench_core.spec.checks.augmentation import check_augmentation
-from bench_core.spec.checks.context import Context
+from bench_core.spec.checks.context import Context, Enough
 from bench_core.spec.checks.folds import check_folds
 from bench_core.spec.checks.losses import check_losses
 from bench_core.spec.checks.matrix import check_exclusions, check_labels, check_same_experiments
@@ -33,7 +34,8 @@ ALL: tuple[Callable[[Context], None], ...] = (
 def run_checks(context: Context) -> None:
     """Run every check; what they find is in `context.found`."""
     for check in ALL:
-        check(context)
+        with suppress(Enough):
+            check(context)
 
 
 __all__ = ["Context", "run_checks"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -16,6 +17,13 @@ from bench_core.spec.draft import Draft
 from bench_core.spec.model import DatasetEntry, ModelEntry
 from bench_core.spec.nodes import Loc, Node, place_of
 
+MOST_OF_A_KIND = 100
+"""Mistakes that one check reports: nobody reads more, and generated files can hold any number."""
+
+
+class Enough(Exception):  # noqa: N818 - it ends a check, and is no error
+    """Enough mistakes of a kind have been reported."""
+
 
 @dataclass
 class Context:
@@ -27,6 +35,7 @@ class Context:
     base: Path
     """Folder of the spec, to which paths are relative."""
     found: list[Diagnostic] = field(default_factory=list)
+    _counts: Counter[str] = field(default_factory=Counter)
 
     def error(
         self,
@@ -39,7 +48,13 @@ class Context:
         key: bool = False,
         severity: Severity = "error",
     ) -> None:
-        """Report a mistake at the value at `loc` (at its key if `key`), or at what would hold it."""
+        """Report a mistake at the value at `loc` (at its key if `key`), or at what would hold it.
+
+        Raises Enough when a kind of mistake has been reported MOST_OF_A_KIND times.
+        """
+        self._counts[check] += 1
+        if self._counts[check] > MOST_OF_A_KIND:
+            raise Enough
         place = place_of(self.tree, loc, key=key)
         self.found.append(diagnose(place, check, message, cause=cause, fix=fix, severity=severity))
 

@@ -49,6 +49,7 @@ def check_folds(context: Context) -> None:
 def _listed(context: Context, loc: Loc, folds: Sequence[int], count: int) -> None:
     if not context.draft.sound(loc):
         return
+    seen: set[int] = set()
     for index, fold in enumerate(folds):
         if fold >= count:
             context.error(
@@ -58,7 +59,7 @@ def _listed(context: Context, loc: Loc, folds: Sequence[int], count: int) -> Non
                 cause=f"protocol.evaluate.folds is {count}, and folds are numbered from 0",
                 fix=f"write a fold from 0 to {count - 1}",
             )
-        elif fold in folds[:index]:
+        elif fold in seen:
             context.error(
                 "fold",
                 (*loc, index),
@@ -66,3 +67,4 @@ def _listed(context: Context, loc: Loc, folds: Sequence[int], count: int) -> Non
                 cause="it would train the same jobs twice",
                 fix="remove one",
             )
+        seen.add(fold)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from bench_core.declarations import complete_options
 from bench_core.spec.checks.context import Context, label_of
-from bench_core.spec.model import Exclusion
-from bench_core.spec.nodes import Loc, place_of
+from bench_core.spec.nodes import place_of
 from bench_core.spec.words import join, nearest
 
 
@@ -92,28 +91,35 @@ def check_exclusions(context: Context) -> None:
     """Each exclusion matches a cell, and together they leave some."""
     models = _names(context.draft.data.get("models"))
     datasets = _names(context.draft.data.get("datasets"))
-    for index, exclusion in context.draft.exclude.items():
-        loc: Loc = ("exclude", index)
-        for key, value, known in (
-            ("model", exclusion.model, models),
-            ("dataset", exclusion.dataset, datasets),
-        ):
-            valid = sorted({name for names in known for name in names})
-            if value is not None and value not in valid and valid:
+    _check_left(context, models, datasets)
+    for key, entries in (("model", models), ("dataset", datasets)):
+        valid = sorted({name for names in entries for name in names})
+        known = set(valid)
+        for index, exclusion in context.draft.exclude.items():
+            value = getattr(exclusion, key)
+            if value is not None and value not in known and valid:
                 context.error(
                     "exclusion",
-                    (*loc, key),
+                    ("exclude", index, key),
                     f"the exclusion matches nothing: no {key} is called {value!r}",
-                    cause=f"the spec's {key}s are {join(valid)}",
+                    cause=f"the spec's {key}s are {join(valid) if len(valid) <= 30 else 'others'}",
                     fix=nearest(value, valid) or "correct the name, or remove the exclusion",
                 )
-    cells = [(model, dataset) for model in models for dataset in datasets]
-    if cells and all(_excluded(model, dataset, context.draft.exclude.values()) for model, dataset in cells):
+
+
+def _check_left(context: Context, models: list[set[str]], datasets: list[set[str]]) -> None:
+    pairs = {(item.model, item.dataset) for item in context.draft.exclude.values()}
+
+    def excluded(model: set[str], dataset: set[str]) -> bool:
+        return any((row, column) in pairs for row in (None, *model) for column in (None, *dataset))
+
+    cells = len(models) * len(datasets)
+    if cells and all(excluded(model, dataset) for model in models for dataset in datasets):
         context.error(
             "exclusion",
             ("exclude",),
             "the exclusions leave nothing to run",
-            cause=f"all {len(cells)} combinations of model and dataset are excluded",
+            cause=f"all {cells} combinations of model and dataset are excluded",
             fix="remove an exclusion, or name both model and dataset in it",
         )
 
@@ -122,10 +128,3 @@ def _names(entries: Any) -> list[set[str]]:
     """Return label and name of each entry, mistakes elsewhere in the entry or not."""
     named = [entry for entry in entries if isinstance(entry, dict)] if isinstance(entries, list) else []
     return [{entry[key] for key in ("label", "name") if isinstance(entry.get(key), str)} for entry in named]
-
-
-def _excluded(model: set[str], dataset: set[str], exclusions: Iterable[Exclusion]) -> bool:
-    return any(
-        (item.model is None or item.model in model) and (item.dataset is None or item.dataset in dataset)
-        for item in exclusions
-    )

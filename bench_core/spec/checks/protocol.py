@@ -123,8 +123,9 @@ def _rates(context: Context, protocol: Protocol) -> None:
     if protocol.search is None or not context.draft.sound(loc):
         return
     rates = protocol.search.learning_rate
+    seen: set[float] = set()
     for index, rate in enumerate(rates):
-        if rate in rates[:index]:
+        if rate in seen:
             context.error(
                 "learning-rate",
                 (*loc, index),
@@ -132,6 +133,7 @@ def _rates(context: Context, protocol: Protocol) -> None:
                 cause="it would train the same job twice",
                 fix="remove one",
             )
+        seen.add(rate)
 
 
 def check_image_size(context: Context) -> None:
