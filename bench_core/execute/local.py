@@ -22,7 +22,7 @@ from bench_core.execute.board import FINAL, Board, Progress
 from bench_core.execute.provenance import environment
 from bench_core.execute.worker import Ended, Note, Setup, Task, work
 from bench_core.plan.job import Job
-from bench_core.store.claim import take_claim
+from bench_core.store.claim import sweep, take_claim
 from bench_core.store.files import DiskError
 from bench_core.store.result import Failure
 from bench_core.store.store import Store
@@ -113,6 +113,7 @@ class LocalRun:
         return self.board
 
     def _read_store(self) -> None:
+        sweep(self._store.claims)
         states = self._store.states()
         for digest, progress in self.board.progress.items():
             state = states.get(digest, "todo")

@@ -30,6 +30,8 @@ HEARTBEAT_SECONDS = 10.0
 """How often an owner touches its claim."""
 DEAD_AFTER_SECONDS = 120.0
 """An owner on another machine that has not touched its claim for so long counts as dead."""
+SWEEP_SECONDS = 86400.0
+"""Age from which half-made claims are removed."""
 
 
 class ClaimLostError(StoreError):
@@ -214,6 +216,15 @@ class Claim:
         with contextlib.suppress(OSError):
             (self.claims / self.digest).rename(aside)
         shutil.rmtree(aside, ignore_errors=True)
+
+
+def sweep(claims: Path, older_than: float = SWEEP_SECONDS) -> None:
+    """Remove what processes that were killed while taking or releasing a claim have left behind."""
+    now = _now(claims)
+    for path in claims.glob(".*"):
+        with contextlib.suppress(OSError):
+            if now - path.stat().st_mtime > older_than:
+                shutil.rmtree(path)
 
 
 def _read_owner(folder: Path) -> ClaimOwner | None:

@@ -199,3 +199,12 @@ def test_time_left_follows_the_pace_of_the_cell(study: tuple[Path, Path, Plan]) 
 )
 def test_durations_are_short(seconds: float | None, text: str) -> None:
     assert duration(seconds) == text
+
+
+def test_jobs_whose_search_is_left_out_wait(tmp_path: Path) -> None:
+    load(tmp_path, search=True)
+    command = ("run", tmp_path / "spec.yaml", "--store", tmp_path / "results", "--only", "stage=evaluate")
+    done = call(*command, "--device", "cpu")
+    assert done.exit_code == 0 and "3 not run" in done.output
+    assert "waiting for 2 search job(s) that are not part of this run" in done.output
+    assert Store(tmp_path / "results").states() == {}

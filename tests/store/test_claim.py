@@ -18,6 +18,7 @@ from bench_core.store.claim import (
     claiming,
     machine_identity,
     process_start,
+    sweep,
     take_claim,
 )
 
@@ -144,6 +145,17 @@ def test_a_garbled_owner_is_a_clear_error(claims: Path) -> None:
     with pytest.raises(StoreError, match="damaged") as caught:
         take_claim(claims, DIGEST)
     assert "rm -r" in str(caught.value.fix)
+
+
+def test_leftovers_are_swept_and_claims_stay(claims: Path) -> None:
+    claim = take_claim(claims, DIGEST)
+    for name in (".half made", ".fresh"):
+        (claims / name).mkdir()
+    for path in (claims / ".half made", claims / DIGEST):
+        os.utime(path, (0, 0))
+    sweep(claims, older_than=3600)
+    assert {path.name for path in claims.iterdir()} == {DIGEST, ".fresh"}
+    assert claim is not None and claim.held()
 
 
 def _race(claims: Path, barrier: Any, results: Any) -> None:
