@@ -20,23 +20,33 @@ LISTED = 5
 
 def read_mask(path: Path, classes: Classes) -> UInt8Array:
     """Return uint8 class indices [H, W]; raise DataError listing values or colors that mean no class."""
-    if not classes.colors:
-        values = decode_mask(path, colors=False).astype(np.int64)
-        known = classes.values
+    colors = bool(classes.colors)
+    pixels = decode_mask(path, colors=colors)
+    if colors:
+        pixels = _packed(pixels)
+    if pixels.dtype == np.uint8:
+        # Almost every mask: classify 256 values instead of millions of pixels.
+        labels: UInt8Array = _classify(np.arange(256), classes)[pixels]
     else:
-        values = _packed(decode_mask(path, colors=True))
-        known = {
-            (red << 16) | (green << 8) | blue: label for (red, green, blue), label in classes.colors.items()
-        }
+        labels = _classify(pixels.astype(np.int64), classes)
+    unknown = labels == UNKNOWN
+    if unknown.any():
+        raise _unknown(path, pixels[unknown], colors)
+    return labels
+
+
+def _classify(values: NDArray[np.int64], classes: Classes) -> UInt8Array:
+    """Return the class index of each value (or packed color), UNKNOWN where there is none."""
+    known = classes.values or {
+        (red << 16) | (green << 8) | blue: label for (red, green, blue), label in classes.colors.items()
+    }
     keys = np.array(sorted(known), dtype=np.int64)
     labels = np.array([known[int(key)] for key in keys], dtype=np.uint8)
     if classes.nearest:
         return labels[_nearest(values, keys, bool(classes.colors))]
     position = np.searchsorted(keys, values).clip(0, len(keys) - 1)
-    exact = keys[position] == values
-    if not exact.all() and not classes.rest_is_background:
-        raise _unknown(path, values[~exact], bool(classes.colors))
-    return np.where(exact, labels[position], 0).astype(np.uint8)
+    other = 0 if classes.rest_is_background else UNKNOWN
+    return np.where(keys[position] == values, labels[position], np.uint8(other))
 
 
 def _packed(colors: NDArray[Any]) -> NDArray[np.int64]:
@@ -62,7 +72,7 @@ def _nearest(values: NDArray[np.int64], keys: NDArray[np.int64], colors: bool) -
     return chosen
 
 
-def _unknown(path: Path, values: NDArray[np.int64], colors: bool) -> DataError:
+def _unknown(path: Path, values: NDArray[Any], colors: bool) -> DataError:
     found, counts = np.unique(values, return_counts=True)
     order = np.argsort(-counts, kind="stable")
     shown = [
