@@ -127,7 +127,7 @@ def load_plugin_file(path: Path) -> ModuleType:
 def _import(load: Any, origin: str) -> Any:
     try:
         return load()
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         line = _line_in(error, origin)
         raise PluginError(
             f"plugin failed to import: {type(error).__name__}: {error}",
@@ -165,7 +165,7 @@ def _collect(manager: pluggy.PluginManager, hook: str, key: str) -> dict[str, An
     for implementation in getattr(manager.hook, hook).get_hookimpls():
         try:
             declared = list(implementation.function())
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise PluginError(f"{hook} of plugin {implementation.plugin_name} failed: {error}") from error
         for item in declared:
             name = getattr(item, key, None)

@@ -98,6 +98,7 @@ def test_unknown_names_get_the_nearest_valid_one(kind: str, name: str, nearest: 
     [
         ("import nothing_of_this_name", "failed to import", ":1"),
         ("x = 1\nraise RuntimeError('broken')", "broken", ":2"),
+        ("import sys\nsys.exit('goodbye')", "goodbye", ":2"),
         ("def broken(:\n    pass", "SyntaxError", ":1"),
         (
             "from bench_core import hookimpl\n@hookimpl\ndef bench_modles():\n    return []",
@@ -121,7 +122,7 @@ def test_unknown_names_get_the_nearest_valid_one(kind: str, name: str, nearest: 
             "",
         ),
     ],
-    ids=["import", "raise", "syntax", "unknown-hook", "wrong-argument", "no-declaration", "twice"],
+    ids=["import", "raise", "exit", "syntax", "unknown-hook", "wrong-argument", "no-declaration", "twice"],
 )
 def test_a_broken_plugin_is_one_error_with_its_place(
     tmp_path: Path, source: str, message: str, place: str
