@@ -127,7 +127,13 @@ def load_plugin_file(path: Path) -> ModuleType:
 def _import(load: Any, origin: str) -> Any:
     try:
         return load()
-    except (Exception, SystemExit) as error:
+    except SystemExit as error:
+        raise PluginError(
+            f"plugin ends the program when it is imported: SystemExit: {error}",
+            place=origin,
+            fix="keep such code under `if __name__ == '__main__':`",
+        ) from error
+    except Exception as error:
         line = _line_in(error, origin)
         raise PluginError(
             f"plugin failed to import: {type(error).__name__}: {error}",

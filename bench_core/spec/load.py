@@ -88,10 +88,6 @@ def _registry(tree: Node, base: Path, report: list[Diagnostic]) -> Registry:
             cause = f"{elsewhere}{error.cause or ''}".removesuffix(": ") or None
             message = f"{item.value}: {error.message}"
             report.append(diagnose(item.place, "plugin", message, cause=cause, fix=error.fix))
-        except SystemExit:
-            message = f"{item.value}: the plugin ends the program when imported"
-            fix = "keep such code under `if __name__ == '__main__':`"
-            report.append(diagnose(item.place, "plugin", message, fix=fix))
     return registry
 
 

@@ -98,7 +98,7 @@ def test_unknown_names_get_the_nearest_valid_one(kind: str, name: str, nearest: 
     [
         ("import nothing_of_this_name", "failed to import", ":1"),
         ("x = 1\nraise RuntimeError('broken')", "broken", ":2"),
-        ("import sys\nsys.exit('goodbye')", "goodbye", ":2"),
+        ("import sys\nsys.exit('goodbye')", "ends the program", "bad.py"),
         ("def broken(:\n    pass", "SyntaxError", ":1"),
         (
             "from bench_core import hookimpl\n@hookimpl\ndef bench_modles():\n    return []",
