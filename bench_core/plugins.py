@@ -138,7 +138,7 @@ def _import(load: Any, origin: str) -> Any:
         raise PluginError(
             f"plugin failed to import: {type(error).__name__}: {error}",
             place=f"{origin}:{line}" if line else origin,
-            fix="make the file importable on its own: python -c 'import runpy; runpy.run_path(...)'",
+            fix="mend it until Python imports it on its own",
         ) from error
 
 
