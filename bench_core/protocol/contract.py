@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from bench_core.data.loader import Loader, Split
 from bench_core.declarations import JobEvent, Task
-from bench_core.errors import TrainingError, WeightsError
+from bench_core.errors import TrainingError
 from bench_core.protocol.augmentation import build_augmentation
 from bench_core.protocol.cases import choose_cases
 from bench_core.protocol.inference import Inference
@@ -27,6 +27,7 @@ from bench_core.protocol.outcome import CaseImage, EpochStats, Outcome, SampleCo
 from bench_core.protocol.precision import autocast, build_scaler, check_precision
 from bench_core.protocol.randomness import random_state, restore_random_state, seed_everything
 from bench_core.protocol.schedule import learning_rate as scheduled_rate
+from bench_core.protocol.state import STATE_FORMAT, check_state, chosen_weights, load_saved
 from bench_core.protocol.steps import StepLog, check_losses, mean_loss
 from bench_core.protocol.stopping import BestCheckpoint, EarlyStopping
 from bench_core.protocol.trace import Trace
@@ -44,7 +45,6 @@ __all__ = [
     "SampleCounts",
     "StateKeeper",
 ]
-STATE_FORMAT = 1
 
 
 @dataclass
@@ -261,7 +261,8 @@ class Contract:
             JobEvent(kind="testing", digest=self.digest, epoch=epochs_run, epochs=self.training.epochs)
         )
         if self.training.checkpoint.choose == "best":
-            self._load_chosen()
+            kept = chosen_weights(self._keeper.load_best(), self._best.epoch, self.job_name)
+            load_saved(self.model, kept, self.job_name)
         else:
             self._keep_weights()
         split = self._validation if self._test is None else self._test
@@ -287,16 +288,6 @@ class Contract:
     def _keep_weights(self) -> None:
         self._keeper.save_best({"epoch": self._best.epoch, "state_dict": self.model.state_dict()})
 
-    def _load_chosen(self) -> None:
-        kept = self._keeper.load_best()
-        if kept["epoch"] != self._best.epoch:
-            raise WeightsError(
-                f"the kept weights are of epoch {kept['epoch']}, but epoch {self._best.epoch} was chosen",
-                place=self.job_name,
-                fix="remove the job's folder to train it again",
-            )
-        self._load_model(kept["state_dict"])
-
     def _state(self) -> dict[str, Any]:
         return {
             "format": STATE_FORMAT,
@@ -311,27 +302,11 @@ class Contract:
         }
 
     def _restore(self, state: dict[str, Any]) -> None:
-        if state.get("format") != STATE_FORMAT or state.get("digest") != self.digest:
-            raise WeightsError(
-                "the saved training state is not this job's, or of another version of segbench",
-                place=self.job_name,
-                fix="remove the job's folder to train it again",
-            )
-        self._load_model(state["model"])
+        check_state(state, self.digest, self.job_name)
+        load_saved(self.model, state["model"], self.job_name)
         self._setup.optimizer.load_state_dict(state["optimizer"])
         self._setup.scaler.load_state_dict(state["scaler"])
         self._stopping.load_state_dict(state["stopping"])
         self._best.load_state_dict(state["best"])
         self._history = [EpochStats(**stats) for stats in state["history"]]
         restore_random_state(state["random"])
-
-    def _load_model(self, weights: dict[str, Any]) -> None:
-        try:
-            self.model.load_state_dict(weights)
-        except RuntimeError as error:
-            raise WeightsError(
-                "the saved weights do not fit the model",
-                place=self.job_name,
-                cause=str(error).splitlines()[-1].strip(),
-                fix="raise the model's `version` when its architecture changes, so that its jobs start anew",
-            ) from error
