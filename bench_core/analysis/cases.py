@@ -8,7 +8,7 @@ from statistics import median
 
 from bench_core.analysis.evidence import Cell, Evidence
 from bench_core.errors import BenchError
-from bench_core.store.result import Case
+from bench_core.records import Case
 
 RANKS = ("best", "median", "worst")
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from bench_core.analysis.evidence import Cell
-from bench_core.store.result import EpochRecord
+from bench_core.records import EpochRecord
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,9 @@ from bench_core.errors import BenchError
 from bench_core.plan.expand import Plan
 from bench_core.plan.job import Job, JobDeviation
 from bench_core.plugins import Registry
+from bench_core.records import Case, Counts
 from bench_core.spec.model import DatasetEntry, ModelEntry, Spec
-from bench_core.store.result import Case, Counts, Result
+from bench_core.store.result import Result
 from bench_core.store.store import Store
 
 GapState = Literal["todo", "running", "failed", "stale", "unreadable"]

@@ -197,8 +197,7 @@ class _Run:
         extra = [
             name for name in (attempts.name, TRACE, keeper.finish()) if name and (folder / name).exists()
         ]
-        counts, cases = outcomes.to_counts(reached), outcomes.to_cases(reached)
-        self.store.complete(job.digest, result, counts, cases, extra)
+        self.store.complete(job.digest, result, reached.counts, reached.cases, extra)
         log.info("done in %.1f s: %s %.4f in epoch %d", result.seconds, result.monitor, result.best_value,
                  result.chosen_epoch + 1)  # fmt: skip
 

@@ -9,7 +9,7 @@ from bench_core.execute.attempts import Finished
 from bench_core.execute.provenance import RunContext, environment, execution
 from bench_core.execute.rate import ChosenRate
 from bench_core.plan.job import Job
-from bench_core.store.result import Case, Counts, EpochRecord, Result
+from bench_core.store.result import Result
 
 if TYPE_CHECKING:
     from bench_core.protocol.contract import Outcome, RunOptions
@@ -38,17 +38,7 @@ def to_result(
         chosen_epoch=outcome.chosen_epoch,
         monitor=job.training.checkpoint.monitor,
         best_value=outcome.best_value,
-        history=[
-            EpochRecord(
-                epoch=record.epoch,
-                learning_rate=record.learning_rate,
-                loss=record.loss,
-                validation=dict(record.validation),
-                train_seconds=record.train_seconds,
-                validation_seconds=record.validation_seconds,
-            )
-            for record in outcome.history
-        ],
+        history=outcome.history,
         counts_split=outcome.counts_split,
         parameters=parameters,
         model_facts=model_facts,
@@ -58,27 +48,6 @@ def to_result(
         peak_memory_bytes=peak_memory_bytes,
         attempts=attempts,
     )
-
-
-def to_counts(outcome: Outcome) -> Counts:
-    """Return the pixel counts of the tested images."""
-    found = outcome.counts
-    return Counts(ids=found.ids, groups=found.groups, classes=found.classes, values=found.values)
-
-
-def to_cases(outcome: Outcome) -> list[Case]:
-    """Return the best, median and worst case."""
-    return [
-        Case(
-            id=case.id,
-            rank=case.rank,
-            dice=case.dice,
-            image=case.image,
-            mask=case.mask,
-            prediction=case.prediction,
-        )
-        for case in outcome.cases
-    ]
 
 
 def provenance(options: RunOptions, context: RunContext, finished: Finished) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench_core.protocol.metrics import per_image
-from bench_core.protocol.outcome import Rank
+from bench_core.records import Rank
 
 RANKS: tuple[Rank, ...] = ("best", "worst", "median", "worst")
 """In the order in which few images are given away: two of the worst where there are at least four."""

@@ -23,7 +23,7 @@ from bench_core.protocol.loss import build_loss, check_logits
 from bench_core.protocol.metrics import micro
 from bench_core.protocol.normalization import Normalize, Transfer
 from bench_core.protocol.optimizer import build_optimizer
-from bench_core.protocol.outcome import CaseImage, EpochStats, Outcome, SampleCounts
+from bench_core.protocol.outcome import Outcome
 from bench_core.protocol.precision import autocast, build_scaler, check_precision
 from bench_core.protocol.randomness import random_state, restore_random_state, seed_everything
 from bench_core.protocol.schedule import learning_rate as scheduled_rate
@@ -31,18 +31,16 @@ from bench_core.protocol.state import STATE_FORMAT, check_state, chosen_weights,
 from bench_core.protocol.steps import StepLog, check_losses, mean_loss
 from bench_core.protocol.stopping import BestCheckpoint, EarlyStopping
 from bench_core.protocol.trace import Trace
+from bench_core.records import Counts, EpochRecord
 from bench_core.seeds import derive_seed
 from bench_core.spec.training import Training
 
 __all__ = [
-    "CaseImage",
     "Contract",
     "DeviceBatch",
-    "EpochStats",
     "Outcome",
     "Predict",
     "RunOptions",
-    "SampleCounts",
     "StateKeeper",
 ]
 
@@ -111,7 +109,7 @@ class Contract:
         self._criterion = build_loss(training.loss, task)
         self._stopping = EarlyStopping(training.early_stopping)
         self._best = BestCheckpoint(training.checkpoint)
-        self._history: list[EpochStats] = []
+        self._history: list[EpochRecord] = []
         self._steps = StepLog()
         self._started = 0.0
         self._rate_now = learning_rate
@@ -235,7 +233,7 @@ class Contract:
         trained = time.perf_counter()
         metrics = micro(self._setup.inference.count(self._validation, predict))
         seconds = time.perf_counter() - trained
-        self._history.append(EpochStats(epoch, steps[0].lr, loss, metrics, trained - self._started, seconds))
+        self._history.append(EpochRecord(epoch, steps[0].lr, loss, metrics, trained - self._started, seconds))
         chosen = self._best.update(epoch, metrics)
         self._stopping.update(metrics)
         # The trace first and the state last: a saved state never knows more than what stands beside it.
@@ -274,7 +272,7 @@ class Contract:
             stopped_early=epochs_run < self.training.epochs,
             chosen_epoch=self._best.epoch,
             best_value=self._best.value,
-            counts=SampleCounts(split.ids, split.groups, self.task.classes, values),
+            counts=Counts(split.ids, split.groups, self.task.classes, values),
             counts_split="validation" if self._test is None else "test",
             cases=self._setup.inference.cases(split, chosen, predict),
         )
@@ -308,5 +306,5 @@ class Contract:
         self._setup.scaler.load_state_dict(state["scaler"])
         self._stopping.load_state_dict(state["stopping"])
         self._best.load_state_dict(state["best"])
-        self._history = [EpochStats(**stats) for stats in state["history"]]
+        self._history = [EpochRecord(**stats) for stats in state["history"]]
         restore_random_state(state["random"])

@@ -15,9 +15,9 @@ from bench_core.protocol.evaluator import Evaluator, predict_labels
 from bench_core.protocol.interfaces import DeviceBatch, Predict
 from bench_core.protocol.loss import check_logits
 from bench_core.protocol.normalization import Transfer
-from bench_core.protocol.outcome import CaseImage, Rank
 from bench_core.protocol.precision import autocast
 from bench_core.protocol.randomness import seeded
+from bench_core.records import Case, Rank
 from bench_core.seeds import derive_seed
 from bench_core.spec.training import Training
 
@@ -56,7 +56,7 @@ class Inference:
 
     def cases(
         self, split: Split, chosen: Sequence[tuple[str, Rank, float]], predict: Predict
-    ) -> tuple[CaseImage, ...]:
+    ) -> tuple[Case, ...]:
         """Predict the chosen images once more, in the batches in which they were counted."""
         wanted = {sample: (rank, dice) for sample, rank, dice in chosen}
         found = {}
@@ -67,7 +67,7 @@ class Inference:
                     rank, dice = wanted[sample]
                     image = source.images[row].permute(1, 2, 0).contiguous().numpy()
                     mask = source.masks[row].numpy()
-                    found[sample] = CaseImage(sample, rank, dice, image, mask, labels[row].copy())
+                    found[sample] = Case(sample, rank, dice, image, mask, labels[row].copy())
         return tuple(found[sample] for sample, _, _ in chosen)
 
     def _predictions(

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench_core.errors import MissingDependencyError
-from bench_core.store.result import Case
+from bench_core.records import Case
 
 UInt8 = NDArray[np.uint8]
 CLASS_COLORS = ((230, 159, 0), (86, 180, 233), (0, 201, 143), (240, 228, 66), (213, 94, 0), (204, 121, 167))

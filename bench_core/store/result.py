@@ -5,55 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
+from bench_core.records import EpochRecord
 
 RESULT_FORMAT = 1
-
-
-@dataclass(frozen=True)
-class EpochRecord:
-    """One epoch of a job's history."""
-
-    epoch: int
-    """From 0."""
-    learning_rate: float
-    """At the epoch's first step."""
-    loss: float
-    """Mean over the epoch's training samples."""
-    validation: Mapping[str, float]
-    """mdsc, miou, mrecall, mprecision on the validation folds, in [0, 1]."""
-    train_seconds: float
-    validation_seconds: float
-
-
-@dataclass(frozen=True)
-class Counts:
-    """Pixel counts a sample and a foreground class: everything that metrics are made of."""
-
-    ids: tuple[str, ...]
-    groups: tuple[str, ...]
-    classes: tuple[str, ...]
-    values: NDArray[np.int64]
-    """[samples, classes, 3]: true positives, false positives, false negatives."""
-
-
-@dataclass(frozen=True)
-class Case:
-    """One example image with its truth and its prediction, for pictures in a report."""
-
-    id: str
-    rank: Literal["best", "median", "worst"]
-    dice: float
-    """Per-image Dice over foreground classes, in [0, 1]."""
-    image: NDArray[np.uint8]
-    """[H, W, C]."""
-    mask: NDArray[np.uint8]
-    """[H, W], class index."""
-    prediction: NDArray[np.uint8]
-    """[H, W], class index."""
 
 
 @dataclass(frozen=True)

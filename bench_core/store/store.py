@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from bench_core.errors import StoreError
 from bench_core.plan.job import Job
+from bench_core.records import Case, Counts
 from bench_core.store import folder as files
 from bench_core.store.claim import ClaimOwner, claim_owner
 from bench_core.store.files import (
@@ -19,7 +20,7 @@ from bench_core.store.files import (
     storing,
     write_json,
 )
-from bench_core.store.result import Case, Counts, Failure, Result
+from bench_core.store.result import Failure, Result
 
 STORE_FORMAT = 1
 State = Literal["done", "running", "failed", "todo"]

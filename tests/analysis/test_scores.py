@@ -15,7 +15,7 @@ from bench_core.analysis.evidence import Cell, Evidence, Fold
 from bench_core.analysis.pairs import contest, pair
 from bench_core.analysis.scores import AVERAGE, board, leaders, percent, score, shared_folds
 from bench_core.plan.job import Job
-from bench_core.store.result import Counts
+from bench_core.records import Counts
 from tests.helpers.fake_study import Study, fake_result, oracle_micro, write_study
 
 

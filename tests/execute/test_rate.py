@@ -9,7 +9,8 @@ import pytest
 from bench_core.errors import StoreError, TrainingError
 from bench_core.execute.rate import choose_rate
 from bench_core.plan.job import Job
-from bench_core.store.result import Counts, EpochRecord, Result
+from bench_core.records import Counts, EpochRecord
+from bench_core.store.result import Result
 from bench_core.store.store import Store
 from tests.helpers.small_study import load, with_digest
 

@@ -8,8 +8,8 @@ import io
 import numpy as np
 from PIL import Image
 
+from bench_core.records import Case
 from bench_core.report import pictures
-from bench_core.store.result import Case
 from tests.helpers.fake_study import fake_cases
 
 

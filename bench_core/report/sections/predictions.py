@@ -8,6 +8,7 @@ from typing import Any
 from bench_core.analysis.cases import RANKS, Shown, shown_cases
 from bench_core.analysis.evidence import DatasetFacts, Evidence
 from bench_core.errors import MissingDependencyError
+from bench_core.records import Case
 from bench_core.report import pictures
 from bench_core.report.blocks import (
     Block,
@@ -22,7 +23,6 @@ from bench_core.report.blocks import (
     Swatches,
 )
 from bench_core.report.names import listed
-from bench_core.store.result import Case
 
 TITLE = "Predictions next to ground truth"
 BUDGET = 3_200_000
