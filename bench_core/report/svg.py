@@ -76,7 +76,9 @@ def span(
     if not finite:
         return (0.0, 1.0)
     first, last = min(finite), max(finite)
-    margin = (last - first) * pad or max(abs(last) * 0.02, 1e-3)
+    spread, size = last - first, max(abs(first), abs(last))
+    # Values that differ in their last digits only are drawn as equal: no tick label could tell them apart.
+    margin = spread * pad if spread > 1e-6 * max(size, 1e-3) else max(size * 0.02, 1e-3)
     first, last = first - margin, last + margin
     return (max(first, low) if low is not None else first, min(last, high) if high is not None else last)
 

@@ -6,7 +6,7 @@ import math
 import re
 from itertools import pairwise
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from bench_core.report import svg
@@ -17,6 +17,7 @@ from tests.helpers.page import Page
 FINITE = st.floats(min_value=-1e6, max_value=1e6, allow_nan=False)
 
 
+@example([0.0, 2.220446049250313e-16], 1)
 @given(st.lists(FINITE, max_size=8), st.integers(1, 8))
 def test_ticks_are_round_inside_and_evenly_spaced(values: list[float], count: int) -> None:
     low, high = svg.span(values)
