@@ -115,6 +115,10 @@ def _evaluate(protocol: Protocol) -> str:
         "rotate": "fold i validates, fold i + 1 tests, the others train",
         "holdout": "fold i validates and tests, the others train",
     }[item.layout]
+    if item.layout == "holdout" and protocol.checkpoint.choose == "best":
+        layout += (
+            " (the tested epoch is the best one on the test images themselves, which flatters every model)"
+        )
     only = f"; only folds {', '.join(str(fold) for fold in item.only)}" if item.only else ""
     return f"{item.folds} folds, {layout}; at most {plural(item.epochs, 'epoch')}{only}"
 
