@@ -117,7 +117,7 @@ def _evaluate(protocol: Protocol) -> str:
     }[item.layout]
     if item.layout == "holdout" and protocol.checkpoint.choose == "best":
         layout += (
-            " (the tested epoch is the best one on the test images themselves, which flatters every model)"
+            " (so the tested epoch is the best on the test images, which flatters every model)"
         )
     only = f"; only folds {', '.join(str(fold) for fold in item.only)}" if item.only else ""
     return f"{item.folds} folds, {layout}; at most {plural(item.epochs, 'epoch')}{only}"
