@@ -25,14 +25,17 @@ if TYPE_CHECKING:
 ONLY = click.option(
     "--only",
     multiple=True,
-    metavar="KEY=VALUE[,VALUE]",
-    help="Jobs of this model, dataset, stage, fold or family only; repeat it to narrow down.",
+    metavar="KEY=VALUE[,VALUE]...",
+    help="Jobs of this model, dataset, stage, fold or family only; more of them narrow it down.",
 )
+MORE = click.argument("more", nargs=-1, metavar="")
+"""What follows the first value of --only: options of click take one value each."""
 RUNNER = click.option("--runner", metavar="NAME", help="Jobs of this runner only.")
 
 
 @click.command()
 @SPEC
+@MORE
 @SET
 @ONLY
 @RUNNER
@@ -46,6 +49,7 @@ def command(
     context: click.Context,
     spec: Path,
     overrides: tuple[str, ...],
+    more: tuple[str, ...],
     only: tuple[str, ...],
     runner: str | None,
     workers: int | None,
@@ -67,9 +71,11 @@ def command(
     from bench_core.spec.load import load_spec
     from bench_core.store.store import Store
 
+    if more and not only:
+        raise click.UsageError(f"unexpected {' '.join(more)!r}; to choose jobs write --only {' '.join(more)}")
     loaded = load_spec(spec, overrides)
     plan = make_plan(loaded.spec, loaded.registry)
-    jobs = select_jobs(plan.jobs, only, runner)
+    jobs = select_jobs(plan.jobs, (*only, *more), runner)
     opened = Store(store)
     states = opened.states()
     todo = [job for job in jobs if states.get(job.digest) != "done"]
@@ -95,7 +101,7 @@ def _setup(loaded: LoadedSpec, store: Path, threads: int) -> Setup:
     from bench_core.execute.worker import Setup
 
     runtime, registry = loaded.spec.runtime, loaded.registry
-    text = json.dumps(loaded.spec.model_dump(mode="json"), sort_keys=True)
+    text = json.dumps(loaded.spec.model_dump(mode="json"))
     return Setup(
         store=store.resolve(),
         plugins=tuple(Path(path) for path in registry.plugins.values() if Path(path).is_absolute()),

@@ -208,3 +208,14 @@ def test_jobs_whose_search_is_left_out_wait(tmp_path: Path) -> None:
     assert done.exit_code == 0 and "3 not run" in done.output
     assert "waiting for 2 search job(s) that are not part of this run" in done.output
     assert Store(tmp_path / "results").states() == {}
+
+
+def test_one_only_takes_several_keys(tmp_path: Path) -> None:
+    load(tmp_path, search=True)
+    command = ("run", tmp_path / "spec.yaml", "--store", tmp_path / "results", "--device", "cpu")
+    one = call(*command, "--only", "stage=evaluate", "fold=1")
+    repeated = call(*command, "--only", "stage=evaluate", "--only", "fold=1")
+    assert one.exit_code == 0 and "1 not run" in one.output
+    assert one.output == repeated.output
+    stray = call(*command, "fold=1")
+    assert stray.exit_code == 2 and "--only fold=1" in stray.output
