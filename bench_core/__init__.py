@@ -11,11 +11,11 @@ from bench_core.declarations import (
     Deviation,
     JobEvent,
     ModelSource,
-    Option,
     RunnerDeclaration,
     Task,
 )
 from bench_core.hookspecs import hookimpl
+from bench_core.options import Option
 
 __all__ = [
     "Analysis",

@@ -6,30 +6,17 @@ Code is named as "package.module:attribute" and imported only when a job needs i
 
 from __future__ import annotations
 
-import difflib
 import importlib
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from bench_core.errors import MissingDependencyError, PluginError
+from bench_core.options import Option
 
 Entry = Callable[..., Any] | str
 """A callable, or its "package.module:attribute" name, imported when first used."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Option:
-    """One option of a model or dataset: its type, default and meaning."""
-
-    type: type
-    default: Any
-    help: str
-    choices: tuple[Any, ...] = ()
-    minimum: float | None = None
-    maximum: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -236,73 +223,3 @@ def resolve_entry(entry: Entry) -> Callable[..., Any]:
         raise PluginError(f"{entry} is not callable", place=entry)
     result: Callable[..., Any] = target
     return result
-
-
-def complete_options(declared: Mapping[str, Option], given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return every declared option with its given value or its default, as plain JSON data.
-
-    Integers are taken for floats (and become floats), tuples become lists and mapping keys become text, so
-    that a value is the same before and after a job has been written to disk. None is taken where it is
-    the default; bounds hold for each number of a list. Raises ValueError naming the option, what is wrong
-    and what is valid.
-    """
-    for name in given:
-        if name not in declared:
-            raise ValueError(_unknown_option(str(name), declared))
-    return {
-        name: _checked_option(name, option, given[name]) if name in given else _plain(name, option.default)
-        for name, option in declared.items()
-    }
-
-
-def _unknown_option(name: str, declared: Mapping[str, Option]) -> str:
-    if not declared:
-        return f"unknown option {name!r}: there are no options here"
-    near = difflib.get_close_matches(name, declared, n=1, cutoff=0.5)
-    hint = f", did you mean {near[0]!r}?" if near else ""
-    return f"unknown option {name!r}{hint} (options are: {', '.join(sorted(declared))})"
-
-
-def _checked_option(name: str, option: Option, given: Any) -> Any:
-    if given is None and option.default is None:
-        return None
-    value = float(given) if option.type is float and type(given) is int else given
-    kinds = (list, tuple) if option.type in (list, tuple) else option.type
-    # bool is a subclass of int, and `width: true` is a mistake.
-    if not isinstance(value, kinds) or (isinstance(value, bool) and option.type not in (bool, object)):
-        raise ValueError(
-            f"option {name!r} must be of type {option.type.__name__}, not {type(given).__name__} ({given!r})"
-        )
-    plain = _plain(name, value)
-    if option.choices and plain not in [_plain(name, choice) for choice in option.choices]:
-        near = difflib.get_close_matches(str(plain), [str(choice) for choice in option.choices], n=1)
-        hint = f", did you mean {near[0]!r}?" if near else ""
-        listed = ", ".join(str(choice) for choice in option.choices)
-        raise ValueError(f"option {name!r} cannot be {given!r}{hint} (choices are: {listed})")
-    _check_bounds(name, option, plain)
-    return plain
-
-
-def _check_bounds(name: str, option: Option, value: Any) -> None:
-    for number in value if isinstance(value, list) else [value]:
-        if not isinstance(number, (int, float)):
-            continue
-        if option.minimum is not None and number < option.minimum:
-            raise ValueError(f"option {name!r} must be at least {option.minimum:g}, not {number!r}")
-        if option.maximum is not None and number > option.maximum:
-            raise ValueError(f"option {name!r} must be at most {option.maximum:g}, not {number!r}")
-
-
-def _plain(name: str, value: Any) -> Any:
-    if isinstance(value, float) and not math.isfinite(value):
-        raise ValueError(f"option {name!r} must be finite, not {value!r}")
-    if isinstance(value, (list, tuple)):
-        return [_plain(name, item) for item in value]
-    if isinstance(value, Mapping):
-        plain = {str(key): _plain(name, item) for key, item in value.items()}
-        if len(plain) < len(value):
-            raise ValueError(f"option {name!r} has two keys that read the same as text: {value!r}")
-        return plain
-    if value is None or isinstance(value, (bool, int, float, str)):
-        return value
-    raise ValueError(f"option {name!r} holds {value!r}, which is no number, text, list or mapping")

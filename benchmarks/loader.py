@@ -27,7 +27,8 @@ from bench_core.data.cache import CachedArrays, open_cache
 from bench_core.data.loader import Augment, Loader, Split
 from bench_core.data.resize import fit_square
 from bench_core.data.samples import Reader
-from bench_core.declarations import complete_options, resolve_entry
+from bench_core.declarations import resolve_entry
+from bench_core.options import complete_options
 from bench_core.plan.expand import make_plan
 from bench_core.protocol.augmentation import build_augmentation
 from bench_core.spec.load import load_spec

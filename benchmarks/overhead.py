@@ -34,8 +34,9 @@ from bench_core.data.arrays import CachedArrays
 from bench_core.data.cache import open_cache
 from bench_core.data.folds import assign_folds
 from bench_core.data.loader import Split
-from bench_core.declarations import complete_options, resolve_entry
+from bench_core.declarations import resolve_entry
 from bench_core.execute.keeper import FolderKeeper
+from bench_core.options import complete_options
 from bench_core.plugins import load_registry
 from bench_core.protocol.contract import Contract, RunOptions
 from bench_core.protocol.trace import Trace

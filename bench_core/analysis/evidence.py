@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from bench_core.declarations import complete_options
 from bench_core.errors import BenchError
+from bench_core.options import complete_options
 from bench_core.plan.expand import Plan
 from bench_core.plan.job import Job, JobDeviation
 from bench_core.plugins import Registry

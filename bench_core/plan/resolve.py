@@ -9,8 +9,9 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from bench_core.declarations import Architecture, Dataset, Option, complete_options
+from bench_core.declarations import Architecture, Dataset
 from bench_core.errors import PluginError
+from bench_core.options import Option, complete_options
 from bench_core.plan.errors import PlanError
 from bench_core.plan.job import JobDataset, JobDeviation
 from bench_core.plugins import Registry

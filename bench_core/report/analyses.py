@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bench_core.declarations import Analysis, Option
+from bench_core.declarations import Analysis
 from bench_core.hookspecs import hookimpl
+from bench_core.options import Option
 
 _METRICS = ("mdsc", "miou", "mrecall", "mprecision")
 _HOME = "bench_core.report.sections"

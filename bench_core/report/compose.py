@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from bench_core.analysis.evidence import Evidence
-from bench_core.declarations import complete_options, resolve_entry
+from bench_core.declarations import resolve_entry
 from bench_core.errors import BenchError, PluginError
+from bench_core.options import complete_options
 from bench_core.plugins import Registry
 from bench_core.report.blocks import Callout, Section, tables_of
 from bench_core.report.status import headline, status

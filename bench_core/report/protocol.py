@@ -116,9 +116,7 @@ def _evaluate(protocol: Protocol) -> str:
         "holdout": "fold i validates and tests, the others train",
     }[item.layout]
     if item.layout == "holdout" and protocol.checkpoint.choose == "best":
-        layout += (
-            " (so the tested epoch is the best on the test images, which flatters every model)"
-        )
+        layout += " (so the tested epoch is the best on the test images, which flatters every model)"
     only = f"; only folds {', '.join(str(fold) for fold in item.only)}" if item.only else ""
     return f"{item.folds} folds, {layout}; at most {plural(item.epochs, 'epoch')}{only}"
 

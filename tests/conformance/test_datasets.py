@@ -22,7 +22,8 @@ from bench_core import Dataset, DatasetRequest, Task
 from bench_core.data.cache import open_cache
 from bench_core.data.folds import assign_folds, check_leaks
 from bench_core.data.samples import Reader, Sample, UInt8Array
-from bench_core.declarations import complete_options, resolve_entry
+from bench_core.declarations import resolve_entry
+from bench_core.options import complete_options
 from bench_core.plugins import load_registry
 from tests.helpers.pictures import write_folder
 

@@ -21,7 +21,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from bench_core import Architecture, BuildRequest
-from bench_core.declarations import complete_options, resolve_entry
+from bench_core.declarations import resolve_entry
+from bench_core.options import complete_options
 from bench_core.plugins import Registry, load_registry
 
 SMALL: Mapping[str, Mapping[str, Any]] = {"u-net": {"width": 4}}

@@ -12,8 +12,9 @@ from PIL import Image
 from bench_core import DatasetRequest
 from bench_core.data.cache import open_cache
 from bench_core.data.folds import assign_folds, check_leaks
-from bench_core.declarations import Dataset, complete_options, resolve_entry
+from bench_core.declarations import Dataset, resolve_entry
 from bench_core.errors import DataError
+from bench_core.options import complete_options
 from bench_core.plan.expand import make_plan
 from bench_core.plugins import load_registry
 from bench_core.spec.load import load_spec

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from bench_core import DatasetRequest
-from bench_core.declarations import complete_options
 from bench_core.errors import DataError, MissingDependencyError
+from bench_core.options import complete_options
 from bench_datasets.mni152 import Mni152Reader, open_mni152
 from bench_datasets.plugin import MNI152
 

@@ -10,7 +10,7 @@ import pytest
 
 from bench_core import DatasetRequest
 from bench_core.data.samples import UInt8Array
-from bench_core.declarations import complete_options
+from bench_core.options import complete_options
 from bench_datasets.plugin import LOOKS, SYNTHETIC
 from bench_datasets.synthetic.reader import open_synthetic
 

@@ -13,7 +13,8 @@ from PIL import Image
 from bench_core import DatasetRequest
 from bench_core.data.cache import CachedArrays, open_cache
 from bench_core.data.samples import Sample, UInt8Array
-from bench_core.declarations import complete_options, resolve_entry
+from bench_core.declarations import resolve_entry
+from bench_core.options import complete_options
 from bench_datasets.plugin import FOLDER
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench_core.declarations import Option, complete_options
+from bench_core.options import Option, complete_options
 
 DECLARED = {
     "width": Option(type=int, default=64, help="channels", minimum=1, maximum=512),

@@ -9,8 +9,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from bench_core.declarations import Architecture, Dataset, Task, complete_options
+from bench_core.declarations import Architecture, Dataset, Task
 from bench_core.errors import BenchError
+from bench_core.options import complete_options
 from bench_core.plugins import Registry
 from bench_core.spec.diagnostics import Diagnostic, Severity, diagnose
 from bench_core.spec.draft import Draft

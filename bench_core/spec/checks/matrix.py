@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from bench_core.declarations import complete_options
+from bench_core.options import complete_options
 from bench_core.spec.checks.context import Context, label_of
 from bench_core.spec.nodes import place_of
 from bench_core.spec.words import join, nearest

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from bench_core.declarations import Dataset, Option, complete_options
+from bench_core.declarations import Dataset
+from bench_core.options import Option, complete_options
 from bench_core.spec.checks.context import Context
 from bench_core.spec.model import DatasetEntry
 from bench_core.spec.nodes import Loc
