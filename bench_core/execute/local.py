@@ -159,6 +159,8 @@ class LocalRun:
         for progress in self.board.with_status("todo"):
             needs = [(need, self._state_of(need)) for need in progress.job.needs]
             broken = [need for need, state in needs if state in ("failed", "blocked")]
+            if needs and all(state == "diverged" for _, state in needs):
+                broken = [need for need, _ in needs]
             if broken:
                 progress.because = f"its search job {self._name(broken[0])} failed"
                 self._end(progress, "blocked")
@@ -169,9 +171,15 @@ class LocalRun:
                 self._end(progress, "waiting")
 
     def _state_of(self, digest: str) -> str:
+        """Return a needed job's state; "diverged" has ended too, as a rate that is no candidate."""
         if digest in self.board.progress:
-            return self.board[digest].status
+            progress = self.board[digest]
+            lost = progress.status == "failed" and progress.failure is not None and progress.failure.diverged
+            return "diverged" if lost else progress.status
         state = self._outside[digest]
+        if state == "failed":
+            failure = self._store.failure(digest)
+            return "diverged" if failure is not None and failure.diverged else "missing"
         # A job outside the selection that failed before may be mended by whoever runs it.
         return state if state in ("done", "running") else "missing"
 
@@ -199,7 +207,7 @@ class LocalRun:
 
     def _ready(self) -> Iterator[Progress]:
         for progress in self.board.with_status("todo"):
-            if all(self._state_of(need) == "done" for need in progress.job.needs):
+            if all(self._state_of(need) in ("done", "diverged") for need in progress.job.needs):
                 yield progress
 
     def _hire(self) -> _Worker:

@@ -28,14 +28,18 @@ def choose_rate(job: Job, store: Store) -> ChosenRate:
     """Return the job's rate: its own, or the one of its search jobs that scored best.
 
     A rate's score is the mean over its search folds of the best validation value of `search_monitor` in any
-    epoch. Of equal scores the smaller rate wins. Raises StoreError if a search job is not done, TrainingError
-    if no rate has a defined score.
+    epoch; a rate that diverged in one of them has none. Of equal scores the smaller rate wins. Raises
+    StoreError if a search job is not done, TrainingError if no rate has a defined score.
     """
     if job.learning_rate is not None:
         return ChosenRate(job.learning_rate, {})
     values: dict[float, list[float]] = defaultdict(list)
     fingerprints = set()
     for digest in job.needs:
+        failure = store.failure(digest)
+        if failure is not None and failure.diverged:
+            values[_rate_of(digest, store)].append(math.nan)
+            continue
         if store.state(digest) != "done":
             raise StoreError(
                 "a search job that chooses the learning rate is not done",
@@ -43,10 +47,8 @@ def choose_rate(job: Job, store: Store) -> ChosenRate:
                 cause=f"search job {digest} is {store.state(digest)}",
                 fix="run the search stage first: `bench run SPEC --only stage=search`",
             )
-        search, result = store.job(digest), store.result(digest)
-        if search.learning_rate is None:
-            raise StoreError("a search job has no learning rate", place=str(store.folder(digest)))
-        values[search.learning_rate].append(best_value(result, job.search_monitor))
+        result = store.result(digest)
+        values[_rate_of(digest, store)].append(best_value(result, job.search_monitor))
         fingerprints.add(str(result.data_facts.get("fingerprint")))
     scores = {rate: sum(found) / len(found) for rate, found in sorted(values.items())}
     defined = {rate: score for rate, score in scores.items() if not math.isnan(score)}
@@ -54,11 +56,18 @@ def choose_rate(job: Job, store: Store) -> ChosenRate:
         raise TrainingError(
             f"no learning rate has a validation {job.search_monitor}",
             place=f"job {job.name}",
-            cause="the validation images of the search folds hold no foreground at all",
-            fix="search on other folds: `protocol.search.folds`",
+            cause="all of them diverged, or the validation images of the search folds hold no foreground",
+            fix="search smaller rates, or on other folds: `protocol.search`",
         )
     chosen = max(sorted(defined), key=lambda rate: defined[rate])
     return ChosenRate(chosen, {f"{rate:g}": score for rate, score in scores.items()}, frozenset(fingerprints))
+
+
+def _rate_of(digest: str, store: Store) -> float:
+    rate = store.job(digest).learning_rate
+    if rate is None:
+        raise StoreError("a search job has no learning rate", place=f"job {digest}")
+    return rate
 
 
 def best_value(result: Result, monitor: str) -> float:

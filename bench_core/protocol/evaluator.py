@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from bench_core.declarations import Task
-from bench_core.errors import TrainingError
+from bench_core.errors import DivergedError, TrainingError
 from bench_core.spec import protocol as spec
 
 
@@ -63,13 +63,13 @@ class Evaluator:
     def values(self, ids: tuple[str, ...]) -> NDArray[np.int64]:
         """Return the counts [N, K, 3] of these samples, in their order.
 
-        Raises TrainingError if any logit was NaN, which would otherwise pass for background, or if a sample
-        was counted twice or not at all.
+        Raises DivergedError if any logit was NaN, which would otherwise pass for background, TrainingError
+        if a sample was counted twice or not at all.
         """
         flags = torch.cat(self._undefined).tolist() if self._undefined else []
         broken = [sample for sample, flag in zip(self._ids, flags, strict=True) if flag]
         if broken:
-            raise TrainingError(
+            raise DivergedError(
                 f"the model predicts NaN for {len(broken)} of {len(ids)} images, {broken[0]} for one",
                 cause="a value in the network overflowed, or its weights are not finite",
                 fix="try `precision: bf16` or `fp32`, or a smaller learning rate",

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from bench_core.errors import TrainingError
+from bench_core.errors import DivergedError, TrainingError
 from bench_core.protocol.trace import TraceStep
 
 
@@ -44,10 +44,10 @@ def mean_loss(steps: Sequence[TraceStep]) -> float:
 
 
 def check_losses(steps: Sequence[TraceStep], precision: str) -> None:
-    """Raise TrainingError for the first step whose loss is not finite."""
+    """Raise DivergedError for the first step whose loss is not finite."""
     broken = next((step for step in steps if not math.isfinite(step.loss)), None)
     if broken is not None:
-        raise TrainingError(
+        raise DivergedError(
             f"the loss is {broken.loss} at step {broken.step} of epoch {broken.epoch}",
             cause=f"training diverged or overflowed (learning rate {broken.lr:g}, precision {precision})",
             fix="try a smaller learning rate, `gradient_clipping: 1.0`, or `precision: bf16` or `fp32`",

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from bench_core.errors import DivergedError
 from bench_core.records import EpochRecord
 
 RESULT_FORMAT = 1
@@ -31,6 +32,11 @@ class Failure:
     attempts: int = 1
     resumable: bool = False
     """True where the next run goes on from the last epoch instead of starting anew."""
+
+    @property
+    def diverged(self) -> bool:
+        """True where loss or predictions were not finite: a search job's rate is then no candidate."""
+        return self.kind == DivergedError.__name__
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON data."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import signal
 import subprocess
@@ -101,6 +102,23 @@ def test_a_failed_job_stops_no_other(tmp_path: Path) -> None:
     assert again.end()[0] == 1
     failure = Store(store).failure(broken["digest"])
     assert failure is not None and failure.attempts == 2, "the same command tries failed jobs again"
+
+
+def test_a_rate_that_diverges_is_no_candidate_and_stops_nothing(tmp_path: Path) -> None:
+    spec = write_spec(tmp_path / "spec", models="[diverging-net]", search=True, epochs=1)
+    store = tmp_path / "results"
+    run = Run(spec, store, "--workers", "1", "--only", "fold=0")
+    code, _ = run.end()
+    summary = run.events[-1]
+    assert code == 1 and summary["counts"] == {"done": 2, "failed": 1}
+    (failure,) = summary["failed"]
+    assert failure["kind"] == "DivergedError" and failure["name"].endswith("lr-0.01")
+    evaluated = [
+        Store(store).job(digest) for digest, state in Store(store).states().items() if state == "done"
+    ]
+    (digest,) = (job.digest for job in evaluated if job.stage == "evaluate")
+    result = Store(store).result(digest)
+    assert result.learning_rate == 0.001 and math.isnan(result.candidates["0.01"])
 
 
 @pytest.mark.parametrize(

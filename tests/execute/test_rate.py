@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from bench_core.errors import StoreError, TrainingError
+from bench_core.errors import DivergedError, StoreError, TrainingError
+from bench_core.execute.job import describe
 from bench_core.execute.rate import choose_rate
 from bench_core.plan.job import Job
 from bench_core.records import Counts, EpochRecord
@@ -86,6 +87,31 @@ def test_an_undefined_score_never_wins(parts: tuple[Store, Job, Job]) -> None:
     assert chosen.value == 0.01 and math.isnan(chosen.candidates["0.1"])
     with pytest.raises(TrainingError, match="no learning rate"):
         choose_rate(replace(evaluate, needs=(undefined,)), store)
+
+
+def diverged(store: Store, search: Job, digest: str, rate: float, error: type[TrainingError]) -> str:
+    """Fail a search job with this error."""
+    job = replace(with_digest(search, digest * 32), learning_rate=rate)
+    store.fail(job, describe(job, error("the loss is nan"), attempts=1))
+    return job.digest
+
+
+def test_a_rate_that_diverged_never_wins(parts: tuple[Store, Job, Job]) -> None:
+    store, search, evaluate = parts
+    lost = diverged(store, search, "a", 0.1, DivergedError)
+    defined = scored(store, search, "b", 0.01, [0.1])
+    chosen = choose_rate(replace(evaluate, needs=(lost, defined)), store)
+    assert chosen.value == 0.01 and math.isnan(chosen.candidates["0.1"])
+    assert chosen.fingerprints == {"f"}
+    with pytest.raises(TrainingError, match="no learning rate"):
+        choose_rate(replace(evaluate, needs=(lost,)), store)
+
+
+def test_a_rate_that_failed_otherwise_is_no_candidate_to_leave_out(parts: tuple[Store, Job, Job]) -> None:
+    store, search, evaluate = parts
+    needs = (diverged(store, search, "a", 0.1, TrainingError), scored(store, search, "b", 0.01, [0.1]))
+    with pytest.raises(StoreError, match="not done"):
+        choose_rate(replace(evaluate, needs=needs), store)
 
 
 def test_a_given_rate_is_taken(parts: tuple[Store, Job, Job]) -> None:

@@ -65,6 +65,22 @@ def build_slow(request):
     return Slow()
 
 
+def build_diverging(request):
+    """A network that overflows once a step is larger than 0.008: at a learning rate of 0.01, not of 0.001."""
+    from torch import nn, zeros
+
+    class Diverging(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.net, self.drift = build_dots(request), nn.Parameter(zeros(()))
+
+        def forward(self, images):
+            logits = self.net(images) + self.drift
+            return logits * float("nan") if self.drift.abs() > 0.008 else logits
+
+    return Diverging()
+
+
 class Dots:
     """Bright squares on noise; one group an image."""
 
@@ -99,6 +115,7 @@ def bench_models():
         model("broken-net", build_broken),
         model("fatal-net", build_fatal),
         model("slow-net", build_slow),
+        model("diverging-net", build_diverging),
         model("needy-net", build_dots, requires=("no_such_package",)),
         model("future-net", None, unavailable="its builder is not written yet"),
     ]
