@@ -91,6 +91,8 @@ class Gap:
     job: Job
     state: GapState
     reason: str = ""
+    diverged: bool = False
+    """Failed because loss or predictions were not finite."""
 
 
 @dataclass(frozen=True)
@@ -226,7 +228,7 @@ def _stale_names(plan: Plan, store: Store | None) -> set[str]:
 def _gap(job: Job, state: str, store: Store | None, stale: set[str]) -> Gap:
     if state == "failed" and store is not None:
         failure = store.failure(job.digest)
-        return Gap(job, "failed", failure.message if failure else "")
+        return Gap(job, "failed", failure.message, failure.diverged) if failure else Gap(job, "failed")
     if state == "running":
         return Gap(job, "running")
     if job.name in stale:

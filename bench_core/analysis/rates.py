@@ -26,10 +26,12 @@ class RateSearch:
     finished: int
     chosen: Mapping[float, int]
     """Rate to the number of finished evaluate jobs that trained with it."""
+    diverged: frozenset[float] = frozenset()
+    """Rates that are no candidates: training at them diverged in a search job."""
 
     def mean(self, rate: float) -> float | None:
-        """Return a rate's mean search metric; None where no job of it is finished or one is undefined."""
-        values = self.values.get(rate, ())
+        """Return a rate's mean search metric; None where no job is finished, one is undefined or diverged."""
+        values = () if rate in self.diverged else self.values.get(rate, ())
         return fmean(values) if values and not any(math.isnan(value) for value in values) else None
 
     @property
@@ -48,8 +50,8 @@ def chosen_rates(cell: Cell) -> Mapping[float, int]:
     return dict(Counter(fold.result.learning_rate for fold in cell.folds).most_common())
 
 
-def rate_search(cell: Cell) -> RateSearch | None:
-    """Return a cell's search, or None where the spec fixes the rate."""
+def rate_search(cell: Cell, diverged: frozenset[float] = frozenset()) -> RateSearch | None:
+    """Return a cell's search, or None where the spec fixes the rate; `diverged` rates have no score."""
     if not cell.searches:
         return None
     values: dict[float, list[float]] = {}
@@ -66,6 +68,7 @@ def rate_search(cell: Cell) -> RateSearch | None:
         planned=len(cell.searches),
         finished=len(cell.trials),
         chosen=chosen_rates(cell),
+        diverged=diverged,
     )
 
 
@@ -78,5 +81,9 @@ def search_value(trial: Trial) -> float:
 
 def searches(evidence: Evidence) -> tuple[RateSearch, ...]:
     """Return all cells' searches, in the order of the matrix."""
-    found = (rate_search(cell) for cell in evidence.cells.values())
+    lost: dict[tuple[str, str], set[float]] = {}
+    for gap in evidence.gaps:
+        if gap.diverged and gap.job.stage == "search" and gap.job.learning_rate is not None:
+            lost.setdefault((gap.job.model.label, gap.job.dataset.label), set()).add(gap.job.learning_rate)
+    found = (rate_search(cell, frozenset(lost.get(key, ()))) for key, cell in evidence.cells.items())
     return tuple(item for item in found if item is not None)

@@ -14,7 +14,7 @@ from bench_core.analysis.classes import class_scores
 from bench_core.analysis.curves import curves
 from bench_core.analysis.evidence import gather
 from bench_core.analysis.provenance import data_identities, effort, traits
-from bench_core.analysis.rates import rate_search
+from bench_core.analysis.rates import rate_search, searches
 from bench_core.plan.expand import make_plan
 from bench_core.plan.job import Job
 from bench_core.spec.load import load_spec
@@ -94,6 +94,20 @@ def test_the_search_knows_its_best_epochs_and_the_grids_edge(study: Study) -> No
     assert inner is not None
     assert inner.at_edge == ()
     assert replace(found, grid=(1e-4, 5e-5)).at_edge == ()
+
+
+def test_a_rate_that_diverged_is_told_from_one_that_is_missing(tmp_path: Path) -> None:
+    def lost(job: Job) -> bool:
+        return job.stage == "search" and job.model.label == "ring" and job.learning_rate == 1e-4
+
+    study = write_study(tmp_path, keep=lambda job: not lost(job))
+    for job in filter(lost, study.plan.jobs):
+        if job.dataset.label == "moles":
+            study.store.fail(job, Failure(job.digest, job.name, "DivergedError", "the loss is nan"))
+    found = {(item.model, item.dataset): item for item in searches(study.evidence())}
+    assert found["ring", "moles"].diverged == {1e-4}
+    assert found["ring", "polyps"].diverged == frozenset()
+    assert found["ring", "moles"].mean(1e-4) is None and found["ring", "polyps"].mean(1e-4) is None
 
 
 def test_the_mean_curve_ends_with_the_shortest_fold(study: Study) -> None:

@@ -113,6 +113,8 @@ def _table(evidence: Evidence, found: tuple[RateSearch, ...], monitor: str) -> T
 
 def _rate_cell(item: RateSearch, rate: float) -> Cell:
     value = item.mean(rate)
+    if rate in item.diverged:
+        return Cell("diverged", (None, 0))
     if value is None:
         return Cell("–", (None, 0))
     marks: frozenset[Mark] = frozenset({"chosen"} if rate in item.chosen else ())
