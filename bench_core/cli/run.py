@@ -8,6 +8,7 @@ import os
 import shlex
 import sys
 import time
+from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,7 +21,9 @@ from bench_core.cli.views import JsonView, PlainView, View, duration
 if TYPE_CHECKING:
     from bench_core.execute.board import Board
     from bench_core.execute.worker import Setup
+    from bench_core.plan.job import Job
     from bench_core.spec.load import LoadedSpec
+    from bench_core.store.result import Failure
 
 ONLY = click.option(
     "--only",
@@ -169,18 +172,30 @@ def _summarize(board: Board, spec: Path, store: Path, as_json: bool) -> None:
     parts += [f"{len(failed)} failed"] if failed else []
     parts += [f"{len(blocked)} not run"] if blocked else []
     click.echo(f"{', '.join(parts)}, in {duration(time.monotonic() - board.begun)}")
-    for progress in failed:
-        click.echo(f"\nfailed: {progress.job.name}")
-        if progress.failure is not None:
-            failure = progress.failure
-            click.echo(f"  {failure.place}: {failure.message}" if failure.place else f"  {failure.message}")
-            for label, text in (("why", failure.cause), ("fix", failure.fix)):
-                if text:
-                    click.echo(f"  {label}: {text}")
-        click.echo(f"  log: bench logs {progress.job.digest[:12]} --store {shlex.quote(str(store))}")
-    for because in dict.fromkeys(progress.because for progress in blocked):
-        names = [progress.job.name for progress in blocked if progress.because == because]
-        more = f" and {len(names) - 1} more" if len(names) > 1 else ""
-        click.echo(f"\nnot run: {names[0]}{more}\n  why: {because}")
+    for reason, jobs in _grouped((_reason(progress.failure), progress.job) for progress in failed):
+        click.echo(f"\nfailed: {_names(jobs)}{reason}")
+        click.echo(f"  log: bench logs {jobs[0].digest[:12]} --store {shlex.quote(str(store))}")
+    for because, jobs in _grouped((progress.because, progress.job) for progress in blocked):
+        click.echo(f"\nnot run: {_names(jobs)}\n  why: {because}")
     if counts["done"]:
         click.echo(f"\nnext: bench report {shlex.quote(str(spec))} --store {shlex.quote(str(store))}")
+
+
+def _reason(failure: Failure | None) -> str:
+    if failure is None:
+        return ""
+    lines = [f"{failure.place}: {failure.message}" if failure.place else failure.message]
+    lines += [f"{label}: {text}" for label, text in (("why", failure.cause), ("fix", failure.fix)) if text]
+    return "".join(f"\n  {line}" for line in lines)
+
+
+def _grouped(items: Iterable[tuple[str, Job]]) -> Iterable[tuple[str, list[Job]]]:
+    """Bring jobs with the same reason together: a damaged dataset is one mistake, not one a job."""
+    groups: dict[str, list[Job]] = {}
+    for reason, job in items:
+        groups.setdefault(reason, []).append(job)
+    return groups.items()
+
+
+def _names(jobs: list[Job]) -> str:
+    return jobs[0].name + (f" and {len(jobs) - 1} more" if len(jobs) > 1 else "")

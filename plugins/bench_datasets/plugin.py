@@ -132,7 +132,9 @@ FOLDER = Dataset(
             help="range that becomes 0..255: dtype (8 or 16 bits in full), image (its own), [low, high]",
         ),
         "group_pattern": Option(
-            type=str, default="", help="regular expression on the file name whose (parentheses) are the group"
+            type=str,
+            default="",
+            help="regular expression on the id; its (parentheses) are the group",
         ),
         "group_file": Option(type=str, default="", help="CSV file under the root with lines id,group"),
     },

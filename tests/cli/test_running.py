@@ -219,3 +219,17 @@ def test_one_only_takes_several_keys(tmp_path: Path) -> None:
     assert one.output == repeated.output
     stray = call(*command, "fold=1")
     assert stray.exit_code == 2 and "--only fold=1" in stray.output
+
+
+def test_one_mistake_of_many_jobs_is_told_once(tmp_path: Path) -> None:
+    root = tmp_path / "data"
+    root.mkdir()
+    (root / "content.txt").write_text("corrupt")
+    load(tmp_path, datasets=f"[{{name: dots-on-disk, label: dots, root: {root}}}]")
+    done = call(
+        "run", tmp_path / "spec.yaml", "--store", tmp_path / "results", "--device", "cpu", "--workers", "1"
+    )
+    assert done.exit_code == 1 and "3 failed" in done.output
+    summary = done.output[done.output.index("3 failed") :]
+    assert summary.count("failed: evaluate/") == 1 and " and 2 more" in summary
+    assert summary.count("log: bench logs") == 1

@@ -102,7 +102,7 @@ def test_patterns_reach_into_one_folder_a_patient(tmp_path: Path) -> None:
     assert [sample.group for sample in samples] == ["p1", "p2"]
 
 
-@pytest.mark.parametrize("pattern", [r"case-(\d)", r"case-(?P<group>\d)(\d)", r"(?<=case-)\d"])
+@pytest.mark.parametrize("pattern", [r"case-(\d)", r"^case-(?P<group>\d)(\d)$", r"(?<=case-)\d"])
 def test_groups_by_pattern(tmp_path: Path, pattern: str) -> None:
     samples = open_folder(write_folder(tmp_path, 12), group_pattern=pattern).samples()
     assert [sample.group for sample in samples] == ["0"] * 10 + ["1"] * 2

@@ -34,9 +34,7 @@ def _check(report: dict[str, Any], seeds: range) -> None:
     different = [seed for seed, found in report["outcomes"].items() if found["equal"] != report["clean"]]
     assert different == []
     assert all(found["leftover"] == [] for found in report["outcomes"].values())
-    killed = sum(found["killed"] > 0 for found in report["outcomes"].values())
-    # A kill by time can come too late on a machine that is busy while the clean job is timed.
-    assert killed >= len(seeds) * 3 // 4
+    assert all(found["killed"] > 0 for found in report["outcomes"].values())
 
 
 def test_killed_job_ends_with_the_same_bits(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Which samples belong together: by a pattern on the file name or by a CSV file."""
+"""Which samples belong together: by a pattern on their ids or by a CSV file."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ def _by_pattern(names: Mapping[str, str], pattern: str, problems: list[str]) -> 
     expression = re.compile(pattern)
     groups = {}
     for key, name in names.items():
-        match = expression.search(name)
+        match = expression.search(key)
         group = None
         if match is not None:
             named = "group" in expression.groupindex
             group = match["group"] if named else match[1 if expression.groups else 0]
         if not group:
-            problems.append(f"{name}: group_pattern {pattern!r} finds no group")
+            problems.append(f"{name}: group_pattern {pattern!r} finds no group in {key!r}")
         groups[key] = group or key
     return groups
 
