@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import multiprocessing
-import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from multiprocessing import connection
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
-from types import FrameType
 from typing import Any
 
 from bench_core.declarations import JobEvent
@@ -20,6 +17,7 @@ from bench_core.errors import BenchError
 from bench_core.execute.attempts import Attempts
 from bench_core.execute.board import FINAL, Board, Progress
 from bench_core.execute.provenance import environment
+from bench_core.execute.signals import StopSignals, explain_death
 from bench_core.execute.worker import Ended, Note, Setup, Task, work
 from bench_core.plan.job import Job
 from bench_core.store.claim import sweep, take_claim
@@ -82,7 +80,7 @@ class LocalRun:
         self._devices = list(devices)
         self._watch = watch
         self._workers: list[_Worker] = []
-        self._signals = 0
+        self._signals = StopSignals()
         self._looked = 0.0
         self._disk: Failure | None = None
         self._known_failures: dict[str, Failure | None] = {}
@@ -92,15 +90,15 @@ class LocalRun:
     def run(self) -> Board:
         """Run until every job has ended or waits for something that this run does not do."""
         self._read_store()
-        with self._listening():
+        with self._signals.listening():
             try:
-                while self._signals == 0 and self._disk is None and not self._finished():
+                while self._signals.count == 0 and self._disk is None and not self._finished():
                     self._look_outside()
                     self._settle()
                     self._dispatch()
                     self._receive(POLL_SECONDS)
                     self._watch(self.board, None)
-                if self._signals == 0 and self._disk is None:
+                if self._signals.count == 0 and self._disk is None:
                     self._dismiss()
             finally:
                 self._stop_all()
@@ -108,7 +106,7 @@ class LocalRun:
             raise DiskError(
                 self._disk.message, place=self._disk.place, cause=self._disk.cause, fix=self._disk.fix
             )
-        if self._signals:
+        if self._signals.count:
             raise InterruptedRunError("interrupted; nothing that was finished is lost")
         return self.board
 
@@ -317,37 +315,10 @@ class LocalRun:
         while any(worker.process.is_alive() for worker in self._workers):
             for worker in self._workers:
                 waited = time.monotonic() - (worker.told_to_stop or 0.0)
-                if self._signals > 1 or waited > PATIENCE_SECONDS:
+                if self._signals.count > 1 or waited > PATIENCE_SECONDS:
                     worker.process.kill()
                 worker.process.join(0.1)
             self._watch(self.board, None)
         for worker in self._workers:
             worker.pipe.close()
         self._workers.clear()
-
-    @contextmanager
-    def _listening(self) -> Iterator[None]:
-        def heard(number: int, frame: FrameType | None) -> None:
-            self._signals += 1
-
-        names = ("SIGINT", "SIGTERM", "SIGHUP")
-        numbers = [getattr(signal, name) for name in names if hasattr(signal, name)]
-        before = {number: signal.signal(number, heard) for number in numbers}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
-
-
-def explain_death(code: int | None) -> tuple[str, str]:
-    """Return why a process with this exit code has died, and what to do."""
-    if code == -signal.SIGKILL:
-        return (
-            "it was killed, most often because memory ran out",
-            "use fewer --workers or a smaller batch size; the same command goes on from the last epoch",
-        )
-    if code is not None and code < 0:
-        name = signal.Signals(-code).name
-        return f"it was ended by {name}, a crash in a library", "see its log; the same command tries it again"
-    return f"it ended with code {code}", "see its log; the same command tries it again"

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import importlib
+import os
 import re
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import click
@@ -63,6 +66,32 @@ def test_commands_on_the_pages_parse(page: Path, line: str) -> None:
     known = {option for parameter in command.params for option in parameter.opts + parameter.secondary_opts}
     used = {word.split("=")[0] for word in words[1:] if word.startswith("--")}
     assert used <= known | {"--help"}, f"{line}: no such option"
+
+
+TRAINING = ("run", "report")
+"""Minutes of training and what needs its results: `make quickstart` runs these two in CI."""
+README_COMMANDS = dict.fromkeys(
+    line for page, line in COMMAND_LINES if page.name == "README.md" and line.split()[1] not in TRAINING
+)
+
+
+def test_the_readme_shows_commands_that_can_be_run_here() -> None:
+    assert len(README_COMMANDS) >= 5
+
+
+@pytest.mark.parametrize("line", README_COMMANDS)
+def test_readme_commands_succeed(line: str, tmp_path: Path) -> None:
+    code = "from bench_core.cli.main import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", code, *shlex.split(line)[1:]],
+        cwd=REPOSITORY,
+        env={**os.environ, "SEGBENCH_STORE": str(tmp_path / "results")},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip()
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
