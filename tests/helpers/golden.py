@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,19 +18,44 @@ from torch import Tensor, nn
 
 from bench_core.protocol.weights import load_strictly
 
+Convert = Callable[[dict[str, Tensor]], dict[str, Tensor]]
+Run = Callable[[nn.Module, Tensor], tuple[Tensor, Sequence[Tensor]]]
+
 
 @dataclass(frozen=True)
 class Golden:
-    """NAME.json and NAME.npz of one reference implementation."""
+    """STEM.json and STEM.npz of one reference implementation."""
 
     facts: dict[str, Any]
     arrays: dict[str, NDArray[Any]]
 
     @classmethod
-    def read(cls, folder: Path, name: str) -> Golden:
-        with np.load(folder / f"{name}.npz") as stored:
+    def read(cls, file: Path) -> Golden:
+        """Read a JSON file and the .npz of the same stem beside it."""
+        with np.load(file.with_suffix(".npz")) as stored:
             arrays = {key: stored[key] for key in stored.files}
-        return cls(facts=json.loads((folder / f"{name}.json").read_text()), arrays=arrays)
+        return cls(facts=json.loads(file.read_text()), arrays=arrays)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """What the reference computed in."""
+        return torch.float32 if self.facts.get("dtype") == "float32" else torch.float64
+
+    @property
+    def classes(self) -> int:
+        """Channels of the logits."""
+        return int(self.facts["logits_shape"][1])
+
+    @property
+    def channels(self) -> int:
+        """Channels of the image."""
+        return int(self.arrays["input_grad"].shape[0])
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of the image."""
+        size = self.facts["image_size"]
+        return (size, size) if isinstance(size, int) else (size[0], size[1])
 
     def tensors(self, dtype: torch.dtype) -> dict[str, Tensor]:
         """Return the reference's weights under the reference's names."""
@@ -41,8 +67,9 @@ class Golden:
         return named
 
     def image(self, dtype: torch.dtype) -> Tensor:
-        size = self.facts["image_size"]
-        noise = np.random.RandomState(self.facts["seed"] + 1).standard_normal((1, 3, size, size))
+        """Return the image [1, C, H, W] that the reference was given."""
+        generator = np.random.RandomState(self.facts["seed"] + 1)
+        noise = generator.standard_normal((1, self.channels, *self.size))
         return torch.from_numpy(noise.astype(np.float32)).to(dtype)
 
 
@@ -62,30 +89,92 @@ def golden_tensor(key: str, shape: tuple[int, ...], seed: int) -> NDArray[np.flo
     return 0.1 * normal
 
 
+def golden_files(folders: Iterable[Path]) -> list[Path]:
+    """Return every JSON file of golden numbers in the folders and below, in the order of their paths.
+
+    Other JSON files are passed over. Raises FileNotFoundError for a folder that is not there or holds none.
+    """
+    found: list[Path] = []
+    for folder in folders:
+        files = [file for file in sorted(folder.rglob("*.json")) if _is_golden(file)]
+        if not files:
+            raise FileNotFoundError(f"no golden numbers (NAME.json with NAME.npz) in {folder}")
+        found += files
+    return found
+
+
+def _is_golden(file: Path) -> bool:
+    try:
+        facts = json.loads(file.read_text())
+    except ValueError:
+        return False
+    return isinstance(facts, dict) and {"tensors", "logits_shape", "image_size", "seed"} <= facts.keys()
+
+
+def reference_name(file: Path, known: Iterable[str]) -> str | None:
+    """Return the known name that a file is of: its own `model` or `name`, else how its file name begins.
+
+    Case and separators do not matter, and a suffix (-seed7, _128px) may follow. None if no name is meant.
+    """
+    facts = json.loads(file.read_text())
+    longest_first = sorted(known, key=len, reverse=True)
+    for text in (facts.get("model"), facts.get("name"), file.stem):
+        for name in longest_first:
+            if isinstance(text, str) and _means(name, text):
+                return name
+    return None
+
+
+def _means(name: str, text: str) -> bool:
+    letters = [re.escape(letter) for letter in name if letter.isalnum()]
+    return re.match("[-_. ]?".join(letters) + "(?![a-z])", text.lower()) is not None
+
+
 def golden_errors(
     model: nn.Module,
     golden: Golden,
-    convert: Callable[[dict[str, Tensor]], dict[str, Tensor]],
+    convert: Convert,
     dtype: torch.dtype,
+    *,
+    run: Run = lambda model, image: (model(image), ()),
+    drops: Sequence[str] = (),
 ) -> dict[str, float]:
     """Load the reference's weights through `convert`, and return the relative errors of what it computes.
 
-    Strictly: only what the reference itself keeps as constructed (`kept_buffers`) may be missing.
+    Strictly: only what the reference itself keeps as constructed (`kept_buffers`) may be missing, and only
+    `drops` may be left over. Errors are relative to the largest stored value, those of a feature map's mean
+    and standard deviation to the latter.
     """
-    kept = convert({name: torch.empty(0) for name in golden.facts["kept_buffers"]})
+    kept = convert({name: torch.empty(0) for name in golden.facts.get("kept_buffers", ())})
     model = model.to(dtype).eval()
-    load_strictly(model, convert(golden.tensors(dtype)), allowed_missing=tuple(kept), source="reference")
+    tensors = convert(golden.tensors(dtype))
+    load_strictly(
+        model, tensors, allowed_missing=tuple(kept), allowed_unexpected=drops, source="golden numbers"
+    )
     image = golden.image(dtype).requires_grad_()
-    logits = model(image)
+    torch.manual_seed(0)  # as before the reference's own forward pass, where that one is random
+    logits, features = run(model, image)
     assert list(logits.shape) == golden.facts["logits_shape"]
     (gradient,) = torch.autograd.grad(logits.square().mean(), image)
     step, grad_step = golden.facts["logits_step"], golden.facts["grad_step"]
-    ours = {
-        "logits": logits[0, :, ::step, ::step],
-        "input_grad": gradient[0, :, ::grad_step, ::grad_step],
+    stored = golden.arrays
+    errors = {
+        "logits": _relative(logits[0, :, ::step, ::step], stored["logits"]),
+        "input_grad": _relative(gradient[0, :, ::grad_step, ::grad_step], stored["input_grad"]),
     }
-    return {
-        name: float(np.abs(value.detach().double().numpy() - golden.arrays[name]).max())
-        / float(np.abs(golden.arrays[name]).max())
-        for name, value in ours.items()
-    }
+    expected = golden.facts.get("features", [])
+    assert len(features) == len(expected)
+    for index, (feature, facts) in enumerate(zip(features, expected, strict=True)):
+        assert list(feature.shape) == facts["shape"]
+        every, step = facts["channel_step"], facts["step"]
+        name = f"feature{index}"
+        errors[name] = _relative(feature[0, ::every, ::step, ::step], stored[name])
+        errors[f"{name}_mean"] = abs(feature.mean().item() - facts["mean"]) / facts["std"]
+        errors[f"{name}_std"] = abs(feature.std().item() - facts["std"]) / facts["std"]
+    return errors
+
+
+def _relative(found: Tensor, expected: NDArray[Any]) -> float:
+    assert found.shape == expected.shape
+    ours = found.detach().double().numpy()
+    return float(np.abs(ours - expected).max() / np.abs(expected).max())

@@ -1,0 +1,46 @@
+"""Which registered architecture answers for which file of golden numbers, and how to reach what was stored.
+
+One entry a reference implementation; a file without an entry is skipped, saying so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import Tensor, nn
+
+Outputs = tuple[Tensor, Sequence[Tensor]]
+"""Logits at the resolution that the reference stored, and the backbone's stage outputs (none without one)."""
+
+
+def whole(model: nn.Module, image: Tensor) -> Outputs:
+    """Return the network's own output."""
+    return model(image), ()
+
+
+def backbone_and_head(model: nn.Module, image: Tensor) -> Outputs:
+    """Return the decode head's logits before upsampling, and what the backbone gave it."""
+    features = model.get_submodule("backbone")(image)
+    return model.get_submodule("decode_head")(features), features
+
+
+@dataclass(frozen=True)
+class Reference:
+    """How a registered architecture takes the place of a reference implementation."""
+
+    model: str
+    """The registered name."""
+    convert: str
+    """module:attribute of the converter of published checkpoints."""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    run: Callable[[nn.Module, Tensor], Outputs] = whole
+    drops: tuple[str, ...] = ()
+    """Prefixes of converted names for which the architecture has no place."""
+
+
+REFERENCES: Mapping[str, Reference] = {
+    "unet": Reference(model="u-net", convert="bench_sma.unet:from_reference"),
+}
+"""By the name that the reference's JSON gives as `model`."""

@@ -1,0 +1,51 @@
+"""Every architecture computes what its public reference implementation computes with the same weights."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from bench_core import BuildRequest
+from bench_core.declarations import resolve_entry
+from bench_core.options import complete_options
+from bench_core.plugins import load_registry
+from tests.golden.references import REFERENCES
+from tests.helpers.golden import Golden, golden_errors, reference_name
+
+TOLERANCES = {torch.float64: 1e-9, torch.float32: 1e-4}
+
+
+@pytest.mark.parametrize("dtype", TOLERANCES, ids=lambda dtype: str(dtype).removeprefix("torch."))
+def test_same_outputs_and_gradients(
+    golden_file: Path, dtype: torch.dtype, record_property: Callable[[str, object], None]
+) -> None:
+    name = reference_name(golden_file, REFERENCES)
+    if name is None:
+        pytest.skip(f"{golden_file.stem}: no architecture for it yet")
+    reference, golden = REFERENCES[name], Golden.read(golden_file)
+    if dtype == torch.float64 and golden.dtype == torch.float32:
+        pytest.skip(f"{golden_file.stem}: its reference was computed in float32")
+    architecture = load_registry().model(reference.model)
+    assert architecture.build is not None
+    model = resolve_entry(architecture.build)(
+        BuildRequest(
+            in_channels=golden.channels,
+            num_classes=golden.classes,
+            image_size=golden.size[0],
+            pretrained="none",
+            options=complete_options(architecture.options, reference.options),
+        )
+    )
+    count = golden.facts.get("parameters_without_auxiliary_head", golden.facts["parameters"])
+    assert sum(parameter.numel() for parameter in model.parameters()) == count
+    errors = golden_errors(
+        model, golden, resolve_entry(reference.convert), dtype, run=reference.run, drops=reference.drops
+    )
+    for item, error in errors.items():
+        record_property(item, error)
+        print(f"{golden_file.stem} {dtype} {item}: relative error {error:.2e}")
+    too_far = {item: error for item, error in errors.items() if not error <= TOLERANCES[dtype]}
+    assert not too_far
