@@ -28,6 +28,16 @@ class Deviation:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Departure:
+    """Where the network trained here departs from the published one; printed wherever its numbers are."""
+
+    what: str
+    published: str
+    here: str
+    because: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Task:
     """What is segmented: foreground class names in label order (label 0 is background), image channels."""
 
@@ -65,7 +75,8 @@ class Architecture:
     """A network that a spec can name.
 
     `build(request)` returns a module mapping images [B, C, H, W] (normalized float) to logits [B, K, H, W];
-    it may set `module.weights_report` (bench_core.protocol.weights.WeightsReport) to say what was loaded.
+    it may set `module.weights_report` (bench_core.protocol.weights.WeightsReport) to say what was loaded, and
+    `module.network_notes`, a tuple of sentences, for what a reader of its numbers must know.
     """
 
     name: str
@@ -88,16 +99,20 @@ class Architecture:
     options: Mapping[str, Option] = field(default_factory=dict)
     deviations: Mapping[str, Deviation] = field(default_factory=dict)
     """Protocol fields (plus "pretrained") that this model always takes differently."""
+    departures: tuple[Departure, ...] = ()
     dead_parameters: tuple[str, ...] = ()
     """Name prefixes of parameters that never receive a gradient."""
+    content: str = ""
+    """Hash of the user's own files that define the network, for names that are places; part of identity."""
     cam_layers: tuple[str, ...] = ()
     random_at_inference: bool = False
     requires: tuple[str, ...] = ()
     """Importable modules that the builder needs beyond the runner's own."""
-    find_weights: Callable[[str, Path | None], Path | None] | None = None
-    """Gets a pretrained source and the user's file; returns the file that the builder will read, or None.
+    find_weights: Callable[[str, Path | None, Mapping[str, Any]], Path | None] | None = None
+    """Gets a pretrained source, the user's file and the options; returns the file that the builder will read.
 
-    Asked before any job starts; raises WeightsError if the file is not there. Imports no framework.
+    Asked before any job starts; returns None where none is read, and raises WeightsError if the file is not
+    there. Imports no framework.
     """
 
     @property
@@ -117,6 +132,8 @@ class ModelSource:
     """Gets the whole name; raises UnknownNameError with the nearest valid name. Imports no framework."""
     names: Callable[[], Sequence[str]] = lambda: ()
     """Examples or the full list, for `bench list models`."""
+    file_suffix: str | None = None
+    """Names behind the prefix that end so are the user's files; `resolve` gets them with absolute paths."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -169,6 +186,8 @@ class RunnerDeclaration:
     help: str
     requires: tuple[str, ...] = ()
     install: str = ""
+    options: Mapping[str, Option] = field(default_factory=dict)
+    """Settings of the engine itself under a spec's `runtime.runners`; they must not change any number."""
     unavailable: str | None = None
     """Why `fit` is not there yet: the name is known to specs and plans, and a run is refused up front."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import importlib.util
+import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -34,12 +35,18 @@ class Registry:
     plugins: Mapping[str, str] = field(default_factory=dict)
     """Plugin name to where it comes from."""
     manager: pluggy.PluginManager | None = None
+    base: Path | None = None
+    """Folder of the spec, from which relative paths in names start; None: the current one."""
 
     def model(self, name: str) -> Architecture:
         """Return the architecture of this name; raise UnknownNameError with the nearest one."""
-        prefix, colon, _ = name.partition(":")
+        prefix, colon, rest = name.partition(":")
         if colon and prefix in self.sources:
-            return self.sources[prefix].resolve(name)
+            source = self.sources[prefix]
+            if source.file_suffix and rest.endswith(source.file_suffix):
+                path = (self.base or Path.cwd()) / Path(rest).expanduser()
+                name = f"{prefix}:{os.path.normpath(path)}"
+            return source.resolve(name)
         if colon:
             raise unknown("model source", prefix, self.sources)
         return self._find("model", name, self.models)
@@ -80,8 +87,8 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> UnknownNameError:
     )
 
 
-def load_registry(files: Sequence[Path] = ()) -> Registry:
-    """Load entry-point plugins, then `files`, and collect what they declare.
+def load_registry(files: Sequence[Path] = (), base: Path | None = None) -> Registry:
+    """Load entry-point plugins, then `files`, and collect what they declare; `base` is the spec's folder.
 
     Raises PluginError for a plugin that fails to import, implements an unknown hook, or declares a
     name twice.
@@ -104,6 +111,7 @@ def load_registry(files: Sequence[Path] = ()) -> Registry:
         analyses=_collect(manager, "bench_analyses", "name"),
         plugins=origins,
         manager=manager,
+        base=base,
     )
 
 

@@ -102,6 +102,7 @@ def command(
 def _setup(loaded: LoadedSpec, store: Path, threads: int) -> Setup:
     from bench_core.execute.provenance import RunContext
     from bench_core.execute.worker import Setup
+    from bench_core.options import complete_options
 
     runtime, registry = loaded.spec.runtime, loaded.registry
     text = json.dumps(loaded.spec.model_dump(mode="json"))
@@ -119,6 +120,10 @@ def _setup(loaded: LoadedSpec, store: Path, threads: int) -> Setup:
             "loader_workers": runtime.loader_workers,
             "channels_last": runtime.channels_last,
             "compile": runtime.compile,
+            "runners": {
+                name: complete_options(registry.runner(name).options, given)
+                for name, given in runtime.runners.items()
+            },
         },
         cache=_cache(),
     )

@@ -7,7 +7,7 @@ import time
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -23,7 +23,7 @@ from bench_core.plan.job import Job, job_seed
 from bench_core.plugins import Registry
 from bench_core.store.claim import Claim, ClaimLostError, claiming
 from bench_core.store.files import DiskError, disk_error
-from bench_core.store.folder import LOG, TRACE
+from bench_core.store.folder import ENGINE, LOG, TRACE
 from bench_core.store.result import Failure
 from bench_core.store.store import Store
 
@@ -179,7 +179,7 @@ class _Run:
         contract = self._contract(data, model, rate.value, keeper)
         log.info("runner %s: %s", job.model.runner, execution(self.options))
         fit = resolve_entry(self.registry.runner(job.model.runner).fit)
-        reached: Outcome = fit(contract, self.options)
+        reached: Outcome = fit(contract, replace(self.options, folder=folder / ENGINE))
         finished = attempts.finish(time.monotonic() - started)
         result = outcomes.to_result(
             job,
@@ -197,6 +197,8 @@ class _Run:
         extra = [
             name for name in (attempts.name, TRACE, keeper.finish()) if name and (folder / name).exists()
         ]
+        own = sorted(path for path in (folder / ENGINE).rglob("*") if path.is_file())
+        extra += [path.relative_to(folder).as_posix() for path in own]
         self.store.complete(job.digest, result, reached.counts, reached.cases, extra)
         log.info("done in %.1f s: %s %.4f in epoch %d", result.seconds, result.monitor, result.best_value,
                  result.chosen_epoch + 1)  # fmt: skip

@@ -119,8 +119,8 @@ def build_model(job: Job, registry: Registry) -> nn.Module:
 
 
 def model_facts(model: nn.Module) -> dict[str, Any]:
-    """Return what the builder reports about loaded weights, as JSON data."""
+    """Return what the builder reports about the network and its loaded weights, as JSON data."""
     report = getattr(model, "weights_report", None)
-    if is_dataclass(report) and not isinstance(report, type):
-        return asdict(report)
-    return {}
+    facts = asdict(report) if is_dataclass(report) and not isinstance(report, type) else {}
+    notes = [*facts.get("notes", ()), *getattr(model, "network_notes", ())]
+    return facts | ({"notes": notes} if notes else {})

@@ -76,6 +76,7 @@ def execution(options: RunOptions) -> dict[str, Any]:
         "loader_workers": options.loader_workers,
         "channels_last": options.channels_last,
         "compile": options.compile,
+        "runners": {name: dict(values) for name, values in options.runners.items()},
     }
 
 

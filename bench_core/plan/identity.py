@@ -7,17 +7,18 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
 from bench_core.plan.job import Job, JobDataset, JobFold, JobModel
 from bench_core.spec.training import Training
 
-IDENTITY_FORMAT = 1
+IDENTITY_FORMAT = 2
 """Raise it with any change to the lists below, or to what a digest is computed from: all digests change."""
 
 JOB_FIELDS = ("stage", "learning_rate", "search_monitor", "seed", "needs")
-MODEL_FIELDS = ("name", "version", "runner", "pretrained", "options")
+MODEL_FIELDS = ("name", "version", "runner", "pretrained", "options", "content")
 DATASET_FIELDS = ("name", "version", "task", "options", "content")
 FOLD_FIELDS = ("index", "count", "train", "validation", "test")
 TRAINING_FIELDS = (
@@ -107,7 +108,11 @@ def _part(part: JobModel | JobDataset | JobFold | Training) -> dict[str, Any]:
         task = {"classes": list(part.task.classes), "channels": part.task.channels}
         return {name: task if name == "task" else canonical(getattr(part, name)) for name in DATASET_FIELDS}
     names = MODEL_FIELDS if isinstance(part, JobModel) else FOLD_FIELDS
-    return {name: canonical(getattr(part, name)) for name in names}
+    values = {name: canonical(getattr(part, name)) for name in names}
+    if isinstance(part, JobModel) and part.content:
+        # The name is a path then, and what lies there is told by its content.
+        values["name"] = re.split(r"[/\\]", part.name)[-1]
+    return values
 
 
 def _part_hash(part: JobModel | JobDataset | JobFold | Training, memo: Memo) -> str:

@@ -40,6 +40,9 @@ class JobModel:
     options: Mapping[str, Any]
     """Complete: the declaration's defaults are filled in."""
     deviations: tuple[JobDeviation, ...] = ()
+    """Settings of the protocol that it takes differently, and where the network departs from its paper."""
+    content: str = ""
+    """What tells the network apart where its name is a place: hash of the user's files that define it."""
 
 
 @dataclass(frozen=True, slots=True)

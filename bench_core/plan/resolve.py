@@ -55,7 +55,7 @@ def choose_model(entry: ModelEntry, registry: Registry, protocol: Protocol) -> M
         deviation = JobDeviation("pretrained", protocol.pretrained, pretrained, because)
     return ModelChoice(
         label=label,
-        name=entry.name,
+        name=architecture.name,
         architecture=architecture,
         runner=registry.runner(entry.runner or architecture.runner).name,
         pretrained=pretrained,

@@ -36,6 +36,7 @@ class Cell:
             weights=model.weights,
             options=model.options,
             deviations=_deviations(base, self._settings, model),
+            content=model.architecture.content,
         )
 
     def training(self, epochs: int, early_stopping: EarlyStopping | Literal["off"]) -> Training:
@@ -117,6 +118,10 @@ def _deviations(base: Settings, settings: Settings, model: ModelChoice) -> tuple
             )
         elif before != after:
             found.append(JobDeviation(setting, _plain(before), _plain(after), because))
+    found += [
+        JobDeviation(item.what, item.published, item.here, item.because)
+        for item in model.architecture.departures
+    ]
     return tuple(found)
 
 

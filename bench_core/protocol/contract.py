@@ -116,6 +116,21 @@ class Contract:
         self._prepared: _Setup | None = None
 
     @property
+    def optimizer(self) -> torch.optim.Optimizer:
+        """The optimizer, for engines that show or wrap it; `optimize` does the steps."""
+        return self._setup.optimizer
+
+    @property
+    def steps(self) -> int:
+        """Optimizer steps of one epoch."""
+        return self._setup.loader.steps
+
+    @property
+    def epochs_done(self) -> int:
+        """Epochs that have ended, those of earlier attempts included."""
+        return len(self._history)
+
+    @property
     def parameters(self) -> int:
         """Number of the network's parameters, trainable or not."""
         return sum(parameter.numel() for parameter in self.model.parameters())
@@ -218,8 +233,8 @@ class Contract:
         """Note the step for the trace; the loss stays on its device until the epoch ends."""
         self._steps.add(batch.ids, self._rate_now, loss)
 
-    def end_epoch(self, epoch: int, predict: Predict) -> None:
-        """Validate, decide about checkpoint and stopping, write the trace, and save the state.
+    def end_epoch(self, epoch: int, predict: Predict) -> EpochRecord:
+        """Validate, decide about checkpoint and stopping, write the trace, save the state; return the epoch.
 
         Raises TrainingError, naming epoch and step, if a loss was not finite.
         """
@@ -233,7 +248,8 @@ class Contract:
         trained = time.perf_counter()
         metrics = micro(self._setup.inference.count(self._validation, predict))
         seconds = time.perf_counter() - trained
-        self._history.append(EpochRecord(epoch, steps[0].lr, loss, metrics, trained - self._started, seconds))
+        record = EpochRecord(epoch, steps[0].lr, loss, metrics, trained - self._started, seconds)
+        self._history.append(record)
         chosen = self._best.update(epoch, metrics)
         self._stopping.update(metrics)
         # The trace first and the state last: a saved state never knows more than what stands beside it.
@@ -251,6 +267,7 @@ class Contract:
                 metrics=metrics,
             )
         )
+        return record
 
     def finish(self, predict: Predict) -> Outcome:
         """Load the chosen epoch's weights into the model, count the test images and pick cases."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Protocol
 
 from torch import Tensor
@@ -19,6 +20,10 @@ class RunOptions:
     loader_workers: int = 0
     channels_last: bool = False
     compile: bool = False
+    runners: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """Runner name to the options of its own that the spec gives, complete."""
+    folder: Path | None = None
+    """Where an engine may keep logs of its own; None: nowhere."""
 
 
 class StateKeeper(Protocol):

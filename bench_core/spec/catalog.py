@@ -34,7 +34,7 @@ CHECKS: Mapping[str, str] = {
     "dataset": "unknown datasets",
     "runner": "unknown runners",
     "analysis": "unknown and repeated analyses",
-    "option": "options of models, datasets and analyses: unknown, wrong type, range or choice",
+    "option": "options of models, datasets, runners and analyses: unknown, wrong type, range or choice",
     # The matrix.
     "label": "entries of the same label, and labels that are needed",
     "duplicate": "entries that are the same experiment",

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from bench_core.spec.model import AnalysisEntry, DatasetEntry, Exclusion, ModelEntry, Spec
+from bench_core.spec.model import AnalysisEntry, DatasetEntry, Exclusion, ModelEntry, Runtime, Spec
 from bench_core.spec.nodes import Loc
 from bench_core.spec.protocol import Protocol, Section
 from bench_core.spec.structure import mistakes
@@ -37,6 +37,8 @@ class Draft:
     protocol: Protocol | None
     data: Mapping[str, Any] = field(default_factory=dict)
     """The whole spec as plain data, mistakes included."""
+    runner_options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """`runtime.runners`."""
     wrong: frozenset[Loc] = frozenset()
     """Ways of the values that are wrong."""
 
@@ -61,11 +63,13 @@ def draft_of_spec(spec: Spec, data: Mapping[str, Any]) -> Draft:
         analyses=dict(enumerate(spec.analyses or [])),
         protocol=spec.protocol,
         data=data,
+        runner_options=spec.runtime.runners,
     )
 
 
 def draft_of_data(data: Mapping[str, Any], wrong: Iterable[Loc]) -> Draft:
     """Return the sound parts of an invalid spec; `wrong` are the ways of its wrong values."""
+    runtime = repair(Runtime, data.get("runtime"))
     return Draft(
         models=_each(ModelEntry, data.get("models")),
         datasets=_each(DatasetEntry, data.get("datasets")),
@@ -73,6 +77,7 @@ def draft_of_data(data: Mapping[str, Any], wrong: Iterable[Loc]) -> Draft:
         analyses=_each(AnalysisEntry, data.get("analyses")),
         protocol=repair(Protocol, data.get("protocol")),
         data=data,
+        runner_options=runtime.runners if runtime else {},
         wrong=frozenset(wrong),
     )
 

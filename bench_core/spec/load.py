@@ -73,15 +73,15 @@ def _registry(tree: Node, base: Path, report: list[Diagnostic]) -> Registry:
     items = [item for item in (tree.child("plugins") or tree).items or () if isinstance(item.value, str)]
     files = [_plugin_path(item, base) for item in items]
     try:
-        return load_registry(files)
+        return load_registry(files, base)
     except (PluginError, SystemExit):
         if not files:
             raise
     good: list[Path] = []
-    registry = load_registry()
+    registry = load_registry(base=base)
     for item, file in zip(items, files, strict=True):
         try:
-            registry = load_registry([*good, file])
+            registry = load_registry([*good, file], base)
             good.append(file)
         except PluginError as error:
             elsewhere = f"{error.place}: " if error.place not in (None, str(file)) else ""

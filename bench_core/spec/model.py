@@ -100,6 +100,8 @@ class Runtime(Section):
     """Keep images and weights in memory order [B, H, W, C]: often faster on GPUs."""
     compile: bool = False
     """torch.compile the network."""
+    runners: dict[str, dict[str, Any]] = {}
+    """Runner to options of its engine, such as its own logs; see `bench list runners`."""
 
 
 class Spec(Section):

@@ -20,6 +20,8 @@ from bench_core.store.result import RESULT_FORMAT, Result
 
 JOB, RESULT, COUNTS, CASES = "job.json", "result.json", "counts.csv", "cases.npz"
 TRACE, LOG, BEST, MANIFEST = "trace.jsonl", "log.txt", "best.pt", "manifest.json"
+ENGINE = "engine"
+"""Subfolder of what an engine logs on its own."""
 Parsed = TypeVar("Parsed")
 COLUMNS = ("id", "group", "class", "tp", "fp", "fn")
 

@@ -184,7 +184,9 @@ class Store:
         listed = {*read_json(folder / files.MANIFEST, files.mend(folder))["files"], files.MANIFEST, files.LOG}
         with storing(folder):
             for path in sorted(folder.iterdir()):
-                if path.name not in listed:
+                if path.is_dir() and not any(name.startswith(f"{path.name}/") for name in listed):
+                    remove_tree(path)
+                elif path.is_file() and path.name not in listed:
                     path.unlink()
             flush_folder(folder)
             folder.rename(self.jobs / digest)

@@ -6,9 +6,9 @@ import torch
 from torch import Tensor
 
 from bench_core.protocol.contract import Contract, RunOptions
+from bench_core.protocol.devices import deterministic, open_device
+from bench_core.protocol.failures import explain_failures
 from bench_core.protocol.outcome import Outcome
-from bench_torch.devices import deterministic, open_device
-from bench_torch.failures import explain_failures
 
 
 def fit(contract: Contract, options: RunOptions) -> Outcome:

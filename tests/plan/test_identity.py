@@ -88,6 +88,7 @@ OTHER: dict[str, dict[str, Any]] = {
         "weights": "/somewhere/else.pth",
         "options": {"width": 32, "deep": False},
         "deviations": (JobDeviation("precision", "fp16", "fp32", "overflows"),),
+        "content": "abc",
     },
     "JobDataset": {
         "label": "other",

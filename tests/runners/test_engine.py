@@ -10,9 +10,9 @@ from torch import Tensor, nn
 
 from bench_core.errors import MissingDependencyError, TrainingError
 from bench_core.protocol.contract import RunOptions
-from bench_torch.devices import deterministic, open_device
+from bench_core.protocol.devices import deterministic, open_device
+from bench_core.protocol.failures import explain_failures, out_of_memory
 from bench_torch.engine import fit
-from bench_torch.failures import explain_failures, out_of_memory
 from tests.helpers.tiny_jobs import BINARY, MemoryKeeper, tiny_contract, tiny_network, tiny_training
 
 
@@ -76,7 +76,7 @@ def test_a_smaller_batch_is_suggested_only_where_there_is_one() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "part"), [("gpu", "no such device"), ("cuda:x", "no such device"), ("meta", "does not drive")]
+    ("name", "part"), [("gpu", "no such device"), ("cuda:x", "no such device"), ("meta", "no runner drives")]
 )
 def test_wrong_devices_name_the_right_ones(name: str, part: str) -> None:
     with pytest.raises(TrainingError, match=part) as caught:

@@ -22,6 +22,17 @@ def check_names(context: Context) -> None:
         if dataset.name not in registry.datasets:
             error = unknown("dataset", dataset.name, registry.datasets)
             _report(context, "dataset", ("datasets", index, "name"), error)
+    for name in context.draft.runner_options:
+        if name not in registry.runners:
+            error = unknown("runner", name, registry.runners)
+            context.error(
+                "runner",
+                ("runtime", "runners", name),
+                error.message,
+                cause=error.cause,
+                fix=error.fix,
+                key=True,
+            )
     seen: set[str] = set()
     for index, analysis in context.draft.analyses.items():
         loc: Loc = ("analyses", index, "name")

@@ -1,4 +1,4 @@
-"""Options of models, datasets and analyses against their declarations; roots of datasets."""
+"""Options of models, datasets, runners and analyses against their declarations; roots of datasets."""
 
 from __future__ import annotations
 
@@ -28,6 +28,10 @@ def check_options(context: Context) -> None:
                 cause="it is read from files" + (f"; {dataset.how_to_get}" if dataset.how_to_get else ""),
                 fix=f'write {{name: {entry.name}, root: "${{SEGBENCH_DATA:-data}}/{entry.name}"}}',
             )
+    for name, options in context.draft.runner_options.items():
+        runner = context.registry.runners.get(name)
+        if runner is not None:
+            _each(context, ("runtime", "runners", name), runner.options, options)
     for index, analysis in context.draft.analyses.items():
         declared = context.registry.analyses.get(analysis.name)
         if declared is not None:

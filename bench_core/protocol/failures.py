@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import torch
 
 from bench_core.errors import MissingDependencyError, TrainingError
-from bench_core.protocol.contract import RunOptions
+from bench_core.protocol.interfaces import RunOptions
 from bench_core.spec.training import Training
 
 _OUT_OF_MEMORY = (

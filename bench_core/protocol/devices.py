@@ -27,7 +27,7 @@ def open_device(name: str) -> torch.device:
         if not torch.backends.mps.is_available():
             raise _missing(name, "PyTorch sees no Apple GPU, or was built without MPS")
     elif device.type != "cpu":
-        raise TrainingError(f"the torch runner does not drive {name!r}", fix="use cpu, cuda, cuda:N or mps")
+        raise TrainingError(f"no runner drives {name!r}", fix="use cpu, cuda, cuda:N or mps")
     return device
 
 
