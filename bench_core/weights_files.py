@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from bench_core.declarations import BuildRequest
@@ -13,10 +14,11 @@ WEIGHTS_FOLDER = "SEGBENCH_WEIGHTS"
 
 
 def find_weights(
-    name: str, given: Path | None = None, *, packaged: Path | None = None, fix: str = ""
+    name: str | Sequence[str], given: Path | None = None, *, packaged: Path | None = None, fix: str = ""
 ) -> Path:
     """Return a weights file: the one that the user gave, else $SEGBENCH_WEIGHTS/name, else `packaged`.
 
+    Several names are those under which the same weights are published, the preferred one first.
     Raises WeightsError saying where it was looked for; nothing is ever downloaded.
     """
     if given is not None:
@@ -24,7 +26,8 @@ def find_weights(
             return given
         raise WeightsError("weights file does not exist", place=str(given), fix="correct `weights:`")
     folder = os.environ.get(WEIGHTS_FOLDER)
-    candidates = [Path(folder).expanduser() / name] if folder else []
+    names = [name] if isinstance(name, str) else list(name)
+    candidates = [Path(folder).expanduser() / each for each in names] if folder else []
     candidates += [packaged] if packaged is not None else []
     for candidate in candidates:
         if candidate.is_file():
@@ -32,7 +35,7 @@ def find_weights(
     looked = [str(candidate) for candidate in candidates]
     looked += [] if folder else [f"${WEIGHTS_FOLDER} (not set)"]
     raise WeightsError(
-        f"the weights file {name} is not there",
+        f"the weights file {' or '.join(names)} is not there",
         cause=f"looked for {', '.join(looked)}",
         fix=fix
         or f"give its path as the model's `weights:`, put it into ${WEIGHTS_FOLDER}, "

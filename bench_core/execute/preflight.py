@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -41,7 +42,9 @@ def preflight(jobs: Iterable[Job], registry: Registry) -> None:
     total = affected = 0
     for job in jobs:
         model, dataset = job.model, job.dataset
-        key = (model.name, model.pretrained, model.weights, model.runner, dataset.label, dataset.root)
+        options = json.dumps(dict(model.options), sort_keys=True)
+        files = (model.pretrained, model.weights, dataset.root)
+        key = (model.name, options, model.runner, dataset.label, *files)
         if key not in found:
             found[key] = tuple(_of_job(job, registry))
         total += 1
@@ -76,7 +79,7 @@ def _of_model(job: Job, model: Architecture) -> Iterator[Problem]:
         yield Problem(subject, f"weights file {given} does not exist", "correct `weights:`")
     elif model.find_weights is not None:
         try:
-            model.find_weights(job.model.pretrained, given)
+            model.find_weights(job.model.pretrained, given, job.model.options)
         except WeightsError as error:
             cause = f": {error.cause}" if error.cause else ""
             yield Problem(subject, f"{error.message}{cause}", error.fix)

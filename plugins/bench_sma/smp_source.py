@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -149,8 +149,13 @@ def encoders_of(decoder: str) -> tuple[str, ...]:
     return tuple(encoder for encoder in (LITE0, *ENCODERS) if _fits(decoder, encoder))
 
 
-def encoder_file(encoder: str, pretrained: str, given: Path | None) -> Path | None:
-    """Return the encoder's weights file, None from scratch; raise WeightsError if it is not there."""
+def encoder_file(
+    encoder: str, pretrained: str, given: Path | None, options: Mapping[str, Any] | None = None
+) -> Path | None:
+    """Return the encoder's weights file, None from scratch; raise WeightsError if it is not there.
+
+    The options, of which these networks have none, decide nothing.
+    """
     if pretrained == "none":
         return None
     if encoder != LITE0_ENCODER:

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -143,8 +145,8 @@ def test_pretrained_weights_that_are_not_there_are_named_before_any_job(
     given.touch()
     asked = []
 
-    def find(pretrained: str, file: Path | None) -> Path | None:
-        asked.append((pretrained, file))
+    def find(pretrained: str, file: Path | None, options: Mapping[str, Any]) -> Path | None:
+        asked.append((pretrained, file, dict(options)))
         if pretrained == "imagenet" and file is None:
             raise WeightsError("dots.pth is not there", cause="looked for it here", fix="fetch it")
         return file
@@ -157,4 +159,7 @@ def test_pretrained_weights_that_are_not_there_are_named_before_any_job(
         preflight([job, pretrained], registry)
     assert caught.value.problems[0].fix == "fetch it"
     preflight([replace(pretrained, model=replace(pretrained.model, weights=str(given)))], registry)
-    assert asked[-1] == ("imagenet", given)
+    assert asked[-1] == ("imagenet", given, job.model.options)
+    other = replace(job.model, options={"width": 77})
+    preflight([job, replace(job, model=other)], registry)
+    assert asked[-1] == ("none", None, {"width": 77})

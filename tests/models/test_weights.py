@@ -176,6 +176,11 @@ def test_search_order_of_weights_files(tmp_path: Path, monkeypatch: pytest.Monke
     with pytest.raises(WeightsError) as caught:
         find_weights("other.pth")
     assert str(folder / "other.pth") in (caught.value.cause or "")
+    assert find_weights(["other.pth", "net.pth"]) == folder / "net.pth"
+    (folder / "other.pth").touch()
+    assert find_weights(["other.pth", "net.pth"]) == folder / "other.pth"
+    with pytest.raises(WeightsError, match=r"b\.pth or a\.pth is not there"):
+        find_weights(["b.pth", "a.pth"])
 
 
 def test_weights_for_a_network_without_any_are_refused(tmp_path: Path) -> None:
