@@ -8,7 +8,7 @@ PIP := $(BIN)/python -m pip install --disable-pip-version-check -q -c constraint
 
 .PHONY: quickstart test test-slow check benchmarks clean
 
-quickstart: $(VENV)/.installed-torch
+quickstart: $(VENV)/.installed-torch,mmseg
 	$(BIN)/bench run specs/quickstart.yaml --store $(STORE)
 	$(BIN)/bench report specs/quickstart.yaml --store $(STORE) --out $(REPORTS)/quickstart
 
@@ -35,6 +35,8 @@ $(VENV)/bin/python:
 
 $(VENV)/.installed-%: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(PIP) -e '.[$*]'
+	# MMSegmentation asks for opencv-python, which needs a display's libraries; this has the same module without.
+	$(PIP) --force-reinstall --no-deps opencv-python-headless
 	touch $@
 
 clean:

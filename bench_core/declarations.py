@@ -234,6 +234,10 @@ def resolve_entry(entry: Entry) -> Callable[..., Any]:
             f"{module_name} needs the package {missing!r}, which is not installed",
             fix="pip install 'segbench[torch]' (see `bench doctor`)",
         ) from error
+    except ImportError as error:
+        raise MissingDependencyError(
+            f"{module_name} cannot be imported", cause=str(error), fix=_import_fix(str(error))
+        ) from error
     try:
         target = getattr(module, attribute)
     except AttributeError as error:
@@ -242,3 +246,10 @@ def resolve_entry(entry: Entry) -> Callable[..., Any]:
         raise PluginError(f"{entry} is not callable", place=entry)
     result: Callable[..., Any] = target
     return result
+
+
+def _import_fix(cause: str) -> str:
+    if "libGL" in cause or "libgthread" in cause:
+        # MMSegmentation asks for opencv-python; the headless wheel holds the same module without a display.
+        return "pip install --force-reinstall --no-deps opencv-python-headless"
+    return "reinstall the packages that the message names (see `bench doctor`)"

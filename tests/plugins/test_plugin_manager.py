@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from bench_core import JobEvent, hookspecs
-from bench_core.errors import PluginError, UnknownNameError
+from bench_core.declarations import resolve_entry
+from bench_core.errors import MissingDependencyError, PluginError, UnknownNameError
 from bench_core.plugins import load_registry
 
 HOOKS = [name for name in vars(hookspecs) if name.startswith("bench_")]
@@ -139,3 +140,21 @@ def test_a_missing_plugin_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(PluginError, match="does not exist") as caught:
         load_registry([tmp_path / "gone.py"])
     assert caught.value.place == str(tmp_path / "gone.py")
+
+
+@pytest.mark.parametrize(
+    ("message", "fix"),
+    [
+        ("libGL.so.1: cannot open shared object file", "opencv-python-headless"),
+        ("undefined symbol: something", "bench doctor"),
+    ],
+)
+def test_an_import_that_breaks_names_the_cause_and_a_fix(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, message: str, fix: str
+) -> None:
+    (tmp_path / "broken_engine.py").write_text(f"raise ImportError({message!r})\n", encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(MissingDependencyError) as caught:
+        resolve_entry("broken_engine:fit")
+    assert caught.value.cause == message
+    assert fix in (caught.value.fix or "")
