@@ -138,6 +138,26 @@ def load_strictly(
     )
 
 
+def sum_over_rgb(
+    own: Mapping[str, Tensor], tensors: Mapping[str, Tensor]
+) -> tuple[dict[str, Tensor], tuple[str, ...]]:
+    """Sum first convolutions over RGB where the network `own` takes one channel; return notes on what was.
+
+    The sum computes on a gray image what the original computes on three equal channels.
+    """
+    stems = [
+        name
+        for name, tensor in tensors.items()
+        if name in own
+        and tensor.ndim == 4
+        and tensor.shape[1] == 3
+        and own[name].shape == (tensor.shape[0], 1, *tensor.shape[2:])
+    ]
+    changed = {name: tensors[name].sum(dim=1, keepdim=True) for name in stems}
+    notes = tuple(f"{name} summed over red, green and blue for one input channel" for name in stems)
+    return {**tensors, **changed}, notes
+
+
 def sha256_of(path: Path) -> str:
     """Return the file's SHA-256 in hexadecimal."""
     with path.open("rb") as stream:

@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import segmentation_models_pytorch as smp
-from torch import Tensor, nn
+from torch import nn
 
 from bench_core import BuildRequest
 from bench_core.errors import TrainingError
-from bench_core.protocol.weights import WeightsReport, load_strictly, read_checkpoint
+from bench_core.protocol.weights import WeightsReport, load_strictly, read_checkpoint, sum_over_rgb
 from bench_core.weights_files import no_weights
 from bench_sma import efficientnet_lite
 from bench_sma.smp_source import LITE0_ENCODER, encoder_file
@@ -74,31 +74,14 @@ def _load_encoder(module: nn.Module, encoder: str, file: Path, source: str) -> W
     notes: list[str] = []
     if encoder == LITE0_ENCODER:
         tensors = efficientnet_lite.to_timm(tensors, str(file))
-        heads, notes = efficientnet_lite.CLASSIFIER, [efficientnet_lite.NOTE]
+        heads = efficientnet_lite.CLASSIFIER
+        notes.append(efficientnet_lite.NOTE)
     own = module.state_dict()
     inside = "model." if all(name.startswith("model.") for name in own) else ""
     if inside and not any(name.startswith(inside) for name in tensors):
         # timm's encoders lie one level deeper here than in timm's own checkpoints.
         tensors = {inside + name: tensor for name, tensor in tensors.items()}
         heads = [inside + head for head in heads]
-    tensors, summed = _gray_stem(own, tensors)
-    if summed:
-        notes = [*notes, f"{summed} summed over red, green and blue for one input channel"]
+    tensors, summed = sum_over_rgb(own, tensors)
+    notes += summed
     return load_strictly(module, tensors, allowed_unexpected=heads, source=source, file=file, notes=notes)
-
-
-def _gray_stem(own: dict[str, Tensor], tensors: dict[str, Tensor]) -> tuple[dict[str, Tensor], str]:
-    """Sum first convolutions over RGB where the network takes one channel.
-
-    The sum computes on a gray image what the original computes on three equal channels.
-    """
-    stems = [
-        name
-        for name, tensor in tensors.items()
-        if name in own
-        and tensor.ndim == 4
-        and tensor.shape[1] == 3
-        and own[name].shape == (tensor.shape[0], 1, *tensor.shape[2:])
-    ]
-    changed = {name: tensors[name].sum(dim=1, keepdim=True) for name in stems}
-    return {**tensors, **changed}, ", ".join(stems)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from bench_core import BuildRequest
 from bench_core.errors import WeightsError
-from bench_core.protocol.weights import load_strictly, read_checkpoint, sha256_of
+from bench_core.protocol.weights import load_strictly, read_checkpoint, sha256_of, sum_over_rgb
 from bench_core.weights_files import find_weights, no_weights
 
 
@@ -157,6 +157,16 @@ def test_allowed_prefixes_end_at_a_dot() -> None:
 def test_many_differences_are_counted_and_the_first_named() -> None:
     with pytest.raises(WeightsError, match=r"9 missing \(0\.weight, 0\.bias, 1\.weight, and 6 more\)"):
         load_strictly(_module(), {"x": torch.zeros(1)})
+
+
+def test_a_stem_for_one_channel_is_the_sum_over_rgb() -> None:
+    rgb, gray = nn.Conv2d(3, 4, 3), nn.Conv2d(1, 4, 3)
+    tensors, notes = sum_over_rgb(gray.state_dict(), rgb.state_dict())
+    load_strictly(gray, tensors)
+    image = torch.randn(1, 1, 8, 8)
+    torch.testing.assert_close(gray(image), rgb(image.repeat(1, 3, 1, 1)))
+    assert notes == ("weight summed over red, green and blue for one input channel",)
+    assert sum_over_rgb(rgb.state_dict(), rgb.state_dict())[1] == ()
 
 
 def test_search_order_of_weights_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
