@@ -137,7 +137,12 @@ def _deviations(plan: Plan) -> Iterable[str]:
         deviation = item.deviation
         everywhere = len(item.datasets) == sum(model == item.model for model, _ in cells)
         where = "" if everywhere else f" on {', '.join(item.datasets)}"
-        taken = f"{_value(deviation.value)} instead of {_value(deviation.protocol)}"
+        here, usual = _value(deviation.value), _value(deviation.protocol)
+        taken = (
+            f"{here} instead of {usual}"
+            if deviation.of == "protocol"
+            else f"published: {usual}; here: {here}"
+        )
         yield f"{item.model}: {deviation.setting} {taken}{where} ({deviation.because})"
 
 

@@ -89,8 +89,9 @@ def _print(data: Mapping[str, Any]) -> None:
         "model", {key: value for key, value in job["model"].items() if key not in ("deviations", "label")}
     )
     for deviation in job["model"]["deviations"]:
+        says = "the protocol says" if deviation["of"] == "protocol" else "published is"
         click.echo(
-            f"  deviates: {deviation['setting']} is {_text(deviation['value'])}, the protocol says "
+            f"  deviates: {deviation['setting']} is {_text(deviation['value'])}, {says} "
             f"{_text(deviation['protocol'])} ({deviation['because']})"
         )
     _section("dataset", {key: value for key, value in job["dataset"].items() if key != "label"})

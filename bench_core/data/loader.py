@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from bench_core.data.arrays import CachedArrays
+from bench_core.data.order import batch_sizes, epoch_order
 from bench_core.errors import DataError
 from bench_core.seeds import derive_seed
 
@@ -128,9 +129,7 @@ class Loader:
     @property
     def steps(self) -> int:
         """Batches of one `epoch`."""
-        full, rest = divmod(len(self.split), self.batch_size)
-        # Batch normalization over a single sample can meet one value a channel, whose variance is undefined.
-        return full + (rest > 1 or (rest == 1 and self.batch_size == 1))
+        return len(batch_sizes(len(self.split), self.batch_size))
 
     def epoch(self, number: int) -> Iterator[Batch]:
         """Yield the shuffled, augmented batches of training epoch `number`.
@@ -142,10 +141,7 @@ class Loader:
                 "the training split holds a single sample, too few for one batch",
                 fix="use fewer folds or more data, or set `batch_size: 1`",
             )
-        ids = self.split.ids
-        order = sorted(
-            range(len(ids)), key=lambda position: derive_seed("order", self._seed, number, ids[position])
-        )
+        order = epoch_order(self.split.ids, self._seed, number)
         chunks = self._chunks(order)[: self.steps]
         return self._fetch([(number, chunk) for chunk in chunks])
 

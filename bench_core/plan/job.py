@@ -15,14 +15,15 @@ Stage = Literal["search", "evaluate"]
 
 @dataclass(frozen=True, slots=True)
 class JobDeviation:
-    """A protocol setting that this model takes differently."""
+    """A protocol setting that this model takes differently, or where its network departs from its paper."""
 
     setting: str
     protocol: Any
-    """What the protocol says."""
+    """What the protocol says; of a network, what was published."""
     value: Any
     """What the model takes."""
     because: str
+    of: Literal["protocol", "network"] = "protocol"
 
 
 @dataclass(frozen=True, slots=True)

@@ -119,7 +119,7 @@ def _deviations(base: Settings, settings: Settings, model: ModelChoice) -> tuple
         elif before != after:
             found.append(JobDeviation(setting, _plain(before), _plain(after), because))
     found += [
-        JobDeviation(item.what, item.published, item.here, item.because)
+        JobDeviation(item.what, item.published, item.here, item.because, of="network")
         for item in model.architecture.departures
     ]
     return tuple(found)

@@ -9,6 +9,7 @@ from typing import Any
 
 from bench_core.analysis.evidence import Evidence
 from bench_core.analysis.scores import AVERAGE, Board
+from bench_core.plan.job import JobDeviation
 
 METRIC_TITLES = {
     "mdsc": "mDSC",
@@ -74,6 +75,13 @@ def setting(value: Any) -> str:
     return "none" if value is None else str(value)
 
 
+def deviation(item: JobDeviation) -> str:
+    """Return what a model takes instead of what, and why, without the name of the setting."""
+    here, usual = setting(item.value), setting(item.protocol)
+    taken = f"{here} instead of {usual}" if item.of == "protocol" else f"published: {usual}; here: {here}"
+    return f"{taken}, because {item.because}"
+
+
 def bench(evidence: Evidence, verb: str, argument: str = "") -> str:
     """Return a command line that concerns this study: its spec (or `argument`) and its store."""
     words = ["bench", verb, argument or evidence.command]
@@ -111,11 +119,7 @@ class Footnotes:
         self._models: dict[str, tuple[str, ...]] = {}
         self._cells: dict[tuple[str, str], tuple[str, ...]] = {}
         for model in evidence.models:
-            found = [
-                f"{item.setting}: {setting(item.value)} instead of {setting(item.protocol)}, "
-                f"because {item.because}"
-                for item in model.deviations
-            ]
+            found = [f"{item.setting}: {deviation(item)}" for item in model.deviations]
             self._models[model.label] = tuple(self._mark(text) for text in (*found, *model.notes))
         for key, cell in evidence.cells.items():
             if cell.excluded is not None:

@@ -144,11 +144,7 @@ def effort_table(evidence: Evidence) -> Table:
 
 def _exceptions(evidence: Evidence) -> list[Block]:
     rows = [
-        (
-            f"{model.title}: {item.setting}",
-            f"{names.setting(item.value)} instead of {names.setting(item.protocol)}, because {item.because}",
-            False,
-        )
+        (f"{model.title}: {item.setting}", names.deviation(item), False)
         for model in evidence.models
         for item in model.deviations
     ]

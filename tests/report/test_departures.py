@@ -1,0 +1,63 @@
+"""Where a network departs from its paper, and what its builder notes: said wherever its numbers are."""
+
+from __future__ import annotations
+
+import pytest
+
+from bench_core.plan.job import Job, JobDeviation
+from bench_core.report.compose import Report, compose
+from bench_core.report.latex import to_latex
+from bench_core.report.markdown import to_markdown
+from bench_core.report.page import to_html
+from tests.helpers.fake_study import PLUGIN, Study, write_study
+from tests.helpers.page import Page
+
+DEPARTING = PLUGIN.replace("Architecture, Dataset", "Architecture, Dataset, Departure").replace(
+    'net("ring", "SMA", "RingNet")',
+    'net("ring", "SMA", "RingNet", deviations=FP32, departures=(Departure(what="normalization", '
+    'published="batch norm over 8 devices", here="batch norm over one", because="one device trains it"),))',
+)
+NOTE = "one weight tensor of the stem is new: four input channels"
+WORDS = (
+    "normalization: published: batch norm over 8 devices; here: batch norm over one, "
+    "because one device trains it"
+)
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
+    return write_study(tmp_path_factory.mktemp("study"), plugin=DEPARTING)
+
+
+@pytest.fixture(scope="module")
+def report(study: Study) -> Report:
+    return compose(study.evidence(), study.loaded.registry)
+
+
+def ring(study: Study) -> Job:
+    return next(job for job in study.plan.jobs if job.model.label == "ring")
+
+
+def test_a_departure_is_no_deviation_from_the_protocol(study: Study) -> None:
+    precision, departure = ring(study).model.deviations
+    assert (precision.of, departure.of) == ("protocol", "network")
+    assert Job.from_json(ring(study).to_json()) == ring(study)
+
+
+def test_a_job_from_before_departures_reads_as_one_of_the_protocol() -> None:
+    old = {"setting": "precision", "protocol": "fp16", "value": "fp32", "because": "it overflows"}
+    assert JobDeviation(**old).of == "protocol"
+
+
+@pytest.mark.parametrize("form", [to_markdown, to_latex])
+@pytest.mark.parametrize("name", ["study-mdsc", "folds"])
+def test_tables_carry_departures_and_notes(report: Report, name: str, form) -> None:
+    text = form(next(table for table in report.tables if table.name == name))
+    assert WORDS in text and NOTE in text
+    assert "precision: fp32 instead of fp16, because a product overflows in fp16" in text
+
+
+def test_the_page_says_them_under_deviations(report: Report) -> None:
+    text = Page(to_html(report)).text
+    assert f"RingNet: {WORDS.replace(': published', ' published', 1)}" in text
+    assert f"RingNet {NOTE}" in text
