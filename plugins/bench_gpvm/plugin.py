@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from bench_core import Architecture, Deviation, hookimpl
+from bench_core import Architecture, Deviation, Option, hookimpl
+from bench_gpvm.mit_weights import weights_file as segformer_weights
 
 NOT_BUILT = "declared; its builder is not part of this version"
 NVIDIA = "NVIDIA Source Code License (non-commercial)"
@@ -21,16 +22,46 @@ def segformer() -> Architecture:
         family="GP-VM",
         runner="mmseg",
         version=1,
-        unavailable=NOT_BUILT,
+        build="bench_gpvm.segformer:build",
         title="SegFormer",
         paper="Xie et al., NeurIPS 2021, arXiv:2105.15203",
         license=NVIDIA,
         pretrained=("imagenet", "none"),
-        parameters={1: 47_223_362, 3: 47_225_158, 4: 47_226_056},
-        size_multiple=32,
-        size_minimum=64,
-        # Inherited by the decoder from its base class, never used.
+        find_weights=segformer_weights,
+        parameters={1: 47_226_305, 2: 47_227_074, 3: 47_227_843, 4: 47_228_612},
+        options={
+            "variant": Option(
+                type=str,
+                default="b3",
+                choices=("b0", "b1", "b2", "b3", "b4", "b5"),
+                help="size of the Mix Transformer",
+            ),
+            "head": Option(
+                type=str,
+                default="mmseg",
+                choices=("mmseg", "nvlabs"),
+                help="decoder of MMSegmentation (normalized, rectified projections) or of the authors' code "
+                "(linear projections, stages in the opposite order)",
+            ),
+            "decoder_width": Option(
+                type=int,
+                default=None,
+                minimum=1,
+                help="channels of the decoder; the paper's if not given: 256 for b0 and b1, otherwise 768",
+            ),
+            "drop_path": Option(
+                type=float,
+                default=0.1,
+                minimum=0,
+                maximum=0.9,
+                help="probability that the last block's branches are left out in training",
+            ),
+        },
+        # It computes from 29 pixels on; below 61 its first stage attends to a single key.
+        size_minimum=32,
+        # Inherited by the authors' decoder from its base class, never used; not in MMSegmentation's.
         dead_parameters=("decode_head.conv_seg.",),
+        cam_layers=("decode_head.fuse",),
     )
 
 

@@ -41,6 +41,12 @@ class Reference:
 
 
 REFERENCES: Mapping[str, Reference] = {
+    "segformer": Reference(
+        model="segformer",
+        options={"head": "nvlabs"},
+        convert="bench_gpvm.segformer:from_published",
+        run=backbone_and_head,
+    ),
     "unet": Reference(model="u-net", convert="bench_sma.unet:from_reference"),
 }
 """By the name that the reference's JSON gives as `model`."""
