@@ -74,7 +74,7 @@ def test_declared_parameters_round_to_those_of_the_study() -> None:
     registry = load_registry()
     for name, millions in MILLIONS.items():
         architecture = registry.model(name)
-        assert set(architecture.parameters) == {1, 3, 4}
+        assert set(architecture.parameters) >= {1, 3, 4}
         assert {round(count / 1e6) for count in architecture.parameters.values()} == {millions}
 
 
