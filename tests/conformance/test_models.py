@@ -25,7 +25,10 @@ from bench_core.declarations import resolve_entry
 from bench_core.options import complete_options
 from bench_core.plugins import Registry, load_registry
 
-SMALL: Mapping[str, Mapping[str, Any]] = {"u-net": {"width": 4}}
+SMALL: Mapping[str, Mapping[str, Any]] = {
+    "u-net": {"width": 4},
+    "segformer": {"variant": "b0", "decoder_width": 32},
+}
 """Options under which a large architecture is affordable here; its behavior must not depend on them."""
 FROM_SOURCES = (
     "smp:unet/efficientnet-lite0",
@@ -93,9 +96,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         return
     registry = _registry(tuple(metafunc.config.getoption("--plugin", default=[])))
     wanted = metafunc.config.getoption("--model", default=[])
-    built = [
-        name for name, declared in registry.models.items() if declared.build and declared.runner == "torch"
-    ]
+    built = [name for name, declared in registry.models.items() if declared.build]
     names = wanted or [*built, *FROM_SOURCES, *SLOW]
     metafunc.parametrize(
         "candidate",
