@@ -17,6 +17,7 @@ class Option:
     default: Any
     help: str
     choices: tuple[Any, ...] = ()
+    """Of a list: what each of its items may be."""
     minimum: float | None = None
     maximum: float | None = None
 
@@ -57,13 +58,22 @@ def _checked_option(name: str, option: Option, given: Any) -> Any:
             f"option {name!r} must be of type {option.type.__name__}, not {type(given).__name__} ({given!r})"
         )
     plain = _plain(name, value)
-    if option.choices and plain not in [_plain(name, choice) for choice in option.choices]:
-        near = difflib.get_close_matches(str(plain), [str(choice) for choice in option.choices], n=1)
-        hint = f", did you mean {near[0]!r}?" if near else ""
-        listed = ", ".join(str(choice) for choice in option.choices)
-        raise ValueError(f"option {name!r} cannot be {given!r}{hint} (choices are: {listed})")
+    _check_choices(name, option, plain)
     _check_bounds(name, option, plain)
     return plain
+
+
+def _check_choices(name: str, option: Option, value: Any) -> None:
+    if not option.choices:
+        return
+    choices = [_plain(name, choice) for choice in option.choices]
+    for item in value if isinstance(value, list) else [value]:
+        if item not in choices:
+            near = difflib.get_close_matches(str(item), [str(choice) for choice in choices], n=1)
+            hint = f", did you mean {near[0]!r}?" if near else ""
+            listed = ", ".join(str(choice) for choice in choices)
+            verb = "contain" if isinstance(value, list) else "be"
+            raise ValueError(f"option {name!r} cannot {verb} {item!r}{hint} (choices are: {listed})")
 
 
 def _check_bounds(name: str, option: Option, value: Any) -> None:

@@ -131,6 +131,16 @@ class Contract:
         return len(self._history)
 
     @property
+    def validation_batches(self) -> int:
+        """Batches of one validation."""
+        return self._setup.inference.batches(self._validation)
+
+    @property
+    def test_batches(self) -> int:
+        """Batches that are counted at the end."""
+        return self._setup.inference.batches(self._tested)
+
+    @property
     def parameters(self) -> int:
         """Number of the network's parameters, trainable or not."""
         return sum(parameter.numel() for parameter in self.model.parameters())
@@ -280,7 +290,7 @@ class Contract:
             load_saved(self.model, kept, self.job_name)
         else:
             self._keep_weights()
-        split = self._validation if self._test is None else self._test
+        split = self._tested
         values = self._setup.inference.count(split, predict)
         chosen = choose_cases(split.ids, values)
         return Outcome(
@@ -293,6 +303,10 @@ class Contract:
             counts_split="validation" if self._test is None else "test",
             cases=self._setup.inference.cases(split, chosen, predict),
         )
+
+    @property
+    def _tested(self) -> Split:
+        return self._validation if self._test is None else self._test
 
     @property
     def _setup(self) -> _Setup:

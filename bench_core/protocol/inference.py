@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -44,6 +45,7 @@ class Inference:
         self._model, self._task, self._training = model, task, training
         self._transfer, self._device, self._seed = transfer, device, seed
         self._random = random_at_inference
+        self._batch_size = 1 if random_at_inference else training.batch_size
         self._workers = workers
         self._loaders: dict[Split, Loader] = {}
 
@@ -69,6 +71,10 @@ class Inference:
                     mask = source.masks[row].numpy()
                     found[sample] = Case(sample, rank, dice, image, mask, labels[row].copy())
         return tuple(found[sample] for sample, _, _ in chosen)
+
+    def batches(self, split: Split) -> int:
+        """Return in how many batches `count` predicts the split."""
+        return math.ceil(len(split) / self._batch_size)
 
     def _predictions(
         self, split: Split, predict: Predict, only: set[str] | None = None
@@ -97,7 +103,7 @@ class Inference:
         if split not in self._loaders:
             self._loaders[split] = Loader(
                 split,
-                1 if self._random else self._training.batch_size,
+                self._batch_size,
                 seed=self._seed,
                 augment=None,
                 workers=self._workers,

@@ -1,1 +1,1 @@
-"""MMEngine/MMSegmentation runner: its room; the engine follows."""
+"""The MMEngine runner, and MMSegmentation's networks for any runner."""

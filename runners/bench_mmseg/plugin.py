@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from bench_core import RunnerDeclaration, hookimpl
+from bench_core import Option, RunnerDeclaration, hookimpl
+from bench_mmseg.backends import BACKENDS
 
 
 @hookimpl
@@ -12,9 +13,20 @@ def bench_runners() -> list[RunnerDeclaration]:
         RunnerDeclaration(
             name="mmseg",
             fit="bench_mmseg.engine:fit",
-            help="MMEngine's loop around MMSegmentation's networks",
+            help="MMEngine's loop around MMSegmentation's or any other networks, on CPU, CUDA or MPS",
             requires=("mmengine", "mmcv", "mmseg"),
             install="pip install 'segbench[mmseg]'",
-            unavailable="declared; its engine is not part of this version",
+            options={
+                "log": Option(
+                    type=bool, default=False, help="keep MMEngine's log, text and JSON, with each result"
+                ),
+                "visual": Option(
+                    type=list,
+                    default=(),
+                    choices=tuple(BACKENDS),
+                    help="MMEngine's visual backends that get losses, learning rates and metrics",
+                ),
+                "interval": Option(type=int, default=10, minimum=1, help="steps between two lines of these"),
+            },
         )
     ]

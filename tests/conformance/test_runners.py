@@ -24,7 +24,7 @@ from bench_sma.unet import UNet
 from tests.helpers.tiny_jobs import BINARY, THREE, MemoryKeeper, tiny_arrays, tiny_contract, tiny_training
 
 Fit = Callable[[Contract, RunOptions], Outcome]
-RUNNERS = ("torch",)
+RUNNERS = ("torch", "mmseg")
 AUGMENTED: Any = (("RandomHorizontalFlip", {}), ("RandomAffine", {"degrees": 20.0}))
 
 

@@ -17,6 +17,7 @@ DECLARED = {
     "look": Option(type=str, default="endoscopy", help="look", choices=("dermoscopy", "endoscopy")),
     "labels": Option(type=dict, default={}, help="values to classes"),
     "sizes": Option(type=list, default=(1, 2), help="sizes", minimum=1),
+    "logs": Option(type=list, default=(), help="where to", choices=("text", "table")),
     "limit": Option(type=int, default=None, help="largest number"),
     "flag": Option(type=bool, default=False, help="on or off"),
 }
@@ -29,6 +30,7 @@ def test_defaults_fill_what_is_not_given() -> None:
         "look": "endoscopy",
         "labels": {},
         "sizes": [1, 2],
+        "logs": [],
         "limit": None,
         "flag": False,
     }
@@ -42,6 +44,7 @@ def test_defaults_fill_what_is_not_given() -> None:
         ("look", "dermoscopy", "dermoscopy"),
         ("labels", {255: "lesion"}, {"255": "lesion"}),
         ("sizes", [3, 4], [3, 4]),
+        ("logs", ["table", "text"], ["table", "text"]),
         ("limit", None, None),
         ("limit", 3, 3),
         ("flag", True, True),
@@ -69,6 +72,7 @@ def test_a_valid_value_is_taken_as_plain_data(name: str, value: Any, expected: A
         ("dropout", float("nan"), "must be finite"),
         ("look", "endoscope", "did you mean 'endoscopy'"),
         ("sizes", [3, 0], "at least 1"),
+        ("logs", ["text", "tables"], "cannot contain 'tables', did you mean 'table'"),
         ("labels", {1: "a", "1": "b"}, "two keys that read the same"),
         ("labels", {"a": object()}, "no number, text, list or mapping"),
         ("flag", 1, "must be of type bool, not int"),

@@ -1,0 +1,34 @@
+"""MMEngine around the contract: its runner owns the loop and the device, the contract every decision."""
+
+from __future__ import annotations
+
+import torch
+
+from bench_core.protocol.contract import Contract, RunOptions
+from bench_core.protocol.devices import deterministic, open_device
+from bench_core.protocol.failures import explain_failures
+from bench_core.protocol.outcome import Outcome
+from bench_mmseg.isolation import isolated
+from bench_mmseg.logs import LogSettings
+from bench_mmseg.runner import ContractRunner
+
+
+def fit(contract: Contract, options: RunOptions) -> Outcome:
+    """Train, choose and test the contract's model on one device.
+
+    Goes on from the contract's saved state where there is one. Raises TrainingError, naming what to change,
+    when memory runs out, the loss is not finite, or the compiler that `compile` needs is not there, and
+    MissingDependencyError for a visual backend whose package is not installed.
+    """
+    device = open_device(options.device)
+    settings = LogSettings.of(options)
+    torch.set_num_threads(options.threads)
+    with isolated(), deterministic(device), explain_failures(contract.training, options):
+        runner = ContractRunner(contract, device, options, settings)
+        try:
+            contract.prepare(device, channels_last=options.channels_last)
+            runner.train()
+            runner.test()
+            return runner.outcome
+        finally:
+            runner.close()
