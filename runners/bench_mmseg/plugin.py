@@ -1,9 +1,10 @@
-"""Declares the MMSegmentation runner."""
+"""Declares the MMSegmentation runner and its zoo."""
 
 from __future__ import annotations
 
-from bench_core import Option, RunnerDeclaration, hookimpl
+from bench_core import ModelSource, Option, RunnerDeclaration, hookimpl
 from bench_mmseg.backends import BACKENDS
+from bench_mmseg.source import SOURCE
 
 
 @hookimpl
@@ -30,3 +31,9 @@ def bench_runners() -> list[RunnerDeclaration]:
             },
         )
     ]
+
+
+@hookimpl
+def bench_model_sources() -> list[ModelSource]:
+    """Return the one model source of this package."""
+    return [SOURCE]

@@ -1,0 +1,163 @@
+"""`mmseg:<config>`: the network of any config of MMSegmentation's zoo, or of a config file of the user's."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from bench_core import Architecture, BuildRequest, Departure, Deviation, ModelSource
+from bench_core.errors import BenchError, UnknownNameError
+from bench_mmseg import zoo
+from bench_mmseg.config_file import ConfigFile, read_config
+
+PREFIX = "mmseg"
+EXAMPLE = "segformer_mit-b0_8xb2-160k_ade20k-512x512"
+REQUIRES = ("mmengine", "mmcv", "mmseg")
+_ONE_PROTOCOL = "every model of a study is trained alike"
+DEPARTURES = (
+    Departure(
+        what="auxiliary heads",
+        published="trained beside the decode head, where the config has them",
+        here="left out",
+        because="they take part in training alone, and the protocol has one loss",
+    ),
+    Departure(
+        what="losses",
+        published="the config's own",
+        here="the protocol's, on the logits at image size",
+        because=_ONE_PROTOCOL,
+    ),
+    Departure(
+        what="optimizer, schedule, augmentation and inference",
+        published="the config's own",
+        here="the protocol's",
+        because=_ONE_PROTOCOL,
+    ),
+)
+
+
+def resolve(name: str) -> Architecture:
+    """Return the architecture of mmseg:<config>; raise UnknownNameError with the nearest name.
+
+    Where mmseg is not installed any name is taken, and a run is refused by the packages that it requires.
+    """
+    text = name.removeprefix(f"{PREFIX}:")
+    packaged = _in_zoo(text)
+    if packaged is not None:
+        return _declare(name, packaged, _read(name, packaged), own=False)
+    path = Path(text).expanduser()
+    if path.is_file():
+        return _declare(name, path, _read(name, path), own=True)
+    is_place = text.startswith((".", "/", "~"))
+    if text and not is_place and not zoo.zoo_configs():
+        return _declare(name, Path(text), None, own=False)
+    raise UnknownNameError(
+        f"unknown model {name!r}",
+        cause=f"there is no file {path.absolute()}"
+        if is_place
+        else "no such config in the zoo, and no such file",
+        fix=f"did you mean '{PREFIX}:{_nearest(_stem(text))}'?",
+    )
+
+
+def states() -> list[tuple[str, str]]:
+    """Return the name of every config of the zoo, and "ready" or why it cannot be trained here."""
+    found = []
+    for config, path in zoo.zoo_configs().items():
+        model = read_config(path).values.get("model")
+        reason = zoo.why_not(model) if model else "it has no model"
+        found.append((f"{PREFIX}:{config}", reason or "ready"))
+    return found
+
+
+def _stem(text: str) -> str:
+    return text.rpartition("/")[2].removesuffix(".py")
+
+
+def _nearest(stem: str) -> str:
+    known = zoo.zoo_configs()
+    begun = [name for name in known if stem and name.startswith(stem)]
+    return next(iter(begun or difflib.get_close_matches(stem, known, n=1, cutoff=0.4)), EXAMPLE)
+
+
+def _in_zoo(text: str) -> Path | None:
+    found = zoo.zoo_configs().get(_stem(text))
+    folder = text.rpartition("/")[0]
+    return found if found is not None and folder in ("", found.parent.name) else None
+
+
+def _read(name: str, path: Path) -> ConfigFile:
+    try:
+        config = read_config(path)
+    except BenchError as error:
+        raise UnknownNameError(
+            f"the config of {name!r} cannot be read",
+            cause=f"{error.place}: {error.message}" if error.place else error.message,
+            fix=error.fix or f"mend it until mmengine.Config.fromfile reads it, or use {PREFIX}:{EXAMPLE}",
+        ) from error
+    if not isinstance(config.values.get("model"), Mapping):
+        raise UnknownNameError(
+            f"the config of {name!r} has no model",
+            cause=f"{path} sets {', '.join(sorted(config.values)[:8]) or 'nothing'}",
+            fix="name a config whose `model` is a dict",
+        )
+    return config
+
+
+def _declare(name: str, path: Path, config: ConfigFile | None, own: bool) -> Architecture:
+    """Describe what a config builds; None stands for a zoo that is not installed."""
+    model: Mapping[str, Any] = config.values["model"] if config else {}
+    checkpoint = zoo.checkpoint_of(model)
+    step, smallest = zoo.size_limits(model)
+    return Architecture(
+        name=name,
+        title=f"{zoo.short_name(_stem(str(path)))} (mmseg)",
+        family="generic",
+        runner="mmseg",
+        version=1,
+        build=partial(_build, str(path.resolve()) if config else str(path)),
+        unavailable=zoo.why_not(model),
+        paper="" if own else zoo.paper_of(path.parent),
+        license="" if own else "Apache-2.0",
+        pretrained=("imagenet", "none") if checkpoint or config is None else ("none",),
+        size_multiple=step,
+        size_minimum=smallest,
+        deviations=_deviations(model),
+        departures=DEPARTURES,
+        content=config.content if config and own else "",
+        random_at_inference=zoo.is_random(model),
+        requires=REQUIRES,
+        find_weights=partial(_find_weights, checkpoint),
+    )
+
+
+def _deviations(model: Mapping[str, Any]) -> dict[str, Deviation]:
+    if "LightHamHead" not in zoo.components(model):
+        return {}
+    because = "LightHamHead iterates products and quotients of sums over all pixels; half is too short"
+    return {"precision": Deviation(value="fp32", because=because)}
+
+
+def _find_weights(
+    checkpoint: zoo.Checkpoint | None, pretrained: str, given: Path | None, options: Mapping[str, Any]
+) -> Path | None:
+    return zoo.weights_file(checkpoint, pretrained, given)
+
+
+def _build(path: str, request: BuildRequest) -> Any:
+    from bench_mmseg.build import build_config
+
+    return build_config(Path(path), request)
+
+
+SOURCE = ModelSource(
+    prefix=PREFIX,
+    runner="mmseg",
+    help=f"MMSegmentation's zoo: {PREFIX}:<config>, for example {PREFIX}:{EXAMPLE}; or {PREFIX}:<path> of a "
+    "config file of your own",
+    resolve=resolve,
+    names=lambda: tuple(f"{PREFIX}:{config}" for config in zoo.zoo_configs()),
+)
