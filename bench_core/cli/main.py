@@ -18,7 +18,10 @@ COMMANDS = {
     "status": "say what is done, running, failed and to do",
     "logs": "print the log of a job",
     "show": "print everything known of a job",
+    "verify": "check that the finished jobs were one experiment",
     "report": "turn results into tables, figures and an HTML page",
+    "conformance": "compare two runners on one small job, item by item",
+    "test": "try a plugin's runner against what it owes",
     "list": "list models, datasets, runners or plugins",
     "doctor": "say what this environment has and what is missing",
 }

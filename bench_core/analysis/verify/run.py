@@ -1,0 +1,67 @@
+"""Puts every check to every finished job."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from bench_core.analysis.verify import images, settings, stored, training
+from bench_core.analysis.verify.findings import Check, Finding, Outcome, Verification
+from bench_core.analysis.verify.subjects import Study, Subject
+from bench_core.errors import BenchError
+
+CHECKS = (
+    Check("files", "every file is there, readable, and as it was sealed", stored.files),
+    Check("identity", "each folder holds the job that it is named after", stored.identity),
+    Check("protocol", "settings differ from the spec's protocol only where declared", settings.protocol),
+    Check("data", "all jobs saw the same samples in the same folds", images.data),
+    Check("order", "all models saw the samples in the same order, the seed's", training.order),
+    Check("schedule", "every step's learning rate is the schedule's", training.schedule),
+    Check("history", "the result's history is the trace's", training.history),
+    Check("stopping", "the stopping rule ended it and chose the tested epoch", training.stopping),
+    Check("checkpoint", "the kept weights are the chosen epoch's", stored.checkpoint),
+    Check("rate", "the learning rate is the one that the search chose", training.rate),
+    Check("images", "counts are of the fold's images, none of them trained on", images.images),
+    Check("metrics", "counts fit the ground truth, the history and the pictures", images.metrics),
+    Check("environment", "all jobs ran under the same versions and on like hardware", settings.environment),
+)
+
+_UNUSABLE = (
+    KeyError,
+    IndexError,
+    TypeError,
+    ValueError,
+    AttributeError,
+    ArithmeticError,
+    OSError,
+    BenchError,
+)
+
+
+def verify(
+    study: Study, checks: tuple[Check, ...] = CHECKS, progress: Callable[[int, int], None] = lambda *_: None
+) -> Verification:
+    """Return what the checks find; `progress(done, total)` hears of each job that a check has seen.
+
+    A file whose content is not of the form in which segbench writes it is a finding, never an exception.
+    """
+    outcomes = []
+    total = len(checks) * len(study.subjects)
+    for number, check in enumerate(checks):
+        findings: list[Finding] = []
+        seen = 0
+        for position, subject in enumerate(study.subjects):
+            found = _examined(check, subject, study)
+            seen += found is not None
+            findings += found or ()
+            progress(number * len(study.subjects) + position + 1, total)
+        outcomes.append(Outcome(check, seen, tuple(findings)))
+    return Verification(len(study.plan.jobs), len(study.subjects), tuple(outcomes))
+
+
+def _examined(check: Check, subject: Subject, study: Study) -> list[Finding] | None:
+    try:
+        found = check.examine(subject, study)
+        return None if found is None else list(found)
+    except _UNUSABLE as error:
+        cause = error.message if isinstance(error, BenchError) else f"{type(error).__name__}: {error}"
+        return [subject.finding(f"its content is not what segbench writes ({cause})")]

@@ -1,0 +1,109 @@
+"""Are the files as they were sealed, and are they of the job that the spec plans?"""
+
+from __future__ import annotations
+
+import io
+import pickle
+import zipfile
+from collections import OrderedDict
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from bench_core.analysis.verify.findings import Finding
+from bench_core.analysis.verify.subjects import Study, Subject
+from bench_core.errors import BenchError, StoreError
+from bench_core.plan.identity import digest_of
+from bench_core.store.folder import BEST, JOB, RESULT, damaged_files, mend
+
+
+def files(subject: Subject, study: Study) -> Iterable[Finding]:
+    """Compare the folder with its manifest, and read what it must hold."""
+    damaged = damaged_files(subject.folder)
+    for name in damaged:
+        yield subject.finding("the file is missing or not as it was sealed", name)
+    # Asking for each of them fills `unreadable`.
+    _ = subject.sealed, subject.result, subject.counts, subject.trace
+    for name, error in subject.unreadable.items():
+        if name not in damaged:
+            yield subject.finding(_told(error), name)
+
+
+def identity(subject: Subject, study: Study) -> Iterable[Finding] | None:
+    """Compare the folder's name with the digest of the job in it."""
+    if subject.sealed is None:
+        return None
+    return list(_identity(subject, subject.sealed.digest, digest_of(subject.sealed)))
+
+
+def _identity(subject: Subject, written: str, computed: str) -> Iterable[Finding]:
+    name = subject.job.digest
+    for digest, what in ((written, "says that it is"), (computed, "holds the settings of")):
+        if digest != name:
+            yield subject.finding(f"{JOB} {what} job {digest[:12]}, its folder is {name[:12]}", JOB)
+    if subject.result is not None and subject.result.digest != name:
+        yield subject.finding(f"the result is of job {subject.result.digest[:12]}, not {name[:12]}", RESULT)
+
+
+def checkpoint(subject: Subject, study: Study) -> Iterable[Finding] | None:
+    """Compare the epoch that the weights are of with the chosen one."""
+    path = subject.folder / BEST
+    if subject.result is None or not path.exists():
+        return None
+    try:
+        epoch = saved_epoch(path)
+    except BenchError as error:
+        return [subject.finding(_told(error), BEST)]
+    chosen = subject.result.chosen_epoch
+    if epoch == chosen:
+        return []
+    return [subject.finding(f"the weights are of epoch {epoch}, the result's are of epoch {chosen}", BEST)]
+
+
+def saved_epoch(path: Path) -> int:
+    """Return the epoch that saved weights are of, without loading a tensor or running a line of the file.
+
+    Raises StoreError if it cannot be read.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            name = next(name for name in archive.namelist() if name.endswith("data.pkl"))
+            saved = _Reader(io.BytesIO(archive.read(name))).load()
+        return int(saved["epoch"])
+    except Exception as error:  # A garbled pickle can raise anything.
+        raise StoreError(
+            "damaged file in the store",
+            place=str(path),
+            cause=f"{type(error).__name__}: {error}".splitlines()[0],
+            fix=mend(path.parent),
+        ) from error
+
+
+class _Nothing:
+    """Stands for every object of a pickle that is not looked at."""
+
+    def __init__(self, *arguments: Any) -> None:
+        pass
+
+    def __call__(self, *arguments: Any) -> _Nothing:
+        return self
+
+    def __setstate__(self, state: Any) -> None:
+        pass
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        pass
+
+    append = extend = __call__
+
+
+class _Reader(pickle.Unpickler):
+    def find_class(self, module: str, name: str) -> Any:
+        return OrderedDict if (module, name) == ("collections", "OrderedDict") else _Nothing
+
+    def persistent_load(self, pid: Any) -> Any:
+        return _Nothing()
+
+
+def _told(error: BenchError) -> str:
+    return f"{error.message}: {error.cause}" if error.cause else error.message

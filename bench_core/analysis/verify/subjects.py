@@ -1,0 +1,177 @@
+"""What is verified: the finished jobs of a plan as their folders have them, and who is compared with whom."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, TypeVar
+
+from bench_core.analysis.verify.findings import Finding, Level
+from bench_core.analysis.verify.traces import Ids, TracedEpoch, read_trace
+from bench_core.errors import BenchError, StoreError
+from bench_core.plan.expand import Plan
+from bench_core.plan.job import Job
+from bench_core.plugins import Registry
+from bench_core.records import Case, Counts
+from bench_core.spec.model import Spec
+from bench_core.store.folder import COUNTS, JOB, RESULT, TRACE, mend
+from bench_core.store.result import Result
+from bench_core.store.store import Store
+
+Read = TypeVar("Read")
+Value = TypeVar("Value", bound=Hashable)
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A finished job: as it was planned, and each of its files, None where it cannot be read."""
+
+    job: Job
+    """As the spec plans it today."""
+    store: Store
+    known: dict[Ids, Ids] = field(default_factory=dict, repr=False)
+    """Batches of the traces that were read so far."""
+    unreadable: dict[str, BenchError] = field(default_factory=dict, repr=False)
+    """File name to why it cannot be read; filled as files are asked for."""
+
+    @property
+    def folder(self) -> Path:
+        """Where it is sealed."""
+        return self.store.folder(self.job.digest)
+
+    @cached_property
+    def sealed(self) -> Job | None:
+        """The job as it was run."""
+        return self._read(JOB, lambda: self.store.job(self.job.digest))
+
+    @cached_property
+    def result(self) -> Result | None:
+        """Its result."""
+        return self._read(RESULT, lambda: _formed(self.store.result(self.job.digest), self.folder / RESULT))
+
+    @cached_property
+    def counts(self) -> Counts | None:
+        """Its pixel counts."""
+        return self._read(COUNTS, lambda: self.store.counts(self.job.digest))
+
+    @cached_property
+    def trace(self) -> tuple[TracedEpoch, ...] | None:
+        """Its trace."""
+        return self._read(TRACE, lambda: read_trace(self.folder / TRACE, self.known))
+
+    def cases(self) -> tuple[Case, ...]:
+        """Read its pictures; raises StoreError if they are missing or damaged."""
+        return self.store.cases(self.job.digest)
+
+    def finding(
+        self, message: str, file: str = "", line: int | None = None, level: Level = "error"
+    ) -> Finding:
+        """Return a finding about this job."""
+        place = str(self.folder / file) + (f":{line}" if line is not None else "")
+        return Finding(message, self.job.name, self.job.digest, place, level)
+
+    def _read(self, name: str, read: Callable[[], Read]) -> Read | None:
+        try:
+            return read()
+        except BenchError as error:
+            self.unreadable[name] = error
+            return None
+
+
+@dataclass(frozen=True)
+class Study:
+    """All finished jobs of a spec."""
+
+    spec: Spec
+    plan: Plan
+    registry: Registry
+    store: Store
+    subjects: tuple[Subject, ...]
+    _memo: dict[Hashable, Any] = field(default_factory=dict, repr=False)
+
+    def same_split(self, subject: Subject) -> tuple[Subject, ...]:
+        """Return all jobs that train on the same images: of one stage, dataset and fold."""
+        return self._by_split[_split(subject.job)]
+
+    def same_data(self, subject: Subject) -> tuple[Subject, ...]:
+        """Return all jobs on the same dataset."""
+        return self._by_dataset[subject.job.dataset.label]
+
+    def once(self, key: Hashable, compute: Callable[[], Read]) -> Read:
+        """Return what `compute` gives, computed once for each key."""
+        if key not in self._memo:
+            self._memo[key] = compute()
+        found: Read = self._memo[key]
+        return found
+
+    def usual(
+        self, about: str, peers: Sequence[Subject], value: Callable[[Subject], Value | None]
+    ) -> tuple[Value, Subject] | None:
+        """Return the value that most of the peers have (of equal numbers the first), and the first with it.
+
+        Peers without a value (None) do not count; None if there is no other. `about` names the value.
+        """
+        return self.once((about, peers[0].job.digest, len(peers)), lambda: _most_frequent(peers, value))
+
+    @cached_property
+    def _by_split(self) -> dict[Hashable, tuple[Subject, ...]]:
+        return _grouped(self.subjects, lambda subject: _split(subject.job))
+
+    @cached_property
+    def _by_dataset(self) -> dict[Hashable, tuple[Subject, ...]]:
+        return _grouped(self.subjects, lambda subject: subject.job.dataset.label)
+
+
+def _formed(result: Result, path: Path) -> Result:
+    """Return the result; raise StoreError if its parts are not of the kind that they must be."""
+    mappings = (result.data_facts, result.provenance, result.candidates)
+    numbers = (result.learning_rate, result.best_value)
+    whole = (result.epochs_run, result.chosen_epoch)
+    if (
+        not all(isinstance(item, Mapping) for item in mappings)
+        or not all(isinstance(item, (int, float)) for item in numbers)
+        or not all(type(item) is int for item in whole)
+        or not result.history
+    ):
+        cause = "its history is empty, or a value is of the wrong kind"
+        raise StoreError("damaged file in the store", place=str(path), cause=cause, fix=mend(path.parent))
+    return result
+
+
+def _most_frequent(
+    peers: Sequence[Subject], value: Callable[[Subject], Value | None]
+) -> tuple[Value, Subject] | None:
+    values = [(found, peer) for peer in peers if (found := value(peer)) is not None]
+    counted = Counter(found for found, _ in values)
+    # The counter keeps the order in which values came up, and `max` takes the first of equal ones.
+    best = max(counted, key=lambda found: counted[found]) if counted else None
+    return next((item for item in values if item[0] == best), None)
+
+
+def _split(job: Job) -> Hashable:
+    return job.stage, job.dataset.label, job.fold.index
+
+
+def _grouped(
+    subjects: Sequence[Subject], key: Callable[[Subject], Hashable]
+) -> dict[Hashable, tuple[Subject, ...]]:
+    groups: dict[Hashable, list[Subject]] = {}
+    for subject in subjects:
+        groups.setdefault(key(subject), []).append(subject)
+    return {name: tuple(members) for name, members in groups.items()}
+
+
+def open_study(spec: Spec, plan: Plan, registry: Registry, store: Store) -> Study:
+    """Return the finished jobs of a plan; their files are read when a check asks for them."""
+    states = store.states()
+    known: dict[Ids, Ids] = {}
+
+    def subjects() -> Iterator[Subject]:
+        for job in plan.jobs:
+            if states.get(job.digest) == "done":
+                yield Subject(job, store, known)
+
+    return Study(spec, plan, registry, store, tuple(subjects()))

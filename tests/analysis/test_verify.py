@@ -1,0 +1,526 @@
+"""A finished store verifies; whatever is changed in it is found by the check that is about it, and named."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner
+from click.testing import Result as Done
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bench_core.analysis.verify.findings import Verification
+from bench_core.analysis.verify.run import CHECKS, verify
+from bench_core.analysis.verify.stored import saved_epoch
+from bench_core.analysis.verify.subjects import Study, open_study
+from bench_core.cli.main import bench
+from bench_core.errors import StoreError
+from bench_core.plan.expand import make_plan
+from bench_core.plan.job import Job
+from bench_core.spec.load import LoadedSpec, load_spec
+from bench_core.store import folder as files
+from bench_core.store.store import Store
+from tests.helpers.small_study import run, write_spec
+
+MODELS = """[dots-net,
+ {name: dots-net, label: heavy, deviations: {optimizer: {weight_decay: 0.2}, because: its authors do}},
+ {name: dots-net, label: pairs, deviations: {batch_size: 2, because: memory}}]"""
+DATA = "[{name: dots, options: {count: 36}}]"
+STOPPING = "protocol.early_stopping={monitor: miou, patience: 2, min_delta: 0.01}"
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A spec and a store with all its results."""
+
+    loaded: LoadedSpec
+    path: Path
+    store: Path
+
+    def study(self, store: Path | None = None) -> Study:
+        plan = make_plan(self.loaded.spec, self.loaded.registry)
+        return open_study(self.loaded.spec, plan, self.loaded.registry, Store(store or self.store))
+
+    def job(self, name: str) -> Job:
+        return next(subject.job for subject in self.study().subjects if subject.job.name == name)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Finished:
+    base = tmp_path_factory.mktemp("study")
+    path = write_spec(base / "spec", models=MODELS, datasets=DATA, search=True, epochs=6)
+    loaded = load_spec(path, [STOPPING])
+    store = Store(base / "results", create=True)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    for job in make_plan(loaded.spec, loaded.registry).jobs:
+        run(job, store, loaded.registry)
+    torch.set_num_threads(threads)
+    return Finished(loaded, path, store.path)
+
+
+def found(study: Study) -> dict[str, str]:
+    """Return the checks that find something, each with its first message."""
+    return {
+        outcome.check.name: f"{outcome.findings[0].job}: {outcome.findings[0].message}"
+        for outcome in verify(study).outcomes
+        if outcome.findings
+    }
+
+
+@contextmanager
+def changed(folder: Path, change: Callable[[Path], object], *, sealed: bool = True) -> Iterator[None]:
+    """Change a job's folder and put it back; `sealed` writes the manifest anew, as a forger would."""
+    kept = folder.with_name(f".{folder.name}")
+    shutil.copytree(folder, kept)
+    try:
+        change(folder)
+        if sealed:
+            names = json.loads((kept / files.MANIFEST).read_text())["files"]
+            files.write_manifest(folder, [name for name in names if (folder / name).exists()])
+        yield
+    finally:
+        shutil.rmtree(folder)
+        kept.rename(folder)
+
+
+def in_json(name: str, edit: Callable[[Any], object]) -> Callable[[Path], object]:
+    def change(folder: Path) -> None:
+        data = json.loads((folder / name).read_text())
+        edit(data)
+        (folder / name).write_text(json.dumps(data))
+
+    return change
+
+
+def in_trace(edit: Callable[[list[dict[str, Any]]], object]) -> Callable[[Path], object]:
+    def change(folder: Path) -> None:
+        lines = [json.loads(line) for line in (folder / files.TRACE).read_text().splitlines()]
+        edit(lines)
+        (folder / files.TRACE).write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+    return change
+
+
+def in_counts(edit: Callable[[list[list[str]], set[str]], object]) -> Callable[[Path], object]:
+    def change(folder: Path) -> None:
+        pictured = {case.id for case in files.read_cases(folder)}
+        head, *rows = [line.split(",") for line in (folder / files.COUNTS).read_text().splitlines()]
+        edit(rows, pictured)
+        (folder / files.COUNTS).write_text("".join(",".join(row) + "\n" for row in [head, *rows]))
+
+    return change
+
+
+def row(rows: list[list[str]], pictured: set[str]) -> list[str]:
+    return next(item for item in rows if item[0] not in pictured)
+
+
+def add(column: int) -> Callable[[list[list[str]], set[str]], object]:
+    def edit(rows: list[list[str]], pictured: set[str]) -> None:
+        item = row(rows, pictured)
+        item[column] = str(int(item[column]) + 1)
+
+    return edit
+
+
+def swap_steps(lines: list[dict[str, Any]]) -> None:
+    lines[0]["ids"], lines[1]["ids"] = lines[1]["ids"], lines[0]["ids"]
+
+
+def swap_epochs(lines: list[dict[str, Any]]) -> None:
+    steps = [index for index, line in enumerate(lines) if "step" in line]
+    first = [index for index in steps if lines[index]["epoch"] == 0]
+    second = [index for index in steps if lines[index]["epoch"] == 1]
+    for one, other in zip(first, second, strict=True):
+        lines[one]["ids"], lines[other]["ids"] = lines[other]["ids"], lines[one]["ids"]
+
+
+def drop_last_batch(lines: list[dict[str, Any]]) -> None:
+    last = max(index for index, line in enumerate(lines) if line["epoch"] == 0 and "step" in line)
+    del lines[last]
+
+
+def redraw(folder: Path) -> None:
+    first, *others = files.read_cases(folder)
+    mask = first.mask.copy()
+    mask[0, 0] = 1 - mask[0, 0]
+    files.write_cases(folder, [replace(first, mask=mask), *others])
+
+
+def reweigh(folder: Path) -> None:
+    saved = torch.load(folder / files.BEST, weights_only=True)
+    torch.save(saved | {"epoch": saved["epoch"] + 1}, folder / files.BEST)
+
+
+def cut(name: str) -> Callable[[Path], object]:
+    def change(folder: Path) -> None:
+        content = (folder / name).read_bytes()
+        (folder / name).write_bytes(content[: len(content) // 2])
+
+    return change
+
+
+SEARCH, EVALUATE = "search/heavy/dots/fold-0/lr-0.01", "evaluate/heavy/dots/fold-1"
+MUTATIONS: dict[str, tuple[str, Callable[[Path], object], set[str], str]] = {
+    "batches swapped": (EVALUATE, in_trace(swap_steps), {"order"}, "epoch 0, step 0 trains on"),
+    "epochs swapped": (EVALUATE, in_trace(swap_epochs), {"order"}, "the seed's order is"),
+    "last batch dropped": (
+        EVALUATE,
+        in_trace(drop_last_batch),
+        {"order", "history"},
+        "epoch 0 has 2 steps of 4 samples, 12 samples in batches of 4 are 3 of 4",
+    ),
+    "another sample": (
+        EVALUATE,
+        in_trace(lambda lines: lines[1]["ids"].__setitem__(0, "dot999")),
+        {"order"},
+        "epoch 0, step",
+    ),
+    "rate of a step": (
+        EVALUATE,
+        in_trace(lambda lines: lines[1].update(lr=lines[1]["lr"] * (1 + 1e-9))),
+        {"schedule"},
+        "epoch 0, step 1 has the rate",
+    ),
+    "loss of a step": (
+        EVALUATE,
+        in_trace(lambda lines: lines[1].update(loss=lines[1]["loss"] * (1 + 1e-9))),
+        {"history"},
+        "epoch 0: the loss is",
+    ),
+    "loss in the history": (
+        EVALUATE,
+        in_json(files.RESULT, lambda data: data["history"][1].update(loss=0.5)),
+        {"history"},
+        "epoch 1: the history's loss is 0.5",
+    ),
+    "chosen epoch": (
+        EVALUATE,
+        in_json(files.RESULT, lambda data: data.update(chosen_epoch=data["chosen_epoch"] + 1)),
+        {"stopping", "checkpoint"},
+        "the rule chooses epoch",
+    ),
+    "stopped early": (
+        EVALUATE,
+        in_json(files.RESULT, lambda data: data.update(stopped_early=not data["stopped_early"])),
+        {"stopping"},
+        "it says that it",
+    ),
+    "an epoch too few": (
+        EVALUATE,
+        lambda folder: (
+            in_json(files.RESULT, lambda data: data["history"].pop())(folder),
+            in_json(files.RESULT, lambda data: data.update(epochs_run=data["epochs_run"] - 1))(folder),
+        ),
+        {"stopping", "history"},
+        "the rules end it after",
+    ),
+    "weights of another epoch": (EVALUATE, reweigh, {"checkpoint"}, "the weights are of epoch"),
+    "rate of the job": (
+        EVALUATE,
+        in_json(files.RESULT, lambda data: data.update(learning_rate=0.005)),
+        {"rate", "schedule"},
+        "it trained at 0.005, the search chooses",
+    ),
+    "candidates": (
+        EVALUATE,
+        in_json(files.RESULT, lambda data: data["candidates"].update({"0.01": 0.99})),
+        {"rate"},
+        "it chose among",
+    ),
+    "fold hash": (
+        EVALUATE,
+        in_json(files.RESULT, lambda data: data["data_facts"].update(fold_hash="f" * 64)),
+        {"data"},
+        "fold_hash is ffffffffffffffff…",
+    ),
+    "fingerprint": (
+        SEARCH,
+        in_json(files.RESULT, lambda data: data["data_facts"].update(fingerprint="e" * 64)),
+        {"data"},
+        "fingerprint is eeeeeeeeeeeeeeee…",
+    ),
+    "another image": (
+        EVALUATE,
+        in_counts(lambda rows, pictured: row(rows, pictured).__setitem__(0, "dot998")),
+        {"images"},
+        "first here: dot998",
+    ),
+    "another group": (
+        EVALUATE,
+        in_counts(lambda rows, pictured: row(rows, pictured).__setitem__(1, "someone")),
+        {"images"},
+        "(group someone)",
+    ),
+    "a hit more": (EVALUATE, in_counts(add(3)), {"metrics"}, "its ground truth (TP + FN) of dot"),
+    "a false alarm more": (SEARCH, in_counts(add(4)), {"metrics"}, "the counts give mdsc"),
+    "a picture": (EVALUATE, redraw, {"metrics"}, "the picture of dot"),
+    "impossible metrics": (
+        EVALUATE,
+        in_json(files.RESULT, lambda data: data["history"][0]["validation"].update(mdsc=0.999)),
+        {"metrics", "history"},
+        "cannot come from the same counts",
+    ),
+    "settings": (
+        EVALUATE,
+        in_json(files.JOB, lambda data: data["training"].update(batch_size=8)),
+        {"identity", "protocol"},
+        "batch_size is 8 and not declared, the protocol says 4",
+    ),
+    "weights source": (
+        EVALUATE,
+        in_json(files.JOB, lambda data: data["model"].update(pretrained="imagenet")),
+        {"identity", "protocol"},
+        "pretrained is imagenet and not declared",
+    ),
+    "a deviation kept secret": (
+        EVALUATE,
+        in_json(files.JOB, lambda data: data["model"].update(deviations=[])),
+        {"protocol"},
+        "optimizer.weight_decay is 0.2 and not declared, the protocol says 0.01",
+    ),
+    "a deviation told wrong": (
+        EVALUATE,
+        in_json(files.JOB, lambda data: data["model"]["deviations"][0].update(value=0.1)),
+        {"protocol"},
+        "the declared deviation says 0.1 instead of 0.01",
+    ),
+    "a deviation without reason": (
+        EVALUATE,
+        in_json(files.JOB, lambda data: data["model"]["deviations"][0].update(because=" ")),
+        {"protocol"},
+        "has no reason",
+    ),
+    "another job's result": (
+        EVALUATE,
+        in_json(files.RESULT, lambda data: data.update(digest="0" * 32)),
+        {"identity"},
+        "the result is of job 000000000000",
+    ),
+    "facts of the wrong kind": (
+        EVALUATE,
+        in_json(files.RESULT, lambda data: data.update(data_facts=[])),
+        {"files"},
+        "a value is of the wrong kind",
+    ),
+    "no facts": (
+        EVALUATE,
+        in_json(files.RESULT, lambda data: data.update(data_facts={})),
+        {"data", "images"},
+        "it does not say which fingerprint its data had",
+    ),
+    "no result": (EVALUATE, lambda folder: (folder / files.RESULT).unlink(), {"files"}, "file is missing"),
+    "no trace": (EVALUATE, lambda folder: (folder / files.TRACE).unlink(), {"files"}, "file is missing"),
+    "half a trace": (EVALUATE, cut(files.TRACE), {"files"}, "damaged file"),
+    "half the counts": (EVALUATE, cut(files.COUNTS), {"files"}, "damaged file"),
+    "half the weights": (EVALUATE, cut(files.BEST), {"checkpoint"}, "damaged file"),
+    "half the pictures": (EVALUATE, cut(files.CASES), {"metrics"}, "damaged file"),
+}
+
+
+def test_a_finished_store_verifies(finished: Finished) -> None:
+    outcome = verify(finished.study())
+    assert outcome.findings == () and outcome.ok and outcome.complete and outcome.done == 15
+    assert {item.check.name: item.jobs for item in outcome.outcomes} == {check.name: 15 for check in CHECKS}
+
+
+def test_the_study_is_worth_verifying(finished: Finished) -> None:
+    results = [subject.result for subject in finished.study().subjects if subject.job.stage == "evaluate"]
+    assert len({result.epochs_run for result in results if result}) > 1
+    assert any(result.stopped_early for result in results if result)
+
+
+@pytest.mark.parametrize("name", MUTATIONS)
+def test_a_change_is_found_and_named(finished: Finished, name: str) -> None:
+    job, change, checks, said = MUTATIONS[name]
+    with changed(finished.store / "jobs" / finished.job(job).digest, change):
+        findings = found(finished.study())
+    assert set(findings) == checks
+    assert all(text.startswith(job) for text in findings.values()), findings
+    assert any(said in text for text in findings.values()), findings
+
+
+def test_each_check_finds_something() -> None:
+    caught = {check for _, _, checks, _ in MUTATIONS.values() for check in checks}
+    assert caught | {"environment"} == {check.name for check in CHECKS}
+
+
+def test_another_environment_is_a_warning(finished: Finished) -> None:
+    def other(data: dict[str, Any]) -> None:
+        data["provenance"]["packages"]["torch"] = "1.0"
+        data["provenance"]["environments"] = 2
+
+    with changed(finished.store / "jobs" / finished.job(EVALUATE).digest, in_json(files.RESULT, other)):
+        outcome = verify(finished.study())
+    assert outcome.ok and {finding.level for finding in outcome.findings} == {"warning"}
+    first, second = outcome.findings
+    assert first.message.startswith("packages.torch is 1.0, most jobs on dots have 2.")
+    assert "2 different environments" in second.message
+
+
+def test_folds_are_cut_once_more(finished: Finished) -> None:
+    """All models agree, and yet the folds are not those of the seed."""
+    study = finished.study()
+    plan = [replace(subject, job=replace(subject.job, seed=43)) for subject in study.subjects]
+    other = replace(study, subjects=tuple(plan), _memo={})
+    assert "are not those of the spec's seed" in found(other)["images"]
+
+
+def test_damage_is_found_by_the_manifest(finished: Finished) -> None:
+    folder = finished.store / "jobs" / finished.job(EVALUATE).digest
+    with changed(folder, in_trace(swap_steps), sealed=False):
+        findings = found(finished.study())
+    assert set(findings) == {"files", "order"} and "not as it was sealed" in findings["files"]
+    with changed(folder, lambda path: (path / files.MANIFEST).unlink(), sealed=False):
+        assert set(found(finished.study())) == {"files"}
+
+
+SEALED = (files.JOB, files.RESULT, files.COUNTS, files.CASES, files.TRACE, files.BEST, files.MANIFEST)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    name=st.sampled_from(SEALED), share=st.floats(0, 0.999), byte=st.integers(0, 255), sealed=st.booleans()
+)
+def test_no_damage_ends_in_an_exception(
+    finished: Finished, name: str, share: float, byte: int, sealed: bool
+) -> None:
+    """A file that ends anywhere, in any byte: a finding of the job that it belongs to, never an exception."""
+    job = finished.job(EVALUATE)
+    content = (finished.store / "jobs" / job.digest / name).read_bytes()
+    broken = content[: int(share * len(content))] + bytes([byte])
+
+    def change(folder: Path) -> None:
+        (folder / name).write_bytes(broken)
+
+    study = finished.study()
+    few = tuple(subject for subject in study.subjects if subject.job.fold.index == 1)
+    with changed(finished.store / "jobs" / job.digest, change, sealed=sealed):
+        outcome = verify(replace(study, subjects=few))
+    if broken != content and not (sealed and name == files.MANIFEST):
+        assert outcome.findings
+        assert {finding.digest for finding in outcome.findings} == {job.digest}
+
+
+@settings(max_examples=40, deadline=None)
+@given(data=st.data())
+def test_any_two_samples_that_change_places_are_named(finished: Finished, data: st.DataObject) -> None:
+    job = finished.job(EVALUATE)
+    folder = finished.store / "jobs" / job.digest
+    lines = [json.loads(line) for line in (folder / files.TRACE).read_text().splitlines()]
+    epoch = data.draw(st.integers(0, lines[-1]["epoch"]))
+    steps = [line for line in lines if line["epoch"] == epoch and "step" in line]
+    places = [(step["step"], index) for step in steps for index in range(len(step["ids"]))]
+    one, other = sorted(data.draw(st.lists(st.sampled_from(places), min_size=2, max_size=2, unique=True)))
+
+    def swap(lines: list[dict[str, Any]]) -> None:
+        mine = {line["step"]: line["ids"] for line in lines if line["epoch"] == epoch and "step" in line}
+        first, second = mine[one[0]], mine[other[0]]
+        first[one[1]], second[other[1]] = second[other[1]], first[one[1]]
+
+    with changed(folder, in_trace(swap)):
+        study = finished.study()
+        few = tuple(subject for subject in study.subjects if subject.job.fold.index == 1)
+        outcome = verify(replace(study, subjects=few))
+    (finding,) = outcome.findings
+    assert finding.job == EVALUATE
+    assert finding.message.startswith(f"epoch {epoch}, step {one[0]} trains on")
+    line = next(index for index, line in enumerate(lines) if line is steps[one[0]]) + 1
+    assert finding.place == f"{folder / files.TRACE}:{line}"
+
+
+@pytest.mark.parametrize("epoch", [0, 7])
+def test_an_epoch_is_read_without_a_framework(tmp_path: Path, epoch: int) -> None:
+    weights = torch.nn.Sequential(torch.nn.Conv2d(1, 2, 3), torch.nn.BatchNorm2d(2)).half().state_dict()
+    torch.save({"epoch": epoch, "state_dict": weights}, tmp_path / "best.pt")
+    assert saved_epoch(tmp_path / "best.pt") == epoch
+
+
+def test_reading_an_epoch_runs_nothing(tmp_path: Path) -> None:
+    class Evil:
+        def __reduce__(self) -> tuple[object, ...]:
+            return (Path(tmp_path / "made").touch, ())
+
+    torch.save({"epoch": 1, "more": Evil(), "values": np.arange(3)}, tmp_path / "best.pt")
+    assert saved_epoch(tmp_path / "best.pt") == 1
+    assert not (tmp_path / "made").exists()
+    (tmp_path / "best.pt").write_bytes(b"no archive")
+    with pytest.raises(StoreError, match="damaged"):
+        saved_epoch(tmp_path / "best.pt")
+
+
+def call(*arguments: object) -> Done:
+    words = [str(argument) for argument in arguments]
+    return CliRunner().invoke(bench, ["verify", *words], catch_exceptions=False)
+
+
+def test_the_command_prints_a_table_and_exits_with_0(finished: Finished) -> None:
+    done = call(finished.path, "--set", STOPPING, "--store", finished.store)
+    assert done.exit_code == 0
+    assert "small: 15 jobs looked at" in done.output
+    assert "verified: everything that was looked at holds" in done.output
+    assert all(check.name in done.output for check in CHECKS)
+
+
+def test_findings_exit_with_1_and_name_the_place(finished: Finished) -> None:
+    folder = finished.store / "jobs" / finished.job(EVALUATE).digest
+    arguments = (finished.path, "--set", STOPPING, "--store", finished.store)
+    with changed(folder, in_trace(swap_steps)):
+        text, data = call(*arguments), call(*arguments, "--json")
+    assert (text.exit_code, data.exit_code) == (1, 1)
+    assert f"order: {EVALUATE}: epoch 0, step 0" in text.output
+    assert f"{folder / files.TRACE}:1" in text.output
+    assert "not verified: 1 of 15 jobs" in text.output
+    found = {item["name"]: item["findings"] for item in json.loads(data.output)["checks"]}
+    assert json.loads(data.output)["ok"] is False
+    assert [finding["place"] for finding in found["order"]] == [f"{folder / files.TRACE}:1"]
+    assert not any(findings for name, findings in found.items() if name != "order")
+
+
+def test_a_partial_study_is_checked_as_far_as_it_is(finished: Finished, tmp_path: Path) -> None:
+    shutil.copytree(finished.store, tmp_path / "results")
+    for subject in finished.study().subjects:
+        if subject.job.model.label == "pairs" or subject.job.name == EVALUATE:
+            shutil.rmtree(tmp_path / "results" / "jobs" / subject.job.digest)
+    done = call(finished.path, "--set", STOPPING, "--store", tmp_path / "results")
+    assert done.exit_code == 0
+    assert "partial: 9 of 15 jobs looked at" in done.output
+    assert "6 jobs are not finished and were not checked" in done.output
+
+
+def test_nothing_finished_is_told_with_2(finished: Finished, tmp_path: Path) -> None:
+    command = [sys.executable, "-c", "from bench_core.cli.main import main; main()", "verify"]
+    done = subprocess.run(
+        [*command, str(finished.path), "--store", str(tmp_path)], capture_output=True, text=True
+    )
+    assert done.returncode == 2
+    assert "no job of 'small' is finished" in done.stderr and "fix: bench run" in done.stderr
+
+
+def test_it_needs_no_framework(finished: Finished) -> None:
+    code = (
+        "import sys\n"
+        "for name in ('torch', 'torchvision', 'cv2', 'PIL', 'jinja2', 'mmengine'): sys.modules[name] = None\n"
+        "from bench_core.cli.main import main\n"
+        f"sys.argv = ['bench', 'verify', {str(finished.path)!r}, '--set', {STOPPING!r}]\n"
+        f"sys.argv += ['--store', {str(finished.store)!r}]\n"
+        "main()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_verification_without_jobs_says_so() -> None:
+    assert Verification(3, 0, ()).ok and not Verification(3, 0, ()).complete
