@@ -9,6 +9,8 @@ from typing import Any
 import click
 
 from bench_core.cli.common import JSON, console, print_json
+from bench_core.declarations import ModelSource
+from bench_core.errors import BenchError
 from bench_core.plugins import Registry
 
 Rows = list[dict[str, Any]]
@@ -29,7 +31,7 @@ def command(what: str, files: tuple[Path, ...], source: str | None, as_json: boo
     if source is not None:
         if source not in registry.sources:
             raise unknown("model source", source, registry.sources)
-        rows = [{"name": name} for name in registry.sources[source].names()]
+        rows = _of_source(registry.sources[source])
     else:
         rows = ROWS[what](registry)
     if as_json:
@@ -64,6 +66,18 @@ def _models(registry: Registry) -> Rows:
         for source in registry.sources.values()
     ]
     return rows
+
+
+def _of_source(source: ModelSource) -> Rows:
+    return [{"name": name, "state": _state(source, name)} for name in source.names()]
+
+
+def _state(source: ModelSource, name: str) -> str:
+    try:
+        model = source.resolve(name)
+    except BenchError as error:
+        return error.cause or error.message
+    return model.unavailable or missing_of(model.requires)
 
 
 def _datasets(registry: Registry) -> Rows:

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import ast
 import copy
+import functools
 import hashlib
 import importlib.util
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import FunctionType, ModuleType
@@ -33,14 +34,21 @@ class ConfigFile:
     """SHA-256 of the file and of the user's files below it; configs of packages count by their names."""
 
 
-def read_config(path: Path, folder_of: Callable[[str], Path | None] | None = None) -> ConfigFile:
-    """Return a config's values; raise PluginError with the file and line for one that cannot be read.
-
-    `folder_of` gives the folder of a package's configs for `_base_ = "package::folder/file.py"`.
-    """
-    found = _Reader(folder_of or package_configs)
+def read_config(path: Path) -> ConfigFile:
+    """Return a config's values; raise PluginError with the file and line for one that cannot be read."""
+    found = _Reader()
     values = found.read(path.resolve())
     return ConfigFile(values, found.digest.hexdigest())
+
+
+def read_packaged(path: Path) -> Mapping[str, Any]:
+    """Return the values of a config that a package ships; its bases are read once a process."""
+    return _Reader().read(path, packaged=True)
+
+
+@functools.cache
+def _packaged_base(path: Path) -> dict[str, Any]:
+    return _Reader().read(path, packaged=True)
 
 
 def package_configs(package: str) -> Path | None:
@@ -57,8 +65,7 @@ def package_configs(package: str) -> Path | None:
 
 
 class _Reader:
-    def __init__(self, folder_of: Callable[[str], Path | None]) -> None:
-        self._folder_of = folder_of
+    def __init__(self) -> None:
         self._open: list[Path] = []
         self.digest = hashlib.sha256()
 
@@ -96,16 +103,17 @@ class _Reader:
     def _base(self, name: str, path: Path, packaged: bool) -> dict[str, Any]:
         package, colons, inside = name.partition("::")
         if not colons:
-            return self.read((path.parent / name).resolve(), packaged)
+            base = (path.parent / name).resolve()
+            return _packaged_base(base) if packaged else self.read(base)
         self.digest.update(name.encode() + b"\0")
-        folder = self._folder_of(package)
+        folder = package_configs(package)
         if folder is None:
             raise PluginError(
                 f"config inherits from {name!r}, whose package is not installed",
                 place=str(path),
                 fix="pip install 'segbench[mmseg]'" if package == "mmseg" else f"install {package}",
             )
-        return self.read(folder / inside, packaged=True)
+        return _packaged_base((folder / inside).resolve())
 
 
 def _parse(text: str, path: Path) -> ast.Module:
@@ -160,7 +168,9 @@ def _execute(tree: ast.Module, path: Path, inherited: dict[str, Any]) -> dict[st
         )
     ]
     code = compile(ast.Module(body=body, type_ignores=[]), str(path), "exec")
-    names: dict[str, Any] = {_BASE: _Attributes(copy.deepcopy(inherited)), "__file__": str(path)}
+    names: dict[str, Any] = {"__file__": str(path)}
+    if any(isinstance(node, ast.Name) and node.id == _BASE for part in body for node in ast.walk(part)):
+        names[_BASE] = _Attributes(copy.deepcopy(inherited))
     try:
         exec(code, names)
     except Exception as error:
@@ -188,7 +198,8 @@ def _plain(value: Any) -> Any:
 
 
 def _merge(own: Mapping[str, Any], inherited: Mapping[str, Any], path: Path) -> dict[str, Any]:
-    merged = copy.deepcopy(dict(inherited))
+    # Shares what it does not change: nobody changes a config that was read.
+    merged = dict(inherited)
     for key, value in own.items():
         if not isinstance(value, dict):
             merged[key] = value

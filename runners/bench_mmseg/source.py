@@ -11,7 +11,7 @@ from typing import Any
 from bench_core import Architecture, BuildRequest, Departure, Deviation, ModelSource
 from bench_core.errors import BenchError, UnknownNameError
 from bench_mmseg import zoo
-from bench_mmseg.config_file import ConfigFile, read_config
+from bench_mmseg.config_file import ConfigFile, read_config, read_packaged
 
 PREFIX = "mmseg"
 EXAMPLE = "segformer_mit-b0_8xb2-160k_ade20k-512x512"
@@ -47,13 +47,14 @@ def resolve(name: str) -> Architecture:
     text = name.removeprefix(f"{PREFIX}:")
     packaged = _in_zoo(text)
     if packaged is not None:
-        return _declare(name, packaged, _read(name, packaged), own=False)
+        return _declare(name, packaged, _model(name, packaged, read_packaged(packaged)))
     path = Path(text).expanduser()
     if path.is_file():
-        return _declare(name, path, _read(name, path), own=True)
+        config = _read(name, path)
+        return _declare(name, path, _model(name, path, config.values), config.content)
     is_place = text.startswith((".", "/", "~"))
     if text and not is_place and not zoo.zoo_configs():
-        return _declare(name, Path(text), None, own=False)
+        return _declare(name, Path(text), None)
     raise UnknownNameError(
         f"unknown model {name!r}",
         cause=f"there is no file {path.absolute()}"
@@ -61,16 +62,6 @@ def resolve(name: str) -> Architecture:
         else "no such config in the zoo, and no such file",
         fix=f"did you mean '{PREFIX}:{_nearest(_stem(text))}'?",
     )
-
-
-def states() -> list[tuple[str, str]]:
-    """Return the name of every config of the zoo, and "ready" or why it cannot be trained here."""
-    found = []
-    for config, path in zoo.zoo_configs().items():
-        model = read_config(path).values.get("model")
-        reason = zoo.why_not(model) if model else "it has no model"
-        found.append((f"{PREFIX}:{config}", reason or "ready"))
-    return found
 
 
 def _stem(text: str) -> str:
@@ -91,25 +82,30 @@ def _in_zoo(text: str) -> Path | None:
 
 def _read(name: str, path: Path) -> ConfigFile:
     try:
-        config = read_config(path)
+        return read_config(path)
     except BenchError as error:
         raise UnknownNameError(
             f"the config of {name!r} cannot be read",
             cause=f"{error.place}: {error.message}" if error.place else error.message,
             fix=error.fix or f"mend it until mmengine.Config.fromfile reads it, or use {PREFIX}:{EXAMPLE}",
         ) from error
-    if not isinstance(config.values.get("model"), Mapping):
+
+
+def _model(name: str, path: Path, values: Mapping[str, Any]) -> Mapping[str, Any]:
+    model = values.get("model")
+    if not isinstance(model, Mapping):
         raise UnknownNameError(
             f"the config of {name!r} has no model",
-            cause=f"{path} sets {', '.join(sorted(config.values)[:8]) or 'nothing'}",
+            cause=f"{path} sets {', '.join(sorted(values)[:8]) or 'nothing'}",
             fix="name a config whose `model` is a dict",
         )
-    return config
+    return model
 
 
-def _declare(name: str, path: Path, config: ConfigFile | None, own: bool) -> Architecture:
-    """Describe what a config builds; None stands for a zoo that is not installed."""
-    model: Mapping[str, Any] = config.values["model"] if config else {}
+def _declare(name: str, path: Path, found: Mapping[str, Any] | None, content: str = "") -> Architecture:
+    """Describe what a `model` part builds; None stands for a zoo that is not installed."""
+    model = found or {}
+    own = bool(content)
     checkpoint = zoo.checkpoint_of(model)
     step, smallest = zoo.size_limits(model)
     return Architecture(
@@ -118,16 +114,16 @@ def _declare(name: str, path: Path, config: ConfigFile | None, own: bool) -> Arc
         family="generic",
         runner="mmseg",
         version=1,
-        build=partial(_build, str(path.resolve()) if config else str(path)),
+        build=partial(_build, str(path.resolve()) if found else str(path)),
         unavailable=zoo.why_not(model),
         paper="" if own else zoo.paper_of(path.parent),
         license="" if own else "Apache-2.0",
-        pretrained=("imagenet", "none") if checkpoint or config is None else ("none",),
+        pretrained=("imagenet", "none") if checkpoint or found is None else ("none",),
         size_multiple=step,
         size_minimum=smallest,
         deviations=_deviations(model),
         departures=DEPARTURES,
-        content=config.content if config and own else "",
+        content=content,
         random_at_inference=zoo.is_random(model),
         requires=REQUIRES,
         find_weights=partial(_find_weights, checkpoint),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 import subprocess
 import sys
@@ -10,18 +11,22 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 from mmengine.config import Config
 
+from bench_core.cli.list import command as list_command
 from bench_core.errors import PluginError, UnknownNameError, WeightsError
 from bench_mmseg import zoo
 from bench_mmseg.config_file import read_config
-from bench_mmseg.source import EXAMPLE, SOURCE, resolve, states
+from bench_mmseg.source import EXAMPLE, SOURCE, resolve
 
 PSPNET = "pspnet_r50-d8_4xb2-40k_cityscapes-512x1024"
 
 
-def test_the_whole_zoo_is_there_and_states_say_what_is_ready() -> None:
-    found = dict(states())
+def test_the_list_of_the_zoo_says_what_is_ready() -> None:
+    done = CliRunner().invoke(list_command, ["models", "--source", "mmseg", "--json"])
+    assert done.exit_code == 0
+    found = {row["name"]: row["state"] for row in json.loads(done.output)}
     assert len(found) > 600
     assert list(found) == list(SOURCE.names())
     assert len([state for state in found.values() if state == "ready"]) > 550
@@ -78,8 +83,8 @@ def test_architectures_cross_process_borders() -> None:
 
 def test_resolving_and_listing_import_no_framework() -> None:
     code = (
-        "import sys; from bench_mmseg.source import resolve, states; states(); "
-        f"resolve('mmseg:{PSPNET}').find_weights('none', None, {{}}); "
+        "import sys; from bench_mmseg.source import SOURCE; all(map(SOURCE.resolve, SOURCE.names())); "
+        f"SOURCE.resolve('mmseg:{PSPNET}').find_weights('none', None, {{}}); "
         "print([m for m in ('torch', 'mmengine', 'mmcv', 'mmseg') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
