@@ -28,11 +28,17 @@ PACKAGES = {
     ),
     "data": ("pillow", "opencv-python-headless", "nibabel", "nilearn"),
     "report": ("jinja2",),
-    "mmseg": ("onedl-mmengine", "onedl-mmcv", "onedl-mmsegmentation"),
     "slurm": ("submitit",),
     "ray": ("ray",),
 }
 """Extra to the distributions that matter in it."""
+
+MMSEG = {
+    "mmengine": ("onedl-mmengine", "mmengine"),
+    "mmcv": ("onedl-mmcv", "mmcv", "mmcv-lite"),
+    "mmseg": ("onedl-mmsegmentation", "mmsegmentation"),
+}
+"""Module to the distributions that bring it: the maintained continuation's, then upstream's."""
 
 DEVICES = (
     "import torch;"
@@ -62,7 +68,7 @@ def command(store: Path, as_json: bool) -> None:
 
     Exits with 1 if something that segbench itself needs is broken; missing extras are no error.
     """
-    findings = [*_interpreter(), *_packages(), *_devices(), *_runners(), *_places(store)]
+    findings = [*_interpreter(), *_packages(), *_mmseg(), *_devices(), *_runners(), *_places(store)]
     if as_json:
         print_json([asdict(finding) for finding in findings])
     else:
@@ -92,6 +98,42 @@ def _packages() -> list[Finding]:
                 fix = "pip install segbench" if extra == "core" else f"pip install 'segbench[{extra}]'"
                 findings.append(Finding(extra, name, state, "not installed", fix))
     return findings
+
+
+def _mmseg() -> list[Finding]:
+    findings = []
+    for module, names in MMSEG.items():
+        found = [(name, made) for name in names if (made := _version(name)) is not None]
+        if not found:
+            fix = "pip install 'segbench[mmseg]'"
+            findings.append(Finding("mmseg", names[0], "missing", "not installed", fix))
+            continue
+        name, made = found[0]
+        origin = "maintained continuation" if name.startswith("onedl-") else "upstream"
+        detail = f"{made} ({origin})"
+        if module == "mmcv":
+            detail += ", with compiled operations" if _has_compiled_ops() else ", without compiled operations"
+        state: Literal["ok", "broken"] = "ok"
+        fix = ""
+        if len(found) > 1:
+            # They write over each other's files, whose versions then mean nothing.
+            state, detail = "broken", f"{detail}, and {found[1][0]} {found[1][1]} under the same import name"
+            fix = f"pip uninstall {found[1][0]} {name}, then pip install 'segbench[mmseg]'"
+        findings.append(Finding("mmseg", name, state, detail, fix))
+    return findings
+
+
+def _version(distribution: str) -> str | None:
+    try:
+        return version(distribution)
+    except PackageNotFoundError:
+        return None
+
+
+def _has_compiled_ops() -> bool:
+    found = find_spec("mmcv")
+    places = found.submodule_search_locations if found else None
+    return any(any(Path(place).glob("_ext.*")) for place in places or ())
 
 
 def _devices() -> list[Finding]:

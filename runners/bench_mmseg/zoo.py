@@ -94,11 +94,6 @@ def is_there(module: str) -> bool:
     return any(any(place.glob(f"{rest}.*")) for place in places)
 
 
-def has_compiled_ops() -> bool:
-    """Tell whether the installed mmcv has its compiled operations."""
-    return is_there(COMPILED_OPS)
-
-
 @dataclass(frozen=True)
 class Checkpoint:
     """The weights that a config starts from."""
