@@ -66,6 +66,7 @@ class ModelFacts:
     label: str
     title: str
     family: str
+    runner: str
     deviations: tuple[JobDeviation, ...]
     notes: tuple[str, ...]
     """What the builder reported, for example how weights were loaded."""
@@ -253,6 +254,7 @@ def _model_facts(
         label=label,
         title=entry.label or architecture.display,
         family=architecture.family,
+        runner=jobs[0].model.runner if jobs else entry.runner or architecture.runner,
         deviations=tuple(deviations.values()),
         notes=tuple(dict.fromkeys(str(note) for note in notes)),
         parameters=tuple(sorted({result.parameters for result in results})),

@@ -31,6 +31,11 @@ class Pair:
         return stdev(self.differences.values()) if len(self.differences) > 1 else None
 
     @property
+    def equal(self) -> bool:
+        """True when no fold differs by anything."""
+        return not any(self.differences.values())
+
+    @property
     def above(self) -> int:
         """Folds in which `model` scores higher."""
         return sum(value > 0 for value in self.differences.values())
@@ -82,6 +87,11 @@ class Contest:
     def lost(self) -> int:
         """Paired folds in which the rival scores higher."""
         return sum(item.below for item in self.pairs)
+
+    @property
+    def equal(self) -> bool:
+        """True when no paired fold of any dataset differs by anything."""
+        return self.folds > 0 and all(item.equal for item in self.pairs)
 
     @property
     def steady(self) -> bool:

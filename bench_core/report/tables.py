@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from bench_core.analysis.pairs import Pair
 from bench_core.analysis.scores import Score, percent
 
 Mark = Literal["family", "best", "chosen"]
@@ -89,6 +90,23 @@ def score_cell(
         marks,
         small=" ".join(item for item in (std, part) if item),
     )
+
+
+DIFFERENCE_FIELDS = ("mean", "std", "above", "below", "folds")
+ZERO = "(equal): not one fold differs at all."
+
+
+def difference_cell(found: Pair | None) -> Cell:
+    """Return a paired difference in points; one that is exactly zero in every fold reads as 0."""
+    if found is None:
+        return Cell("–", (None, None, None, None, 0))
+    total = len(found.differences)
+    values = (found.mean, found.std, found.above, found.below, total)
+    if found.equal:
+        return Cell("0", values, small="(equal)")
+    std = f"± {percent(found.std)} " if found.std is not None else ""
+    text = f"{100 * found.mean:+.1f}".replace("-", "−")
+    return Cell(text, values, small=f"{std}({found.above}/{total})")
 
 
 def text_row(values: Sequence[str], group: str = "") -> Row:

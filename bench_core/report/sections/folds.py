@@ -13,7 +13,8 @@ from bench_core.report import names, svg
 from bench_core.report.blocks import Block, Details, Figure, Key, Panel, Prose, Section
 from bench_core.report.dotplot import JOINED, DotRow, dot_plot
 from bench_core.report.names import Footnotes, plural
-from bench_core.report.tables import Cell, Column, Row, Table
+from bench_core.report.sections.runners import runner_table
+from bench_core.report.tables import DIFFERENCE_FIELDS, ZERO, Cell, Column, Row, Table, difference_cell
 
 
 def section(evidence: Evidence, options: Mapping[str, Any]) -> Section:
@@ -41,6 +42,9 @@ def section(evidence: Evidence, options: Mapping[str, Any]) -> Section:
     reference = _reference(evidence, scores, str(options["reference"]))
     if reference is not None:
         blocks += _against(evidence, scores, order, reference, keys)
+    under_runners = runner_table(evidence, scores)
+    if under_runners is not None:
+        blocks.append(under_runners)
     blocks.append(Details("Every fold in numbers", (fold_table(evidence, order),)))
     lead = "All models share folds, so differences within a fold say more than the scatter between folds."
     return Section("folds", "Fold by fold", tuple(blocks), lead)
@@ -91,7 +95,7 @@ def _against(
             panels.append(Panel(data.title, dot_plot(described, f"points from {title}", rows, zero=True)))
     for label in others:
         cells = [Cell(evidence.model(label).title, (label,))]
-        cells += [_difference(pairs.get((label, data.label))) for data in evidence.datasets]
+        cells += [difference_cell(pairs.get((label, data.label))) for data in evidence.datasets]
         table_rows.append(Row(tuple(cells), evidence.model(label).family))
     if not panels:
         return []
@@ -101,30 +105,16 @@ def _against(
         title=f"{metric}: difference to {title} on the same folds, in points",
         columns=(
             Column("model", "Model", numeric=False),
-            *(
-                Column(data.label, data.title, ("mean", "std", "above", "below", "folds"))
-                for data in evidence.datasets
-            ),
+            *(Column(data.label, data.title, DIFFERENCE_FIELDS) for data in evidence.datasets),
         ),
         rows=tuple(table_rows),
-        caption="Mean ± standard deviation of the differences; in parentheses the folds that the model wins.",
+        caption="Mean ± standard deviation of the differences; in parentheses the folds that the model wins."
+        + (f" {ZERO}" if any(item.equal for item in pairs.values()) else ""),
     )
     figure = Figure(
         tuple(panels), keys, f"Each model minus {title}, fold by fold; left of the line {title} is ahead."
     )
     return [figure, table]
-
-
-def _difference(found: Pair | None) -> Cell:
-    if found is None:
-        return Cell("–", (None, None, None, None, 0))
-    std = f"± {percent(found.std)} " if found.std is not None else ""
-    total = len(found.differences)
-    return Cell(
-        f"{100 * found.mean:+.1f}".replace("-", "−"),
-        (found.mean, found.std, found.above, found.below, total),
-        small=f"{std}({found.above}/{total})",
-    )
 
 
 def fold_table(evidence: Evidence, order: tuple[str, ...]) -> Table:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -62,7 +63,9 @@ def _warnings(evidence: Evidence) -> list[Block]:
 
 
 def _environment(evidence: Evidence) -> tuple[tuple[str, str, bool], ...]:
-    rows = [("seed", str(evidence.spec.seed), False)]
+    runners = Counter(job.model.runner for job, _ in evidence.results)
+    used = "; ".join(f"{name} ({plural(number, 'job')})" for name, number in sorted(runners.items()))
+    rows = [("seed", str(evidence.spec.seed), False), ("runner", used, False)]
     for trait in traits(evidence):
         if trait.same:
             value = next(iter(trait.values))

@@ -13,6 +13,7 @@ from bench_core.protocol.metrics import METRICS
 from bench_core.report import names
 from bench_core.report.blocks import Block, Choice, Prose, Section
 from bench_core.report.names import Footnotes, listed, plural
+from bench_core.report.sections.runners import framework_finding
 from bench_core.report.tables import SCORE_FIELDS, Cell, Column, Mark, Row, Table, score_cell
 
 
@@ -27,8 +28,9 @@ def section(evidence: Evidence, options: Mapping[str, Any]) -> Section:
         (names.METRIC_TITLES[metric], (study_table(evidence, boards[metric], order, footnotes),))
         for metric in metrics
     )
+    findings = (finding(evidence, boards[chosen]), framework_finding(evidence, boards[chosen]))
     blocks: tuple[Block, ...] = (
-        Prose((finding(evidence, boards[chosen]),), strong=True),
+        Prose(tuple(text for text in findings if text), strong=True),
         Prose(tuple(caveats(evidence, boards[chosen]))),
         Choice("metric", "Metric", tables),
     )
@@ -56,6 +58,11 @@ def finding(evidence: Evidence, scores: Board) -> str:
     top, second = (scores.row(label).ranked[AVERAGE] for label in (duel.leader, duel.rival))
     other = f"the best {rival.family} model, {rival.title}," if duel.between_families else rival.title
     where = f"over {listed(evidence.dataset(label).title for label in scores.averaged)}"
+    if duel.equal:
+        return (
+            f"{leader.title} ({leader.family}) and {other} have the same average {metric} {where}, "
+            f"{percent(top)} %: not one of {duel.folds} paired folds differs."
+        )
     if percent(top) == percent(second):
         opening = (
             f"{leader.title} ({leader.family}) and {other} print the same average {metric} {where}: "
@@ -101,8 +108,10 @@ def study_table(evidence: Evidence, scores: Board, order: tuple[str, ...], footn
     """Return models x datasets for one metric: mean ± std over folds, average, parameters, learning rate."""
     title = names.METRIC_TITLES[scores.metric]
     datasets = [data.label for data in evidence.datasets]
+    several = len({model.runner for model in evidence.models}) > 1
     columns = [
         Column("model", "Model", numeric=False),
+        *([Column("runner", "Runner", numeric=False)] if several else []),
         Column("parameters", "Params", ("min", "max")),
         *(Column(data.label, data.title, SCORE_FIELDS) for data in evidence.datasets),
         Column("average", "Average"),
@@ -110,7 +119,9 @@ def study_table(evidence: Evidence, scores: Board, order: tuple[str, ...], footn
     ]
     rows = []
     for label in order:
-        cells = [_model_cell(evidence, label, footnotes), _parameters(evidence, label)]
+        cells = [_model_cell(evidence, label, footnotes)]
+        cells += [Cell(evidence.model(label).runner)] if several else []
+        cells.append(_parameters(evidence, label))
         for dataset in datasets:
             cell = evidence.cell(label, dataset)
             found = score_cell(
