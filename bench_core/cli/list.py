@@ -102,7 +102,12 @@ def _classes(task: Any) -> str:
 
 def _runners(registry: Registry) -> Rows:
     return [
-        {"name": runner.name, "help": runner.help, "state": runner.unavailable or missing_of(runner.requires)}
+        {
+            "name": runner.name,
+            "help": runner.help,
+            "options": ", ".join(runner.options),
+            "state": runner.unavailable or missing_of(runner.requires),
+        }
         for runner in registry.runners.values()
     ]
 

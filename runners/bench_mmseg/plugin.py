@@ -18,9 +18,7 @@ def bench_runners() -> list[RunnerDeclaration]:
             requires=("mmengine", "mmcv", "mmseg"),
             install="pip install 'segbench[mmseg]'",
             options={
-                "log": Option(
-                    type=bool, default=False, help="keep MMEngine's log, text and JSON, with each result"
-                ),
+                "log": Option(type=bool, default=False, help="keep MMEngine's text log with each result"),
                 "visual": Option(
                     type=list,
                     default=(),

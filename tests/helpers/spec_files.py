@@ -92,12 +92,16 @@ def small_registry() -> Registry:
         ),
         Dataset(name="own", version=1, task=Task(classes=("x",), channels=3), own_files=True),
     ]  # fmt: skip
+    log = Option(type=bool, default=False, help="keep a log")
     top = Option(type=int, default=3, help="how many")
     return Registry(
         models={item.name: item for item in models},
         sources={"zoo": ModelSource(prefix="zoo", runner="torch", help="animals", resolve=_zoo)},
         datasets={item.name: item for item in datasets},
-        runners={name: RunnerDeclaration(name=name, fit="x:y", help="runs") for name in ("torch", "other")},
+        runners={
+            "torch": RunnerDeclaration(name="torch", fit="x:y", help="runs"),
+            "other": RunnerDeclaration(name="other", fit="x:y", help="runs", options={"log": log}),
+        },
         analyses={
             "scores": Analysis(name="scores", help="table", section="x:y", options={"top": top}),
             "curves": Analysis(name="curves", help="plots", section="x:y"),

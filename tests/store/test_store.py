@@ -221,6 +221,25 @@ def test_sealing_takes_only_what_the_manifest_lists(tmp_path: Path, job: Job) ->
     assert names == expected
 
 
+def test_an_engines_own_files_are_sealed_and_checked_as_all_others(tmp_path: Path, job: Job) -> None:
+    store = Store(tmp_path / "results", create=True)
+    folder = store.prepare(job)
+    for name in ("engine/first/log.txt", "engine/second/log.txt", "cache/table.bin"):
+        (folder / name).parent.mkdir(parents=True)
+        (folder / name).write_text(name)
+    logs = ["engine/first/log.txt", "engine/second/log.txt"]
+    store.complete(job.digest, make_result(job), make_counts(), [], logs)
+    store.seal(job.digest)
+    sealed = store.folder(job.digest)
+    assert [(sealed / name).read_text() for name in logs] == logs
+    assert not (sealed / "cache").exists()
+    store.check(job.digest)
+    (sealed / logs[1]).write_text("changed")
+    with pytest.raises(StoreError) as caught:
+        store.check(job.digest)
+    assert caught.value.place == str(sealed / logs[1])
+
+
 def test_running_outranks_failed_and_done_outranks_both(tmp_path: Path, job: Job) -> None:
     store = Store(tmp_path / "results", create=True)
     store.fail(job, Failure(job.digest, job.name, "TrainingError", "loss is NaN"))
