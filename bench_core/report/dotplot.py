@@ -77,6 +77,8 @@ def _row(row: DotRow, y: float, scale: svg.Scale, digits: int, signed: bool) -> 
     )
     bar = svg.tag("line", x1=scale(mean), x2=scale(mean), y1=y - 9, y2=y + 9, class_=f"meanbar {color}")
     shown = f"{mean:+.{digits}f}" if signed else f"{mean:.{digits}f}"
+    if signed and not any(value for _, value in row.points):
+        shown = "0"  # Not one that rounds to zero.
     return name + bar + dots + svg.text(shown.replace("-", "−"), WIDTH - 4, y + 4, "value", "end")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +16,7 @@ from bench_core.plan.job import Job
 from bench_core.records import Counts
 from bench_core.report.compose import Report, compose
 from bench_core.report.delimited import to_csv
+from bench_core.report.dotplot import DotRow, dot_plot
 from bench_core.report.latex import to_latex
 from bench_core.report.markdown import to_markdown
 from bench_core.report.page import to_html
@@ -100,6 +102,12 @@ def test_a_zero_reads_as_zero(report: Report, form: Callable[[Table], str]) -> N
         assert line.count("0 (equal)") == 3 and "0.0" not in line, line
         assert "(equal): not one fold differs at all." in text
     assert "15 of 15" in form(table(report, "runners-mdsc"))
+
+
+def test_a_dot_plot_tells_zero_from_what_rounds_to_it() -> None:
+    rows = [DotRow("same", 0, ((0, 0.0), (1, 0.0))), DotRow("near", 1, ((0, 0.01), (1, -0.01)))]
+    shown = re.findall(r'class="value"[^>]*>([^<]+)<', dot_plot("t", "points", rows, zero=True))
+    assert shown == ["0", "+0.0"]
 
 
 def test_programs_read_full_precision(report: Report) -> None:
