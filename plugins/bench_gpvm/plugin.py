@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bench_core import Architecture, Deviation, Option, hookimpl
 from bench_gpvm.mit_weights import weights_file as segformer_weights
+from bench_gpvm.mscan_weights import weights_file as segnext_weights
 
 NOT_BUILT = "declared; its builder is not part of this version"
 NVIDIA = "NVIDIA Source Code License (non-commercial)"
@@ -72,19 +73,45 @@ def segnext() -> Architecture:
         family="GP-VM",
         runner="mmseg",
         version=1,
-        unavailable=NOT_BUILT,
+        build="bench_gpvm.segnext:build",
         title="SegNeXt",
         paper="Guo et al., NeurIPS 2022, arXiv:2209.08575",
         license="Apache-2.0",
         pretrained=("imagenet", "none"),
-        parameters={1: 48_773_825, 3: 48_775_875, 4: 48_776_900},
-        size_multiple=32,
-        size_minimum=64,
+        find_weights=segnext_weights,
+        parameters={1: 48_773_825, 2: 48_774_850, 3: 48_775_875, 4: 48_776_900},
+        options={
+            "variant": Option(
+                type=str,
+                default="l",
+                choices=("t", "s", "b", "l"),
+                help="size of MSCAN; its decoder has 256, 256, 512 or 1024 channels",
+            ),
+            "md_r": Option(
+                type=int,
+                default=64,
+                minimum=1,
+                help="rank of the decoder's matrix decomposition; 64 in the authors' code, 16 in "
+                "MMSegmentation's configs",
+            ),
+            "drop_path": Option(
+                type=float,
+                default=None,
+                minimum=0,
+                maximum=0.9,
+                help="probability that the last block's branches are left out in training; the authors' if "
+                "not given: 0.3 for l, otherwise 0.1",
+            ),
+        },
+        # It computes from one pixel on; up to 32 its last stage has one pixel, over which one image alone
+        # cannot be normalized in training.
+        size_minimum=33,
         deviations={
             "precision": Deviation(value="fp32", because="its matrix decomposition overflows in fp16")
         },
         # The decomposition starts from new random bases in every forward pass.
         random_at_inference=True,
+        cam_layers=("decode_head.align",),
     )
 
 

@@ -28,6 +28,7 @@ from bench_core.plugins import Registry, load_registry
 SMALL: Mapping[str, Mapping[str, Any]] = {
     "u-net": {"width": 4},
     "segformer": {"variant": "b0", "decoder_width": 32},
+    "segnext": {"variant": "t"},
 }
 """Options under which a large architecture is affordable here; its behavior must not depend on them."""
 FROM_SOURCES = (
@@ -239,8 +240,15 @@ def _logits(candidate: Candidate, model: nn.Module, images: Tensor) -> Tensor:
     model.eval()
     with torch.no_grad():
         if candidate.architecture.random_at_inference:
-            torch.manual_seed(0)
+            return torch.cat([_seeded_logits(model, image) for image in images[:, None]])
         logits: Tensor = model(images)
+    return logits
+
+
+def _seeded_logits(model: nn.Module, image: Tensor) -> Tensor:
+    """Return what the contract computes of a model that draws at inference: one image, freshly seeded."""
+    torch.manual_seed(0)
+    logits: Tensor = model(image)
     return logits
 
 

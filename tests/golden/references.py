@@ -11,6 +11,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from tests.golden.layouts import mscan_over_tokens
+
 Outputs = tuple[Tensor, Sequence[Tensor]]
 """Logits at the resolution that the reference stored, and the backbone's stage outputs (none without one)."""
 
@@ -36,6 +38,8 @@ class Reference:
     """module:attribute of the converter of published checkpoints."""
     options: Mapping[str, Any] = field(default_factory=dict)
     run: Callable[[nn.Module, Tensor], Outputs] = whole
+    layout: Callable[[nn.Module, Tensor], Outputs] | None = None
+    """The same in the reference's memory layout, where its stored input gradient owes something to that."""
     drops: tuple[str, ...] = ()
     """Prefixes of converted names for which the architecture has no place."""
 
@@ -46,6 +50,12 @@ REFERENCES: Mapping[str, Reference] = {
         options={"head": "nvlabs"},
         convert="bench_gpvm.segformer:from_published",
         run=backbone_and_head,
+    ),
+    "segnext": Reference(
+        model="segnext",
+        convert="bench_gpvm.segnext:from_published",
+        run=backbone_and_head,
+        layout=mscan_over_tokens,
     ),
     "unet": Reference(model="u-net", convert="bench_sma.unet:from_reference"),
 }
