@@ -26,7 +26,7 @@ check: $(VENV)/.installed-dev
 	$(BIN)/bench validate specs/*.yaml
 
 benchmarks: $(VENV)/.installed-dev
-	$(BIN)/python benchmarks/overhead.py
+	$(BIN)/python benchmarks/overhead.py --runner all
 	$(BIN)/python benchmarks/loader.py
 	$(BIN)/python benchmarks/plan.py
 

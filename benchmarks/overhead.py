@@ -1,12 +1,14 @@
-"""What the benchmark costs on top of PyTorch: `bench_torch` against a bare loop written by hand.
+"""What the benchmark costs: its runners against a bare PyTorch loop, and against MMEngine's own runner.
 
-    python benchmarks/overhead.py [--model u-net] [--size 128] [--epochs 8] [--precision fp32] [--json]
+    python benchmarks/overhead.py [--runner torch|mmseg|all] [--model u-net] [--size 128] [--epochs 8]
+                                  [--precision fp32] [--json]
 
-Both train in one process on the same cached arrays, with the same network, augmentation, batch size and
-precision, and validate after each epoch. They alternate epoch by epoch, so that whatever else the machine
-does hits both alike. The runner's side is complete: contract, trace, checkpoints of every epoch on disk.
-The bare loop saves nothing and writes nothing. Seconds are CPU seconds of the process on one thread and
-wall seconds; the ratio of each pair of epochs is taken, after one pair to warm up.
+All train in one process on the same cached arrays, with the same network, augmentation, batch size, loss and
+precision, and validate after each epoch. They take turns epoch by epoch, so that whatever else the machine
+does hits all alike. The runner's side is complete: contract, trace, checkpoints of every epoch on disk. The
+bare loop (`bare_loop.py`) saves nothing and writes nothing, nor does MMEngine's runner (`stock_mmengine.py`),
+which `mmseg` is compared with as well. Seconds are CPU seconds of the process on one thread and wall seconds;
+the ratio within each turn is taken, after one turn to warm up.
 """
 
 from __future__ import annotations
@@ -17,17 +19,13 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
-from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
-from torch import Tensor, nn
-from torch.nn import functional
-from torch.utils.data import DataLoader, Dataset
-from torchvision import tv_tensors
-from torchvision.transforms import v2
+from bare_loop import AUGMENTATION, RATE, BareDataset, BareLoop
+from torch import nn
 
 from bench_core import BuildRequest, DatasetRequest, JobEvent, Task
 from bench_core.data.arrays import CachedArrays
@@ -43,89 +41,12 @@ from bench_core.protocol.trace import Trace
 from bench_core.spec.protocol import Checkpoint, Metrics, Normalization, Optimizer, Schedule
 from bench_core.spec.training import Training
 
-AUGMENTATION: tuple[tuple[str, dict[str, Any]], ...] = (
-    ("RandomHorizontalFlip", {"p": 0.5}),
-    ("RandomAffine", {"degrees": 15, "translate": [0.1, 0.1], "scale": [0.9, 1.1]}),
-)
-RATE = 1e-3
-AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
+Laps = list[dict[str, list[float]]]
+"""For each epoch, each contestant's (wall, CPU) seconds."""
 
 
-class BareDataset(Dataset[tuple[Tensor, Tensor]]):
-    """Cached samples through torchvision's transforms, as one would write it for a single experiment."""
-
-    def __init__(self, arrays: CachedArrays, indices: np.ndarray, augment: bool) -> None:
-        self.arrays, self.indices = arrays, indices
-        steps = [getattr(v2, name)(**arguments) for name, arguments in AUGMENTATION]
-        self.transform = v2.Compose(steps) if augment else None
-
-    def __len__(self) -> int:
-        return len(self.indices)
-
-    def __getitem__(self, position: int) -> tuple[Tensor, Tensor]:
-        index = self.indices[position]
-        image = torch.from_numpy(self.arrays.images[index].copy()).permute(2, 0, 1)
-        mask = torch.from_numpy(self.arrays.masks[index].copy())
-        if self.transform is not None:
-            moved = self.transform(tv_tensors.Image(image), tv_tensors.Mask(mask[None]))
-            image, mask = moved[0].as_subclass(Tensor), moved[1].as_subclass(Tensor)[0]
-        return image, mask
-
-
-class BareLoop:
-    """The same training in plain PyTorch."""
-
-    def __init__(
-        self, model: nn.Module, training: BareDataset, validation: BareDataset, settings: argparse.Namespace
-    ) -> None:
-        self.device = torch.device(settings.device)
-        self.model = model.to(self.device)
-        self.train_loader = DataLoader(training, batch_size=settings.batch_size, shuffle=True)
-        self.validation_loader = DataLoader(validation, batch_size=settings.batch_size)
-        self.optimizer = torch.optim.AdamW(model.parameters(), lr=RATE)
-        total = settings.epochs
-        self.schedule = torch.optim.lr_scheduler.LambdaLR(
-            self.optimizer, lambda epoch: (1 - epoch / total) / (0.5 + 0.5 * (1 - epoch / total))
-        )
-        self.scaler = torch.amp.GradScaler(self.device.type, enabled=settings.precision == "fp16")
-        self.precision = settings.precision
-
-    def epoch(self) -> None:
-        self.model.train()
-        losses = []
-        for images, masks in self.train_loader:
-            loss = self.loss(self.logits(images), masks)
-            self.optimizer.zero_grad()
-            self.scaler.scale(loss).backward()
-            self.scaler.step(self.optimizer)
-            self.scaler.update()
-            losses.append(loss.detach())
-        self.schedule.step()
-        if not torch.stack(losses).isfinite().all():
-            raise SystemExit("the bare loop diverged")
-        self.validate()
-
-    def validate(self) -> float:
-        self.model.eval()
-        counts = torch.zeros(3, dtype=torch.int64, device=self.device)
-        with torch.no_grad():
-            for images, masks in self.validation_loader:
-                predicted = self.logits(images)[:, 0].float() > 0
-                truth = masks.to(self.device).bool()
-                hits = (predicted & truth).sum()
-                counts += torch.stack([hits, predicted.sum() - hits, truth.sum() - hits])
-        hits, false_positives, false_negatives = counts.tolist()
-        return 2 * hits / max(1, 2 * hits + false_positives + false_negatives)
-
-    def logits(self, images: Tensor) -> Tensor:
-        dtype = AUTOCAST.get(self.precision)
-        with torch.autocast(self.device.type, dtype=dtype) if dtype else nullcontext():
-            logits: Tensor = self.model((images.to(self.device).float() / 255 - 0.5) / 0.5)
-        return logits
-
-    def loss(self, logits: Tensor, masks: Tensor) -> Tensor:
-        masks = masks.to(self.device)
-        return functional.binary_cross_entropy_with_logits(logits[:, 0].float(), masks.float())
+class Rival(Protocol):
+    def epoch(self) -> None: ...
 
 
 class Stopwatch:
@@ -179,23 +100,45 @@ def open_data(settings: argparse.Namespace, folder: Path) -> tuple[CachedArrays,
     return arrays, assign_folds(arrays.ids, arrays.groups, 5, 0)
 
 
-def measure(settings: argparse.Namespace, folder: Path) -> list[dict[str, list[float]]]:
-    """Return for each epoch the (wall, CPU) seconds of runner and bare loop."""
+def rivals(
+    runner: str,
+    arrays: CachedArrays,
+    training: np.ndarray,
+    validation: np.ndarray,
+    settings: argparse.Namespace,
+    folder: Path,
+) -> dict[str, Rival]:
+    """Return what a runner is compared with."""
+
+    def samples() -> tuple[BareDataset, BareDataset]:
+        return BareDataset(arrays, training, True), BareDataset(arrays, validation, False)
+
+    found: dict[str, Rival] = {"bare loop": BareLoop(build(settings), *samples(), settings)}
+    if runner == "mmseg":
+        from stock_mmengine import StockRunner
+
+        found["stock MMEngine"] = StockRunner(build(settings), *samples(), settings, folder / "stock")
+    return found
+
+
+def measure(runner: str, settings: argparse.Namespace, folder: Path) -> Laps:
+    """Return each epoch's seconds of the runner and of what it is compared with."""
     arrays, folds = open_data(settings, folder)
     training, validation = np.flatnonzero(folds >= 2), np.flatnonzero(folds == 0)
-    bare = BareLoop(
-        build(settings), BareDataset(arrays, training, True), BareDataset(arrays, validation, False), settings
-    )
-    laps: list[dict[str, list[float]]] = []
+    others = rivals(runner, arrays, training, validation, settings, folder)
+    laps: Laps = []
     watch = Stopwatch(settings.device)
 
     def after_epoch(event: JobEvent) -> None:
-        if event.kind == "epoch":
-            ours = watch.lap()
-            bare.epoch()
-            laps.append({"bench_torch": list(ours), "bare": list(watch.lap())})
+        if event.kind != "epoch":
+            return
+        lap = {runner: list(watch.lap())}
+        for name, rival in others.items():
+            rival.epoch()
+            lap[name] = list(watch.lap())
+        laps.append(lap)
 
-    job = folder / "job"
+    job = folder / f"job-{runner}"
     job.mkdir()
     contract = Contract(
         job_name="overhead",
@@ -212,13 +155,14 @@ def measure(settings: argparse.Namespace, folder: Path) -> list[dict[str, list[f
         emit=after_epoch,
         digest="0" * 32,
     )
-    fit = resolve_entry(load_registry().runner("torch").fit)
+    fit = resolve_entry(load_registry().runner(runner).fit)
+    watch.lap()
     fit(contract, RunOptions(device=settings.device, threads=settings.threads))
     return laps
 
 
 def protocol(settings: argparse.Namespace) -> Training:
-    """Return the contract's side of what the bare loop does."""
+    """Return the contract's side of what the others do."""
     return Training(
         epochs=settings.epochs,
         image_size=settings.size,
@@ -238,26 +182,44 @@ def protocol(settings: argparse.Namespace) -> Training:
     )
 
 
-def summarize(laps: list[dict[str, list[float]]]) -> dict[str, Any]:
-    """Return medians, minima and ratios, the first pair left out."""
+def summarize(runner: str, laps: Laps) -> dict[str, Any]:
+    """Return medians, minima and ratios over each other contestant, the first turn left out."""
     summary: dict[str, Any] = {}
     for column, clock in enumerate(("wall", "cpu")):
-        ours = [lap["bench_torch"][column] for lap in laps[1:]]
-        bare = [lap["bare"][column] for lap in laps[1:]]
+        seconds = {name: [lap[name][column] for lap in laps[1:]] for name in laps[0]}
+        ours = seconds[runner]
         summary[clock] = {
-            "bench_torch": {"median": statistics.median(ours), "min": min(ours)},
-            "bare": {"median": statistics.median(bare), "min": min(bare)},
+            "seconds": {
+                name: {"median": statistics.median(values), "min": min(values)}
+                for name, values in seconds.items()
+            },
             "ratio": {
-                "median of pairs": statistics.median(a / b for a, b in zip(ours, bare, strict=True)),
-                "of sums": sum(ours) / sum(bare),
-                "of minima": min(ours) / min(bare),
+                name: {
+                    "median of turns": statistics.median(a / b for a, b in zip(ours, values, strict=True)),
+                    "of sums": sum(ours) / sum(values),
+                    "of minima": min(ours) / min(values),
+                }
+                for name, values in seconds.items()
+                if name != runner
             },
         }
     return summary
 
 
+def show(runner: str, summary: dict[str, Any]) -> None:
+    for clock in ("wall", "cpu"):
+        seconds, ratios = summary[clock]["seconds"], summary[clock]["ratio"]
+        for name, ratio in ratios.items():
+            for kind, turns in (("median", "median of turns"), ("min", "of minima")):
+                print(
+                    f"{runner} / {name:<16}{clock + ' ' + kind:<12}{seconds[runner][kind]:>9.3f} s"
+                    f"{seconds[name][kind]:>9.3f} s{ratio[turns]:>8.3f}"
+                )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--runner", choices=("torch", "mmseg", "all"), default="torch")
     parser.add_argument("--model", default="u-net")
     parser.add_argument("--width", type=int, default=16, help="of u-net")
     parser.add_argument("--size", type=int, default=128)
@@ -270,18 +232,17 @@ def main() -> None:
     parser.add_argument("--json", action="store_true")
     settings = parser.parse_args()
     torch.set_num_threads(settings.threads)
-    with tempfile.TemporaryDirectory() as folder:
-        laps = measure(settings, Path(folder))
-    summary = {"settings": vars(settings), "epochs": laps, **summarize(laps)}
+    report: dict[str, Any] = {"settings": vars(settings), "runners": {}}
+    for runner in ("torch", "mmseg") if settings.runner == "all" else (settings.runner,):
+        with tempfile.TemporaryDirectory() as folder:
+            laps = measure(runner, settings, Path(folder))
+        report["runners"][runner] = {"epochs": laps, **summarize(runner, laps)}
     if settings.json:
-        print(json.dumps(summary, indent=2))
+        print(json.dumps(report, indent=2))
         return
     print(f"{settings.model}, {settings.size}x{settings.size}, {settings.precision}, {settings.device}")
-    print(f"{'seconds an epoch':<18}{'bench_torch':>14}{'bare loop':>14}{'ratio':>10}")
-    for clock in ("wall", "cpu"):
-        ours, bare, ratio = (summary[clock][key] for key in ("bench_torch", "bare", "ratio"))
-        for kind, pairs in (("median", "median of pairs"), ("min", "of minima")):
-            print(f"{clock + ' ' + kind:<18}{ours[kind]:>14.3f}{bare[kind]:>14.3f}{ratio[pairs]:>10.3f}")
+    for runner, summary in report["runners"].items():
+        show(runner, summary)
 
 
 if __name__ == "__main__":
