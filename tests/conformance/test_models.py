@@ -36,12 +36,18 @@ FROM_SOURCES = (
     "smp:deeplabv3plus/efficientnet-lite0",
     "smp:pspnet/efficientnet-lite0",
     "smp:segformer/mit_b0",
+    "mmseg:erfnet_fcn_4xb4-160k_cityscapes-512x1024",
+    "mmseg:segformer_mit-b0_8xb2-160k_ade20k-512x512",
 )
 SLOW = (
     "smp:dpt/tu-vit_tiny_patch16_224",
     "smp:pan/resnet18",
     "smp:pspnet/mit_b0",
     "smp:upernet/efficientnet-b0",
+    "mmseg:segmenter_vit-t_mask_8xb1-160k_ade20k-512x512",
+    "mmseg:segnext_mscan-t_1xb16-adamw-160k_ade20k-512x512",
+    "mmseg:stdc1_4xb12-80k_cityscapes-512x1024",
+    "mmseg:unet-s5-d16_fcn_4xb4-40k_drive-64x64",
 )
 STEPS = 20
 _built: dict[str, nn.Module] = {}
