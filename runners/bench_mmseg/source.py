@@ -16,27 +16,6 @@ from bench_mmseg.config_file import ConfigFile, read_config, read_packaged
 PREFIX = "mmseg"
 EXAMPLE = "segformer_mit-b0_8xb2-160k_ade20k-512x512"
 REQUIRES = ("mmengine", "mmcv", "mmseg")
-_ONE_PROTOCOL = "every model of a study is trained alike"
-DEPARTURES = (
-    Departure(
-        what="auxiliary heads",
-        published="trained beside the decode head, where the config has them",
-        here="left out",
-        because="they take part in training alone, and the protocol has one loss",
-    ),
-    Departure(
-        what="losses",
-        published="the config's own",
-        here="the protocol's, on the logits at image size",
-        because=_ONE_PROTOCOL,
-    ),
-    Departure(
-        what="optimizer, schedule, augmentation and inference",
-        published="the config's own",
-        here="the protocol's",
-        because=_ONE_PROTOCOL,
-    ),
-)
 
 
 def resolve(name: str) -> Architecture:
@@ -122,12 +101,37 @@ def _declare(name: str, path: Path, found: Mapping[str, Any] | None, content: st
         size_multiple=step,
         size_minimum=smallest,
         deviations=_deviations(model),
-        departures=DEPARTURES,
+        departures=_departures(found),
         content=content,
         random_at_inference=zoo.is_random(model),
         requires=REQUIRES,
         find_weights=partial(_find_weights, checkpoint),
     )
+
+
+def _departures(model: Mapping[str, Any] | None) -> tuple[Departure, ...]:
+    auxiliary = model.get("auxiliary_head") if model is not None else "where the config has them"
+    departures = []
+    if auxiliary:
+        heads = auxiliary if isinstance(auxiliary, list | tuple) else [auxiliary]
+        kinds = [str(head.get("type")) if isinstance(head, Mapping) else str(head) for head in heads]
+        departures.append(
+            Departure(
+                what="auxiliary heads",
+                published=", ".join(dict.fromkeys(kinds)),
+                here="left out",
+                because="they take part in training alone, and the protocol has one loss",
+            )
+        )
+    departures.append(
+        Departure(
+            what="losses",
+            published="the config's own",
+            here="the protocol's, on the logits at image size",
+            because="every model of a study is trained alike",
+        )
+    )
+    return tuple(departures)
 
 
 def _deviations(model: Mapping[str, Any]) -> dict[str, Deviation]:

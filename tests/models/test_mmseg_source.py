@@ -53,7 +53,11 @@ def test_a_config_goes_by_several_names(name: str) -> None:
     assert architecture.paper == "https://arxiv.org/abs/1612.01105"
     assert architecture.pretrained == ("imagenet", "none")
     assert architecture.runner == "mmseg" and architecture.content == ""
-    assert [departure.what for departure in architecture.departures][:2] == ["auxiliary heads", "losses"]
+    assert [(each.what, each.published) for each in architecture.departures] == [
+        ("auxiliary heads", "FCNHead"),
+        ("losses", "the config's own"),
+    ]
+    assert [each.what for each in resolve(f"mmseg:{EXAMPLE}").departures] == ["losses"]
 
 
 @pytest.mark.parametrize(
