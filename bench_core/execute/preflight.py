@@ -62,12 +62,13 @@ def preflight(jobs: Iterable[Job], registry: Registry) -> None:
 
 
 def _of_job(job: Job, registry: Registry) -> Iterator[Problem]:
-    yield from _of_model(job, registry.model(job.model.name))
+    yield from model_problems(job, registry.model(job.model.name))
     yield from _of_dataset(job, registry.dataset(job.dataset.name))
-    yield from _of_runner(registry.runner(job.model.runner))
+    yield from runner_problems(registry.runner(job.model.runner))
 
 
-def _of_model(job: Job, model: Architecture) -> Iterator[Problem]:
+def model_problems(job: Job, model: Architecture) -> Iterator[Problem]:
+    """Yield what a job's network lacks here: a builder, packages, its weights file."""
     subject = f"model {job.model.name}"
     if model.unavailable or model.build is None:
         yield Problem(subject, model.unavailable or "its plugin has no builder")
@@ -101,7 +102,8 @@ def _of_dataset(job: Job, dataset: Dataset) -> Iterator[Problem]:
         yield Problem(subject, f"root folder {job.dataset.root} does not exist", how)
 
 
-def _of_runner(runner: RunnerDeclaration) -> Iterator[Problem]:
+def runner_problems(runner: RunnerDeclaration) -> Iterator[Problem]:
+    """Yield what an engine lacks here."""
     subject = f"runner {runner.name}"
     if runner.unavailable:
         yield Problem(subject, runner.unavailable)

@@ -1,0 +1,81 @@
+"""A process that trains jobs under one runner, records them, and may be killed on its way."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import signal
+import sys
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from bench_core.conformance.job import KILLED_AT_STEP, KILLED_IN_EPOCH, Kind, Subject, make_job
+
+
+@dataclass(frozen=True)
+class Errand:
+    """What a process has to do."""
+
+    runner: str
+    subject: Subject
+    plugins: tuple[Path, ...]
+    kinds: tuple[Kind, ...]
+    folder: Path
+    """Where the jobs keep their state and the records are written; a state that is there is gone on from."""
+    threads: int = 1
+    device: str = "cpu"
+    killed: bool = False
+    """Kill yourself in the middle of the job."""
+
+    @property
+    def records(self) -> Path:
+        """The file of the records: kind to Record, or to why the device cannot compute it."""
+        return self.folder / "records.pickle"
+
+    def to_json(self) -> str:
+        """Return text from which `from_json` makes an equal errand."""
+        data = asdict(self) | {"plugins": [str(path) for path in self.plugins], "folder": str(self.folder)}
+        return json.dumps(data)
+
+    @classmethod
+    def from_json(cls, text: str) -> Errand:
+        """Rebuild an errand from `to_json`'s text."""
+        data: dict[str, Any] = json.loads(text)
+        data["subject"] = Subject(**data["subject"])
+        data["plugins"] = tuple(Path(path) for path in data["plugins"])
+        return cls(**data | {"folder": Path(data["folder"]), "kinds": tuple(data["kinds"])})
+
+
+def run(errand: Errand) -> None:
+    """Do the errand and write its records."""
+    from bench_core.conformance.observe import lacks, observe
+    from bench_core.plugins import load_registry
+    from bench_core.protocol.contract import RunOptions
+
+    registry = load_registry(errand.plugins)
+    options = RunOptions(device=errand.device, threads=errand.threads)
+    declared = registry.model(errand.subject.name)
+    found: dict[Kind, Any] = {}
+    for kind in errand.kinds:
+        job = make_job(declared, errand.subject, errand.runner, kind)
+        found[kind] = lacks(job.training.precision, options) or observe(
+            job, registry, errand.folder / kind, options, _kill if errand.killed else _go_on
+        )
+    scratch = errand.records.with_suffix(".part")
+    scratch.write_bytes(pickle.dumps(found))
+    scratch.replace(errand.records)
+
+
+def _go_on(epoch: int, step: int) -> None:
+    """Interrupt nothing."""
+
+
+def _kill(epoch: int, step: int) -> None:
+    if (epoch, step) == (KILLED_IN_EPOCH, KILLED_AT_STEP):
+        os.kill(os.getpid(), getattr(signal, "SIGKILL", signal.SIGTERM))
+
+
+if __name__ == "__main__":
+    run(Errand.from_json(sys.argv[1]))
