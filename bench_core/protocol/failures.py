@@ -18,14 +18,24 @@ _OUT_OF_MEMORY = (
 )
 """Parts of the messages of plain RuntimeErrors that mean a failed allocation."""
 
+_TOO_FEW_TO_NORMALIZE = "Expected more than 1 value per channel when training"
+
 
 @contextmanager
 def explain_failures(training: Training, options: RunOptions) -> Iterator[None]:
-    """Raise TrainingError for out of memory and MissingDependencyError for a compiler that is not there."""
+    """Turn failures into errors that say what to change.
+
+    Raises TrainingError for out of memory and for a batch too small to be normalized, and
+    MissingDependencyError for a compiler that is not there.
+    """
     try:
         yield
     except MemoryError as error:
         raise out_of_memory(training, options, "") from error
+    except ValueError as error:
+        if _TOO_FEW_TO_NORMALIZE in str(error):
+            raise _batch_too_small(training, str(error)) from error
+        raise
     except RuntimeError as error:
         if _is_out_of_memory(error):
             raise out_of_memory(training, options, str(error)) from error
@@ -52,6 +62,15 @@ def out_of_memory(training: Training, options: RunOptions, detail: str) -> Train
         f"out of memory on {options.device}: batch size {batch}, {size}x{size} images, {training.precision}",
         cause=first_line or None,
         fix="try " + "; or ".join(remedies),
+    )
+
+
+def _batch_too_small(training: Training, detail: str) -> TrainingError:
+    size, batch = training.image_size, training.batch_size
+    return TrainingError(
+        f"a batch of {batch} at {size}x{size} cannot be normalized where the network has one pixel left",
+        cause=detail,
+        fix="set protocol.batch_size to 2 or more, or a larger protocol.image_size",
     )
 
 

@@ -69,6 +69,18 @@ def test_other_failures_pass_unchanged() -> None:
     assert caught.value is failure
 
 
+def test_a_batch_that_cannot_be_normalized_says_so() -> None:
+    training = tiny_training(batch_size=1)
+    with (
+        pytest.raises(TrainingError, match="a batch of 1 at 16x16 cannot be normalized") as caught,
+        explain_failures(training, RunOptions()),
+    ):
+        nn.BatchNorm2d(4)(torch.zeros(1, 4, 1, 1))
+    assert "batch_size to 2 or more" in (caught.value.fix or "")
+    with pytest.raises(ValueError, match="something else"), explain_failures(training, RunOptions()):
+        raise ValueError("something else")
+
+
 def test_a_smaller_batch_is_suggested_only_where_there_is_one() -> None:
     error = out_of_memory(tiny_training(batch_size=3), RunOptions(), "")
     assert "(say 1)" in (error.fix or "")
