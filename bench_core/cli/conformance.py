@@ -12,13 +12,14 @@ import click
 
 from bench_core.cli.common import JSON, console, print_json
 from bench_core.cli.views import duration
+from bench_core.errors import BenchError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from rich.console import Console
 
-    from bench_core.conformance.suite import Settings
+    from bench_core.conformance.settings import Settings
     from bench_core.conformance.verdict import Verdict
 
 DEFAULT_RUNNERS = ("torch", "mmseg")
@@ -68,7 +69,9 @@ def command(
     if runners and len(runners) != 2:
         raise click.UsageError(f"two --runner are compared, not {len(runners)}")
     pair = (runners[0], runners[1]) if runners else DEFAULT_RUNNERS
-    context.exit(compare(pair, models or DEFAULT_MODELS, files, threads, device, as_json))
+    with failing_with_2():
+        code = compare(pair, models or DEFAULT_MODELS, files, threads, device, as_json)
+    context.exit(code)
 
 
 def compare(
@@ -81,7 +84,7 @@ def compare(
 ) -> int:
     """Compare two runners, print the tables, and return the exit code."""
     from bench_core.conformance.job import parse_subject
-    from bench_core.conformance.suite import Settings, Suite, check
+    from bench_core.conformance.settings import Settings, check
     from bench_core.plugins import load_registry
 
     settings = Settings(
@@ -92,6 +95,8 @@ def compare(
         device=device,
     )
     check(settings, load_registry(settings.plugins))
+    from bench_core.conformance.suite import Suite
+
     started = time.monotonic()
     suite = Suite(settings, lambda: advance())
     with _progress(suite.processes, f"{runners[0]} / {runners[1]}", quiet=as_json) as advance:
@@ -101,7 +106,19 @@ def compare(
         print_json(_data(settings, verdicts, seconds))
     else:
         _print(settings, verdicts, seconds)
+    if not all(verdict.tried for verdict in verdicts):
+        return 2
     return 0 if all(verdict.equal for verdict in verdicts) else 1
+
+
+@contextmanager
+def failing_with_2() -> Iterator[None]:
+    """Let every error end the command with 2: 1 is kept for runners that differ."""
+    try:
+        yield
+    except BenchError as error:
+        error.exit_code = 2
+        raise
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from bench_core.cli.common import JSON
-from bench_core.cli.conformance import DEFAULT_MODELS, DEVICE, MODEL, PLUGIN, THREADS, compare
+from bench_core.cli.conformance import DEFAULT_MODELS, DEVICE, MODEL, PLUGIN, THREADS, compare, failing_with_2
 from bench_core.errors import UnknownNameError
 
 REFERENCE = "torch"
@@ -39,13 +39,15 @@ def command(
     Exits with 0 if it passes, with 1 if not, with 2 if it could not be tried.
     """
     kind, colon, name = target.partition(":")
-    if not colon or kind not in TESTS:
-        raise UnknownNameError(
-            f"there is no test of {target!r}",
-            cause=f"what can be tested: {', '.join(f'{known}:NAME' for known in TESTS)}",
-            fix=f"bench test runner:{REFERENCE}",
-        )
-    context.exit(TESTS[kind](name, models, files, threads, device, as_json))
+    with failing_with_2():
+        if not colon or kind not in TESTS:
+            raise UnknownNameError(
+                f"there is no test of {target!r}",
+                cause=f"what can be tested: {', '.join(f'{known}:NAME' for known in TESTS)}",
+                fix=f"bench test runner:{REFERENCE}",
+            )
+        code = TESTS[kind](name, models, files, threads, device, as_json)
+    context.exit(code)
 
 
 def _runner(

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from bench_core.conformance.job import KILLED_AT_STEP, KILLED_IN_EPOCH, Kind, Subject, make_job
+from bench_core.conformance.job import KILLED_AT_STEP, KILLED_IN_EPOCH, Kind, Subject, is_exact, make_job
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,8 @@ def run(errand: Errand) -> None:
     declared = registry.model(errand.subject.name)
     found: dict[Kind, Any] = {}
     for kind in errand.kinds:
-        job = make_job(declared, errand.subject, errand.runner, kind)
+        exact = is_exact(errand.threads, errand.device)
+        job = make_job(declared, errand.subject, errand.runner, kind, exact=exact)
         found[kind] = lacks(job.training.precision, options) or observe(
             job, registry, errand.folder / kind, options, _kill if errand.killed else _go_on
         )

@@ -31,9 +31,15 @@ class Row:
     """Of the first difference."""
 
 
-def compare(left: Record, right: Record, *, exact: bool) -> list[Row]:
-    """Return a row an item, and one for how the two trainings ended; they are of one job."""
-    rows = [_row(rank, item, left, right, exact) for rank, item in enumerate(ITEMS)]
+def compare(left: Record, right: Record, *, exact: bool, width: float = 1.0) -> list[Row]:
+    """Return a row an item, and one for how the two trainings ended; they are of one job.
+
+    Unless `exact`, the items' tolerances are multiplied by `width`.
+    """
+    rows = [
+        _row(rank, item, left, right, EXACT if exact else item.loose * width)
+        for rank, item in enumerate(ITEMS)
+    ]
     ends = _pair(record.error or "trained and tested" for record in (left, right))
     failed = left.error is not None or right.error is not None
     end: Moment = (AFTER, AFTER, 0, len(ITEMS))
@@ -48,8 +54,7 @@ def first_difference(rows: Sequence[Row]) -> Row | None:
     return min(different, key=lambda row: row.moment or (AFTER, AFTER, 0, 0), default=None)
 
 
-def _row(rank: int, item: Item, left: Record, right: Record, exact: bool) -> Row:
-    tolerance = EXACT if exact else item.loose
+def _row(rank: int, item: Item, left: Record, right: Record, tolerance: Tolerance) -> Row:
     values = [
         [value for key in sorted(record.sections) for value in record.sections[key].values.get(item.name, ())]
         for record in (left, right)

@@ -19,8 +19,14 @@ class Tolerance:
     relative: float = 0.0
     absolute: float = 0.0
 
+    def __mul__(self, factor: float) -> Tolerance:
+        """Return a tolerance that is `factor` times as wide."""
+        return Tolerance(self.relative * factor, self.absolute * factor)
+
 
 EXACT = Tolerance()
+HALF = 10.0
+"""How many times as wide the tolerances are in bf16 and fp16, whose roundings are larger."""
 
 
 @dataclass(frozen=True)
@@ -82,15 +88,15 @@ ITEMS = (
     Item("precision", "step", summary=_kinds),
     Item("optimizer", "step", summary=_optimizer),
     Item("learning rate", "step", summary=_number),
-    Item("loss", "step", Tolerance(2e-3), _loss),
-    Item("gradient norm", "step", Tolerance(2e-2), _number),
-    Item("weights", "", Tolerance(2e-2), _tensors),
-    Item("validation predictions", "batch", Tolerance(5e-2), _tensors),
-    Item("validation metrics", "", Tolerance(absolute=2e-2), _metrics),
+    Item("loss", "step", Tolerance(1e-3), _loss),
+    Item("gradient norm", "step", Tolerance(1e-2), _number),
+    Item("weights", "", Tolerance(1e-3), _tensors),
+    Item("validation predictions", "batch", Tolerance(5e-3), _tensors),
+    Item("validation metrics", "", Tolerance(absolute=5e-3), _metrics),
     Item("stopping epoch", "", summary=lambda record, values: values[0]),
-    Item("chosen checkpoint", "", Tolerance(absolute=2e-2), _chosen),
-    Item("test predictions", "batch", Tolerance(5e-2), _tensors),
-    Item("test counts", "", Tolerance(2e-2, 40.0), _counts),
-    Item("trace", "line", Tolerance(2e-3, 2e-2), _count("lines")),
+    Item("chosen checkpoint", "", Tolerance(absolute=5e-3), _chosen),
+    Item("test predictions", "batch", Tolerance(5e-3), _tensors),
+    Item("test counts", "", Tolerance(1e-2, 10.0), _counts),
+    Item("trace", "line", Tolerance(1e-3, 5e-3), _count("lines")),
 )
 """What is compared within one training. Those of one step, batch or section come in causal order."""

@@ -9,55 +9,23 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from threading import Lock
 from typing import Any
 
 from bench_core.conformance.child import Errand
-from bench_core.conformance.job import Kind, Subject, make_job
+from bench_core.conformance.job import Kind, Subject
 from bench_core.conformance.record import Record
+from bench_core.conformance.settings import Settings
 from bench_core.conformance.verdict import SHORT, Observed, Verdict, judge
-from bench_core.errors import MissingDependencyError
-from bench_core.execute.preflight import model_problems, runner_problems
-from bench_core.plugins import Registry
 
 TIMEOUT = 1800
 """Seconds after which a process is given up; the first of a large network on a slow machine may be long."""
 PROCESSES = 3
 """For each network and runner: unbroken, killed, resumed."""
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What is compared, and where it is computed."""
-
-    runners: tuple[str, str]
-    subjects: Sequence[Subject]
-    plugins: tuple[Path, ...] = ()
-    threads: int = 1
-    device: str = "cpu"
-
-    @property
-    def exact(self) -> bool:
-        """True where equal trainings have equal bits."""
-        return self.threads == 1 and self.device == "cpu"
-
-
-def check(settings: Settings, registry: Registry) -> None:
-    """Raise, naming all at once, what keeps a runner or a network from being tried here.
-
-    UnknownNameError for a name, MissingDependencyError for what is not installed or not built yet.
-    """
-    problems = [problem for name in settings.runners for problem in runner_problems(registry.runner(name))]
-    for subject in settings.subjects:
-        declared = registry.model(subject.name)
-        problems += model_problems(make_job(declared, subject, settings.runners[0]), declared)
-    if problems:
-        lines = "".join(f"\n  - {problem}" for problem in dict.fromkeys(problems))
-        raise MissingDependencyError(f"the runners cannot be compared here:{lines}", fix="see `bench doctor`")
 
 
 class Suite:

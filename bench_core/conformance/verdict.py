@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from bench_core.conformance.compare import Row, compare, first_difference
-from bench_core.conformance.items import ITEMS
+from bench_core.conformance.items import HALF, ITEMS
 from bench_core.conformance.job import KILLED_AT_STEP, KILLED_IN_EPOCH, Kind
 from bench_core.conformance.record import AFTER, Record
 
@@ -34,6 +34,8 @@ class Verdict:
 
     model: str
     rows: Sequence[Row]
+    tried: bool = True
+    """At least one runner trained a step."""
 
     @property
     def equal(self) -> bool:
@@ -51,7 +53,7 @@ def judge(model: str, left: Observed, right: Observed, *, exact: bool) -> Verdic
     rows = compare(left.whole, right.whole, exact=exact)
     rows += [_short(kind, left, right, rank, exact) for rank, kind in enumerate(SHORT)]
     rows.append(_resume(left, right, exact))
-    return Verdict(model, rows)
+    return Verdict(model, rows, tried=bool(left.whole.sections or right.whole.sections))
 
 
 def _short(kind: Kind, left: Observed, right: Observed, rank: int, exact: bool) -> Row:
@@ -61,7 +63,7 @@ def _short(kind: Kind, left: Observed, right: Observed, rank: int, exact: bool) 
         return Row(item, ("-", "-"), "equal", f"not tried: {lacking}")
     records = [one.short.get(kind, Record(error="it was not trained")) for one in (left, right)]
     words = (_weights(records[0]), _weights(records[1]))
-    first = first_difference(compare(records[0], records[1], exact=exact))
+    first = first_difference(compare(records[0], records[1], exact=exact, width=HALF))
     if first is None:
         return Row(item, words, "equal")
     moment = (AFTER, AFTER, 1 + rank, len(ITEMS))
