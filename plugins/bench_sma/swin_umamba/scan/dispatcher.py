@@ -1,0 +1,90 @@
+"""The selective scan (Gu and Dao, Mamba, arXiv 2312.00752), and which of its forms computes it.
+
+For each channel d with its states n, from h = 0 on:
+
+    delta[t] = softplus(delta[t] + delta_bias)
+    h[n, t] = exp(delta[t] A[n]) h[n, t - 1] + delta[t] B[n, t] u[t]
+    y[t] = sum over n of C[n, t] h[n, t], plus D u[t]
+
+Every form is a module with one function `scan` of the arguments of `selective_scan`, which gets contiguous
+tensors of one dtype on one device, and returns y with its gradients to all seven.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import importlib.util
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+import torch
+from torch import Tensor
+
+_HERE = "bench_sma.swin_umamba.scan"
+BACKENDS = {
+    "mamba_ssm": f"{_HERE}.mamba_ssm_scan",
+    "triton": f"{_HERE}.triton_scan",
+    "numba": f"{_HERE}.numba_scan",
+    "blocked": f"{_HERE}.blocked",
+    "sequential": f"{_HERE}.sequential",
+}
+"""Forms of the scan, and their modules; "sequential" is the definition, slow, for tests."""
+NEEDS = {"mamba_ssm": "mamba_ssm", "triton": "triton", "numba": "numba"}
+"""The package that a form needs beyond PyTorch."""
+_forced: ContextVar[str | None] = ContextVar("scan backend", default=None)
+
+
+def selective_scan(
+    u: Tensor,
+    delta: Tensor,
+    A: Tensor,
+    B: Tensor,
+    C: Tensor,
+    D: Tensor,
+    delta_bias: Tensor,
+    delta_softplus: bool = True,
+) -> Tensor:
+    """Scan u [b, G * d, L] along L; return y of the same shape, in float32, or float64 if u is.
+
+    `delta` is [b, G * d, L], `A` [G * d, N], negative for a state that decays, `B` and `C` [b, G, N, L],
+    shared by the d channels of each of the G groups, `D` and `delta_bias` [G * d]. Without `delta_softplus`
+    the softplus is left out. Half precision is computed in float32, under autocast too.
+    """
+    dtype = torch.float64 if u.dtype == torch.float64 else torch.float32
+    tensors = [tensor.to(dtype).contiguous() for tensor in (u, delta, A, B, C, D, delta_bias)]
+    form = importlib.import_module(BACKENDS[backend_for(tensors[0])])
+    with torch.autocast(u.device.type, enabled=False):
+        y: Tensor = form.scan(*tensors, delta_softplus)
+    return y
+
+
+def backend_for(u: Tensor) -> str:
+    """Return the name of the form that scans a tensor of this dtype on this device."""
+    forced = _forced.get()
+    if forced is not None:
+        return forced
+    if u.dtype != torch.float32:
+        return "blocked"
+    fast = {"cuda": ("mamba_ssm", "triton"), "cpu": ("numba",)}.get(u.device.type, ())
+    return next((name for name in fast if is_installed(name)), "blocked")
+
+
+@functools.cache
+def is_installed(backend: str) -> bool:
+    """Return whether the package that a form needs is there."""
+    package = NEEDS.get(backend)
+    return package is None or importlib.util.find_spec(package) is not None
+
+
+@contextmanager
+def use_backend(name: str) -> Iterator[None]:
+    """Take one form of the scan for everything inside, whatever the device: for tests and measurements."""
+    if name not in BACKENDS:
+        raise ValueError(f"no form of the selective scan is called {name!r}: {', '.join(BACKENDS)}")
+    token = _forced.set(name)
+    try:
+        yield
+    finally:
+        _forced.reset(token)
