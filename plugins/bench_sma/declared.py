@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bench_core import Architecture, Deviation, Option
+from bench_core import Architecture, Departure, Deviation, Option
 
 NOT_BUILT = "declared; its builder is not part of this version"
 
@@ -118,12 +118,31 @@ def u_kan() -> Architecture:
         family="SMA",
         runner="torch",
         version=1,
-        unavailable=NOT_BUILT,
+        build="bench_sma.u_kan:build",
         title="U-KAN",
         paper="Li et al., AAAI 2025, arXiv:2406.02918",
         license="no public weights",
-        parameters={1: 25_359_265, 3: 25_359_331, 4: 25_359_364},
+        parameters={1: 25_359_265, 2: 25_359_298, 3: 25_359_331, 4: 25_359_364},
+        options={
+            "variant": Option(
+                type=str,
+                default="l",
+                choices=("l", "b", "tiny"),
+                help="channels of the three deepest stages: U-KAN-L 256, 320, 512; b 128, 160, 256, the "
+                "public code's default; tiny 64, 80, 128, for tests and quick studies, not published",
+            )
+        },
         size_multiple=32,
+        # At 32 the deepest stage has one pixel, over which one image alone cannot be normalized in training.
         size_minimum=64,
+        cam_layers=("token_encoder.1", "decoder.2"),
         deviations={"pretrained": Deviation(value="none", because="no ImageNet weights exist for it")},
+        departures=(
+            Departure(
+                what="learning rate of the Kolmogorov-Arnold layers",
+                published="the authors train these layers at 1e-2, all others at 1e-4",
+                here="one learning rate for all parameters, chosen by the protocol",
+                because="the protocol holds the optimizer's parameter groups constant across models",
+            ),
+        ),
     )

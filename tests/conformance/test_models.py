@@ -27,6 +27,7 @@ from bench_core.plugins import Registry, load_registry
 
 SMALL: Mapping[str, Mapping[str, Any]] = {
     "u-net": {"width": 4},
+    "u-kan": {"variant": "tiny"},
     "segformer": {"variant": "b0", "decoder_width": 32},
     "segnext": {"variant": "t"},
 }

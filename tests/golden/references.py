@@ -57,6 +57,7 @@ REFERENCES: Mapping[str, Reference] = {
         run=backbone_and_head,
         layout=mscan_over_tokens,
     ),
+    "ukan": Reference(model="u-kan", convert="bench_sma.u_kan:from_reference"),
     "unet": Reference(model="u-net", convert="bench_sma.unet:from_reference"),
 }
 """By the name that the reference's JSON gives as `model`."""

@@ -62,7 +62,12 @@ def test_each_job_follows_the_protocol(plan: Plan) -> None:
 
 
 def test_deviations_are_those_that_the_study_names(plan: Plan) -> None:
-    found = {(item.model, item.deviation.setting, item.datasets) for item in deviations_of(plan)}
+    # Those of the protocol; where a network departs from its published code is the architecture's affair.
+    found = {
+        (item.model, item.deviation.setting, item.datasets)
+        for item in deviations_of(plan)
+        if item.deviation.of == "protocol"
+    }
     assert found == {
         ("segnext", "precision", plan.datasets),
         ("u-kan", "pretrained", plan.datasets),
