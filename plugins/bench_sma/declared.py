@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bench_core import Architecture, Departure, Deviation, Option
+from bench_sma.missformer_weights import weights_file as missformer_weights
 
 NOT_BUILT = "declared; its builder is not part of this version"
 
@@ -83,30 +84,65 @@ def hiformer() -> Architecture:
 
 def missformer() -> Architecture:
     """MISSFormer: a MiT-B1-like encoder, a four-layer bridge and a mirrored decoder."""
-    ffn = [
-        *(f"backbone.block{stage}.{block}.mlp" for stage in (1, 2, 3, 4) for block in (0, 1)),
-        *(f"bridge.bridge_layer{layer}.mixffn{scale}" for layer in (1, 2, 3, 4) for scale in (1, 2, 3, 4)),
-        *(f"decoder_{level}.layer_former_{block}.mlp" for level in (0, 1, 2) for block in (1, 2)),
+    feed_forwards = [
+        *(f"encoder.stages.{stage}.blocks.{block}.feed_forward" for stage in range(4) for block in (0, 1)),
+        *(f"bridge.layers.{layer}.feed_forwards.{scale}" for layer in range(4) for scale in range(4)),
+        *(f"decoder.{level}.blocks.{block}.feed_forward" for level in range(3) for block in (0, 1)),
     ]
     return Architecture(
         name="missformer",
         family="SMA",
         runner="torch",
         version=1,
-        unavailable=NOT_BUILT,
+        build="bench_sma.missformer:build",
         title="MISSFormer",
         paper="Huang et al., arXiv:2109.07162",
         license="NVIDIA Source Code License (non-commercial) (MiT-B1)",
         pretrained=("imagenet", "none"),
-        parameters={1: 42_462_017, 3: 42_462_147, 4: 42_462_212},
+        find_weights=missformer_weights,
+        parameters={1: 42_462_017, 2: 42_462_082, 3: 42_462_147, 4: 42_462_212},
+        options={
+            "variant": Option(
+                type=str,
+                default="b1",
+                choices=("b1", "tiny"),
+                help="b1: the published network; tiny: an eighth of its widths and half of its encoder's "
+                "blocks, for tests and trials, not published",
+            ),
+            "inner_size": Option(
+                type=int,
+                default=None,
+                minimum=32,
+                help="side that images are resized to inside the network, a multiple of 32 (224 in the "
+                "paper); the protocol's image size if not given",
+            ),
+        },
         size_multiple=32,
-        size_minimum=64,
-        # The deepest decoder level expands only; two of three norms of each feed-forward are never called.
+        # At 32 pixels every stage attends to a single key, from 64 on to four and more.
+        size_minimum=32,
+        # Counted by the authors too: of the deepest decoder level only the expansion is used, of each
+        # feed-forward network's three normalizations one.
         dead_parameters=(
-            "decoder_3.concat_linear.",
-            "decoder_3.layer_former_1.",
-            "decoder_3.layer_former_2.",
-            *(f"{path}.norm{index}." for path in ffn for index in (2, 3)),
+            "decoder.3.fuse.",
+            "decoder.3.blocks.",
+            *(f"{path}.unused_norms." for path in feed_forwards),
+        ),
+        cam_layers=("encoder.stages.3", "decoder.0"),
+        departures=(
+            Departure(
+                what="initial weights of the encoder",
+                published="random",
+                here="MiT-B1's from ImageNet under `pretrained: imagenet`; the normalizations that its "
+                "feed-forward networks lack stay as initialized",
+                because="its tensors fit by name and shape, though each feed-forward network adds a skip and "
+                "a normalization to what they were trained in",
+            ),
+            Departure(
+                what="image size",
+                published="224",
+                here="the protocol's; the option `inner_size: 224` resizes inside the network",
+                because="no learned tensor depends on the size",
+            ),
         ),
     )
 

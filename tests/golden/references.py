@@ -45,6 +45,7 @@ class Reference:
 
 
 REFERENCES: Mapping[str, Reference] = {
+    "missformer": Reference(model="missformer", convert="bench_sma.missformer_weights:from_reference"),
     "segformer": Reference(
         model="segformer",
         options={"head": "nvlabs"},

@@ -1,0 +1,36 @@
+"""Networks that see images at a size of their own: resized before, and their logits back after."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from torch import Tensor
+from torch.nn import functional
+
+from bench_core.errors import TrainingError
+
+
+def checked_inner_size(model: str, inner_size: int | None, multiple: int) -> int | None:
+    """Return the option `inner_size` in pixels; raise TrainingError if it is no multiple of `multiple`."""
+    if inner_size is not None and inner_size % multiple:
+        below = max(inner_size // multiple, 1) * multiple
+        raise TrainingError(
+            f"{model} cannot work at inner_size {inner_size}",
+            cause=f"its sides must be multiples of {multiple}",
+            fix=f"use {below} or {below + multiple}",
+        )
+    return inner_size
+
+
+def at_inner_size(segment: Callable[[Tensor], Tensor], images: Tensor, inner_size: int | None) -> Tensor:
+    """Return logits [B, K, H, W] of images [B, C, H, W], computed at [inner_size, inner_size] if given.
+
+    Both ways bilinearly, aligned at pixels' outer edges.
+    """
+    if inner_size is None:
+        return segment(images)
+    return _resize(segment(_resize(images, (inner_size, inner_size))), images.shape[-2:])
+
+
+def _resize(maps: Tensor, size: Sequence[int]) -> Tensor:
+    return functional.interpolate(maps, size=tuple(size), mode="bilinear", align_corners=False)

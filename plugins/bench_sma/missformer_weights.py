@@ -1,0 +1,117 @@
+"""Published tensors of MISSFormer and of MiT-B1, which fits its encoder, and what they are called here."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bench_core.errors import WeightsError
+from bench_core.weights_files import WEIGHTS_FOLDER, find_weights
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+MIT_B1 = "mit_b1.pth"
+CLASSIFIER = ("head",)
+"""What MiT-B1's file holds beyond the encoder."""
+
+_INSIDE_BLOCK = {
+    "attn.q": "attention.query",
+    "attn.kv": "attention.key_value",
+    "attn.proj": "attention.output",
+    "attn.sr": "attention.reduction",
+    "attn.norm": "attention.reduction_norm",
+    "mlp.fc1": "feed_forward.expand",
+    "mlp.dwconv.dwconv": "feed_forward.depthwise",
+    "mlp.fc2": "feed_forward.contract",
+    "mlp.norm1": "feed_forward.norm",
+    "mlp.norm2": "feed_forward.unused_norms.0",
+    "mlp.norm3": "feed_forward.unused_norms.1",
+}
+_INSIDE_BRIDGE_ATTENTION = {
+    "attn.scale_reduce.sr0": "attention.reductions.0",
+    "attn.scale_reduce.sr1": "attention.reductions.1",
+    "attn.scale_reduce.sr2": "attention.reductions.2",
+    "attn.scale_reduce.norm": "attention.reduction_norm",
+}
+_EMBED = re.compile(r"patch_embed(?P<stage>[1-4])\.(?P<layer>proj|norm)\.(?P<leaf>.+)")
+_BLOCK = re.compile(r"block(?P<stage>[1-4])\.(?P<number>\d+)\.(?P<layer>.+)\.(?P<leaf>\w+)")
+_NORM = re.compile(r"norm(?P<stage>[1-4])\.(?P<leaf>.+)")
+_BRIDGE = re.compile(r"bridge\.bridge_layer(?P<number>[1-4])\.(?P<layer>.+)\.(?P<leaf>\w+)")
+_BRIDGE_FEED_FORWARD = re.compile(r"mixffn(?P<scale>[1-4])\.(?P<layer>.+)")
+_DECODER = re.compile(r"decoder_(?P<level>[0-3])\.(?P<layer>.+)\.(?P<leaf>\w+)")
+_DECODER_BLOCK = re.compile(r"layer_former_(?P<number>[12])\.(?P<layer>.+)")
+_DECODER_LAYERS = {
+    "concat_linear": "fuse",
+    "layer_up.expand": "expand.expand",
+    "layer_up.norm": "expand.norm",
+}
+
+
+def weights_file(pretrained: str, given: Path | None, options: Mapping[str, Any]) -> Path | None:
+    """Return MiT-B1's file, None from scratch; raise WeightsError if it is not there or cannot fit."""
+    if pretrained == "none" and given is None:
+        return None
+    variant = options.get("variant", "b1")
+    if pretrained == "none" or variant != "b1":
+        scratch = "missformer from scratch" if pretrained == "none" else f"missformer with variant {variant}"
+        raise WeightsError(
+            f"there are no pretrained weights for {scratch}",
+            cause=f"asked for {given or pretrained!r}",
+            fix="set `pretrained: none` with its reason, and no `weights:`; MiT-B1 fits variant b1",
+        )
+    return find_weights(
+        MIT_B1,
+        given,
+        fix=f"download {MIT_B1} from the page of NVlabs/SegFormer (its weights trained on ImageNet-1K) into "
+        f"the folder ${WEIGHTS_FOLDER}; or give the file as the model's `weights:`",
+    )
+
+
+def from_reference(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Rename a whole network's tensors from the authors' names to this package's; others stay as they are."""
+    return {_renamed(name): tensor for name, tensor in tensors.items()}
+
+
+def encoder_from_mit(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Rename a Mix Transformer's tensors to the encoder's names; others stay as they are."""
+    return {_encoder_name(name.removeprefix("backbone.")): tensor for name, tensor in tensors.items()}
+
+
+def _renamed(name: str) -> str:
+    if name.startswith("backbone."):
+        return f"encoder.{_encoder_name(name.removeprefix('backbone.'))}"
+    if match := _BRIDGE.fullmatch(name):
+        layer = match["layer"]
+        if inside := _BRIDGE_FEED_FORWARD.fullmatch(layer):
+            # The same layers as in a block, of which there is one a scale.
+            own = _INSIDE_BLOCK.get(f"mlp.{inside['layer']}", layer)
+            layer = own.replace("feed_forward.", f"feed_forwards.{int(inside['scale']) - 1}.")
+        else:
+            layer = _INSIDE_BRIDGE_ATTENTION.get(layer) or _INSIDE_BLOCK.get(layer, layer)
+        return f"bridge.layers.{int(match['number']) - 1}.{layer}.{match['leaf']}"
+    if name.startswith("decoder_0.last_layer."):
+        return name.replace("decoder_0.last_layer.", "head.")
+    if match := _DECODER.fullmatch(name):
+        layer = match["layer"]
+        if inside := _DECODER_BLOCK.fullmatch(layer):
+            own = _INSIDE_BLOCK.get(inside["layer"], inside["layer"])
+            layer = f"blocks.{int(inside['number']) - 1}.{own}"
+        else:
+            layer = _DECODER_LAYERS.get(layer, layer)
+        return f"decoder.{match['level']}.{layer}.{match['leaf']}"
+    return name
+
+
+def _encoder_name(name: str) -> str:
+    if match := _EMBED.fullmatch(name):
+        layer = "projection" if match["layer"] == "proj" else "norm"
+        return f"stages.{int(match['stage']) - 1}.embed.{layer}.{match['leaf']}"
+    if match := _BLOCK.fullmatch(name):
+        layer = _INSIDE_BLOCK.get(match["layer"], match["layer"])
+        return f"stages.{int(match['stage']) - 1}.blocks.{match['number']}.{layer}.{match['leaf']}"
+    if match := _NORM.fullmatch(name):
+        return f"stages.{int(match['stage']) - 1}.norm.{match['leaf']}"
+    return name
