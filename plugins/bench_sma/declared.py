@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bench_core import Architecture, Departure, Deviation, Option
 from bench_sma.missformer_weights import weights_file as missformer_weights
+from bench_sma.unet_weights import weights_file as u_net_weights
 
 NOT_BUILT = "declared; its builder is not part of this version"
 
@@ -23,9 +24,12 @@ def u_net() -> Architecture:
         build="bench_sma.unet:build",
         title="U-Net",
         paper="Ronneberger et al., MICCAI 2015, arXiv:1505.04597",
-        license="no public weights",
-        parameters={1: 31_037_633, 3: 31_037_763, 4: 31_037_828},
+        license="BSD-3-Clause (VGG13-BN)",
+        pretrained=("none", "vgg13_bn"),
+        find_weights=u_net_weights,
+        parameters={1: 31_037_633, 2: 31_037_698, 3: 31_037_763, 4: 31_037_828},
         size_minimum=16,
+        cam_layers=("encoder.4", "decoder.4"),
         options={
             "width": Option(
                 type=int,

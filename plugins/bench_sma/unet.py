@@ -13,7 +13,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from bench_core import BuildRequest
+from bench_core.protocol.weights import WeightsReport, load_strictly, read_checkpoint, sum_over_rgb
 from bench_core.weights_files import no_weights
+from bench_sma.unet_weights import DROPS, MISSING, PUBLISHED_WIDTH, to_encoder, weights_file
 
 _STAGES = 5
 
@@ -47,7 +49,9 @@ class UNet(nn.Module):
     `width` is the number of channels at full resolution; it doubles at each of the four halvings.
     """
 
-    def __init__(self, in_channels: int = 3, num_classes: int = 1, width: int = 64) -> None:
+    weights_report: WeightsReport
+
+    def __init__(self, in_channels: int = 3, num_classes: int = 1, width: int = PUBLISHED_WIDTH) -> None:
         super().__init__()
         widths = [width * 2**stage for stage in range(_STAGES)]
         self.encoder = nn.ModuleList(
@@ -104,6 +108,21 @@ def _renamed(name: str) -> str:
 
 
 def build(request: BuildRequest) -> nn.Module:
-    """Build a U-Net with random weights; there is no pretrained encoder of this shape."""
-    no_weights("u-net", request)
-    return UNet(request.in_channels, request.num_classes, request.options.get("width", 64))
+    """Build a U-Net; its four upper encoder stages filled from VGG13-BN if the request asks for that."""
+    width = request.options.get("width", PUBLISHED_WIDTH)
+    network = UNet(request.in_channels, request.num_classes, width)
+    file = weights_file(request.pretrained, request.weights_file, {"width": width})
+    if file is None:
+        no_weights("u-net from scratch", request)
+    else:
+        tensors, notes = sum_over_rgb(network.state_dict(), to_encoder(read_checkpoint(file)))
+        network.weights_report = load_strictly(
+            network,
+            tensors,
+            allowed_missing=MISSING,
+            allowed_unexpected=DROPS,
+            source=request.pretrained,
+            file=file,
+            notes=notes,
+        )
+    return network

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import itertools
+from pathlib import Path
+
 import pytest
 import torch
+from torch import Tensor, nn
 
 from bench_core import BuildRequest
 from bench_core.errors import WeightsError
 from bench_core.plugins import load_registry
 from bench_sma.unet import UNet, build, from_reference
+from tests.helpers.golden import golden_tensor
 
 
 def _parameters(model: torch.nn.Module) -> int:
     return sum(parameter.numel() for parameter in model.parameters())
 
 
-@pytest.mark.parametrize(("logits", "count"), [(1, 31_037_633), (3, 31_037_763), (4, 31_037_828)])
+@pytest.mark.parametrize(
+    ("logits", "count"), [(1, 31_037_633), (2, 31_037_698), (3, 31_037_763), (4, 31_037_828)]
+)
 def test_parameter_counts_are_the_published_ones(logits: int, count: int) -> None:
     with torch.device("meta"):
         model = UNet(in_channels=3, num_classes=logits)
@@ -68,7 +75,84 @@ def test_pretrained_weights_are_refused() -> None:
         build(_request(pretrained="imagenet"))
 
 
-def _request(pretrained: str = "none", options: dict[str, int] | None = None) -> BuildRequest:
+def test_vgg13_fills_four_encoder_stages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SEGBENCH_WEIGHTS", str(tmp_path))
+    published = _vgg13()
+    file = tmp_path / "vgg13_bn-abd245e5.pth"
+    torch.save(_published(published), file)
+    request = _request(pretrained="vgg13_bn", options={"width": 64})
+    network = build(request)
+    assert isinstance(network, UNet)
+    # Eight convolutions with five tensors of normalization each; their biases are folded into those.
+    assert (network.weights_report.file, network.weights_report.loaded) == (file.name, 8 * 6)
+    images = torch.randn(2, 3, 32, 32)
+    network.eval()
+    with torch.no_grad():
+        features, expected = images, images
+        stops = (6, 13, 20, 27)
+        for stage, (start, stop) in enumerate(itertools.pairwise((0, *stops))):
+            features = network.encoder[stage](features if stage == 0 else network.pool(features))
+            expected = published[start:stop](expected)
+            torch.testing.assert_close(features, expected, rtol=1e-3, atol=1e-4)
+    gray = build(_request(pretrained="vgg13_bn", options={"width": 64}, channels=1))
+    assert isinstance(gray, UNet)
+    torch.testing.assert_close(gray.encoder[0][0].weight, network.encoder[0][0].weight.sum(1, keepdim=True))
+    assert gray.weights_report.notes
+
+
+def test_vgg13_that_does_not_fit_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SEGBENCH_WEIGHTS", str(tmp_path))
+    find = load_registry().model("u-net").find_weights
+    assert find is not None
+    assert find("none", None, {"width": 64}) is None
+    with pytest.raises(WeightsError, match=r"vgg13_bn-abd245e5\.pth is not there") as caught:
+        find("vgg13_bn", None, {"width": 64})
+    for part in ("bench weights get vgg13_bn-abd245e5.pth", "https://", "$SEGBENCH_WEIGHTS"):
+        assert part in (caught.value.fix or "")
+    with pytest.raises(WeightsError, match="width 64 only"):
+        find("vgg13_bn", None, {"width": 32})
+    file = tmp_path / "mine.pth"
+    tensors = _published(_vgg13())
+    del tensors["features.17.weight"]
+    torch.save(tensors, file)
+    with pytest.raises(WeightsError, match=r"1 missing \(encoder\.2\.3\.weight\)"):
+        build(_request(pretrained="vgg13_bn", options={"width": 64}, weights=file))
+
+
+def _vgg13() -> nn.Sequential:
+    """Return the convolution layers of torchvision's vgg13_bn with made-up values."""
+    layers: list[nn.Module] = []
+    before = 3
+    for width in (64, 64, 0, 128, 128, 0, 256, 256, 0, 512, 512, 0, 512, 512, 0):
+        if width:
+            layers += [nn.Conv2d(before, width, 3, padding=1), nn.BatchNorm2d(width), nn.ReLU()]
+            before = width
+        else:
+            layers.append(nn.MaxPool2d(2))
+    network = nn.Sequential(*layers).eval()
+    for name, tensor in network.state_dict().items():
+        if tensor.is_floating_point():
+            tensor.copy_(torch.from_numpy(golden_tensor(name, tuple(tensor.shape), seed=1)))
+    return network
+
+
+def _published(network: nn.Sequential) -> dict[str, Tensor]:
+    """Return the network's tensors as the published file names them, with a small classifier."""
+    features = {f"features.{name}": tensor for name, tensor in network.state_dict().items()}
+    return features | {"classifier.0.weight": torch.zeros(2, 2), "classifier.0.bias": torch.zeros(2)}
+
+
+def _request(
+    pretrained: str = "none",
+    options: dict[str, int] | None = None,
+    channels: int = 3,
+    weights: Path | None = None,
+) -> BuildRequest:
     return BuildRequest(
-        in_channels=3, num_classes=2, image_size=32, pretrained=pretrained, options=options or {}
+        in_channels=channels,
+        num_classes=2,
+        image_size=32,
+        pretrained=pretrained,
+        weights_file=weights,
+        options=options or {},
     )
