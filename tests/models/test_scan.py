@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import importlib.util
+import math
+import sys
+from collections.abc import Iterator
+from types import ModuleType
+
 import pytest
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from bench_sma.swin_umamba.scan import selective_scan, use_backend
-from bench_sma.swin_umamba.scan.dispatcher import backend_for, is_installed
+from bench_sma.swin_umamba.scan.dispatcher import NEEDS, backend_for, is_installed
 
 SHAPES = [(1, 1, 1, 1, 1), (2, 3, 5, 4, 7), (1, 4, 6, 16, 64), (2, 2, 19, 16, 131), (1, 1, 3, 8, 200)]
 """Images, groups, channels of a group, states, steps."""
@@ -87,3 +93,138 @@ def test_gradients_are_those_of_finite_differences() -> None:
     arguments = [tensor.requires_grad_() for tensor in inputs((1, 2, 2, 3, 6))]
     assert backend_for(arguments[0]) == "blocked"
     assert torch.autograd.gradcheck(selective_scan, arguments)
+
+
+@pytest.mark.parametrize("backend", ON_CPU)
+def test_no_softplus_is_taken_where_none_is_asked_for(backend: str) -> None:
+    arguments = inputs((2, 2, 5, 16, 40))
+    arguments[1], arguments[6] = arguments[1].abs(), arguments[6].abs()
+    expected = outcome("sequential", arguments, softplus=False)
+    found = outcome(backend, [tensor.float() for tensor in arguments], softplus=False)
+    assert max(errors(found, expected).values()) < 1e-5
+
+
+@pytest.mark.skipif(not is_installed("numba"), reason="numba is not installed")
+def test_numba_gives_the_same_bits_on_any_number_of_threads() -> None:
+    arguments = [tensor.float() for tensor in inputs((2, 4, 70, 16, 150))]
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(1)
+        one = outcome("numba", arguments)
+        torch.set_num_threads(3)
+        three = outcome("numba", arguments)
+    finally:
+        torch.set_num_threads(before)
+    for name in ("y", "B", "C"):
+        assert torch.equal(one[name], three[name]), name
+    # PyTorch's own sums, of D's and the bias' gradients, may differ by rounding.
+    assert max(errors(three, one).values()) < 1e-6
+
+
+@pytest.mark.parametrize("backend", ON_CPU)
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+def test_what_is_not_finite_is_not_hidden(backend: str, bad: float) -> None:
+    u, *others = (tensor.float() for tensor in inputs((1, 2, 3, 4, 20)))
+    u[0, 1, 9] = bad
+    with use_backend(backend):
+        y = selective_scan(u, *others)
+    assert torch.isfinite(y[0, 1, :9]).all()
+    assert not torch.isfinite(y[0, 1, 9])
+    assert torch.isfinite(y[0, [0, 2, 3, 4, 5]]).all()
+
+
+@pytest.mark.parametrize("backend", ON_CPU)
+def test_decays_of_nearly_one_do_not_drift(backend: str) -> None:
+    """A constant input with tiny steps integrates: y[t] = step * t, over many steps."""
+    length, step = 5000, 1e-7
+    row = torch.ones(1, 1, length)
+    arguments = (row, step * row, -torch.full((1, 1), 1e-3), row[None], row[None], *torch.zeros(2, 1))
+    with use_backend(backend):
+        y = selective_scan(*arguments, delta_softplus=False)
+    expected = step * torch.arange(1, length + 1)
+    torch.testing.assert_close(y[0, 0], expected, rtol=1e-4, atol=0)
+
+
+@pytest.fixture
+def packages(monkeypatch: pytest.MonkeyPatch) -> Iterator[set[str]]:
+    """The optional packages that seem to be installed, to be filled by a test."""
+    there: set[str] = set()
+    found = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util,
+        "find_spec",
+        lambda name: (found("torch") if name in there else None) if name in NEEDS.values() else found(name),
+    )
+    is_installed.cache_clear()
+    yield there
+    monkeypatch.undo()
+    is_installed.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("device", "dtype", "installed", "form"),
+    [
+        ("cpu", torch.float32, {"numba", "triton", "mamba_ssm"}, "numba"),
+        ("cpu", torch.float32, {"triton"}, "blocked"),
+        ("cpu", torch.float64, {"numba"}, "blocked"),
+        ("cuda", torch.float32, {"numba", "triton", "mamba_ssm"}, "mamba_ssm"),
+        ("cuda", torch.float32, {"numba", "triton"}, "triton"),
+        ("cuda", torch.float32, {"numba"}, "blocked"),
+        ("cuda", torch.float64, {"triton", "mamba_ssm"}, "blocked"),
+        ("meta", torch.float32, {"numba", "triton", "mamba_ssm"}, "blocked"),
+    ],
+)
+def test_the_fastest_form_is_taken(
+    packages: set[str], device: str, dtype: torch.dtype, installed: set[str], form: str
+) -> None:
+    packages |= installed
+
+    class Somewhere:
+        def __init__(self) -> None:
+            self.device, self.dtype = torch.device(device), dtype
+
+    assert backend_for(Somewhere()) == form  # type: ignore[arg-type]
+
+
+def test_a_form_can_be_forced_for_a_while() -> None:
+    u = torch.zeros(1)
+    usual = backend_for(u)
+    with use_backend("sequential"):
+        assert backend_for(u) == "sequential"
+        with use_backend("blocked"):
+            assert backend_for(u) == "blocked"
+        assert backend_for(u) == "sequential"
+    assert backend_for(u) == usual
+    with (
+        pytest.raises(ValueError, match="'fast': mamba_ssm, triton, numba, blocked, sequential"),
+        use_backend("fast"),
+    ):
+        pass
+
+
+def test_half_precision_is_computed_in_float32() -> None:
+    arguments = [tensor.bfloat16() for tensor in inputs((1, 2, 3, 4, 20))]
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        y = selective_scan(*arguments)
+    assert y.dtype == torch.float32
+    assert torch.equal(y, selective_scan(*(tensor.float() for tensor in arguments)))
+
+
+def test_the_kernel_of_mamba_ssm_gets_what_it_expects(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The package's function takes the same layouts; it is stood in for by the definition."""
+    from bench_sma.swin_umamba.scan import sequential
+
+    def selective_scan_fn(*tensors: Tensor, z: None, delta_bias: Tensor, delta_softplus: bool) -> Tensor:
+        u, delta, _, *shared, _ = tensors
+        assert u.stride(-1) == delta.stride(-1) == 1
+        assert all(tensor.ndim == 4 for tensor in shared)
+        return sequential.scan(*tensors, delta_bias, delta_softplus)
+
+    interface = ModuleType("mamba_ssm.ops.selective_scan_interface")
+    interface.selective_scan_fn = selective_scan_fn  # type: ignore[attr-defined]
+    for name in ("mamba_ssm", "mamba_ssm.ops"):
+        monkeypatch.setitem(sys.modules, name, ModuleType(name))
+    monkeypatch.setitem(sys.modules, interface.__name__, interface)
+    arguments = inputs((2, 3, 5, 4, 7))
+    found, expected = (outcome(name, arguments) for name in ("mamba_ssm", "sequential"))
+    assert all(torch.equal(found[name], tensor) for name, tensor in expected.items())
