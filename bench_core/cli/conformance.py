@@ -170,7 +170,11 @@ def _print(settings: Settings, verdicts: Sequence[Verdict], seconds: float) -> N
         # A file or a log has no width of its own, and tables of 80 columns would be broken.
         screen.width = 160
     for verdict in verdicts:
-        _print_table(screen, settings, verdict)
+        if verdict.tried:
+            _print_table(screen, settings, verdict)
+        else:
+            errors = {row.note for row in verdict.rows if row.item == "end"}
+            screen.print(f"{verdict.model} could not be trained: {', '.join(errors)}\n", soft_wrap=True)
     equal = sum(verdict.equal for verdict in verdicts)
     how = "bit for bit" if settings.exact else "within the tolerances"
     place = f"{settings.device}, {settings.threads} thread{'s' * (settings.threads > 1)}"

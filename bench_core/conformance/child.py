@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from bench_core.conformance.job import KILLED_AT_STEP, KILLED_IN_EPOCH, Kind, Subject, is_exact, make_job
+from bench_core.errors import BenchError
 
 
 @dataclass(frozen=True)
@@ -51,14 +52,18 @@ class Errand:
 def run(errand: Errand) -> None:
     """Do the errand and write its records."""
     from bench_core.conformance.observe import lacks, observe
+    from bench_core.conformance.record import Record
     from bench_core.plugins import load_registry
     from bench_core.protocol.contract import RunOptions
 
-    registry = load_registry(errand.plugins)
     options = RunOptions(device=errand.device, threads=errand.threads)
-    declared = registry.model(errand.subject.name)
     found: dict[Kind, Any] = {}
-    for kind in errand.kinds:
+    try:
+        registry = load_registry(errand.plugins)
+        declared = registry.model(errand.subject.name)
+    except BenchError as error:
+        found = {kind: Record(error=error.message) for kind in errand.kinds}
+    for kind in errand.kinds if not found else ():
         exact = is_exact(errand.threads, errand.device)
         job = make_job(declared, errand.subject, errand.runner, kind, exact=exact)
         found[kind] = lacks(job.training.precision, options) or observe(

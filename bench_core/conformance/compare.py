@@ -72,10 +72,10 @@ def _row(rank: int, item: Item, left: Record, right: Record, tolerance: Toleranc
             moment = (*key, index, rank)
             return Row(item.name, words, "different", f"{place(key, index, item.unit)}: {text}", moment)
         compared += min(len(section.values.get(item.name, ())) for section in (ours, theirs))
-    failed = next((record.error for record in (left, right) if record.error is not None), None)
-    if failed is not None and (compared == 0 or len(values[0]) != len(values[1])):
-        until = "equal until the failure" if compared else "not reached"
-        return Row(item.name, words, "not compared", f"{until}: {failed}")
+    failed = left.error is not None or right.error is not None
+    if failed and (compared == 0 or len(values[0]) != len(values[1])):
+        until = "equal until the runner failed" if compared else "not reached"
+        return Row(item.name, words, "not compared", until)
     lengths = len(values[0]) != len(values[1])
     return Row(item.name, words, "equal", "in the epochs that both trained" if lengths else "")
 

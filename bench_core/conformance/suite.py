@@ -105,7 +105,7 @@ class Suite:
 
     def _process(self, errand: Errand) -> int:
         errand.folder.mkdir(parents=True, exist_ok=True)
-        command = [sys.executable, "-m", "bench_core.conformance.child", errand.to_json()]
+        command = [sys.executable, "-P", "-m", "bench_core.conformance.child", errand.to_json()]
         # More threads than asked for would be in the way of the other process.
         environment = os.environ | {
             "OMP_NUM_THREADS": str(errand.threads),
