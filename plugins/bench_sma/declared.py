@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from bench_core import Architecture, Departure, Deviation, Option
 from bench_sma.missformer_weights import weights_file as missformer_weights
+from bench_sma.transunet.weights import weights_file as transunet_weights
 from bench_sma.unet_weights import weights_file as u_net_weights
 
 NOT_BUILT = "declared; its builder is not part of this version"
 
 
 def architectures() -> list[Architecture]:
-    """Return the five architectures."""
-    return [u_net(), swin_umamba(), hiformer(), missformer(), u_kan()]
+    """Return the study's five architectures and earlier hybrids that it names."""
+    return [u_net(), swin_umamba(), hiformer(), missformer(), u_kan(), transunet()]
 
 
 def u_net() -> Architecture:
@@ -183,6 +184,59 @@ def u_kan() -> Architecture:
                 published="the authors train these layers at 1e-2, all others at 1e-4",
                 here="one learning rate for all parameters, chosen by the protocol",
                 because="the protocol holds the optimizer's parameter groups constant across models",
+            ),
+        ),
+    )
+
+
+def transunet() -> Architecture:
+    """TransUNet: a ResNet-50 of three stages, a ViT-B/16 on its features and a decoder with skips."""
+    return Architecture(
+        name="transunet",
+        family="SMA",
+        runner="torch",
+        version=1,
+        build="bench_sma.transunet.network:build",
+        title="TransUNet",
+        paper="Chen et al., arXiv:2102.04306",
+        license="Apache-2.0 (R50+ViT-B/16)",
+        pretrained=("imagenet", "none"),
+        find_weights=transunet_weights,
+        parameters={1: 105_275_921, 2: 105_276_066, 3: 105_276_211, 4: 105_276_356},
+        options={
+            "variant": Option(
+                type=str,
+                default="r50-vit-b16",
+                choices=("r50-vit-b16", "tiny"),
+                help="r50-vit-b16: the published network; tiny: a few narrow layers of each kind, for tests "
+                "and trials, not published",
+            ),
+            "positions": Option(
+                type=str,
+                default="resized",
+                choices=("resized", "own"),
+                help="resized: the 14x14 positions of the published weights, resized to the image's grid in "
+                "every forward pass; own: one learned position for each cell of the job's image size",
+            ),
+            "cnn": Option(
+                type=str,
+                default="reference",
+                choices=("reference", "corrected"),
+                help="reference: the convolutional network of the authors' code; corrected: the one that its "
+                "ImageNet weights were trained in",
+            ),
+        },
+        size_multiple=16,
+        # At 16 pixels the last stage has a single one, over which its shortcut cannot be normalized.
+        size_minimum=32,
+        cam_layers=("transformer", "decoder.blocks.3"),
+        departures=(
+            Departure(
+                what="image size",
+                published="one, for which the network is built: its number of positions differs by size",
+                here="any; the 14x14 positions of 224 pixels are resized in the network, as the authors "
+                "resize them when they load weights (option `positions`)",
+                because="the network and its number of parameters are then the same at every size",
             ),
         ),
     )

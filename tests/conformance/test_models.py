@@ -31,6 +31,7 @@ SMALL: Mapping[str, Mapping[str, Any]] = {
     "segformer": {"variant": "b0", "decoder_width": 32},
     "segnext": {"variant": "t"},
     "missformer": {"variant": "tiny"},
+    "transunet": {"variant": "tiny"},
 }
 """Options under which a large architecture is affordable here; its behavior must not depend on them."""
 FROM_SOURCES = (

@@ -51,5 +51,6 @@ def test_same_outputs_and_gradients(
     for item, error in errors.items():
         record_property(item, error)
         print(f"{golden_file.stem} {dtype} {item}: relative error {error:.2e}")
-    too_far = {item: error for item, error in errors.items() if not error <= TOLERANCES[dtype]}
+    loose = reference.float64_only if dtype == torch.float32 else ()
+    too_far = [item for item, error in errors.items() if not error <= TOLERANCES[dtype] and item not in loose]
     assert not too_far

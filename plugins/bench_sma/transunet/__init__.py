@@ -1,0 +1,1 @@
+"""TransUNet, an earlier hybrid of a convolutional network and a vision transformer."""
