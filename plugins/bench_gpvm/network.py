@@ -39,16 +39,30 @@ def resize(maps: Tensor, size: Sequence[int]) -> Tensor:
 
 
 def load_backbone(
-    backbone: nn.Module, file: Path, source: str, convert: Callable[[Tensors], Tensors], drops: Sequence[str]
+    backbone: nn.Module,
+    file: Path,
+    source: str,
+    convert: Callable[[Tensors], Tensors],
+    drops: Sequence[str],
+    missing: Sequence[str] = (),
 ) -> WeightsReport:
     """Fill a backbone from a published file, whose names may begin with `backbone.`.
 
     `convert` renames the file's tensors to the backbone's; only those that begin with one of `drops` may be
-    left over. Raises WeightsError if anything is missing, unexpected or of another shape.
+    left over. Tensors named in `missing` may be absent, all of them or none. Raises WeightsError if anything
+    else is missing, unexpected or of another shape.
     """
     tensors = convert(without_prefix(read_checkpoint(file), "backbone."))
     tensors, notes = sum_over_rgb(backbone.state_dict(), tensors)
-    return load_strictly(backbone, tensors, allowed_unexpected=drops, source=source, file=file, notes=notes)
+    return load_strictly(
+        backbone,
+        tensors,
+        allowed_missing=() if any(name in tensors for name in missing) else missing,
+        allowed_unexpected=drops,
+        source=source,
+        file=file,
+        notes=notes,
+    )
 
 
 def without_prefix(tensors: Mapping[str, Tensor], prefix: str) -> Tensors:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from bench_core import Architecture, Deviation, Option, hookimpl
+from bench_core import Architecture, Departure, Deviation, Option, hookimpl
+from bench_gpvm.internimage_weights import weights_file as internimage_weights
 from bench_gpvm.mit_weights import weights_file as segformer_weights
 from bench_gpvm.mscan_weights import weights_file as segnext_weights
 
@@ -158,14 +159,47 @@ def internimage() -> Architecture:
         family="GP-VM",
         runner="mmseg",
         version=1,
-        unavailable=NOT_BUILT,
+        build="bench_gpvm.internimage:build",
         title="InternImage",
         paper="Wang et al., CVPR 2023, arXiv:2211.05778",
         license="MIT",
         pretrained=("imagenet", "none"),
-        parameters={1: 58_371_825, 3: 58_372_851, 4: 58_373_364},
-        size_multiple=32,
-        size_minimum=64,
+        find_weights=internimage_weights,
+        parameters={1: 58_371_825, 2: 58_372_338, 3: 58_372_851, 4: 58_373_364},
+        options={
+            "variant": Option(
+                type=str,
+                default="t",
+                choices=("t", "micro"),
+                help="size of the network: t as published, or micro, with a quarter of the channels and five "
+                "blocks, for tests and quick studies, not published",
+            ),
+            "decoder_width": Option(
+                type=int,
+                default=None,
+                minimum=1,
+                help="channels of UPerNet; the variant's if not given: 512 for t, 32 for micro",
+            ),
+            "drop_path": Option(
+                type=float,
+                default=0.2,
+                minimum=0,
+                maximum=0.9,
+                help="probability that the last block's branches are left out in training",
+            ),
+        },
+        # It computes from one pixel on; below 32 its last stage, too, has one, whatever the image's size.
+        size_minimum=32,
+        cam_layers=("backbone.stages.3", "decode_head.fuse"),
+        departures=(
+            Departure(
+                what="auxiliary head",
+                published="a second head on the third stage takes part in training, with weight 0.4",
+                here="none",
+                because="the protocol trains all models by one loss of their one output; the study's "
+                "parameter counts have no such head either",
+            ),
+        ),
     )
 
 

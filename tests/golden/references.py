@@ -47,6 +47,14 @@ class Reference:
 
 
 REFERENCES: Mapping[str, Reference] = {
+    "internimage": Reference(
+        model="internimage",
+        convert="bench_gpvm.internimage:from_published",
+        run=backbone_and_head,
+        drops=("auxiliary_head",),
+        # It jumps where a sampled point crosses a line of pixels, and rounding decides the side.
+        float64_only=("input_grad",),
+    ),
     "missformer": Reference(model="missformer", convert="bench_sma.missformer_weights:from_reference"),
     "segformer": Reference(
         model="segformer",
