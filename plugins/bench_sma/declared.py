@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bench_core import Architecture, Departure, Deviation, Option
-from bench_sma.missformer_weights import weights_file as missformer_weights
+from bench_sma.missformer.weights import weights_file as missformer_weights
 from bench_sma.transunet.weights import weights_file as transunet_weights
 from bench_sma.unet_weights import weights_file as u_net_weights
 
@@ -99,7 +99,7 @@ def missformer() -> Architecture:
         family="SMA",
         runner="torch",
         version=1,
-        build="bench_sma.missformer:build",
+        build="bench_sma.missformer.network:build",
         title="MISSFormer",
         paper="Huang et al., arXiv:2109.07162",
         license="NVIDIA Source Code License (non-commercial) (MiT-B1)",

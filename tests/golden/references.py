@@ -55,7 +55,7 @@ REFERENCES: Mapping[str, Reference] = {
         # It jumps where a sampled point crosses a line of pixels, and rounding decides the side.
         float64_only=("input_grad",),
     ),
-    "missformer": Reference(model="missformer", convert="bench_sma.missformer_weights:from_reference"),
+    "missformer": Reference(model="missformer", convert="bench_sma.missformer.weights:from_reference"),
     "segformer": Reference(
         model="segformer",
         options={"head": "nvlabs"},

@@ -12,8 +12,10 @@ from torch.nn import functional
 
 from bench_core.errors import TrainingError, WeightsError
 from bench_core.plugins import load_registry
-from bench_sma.missformer import SIZES, EnhancedMixFeedForward, MISSFormer, Scales, to_tokens
-from bench_sma.missformer_weights import from_reference
+from bench_sma.missformer.blocks import EnhancedMixFeedForward, to_tokens
+from bench_sma.missformer.bridge import Scales
+from bench_sma.missformer.network import SIZES, MISSFormer
+from bench_sma.missformer.weights import from_reference
 from tests.helpers.golden import golden_tensor
 from tests.helpers.networks import build_network
 
