@@ -23,6 +23,7 @@ COMMANDS = {
     "conformance": "compare two runners on one small job, item by item",
     "test": "try a plugin's runner against what it owes",
     "list": "list models, datasets, runners or plugins",
+    "weights": "list the files of pretrained weights, or download them",
     "doctor": "say what this environment has and what is missing",
 }
 """Subcommand (file bench_core/cli/NAME.py, object `command`) to its line in the help."""

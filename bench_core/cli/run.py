@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from bench_core.execute.board import Board
     from bench_core.execute.worker import Setup
     from bench_core.plan.job import Job
+    from bench_core.plugins import Registry
     from bench_core.spec.load import LoadedSpec
     from bench_core.store.result import Failure
 
@@ -83,6 +84,8 @@ def command(
     states = opened.states()
     todo = [job for job in jobs if states.get(job.digest) != "done"]
     if todo:
+        if os.environ.get("SEGBENCH_DOWNLOAD") == "1":
+            _get_weights(todo, loaded.registry)
         preflight(todo, loaded.registry)
         opened = Store(store, create=True)
     threads = threads or loaded.spec.runtime.threads
@@ -97,6 +100,14 @@ def command(
     _summarize(board, spec, store, as_json)
     if any(progress.status in ("failed", "blocked") for progress in board.progress.values()):
         context.exit(1)
+
+
+def _get_weights(jobs: Iterable[Job], registry: Registry) -> None:
+    """Download what is missing; what cannot be had is for the preflight to refuse."""
+    from bench_core.cli.weights import get_files
+    from bench_core.execute.weights import needs_of_jobs
+
+    get_files(need for need in needs_of_jobs(jobs, registry) if need.wanted.file is None)
 
 
 def _setup(loaded: LoadedSpec, store: Path, threads: int) -> Setup:

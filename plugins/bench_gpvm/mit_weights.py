@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench_core.weights_files import WEIGHTS_FOLDER, find_weights
+from bench_core.weights_files import WEIGHTS_FOLDER, PublishedFile, find_weights
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -20,6 +20,7 @@ Tensors = dict[str, "Tensor"]
 CLASSIFIER = ("head",)
 """What the files hold beyond the backbone."""
 
+_MMSEG_FOLDER = "https://mmassets.onedl.ai/mmsegmentation/v0.5/pretrain/segformer"
 _MMSEG_DATES = {
     "b0": "20220624-7e0fe6dd",
     "b1": "20220624-02e5a6a1",
@@ -37,7 +38,7 @@ def mit_file(variant: str, given: Path | None) -> Path:
     """
     authors, mmseg = f"mit_{variant}.pth", f"mit_{variant}_{_MMSEG_DATES[variant]}.pth"
     return find_weights(
-        (authors, mmseg),
+        (authors, PublishedFile(name=mmseg, url=f"{_MMSEG_FOLDER}/{mmseg}")),
         given,
         fix=f"download {authors} from the page of NVlabs/SegFormer, or {mmseg} from MMSegmentation's model "
         f"zoo, into the folder ${WEIGHTS_FOLDER}; or give the file as the model's `weights:`",

@@ -10,11 +10,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench_core.weights_files import WEIGHTS_FOLDER, find_weights
+from bench_core.weights_files import WEIGHTS_FOLDER, PublishedFile, find_weights
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+_MMSEG_FOLDER = "https://mmassets.onedl.ai/mmsegmentation/v0.5/pretrain/segnext"
 MMSEG_COPIES = {
     "t": "mscan_t_20230227-119e8c9f.pth",
     "s": "mscan_s_20230227-f33ccdf2.pth",
@@ -50,7 +51,7 @@ def weights_file(source: str, given: Path | None, options: Mapping[str, Any]) ->
         return None
     official, copy = f"mscan_{options['variant']}.pth", MMSEG_COPIES[options["variant"]]
     return find_weights(
-        (official, copy),
+        (official, PublishedFile(name=copy, url=f"{_MMSEG_FOLDER}/{copy}")),
         given,
         fix=f"download {official} from the page of Visual-Attention-Network/SegNeXt, or {copy} from "
         f"MMSegmentation's model zoo, into the folder ${WEIGHTS_FOLDER}; or give the file as the model's "

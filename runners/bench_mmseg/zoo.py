@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench_core.weights_files import find_weights
+from bench_core.weights_files import PublishedFile, find_weights
 from bench_mmseg.config_file import package_configs
 
 COMPILED_OPS = "mmcv._ext"
@@ -103,15 +103,22 @@ class Checkpoint:
     url: str
 
     @property
+    def address(self) -> str:
+        """Where the file can be had: an address of the web, a path, or nothing if the name says no more."""
+        scheme, colon, name = self.url.partition("://")
+        if not colon or scheme in ("http", "https"):
+            return self.url
+        table = {"open-mmlab": "openmmlab.json", "openmmlab": "openmmlab.json", "mmcls": "mmcls.json"}
+        return str(_hub(table[scheme]).get(name) or "") if scheme in table else ""
+
+    @property
     def file_names(self) -> tuple[str, ...]:
         """The names under which the file is published, or kept by who downloaded it."""
         scheme, colon, name = self.url.partition("://")
         if not colon or scheme in ("http", "https"):
             return (Path(self.url).name,)
-        table = {"open-mmlab": "openmmlab.json", "openmmlab": "openmmlab.json", "mmcls": "mmcls.json"}
-        published = _hub(table[scheme]).get(name) if scheme in table else None
         short = f"{name.rpartition('/')[2]}.pth"
-        return (Path(published).name, short) if published else (short,)
+        return (Path(self.address).name, short) if self.address else (short,)
 
 
 def checkpoint_of(model: Mapping[str, Any]) -> Checkpoint | None:
@@ -134,7 +141,10 @@ def weights_file(checkpoint: Checkpoint | None, pretrained: str, given: Path | N
     """Return the file to load, None from scratch; raise WeightsError if it is not there."""
     if pretrained == "none" or checkpoint is None:
         return None
-    return find_weights(checkpoint.file_names, given)
+    first, *others = checkpoint.file_names
+    is_on_the_web = checkpoint.address.startswith("https://")
+    published = PublishedFile(name=first, url=checkpoint.address) if is_on_the_web else first
+    return find_weights([published, *others], given)
 
 
 @functools.cache

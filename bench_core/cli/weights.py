@@ -1,0 +1,135 @@
+"""`bench weights`: which files the networks' pretrained weights are in, and how to get them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from bench_core.cli.common import JSON, console, print_json
+from bench_core.errors import BenchError
+
+if TYPE_CHECKING:
+    from bench_core.execute.weights import Need
+    from bench_core.plugins import Registry
+    from bench_core.weights_download import Progress
+    from bench_core.weights_files import PublishedFile
+
+SPEC_SUFFIXES = (".yaml", ".yml")
+
+
+@click.group(name="weights")
+def command() -> None:
+    """List the files of pretrained weights, or download them into $SEGBENCH_WEIGHTS."""
+
+
+@command.command(name="list")
+@click.argument("names", nargs=-1, metavar="[SPEC|MODEL|FILE]...")
+@JSON
+def list_files(names: tuple[str, ...], as_json: bool) -> None:
+    """List files, where they come from, their license, and whether they are here.
+
+    Without names: those of every declared model and each choice of its options.
+    """
+    from bench_core.execute.weights import all_needs
+    from bench_core.plugins import load_registry
+
+    registry = load_registry()
+    needs = [need for name in names for need in _needs(name, registry)] if names else all_needs(registry)
+    rows = [_row(need) for need in needs]
+    if as_json:
+        print_json(rows)
+        return
+    for row in rows:
+        state = f"present {row['file']}" if row["file"] else "missing"
+        origin = row["url"] or row["how"]
+        click.echo(
+            "\t".join((" or ".join(row["names"]), state, ", ".join(row["models"]), row["license"], origin))
+        )
+    if not rows:
+        click.echo("no weights files are needed")
+
+
+@command.command()
+@click.argument("names", nargs=-1, required=True, metavar="SPEC|MODEL|FILE...")
+@click.pass_context
+def get(context: click.Context, names: tuple[str, ...]) -> None:
+    """Download the files that a spec or a model needs, or a file by its name.
+
+    What is here already is checked against its recorded SHA-256. A download that was cut off goes on. Exits
+    with 2 if a file could not be had.
+    """
+    from bench_core.plugins import load_registry
+
+    registry = load_registry()
+    needs = {need.wanted.names: need for name in names for need in _needs(name, registry)}
+    if not needs:
+        click.echo("no weights files are needed")
+    if not get_files(needs.values()):
+        context.exit(2)
+
+
+def get_files(needs: Iterable[Need]) -> bool:
+    """Download what is not here and verify what is, saying so; return whether all went well."""
+    from bench_core.execute.weights import fetch
+    from bench_core.weights_download import verify
+
+    complete = True
+    for need in needs:
+        wanted = need.wanted
+        try:
+            if wanted.file is not None:
+                same_name = (each for each in wanted.published if each.name == wanted.file.name)
+                digest = verify(wanted.file, next(same_name, None))
+                click.echo(f"present  {wanted.file}  sha256 {digest}")
+            else:
+                file, digest = fetch(need, _progress)
+                click.echo(f"fetched  {file}  sha256 {digest}")
+        except BenchError as error:
+            complete = False
+            click.echo(f"error: {error}", err=True)
+    return complete
+
+
+def _needs(name: str, registry: Registry) -> list[Need]:
+    from bench_core.execute.weights import all_needs, needs_of_jobs, needs_of_model
+
+    if name.endswith(SPEC_SUFFIXES):
+        from bench_core.plan.expand import make_plan
+        from bench_core.spec.load import load_spec
+
+        loaded = load_spec(Path(name))
+        return needs_of_jobs(make_plan(loaded.spec, loaded.registry).jobs, loaded.registry)
+    by_file = [need for need in all_needs(registry) if name in need.wanted.names]
+    return by_file or needs_of_model(registry.model(name))
+
+
+def _row(need: Need) -> dict[str, Any]:
+    wanted = need.wanted
+    return {
+        "names": list(wanted.names),
+        "file": str(wanted.file) if wanted.file else None,
+        "models": list(need.models),
+        "license": need.license,
+        "url": wanted.published[0].url if wanted.published else "",
+        "sha256": wanted.published[0].known_sha256 if wanted.published else "",
+        "how": wanted.fix,
+    }
+
+
+@contextmanager
+def _progress(published: PublishedFile) -> Iterator[Progress]:
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+
+    screen = console(stderr=True)
+    if not screen.is_terminal:
+        click.echo(f"fetching {published.url}")
+        yield lambda done, total: None
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    with Progress(*columns, console=screen) as bar:
+        task = bar.add_task(published.name, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
