@@ -6,6 +6,7 @@ from bench_core import Architecture, Departure, Deviation, Option, hookimpl
 from bench_gpvm.internimage_weights import weights_file as internimage_weights
 from bench_gpvm.mit_weights import weights_file as segformer_weights
 from bench_gpvm.mscan_weights import weights_file as segnext_weights
+from bench_gpvm.transnext_weights import weights_file as transnext_weights
 
 NOT_BUILT = "declared; its builder is not part of this version"
 NVIDIA = "NVIDIA Source Code License (non-commercial)"
@@ -210,12 +211,47 @@ def transnext() -> Architecture:
         family="GP-VM",
         runner="mmseg",
         version=1,
-        unavailable=NOT_BUILT,
+        build="bench_gpvm.transnext:build",
         title="TransNeXt",
         paper="Shi, CVPR 2024, arXiv:2311.17132",
         license="Apache-2.0",
         pretrained=("imagenet", "none"),
-        parameters={1: 57_738_921, 3: 57_739_947, 4: 57_740_460},
+        find_weights=transnext_weights,
+        parameters={1: 57_738_921, 2: 57_739_434, 3: 57_739_947, 4: 57_740_460},
+        options={
+            "variant": Option(
+                type=str,
+                default="tiny",
+                choices=("pico", "micro", "tiny", "small", "base"),
+                help="size of the backbone: the authors' micro to base, or pico, with a third of tiny's "
+                "channels and five blocks, for tests and quick studies, not published",
+            ),
+            "decoder_width": Option(
+                type=int,
+                default=None,
+                minimum=1,
+                help="channels of UPerNet; the variant's if not given: 32 for pico, otherwise 512",
+            ),
+            "drop_path": Option(
+                type=float,
+                default=None,
+                minimum=0,
+                maximum=0.9,
+                help="probability that the last block's branches are left out in training; the variant's if "
+                "not given: 0.4 for tiny",
+            ),
+        },
+        # The first three stages pool patches of 32 pixels; at 32 the last has one token, attending to itself.
         size_multiple=32,
-        size_minimum=64,
+        size_minimum=32,
+        cam_layers=("backbone.stages.3", "decode_head.fuse"),
+        departures=(
+            Departure(
+                what="auxiliary head",
+                published="a second head on the third stage takes part in training, with weight 0.4",
+                here="none",
+                because="the protocol trains all models by one loss of their one output; the study's "
+                "parameter counts have no such head either",
+            ),
+        ),
     )

@@ -30,6 +30,7 @@ SMALL: Mapping[str, Mapping[str, Any]] = {
     "u-kan": {"variant": "tiny"},
     "segformer": {"variant": "b0", "decoder_width": 32},
     "segnext": {"variant": "t"},
+    "transnext": {"variant": "pico"},
     "internimage": {"variant": "micro"},
     "missformer": {"variant": "tiny"},
     "transunet": {"variant": "tiny"},

@@ -76,6 +76,12 @@ REFERENCES: Mapping[str, Reference] = {
         float64_only=("input_grad",),
     ),
     "ukan": Reference(model="u-kan", convert="bench_sma.u_kan:from_reference"),
+    "transnext": Reference(
+        model="transnext",
+        convert="bench_gpvm.transnext:from_published",
+        run=backbone_and_head,
+        drops=("auxiliary_head",),
+    ),
     "unet": Reference(model="u-net", convert="bench_sma.unet:from_reference"),
 }
 """By the name that the reference's JSON gives as `model`."""
