@@ -56,39 +56,51 @@ class UniformSplineBases(torch.autograd.Function):
     def forward(ctx: Any, inputs: Tensor) -> Tensor:
         """Return every basis at inputs [T, C] as [T, C, 8]."""
         ctx.save_for_backward(inputs)
-        places, fraction, is_inside = _locate(inputs)
-        values = torch.stack([_polynomial(piece, fraction) for piece in _PIECES], dim=-1)
+        interval, fraction = _locate(inputs)
         bases = inputs.new_zeros(*inputs.shape, BASES)
-        return bases.scatter_(-1, places, values.masked_fill_(~is_inside, 0))
+        for offset, piece in enumerate(_PIECES):
+            place, is_none = _basis(interval, offset)
+            values = _polynomial(piece, fraction).masked_fill_(is_none, 0)
+            bases.scatter_(-1, place[..., None], values[..., None])
+        return bases
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> Tensor:
         """Return the gradient of the inputs [T, C]."""
         (inputs,) = ctx.saved_tensors
-        places, fraction, is_inside = _locate(inputs)
-        slopes = torch.stack([_polynomial(_derivative(piece), fraction) for piece in _PIECES], dim=-1)
-        slopes.masked_fill_(~is_inside, 0)
-        return (gradient.gather(-1, places) * slopes).sum(dim=-1) / _SPACING
+        interval, fraction = _locate(inputs)
+        total = torch.zeros_like(inputs)
+        for offset, piece in enumerate(_PIECES):
+            place, is_none = _basis(interval, offset)
+            slopes = _polynomial(_derivative(piece), fraction).masked_fill_(is_none, 0)
+            total.addcmul_(gradient.gather(-1, place[..., None])[..., 0], slopes)
+        return total.div_(_SPACING)
 
 
-def _locate(inputs: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Return which bases differ from 0 [T, C, 4], how far in its interval a point is [T, C], which count."""
+def _locate(inputs: Tensor) -> tuple[Tensor, Tensor]:
+    """Return in which interval each input lies, -1 and 11 meaning none, and how far in it, from 0 to 1."""
     steps = (inputs + (1 + ORDER * _SPACING)) / _SPACING
     begun = steps.floor()
     # A number that is not finite lies in no interval; the layer's other path carries it on.
-    interval = begun.nan_to_num(-1).clamp(-1, _KNOTS - 1).long()
-    first = torch.arange(-ORDER, 1, device=inputs.device)
-    basis = interval[..., None] + first
-    is_inside = (basis >= 0) & (basis < BASES) & ((interval >= 0) & (interval < _KNOTS - 1))[..., None]
-    # Four neighbors modulo eight are four different places, also where some of them do not count.
-    return basis % BASES, steps - begun, is_inside
+    return begun.nan_to_num(-1).clamp_(-1, _KNOTS - 1).int(), steps.sub_(begun)
+
+
+def _basis(interval: Tensor, offset: int) -> tuple[Tensor, Tensor]:
+    """Return the number of the basis that began 3 - offset intervals ago, and where there is none.
+
+    Eight bases are what three bits count. Neighbors differ in these bits also where some are no bases,
+    which the other bits tell: the places of one input never coincide.
+    """
+    number = interval + (offset - ORDER)
+    return (number & (BASES - 1)).long(), (number & ~(BASES - 1)) != 0
 
 
 def _polynomial(coefficients: tuple[float, ...], at: Tensor) -> Tensor:
-    value = torch.full_like(at, coefficients[-1])
-    for coefficient in coefficients[-2::-1]:
-        value = value.mul_(at).add_(coefficient)
+    *lower, highest = coefficients
+    value = at * highest + lower.pop()
+    while lower:
+        value = value.mul_(at).add_(lower.pop())
     return value
 
 
