@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from bench_core import BuildRequest
+from bench_core.errors import TrainingError
 from bench_core.weights_files import no_weights
 from bench_gpvm.drop_path import DropPath
 from bench_gpvm.network import EncoderDecoder, Tensors, convert_parts, load_backbone
@@ -140,7 +141,13 @@ class TransNeXtBackbone(nn.Module):
         self.apply(_initialize)
 
     def forward(self, images: Tensor) -> list[Tensor]:
-        """Return the four stages' features, finest first."""
+        """Return the four stages' features, finest first; raise TrainingError for sizes that do not fit."""
+        if any(side % _STRIDES[-1] for side in images.shape[-2:]):
+            raise TrainingError(
+                f"TransNeXt cannot take images of {images.shape[-2]}x{images.shape[-1]} pixels",
+                cause="it pools patches of 32x32 pixels",
+                fix="resize them so that height and width are multiples of 32",
+            )
         outputs = [images]
         for stage in self.stages:
             outputs.append(stage(outputs[-1]))

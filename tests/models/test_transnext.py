@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from bench_core.errors import WeightsError
+from bench_core.errors import TrainingError, WeightsError
 from bench_core.plugins import load_registry
 from bench_gpvm.drop_path import DropPath
 from bench_gpvm.transnext import SIZES, TransNeXt, TransNeXtBackbone
@@ -70,6 +70,8 @@ def test_features_and_logits_of_multiples_of_32() -> None:
             (channels, height // stride, width // stride)
             for channels, stride in zip((24, 48, 96, 192), (4, 8, 16, 32), strict=True)
         ]
+    with pytest.raises(TrainingError, match="64x80 pixels"):
+        network(torch.randn(1, 3, 64, 80))
 
 
 def randomize(module: nn.Module) -> nn.Module:
