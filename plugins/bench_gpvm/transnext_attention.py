@@ -106,10 +106,10 @@ class AggregatedAttention(nn.Module):
     second set of weights, which depends on the query alone and is added after the softmax.
 
     The pooled part is fused attention; the neighborhood's share of the common softmax comes from one more
-    key, whose score is the neighborhood's log-sum-exp. So [tokens, patches] numbers are kept for no image;
-    the bias alone has them, and its gradient where it is computed. Nine shifted views of keys and values
-    stand for the neighborhoods, so that nothing has [tokens, 9, C] numbers: a ninth of the memory of
-    unfolding, and faster.
+    key, whose score is the neighborhood's log-sum-exp. On a GPU, and on a CPU without gradients, nothing is
+    kept of size [B, tokens, patches]: the bias is one for all images, and its gradient alone passes through
+    that size. Nine shifted views of keys and values stand for the neighborhoods, so that nothing has
+    [tokens, 9, C] numbers: a ninth of the memory of unfolding, and faster.
     """
 
     def __init__(self, width: int, heads: int, reduction: int, pretrain_side: int) -> None:
