@@ -72,8 +72,11 @@ def get(context: click.Context, names: tuple[str, ...]) -> None:
         context.exit(2)
 
 
-def get_files(needs: Iterable[Need]) -> bool:
-    """Download what is not here and verify what is, saying so; return whether all went well."""
+def get_files(needs: Iterable[Need], *, err: bool = False) -> bool:
+    """Download what is not here and verify what is, saying so; return whether all went well.
+
+    With `err` it is said on standard error, where standard output belongs to somebody else.
+    """
     from bench_core.execute.weights import fetch
     from bench_core.weights_download import verify
 
@@ -84,10 +87,10 @@ def get_files(needs: Iterable[Need]) -> bool:
             if wanted.file is not None:
                 same_name = (each for each in wanted.published if each.name == wanted.file.name)
                 digest = verify(wanted.file, next(same_name, None))
-                click.echo(f"present  {wanted.file}  sha256 {digest}")
+                click.echo(f"present  {wanted.file}  sha256 {digest}", err=err)
             else:
                 file, digest = fetch(need, _progress)
-                click.echo(f"fetched  {file}  sha256 {digest}")
+                click.echo(f"fetched  {file}  sha256 {digest}", err=err)
         except BenchError as error:
             complete = False
             click.echo(f"error: {error}", err=True)
@@ -126,7 +129,7 @@ def _progress(published: PublishedFile) -> Iterator[Progress]:
 
     screen = console(stderr=True)
     if not screen.is_terminal:
-        click.echo(f"fetching {published.url}")
+        click.echo(f"fetching {published.url}", err=True)
         yield lambda done, total: None
         return
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())

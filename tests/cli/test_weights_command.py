@@ -107,9 +107,10 @@ def test_a_run_fetches_nothing_unless_it_is_told_to(spec: Path, server: FileServ
     assert refused.returncode == 2
     assert "bench weights get dots-s.pth" in refused.stderr
     assert server.ranges == []
-    told = bench("run", spec, "--only", "model=large", **place, SEGBENCH_DOWNLOAD="1")
+    told = bench("run", spec, "--only", "model=large", "--json", **place, SEGBENCH_DOWNLOAD="1")
     assert server.ranges == [None]
     assert (tmp_path / "weights" / "dots-l.pth").read_bytes() == CONTENT
+    assert told.stdout == "" and f"sha256 {DIGEST}" in told.stderr
     # The data are still not there, and only that is said.
     assert told.returncode == 2 and "isic2018" in told.stderr and "dots-net" not in told.stderr
 
