@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bench_core import Architecture, Departure, Deviation, Option
 from bench_sma.missformer.weights import weights_file as missformer_weights
+from bench_sma.swin_umamba.weights import weights_file as swin_umamba_weights
 from bench_sma.transunet.weights import weights_file as transunet_weights
 from bench_sma.unet_weights import weights_file as u_net_weights
 
@@ -54,16 +55,49 @@ def swin_umamba() -> Architecture:
         family="SMA",
         runner="torch",
         version=1,
-        unavailable=NOT_BUILT,
+        build="bench_sma.swin_umamba.network:build",
         title="Swin-UMamba",
         paper="Liu et al., MICCAI 2024, arXiv:2402.03302",
         license="MIT (VMamba-Tiny)",
         pretrained=("imagenet", "none"),
-        parameters={1: 59_885_620, 3: 59_887_068, 4: 59_887_792},
+        find_weights=swin_umamba_weights,
+        parameters={1: 59_885_620, 2: 59_886_344, 3: 59_887_068, 4: 59_887_792},
+        options={
+            "variant": Option(
+                type=str,
+                default="vmamba-tiny",
+                choices=("vmamba-tiny", "pico"),
+                help="vmamba-tiny: the published network; pico: a sixth of its widths and one block a stage, "
+                "for tests and trials, not published",
+            ),
+            "drop_path": Option(
+                type=float,
+                default=0.2,
+                minimum=0,
+                maximum=0.9,
+                help="probability that the last block's branch is left out in training",
+            ),
+        },
         size_multiple=32,
+        # At 32 pixels the last stage has a single one, over which nothing can be normalized.
         size_minimum=64,
-        # Heads of deep supervision, which the protocol's one loss does not use.
-        dead_parameters=("out_layers.1.", "out_layers.2.", "out_layers.3."),
+        # Heads of deep supervision; the authors' counts and checkpoints include them.
+        dead_parameters=("heads.1.", "heads.2.", "heads.3."),
+        cam_layers=("encoder.stages.3", "finish"),
+        departures=(
+            Departure(
+                what="deep supervision",
+                published="losses at four resolutions",
+                here="one loss, at the image's; the other heads stay unused",
+                because="the protocol has one loss for all models",
+            ),
+            Departure(
+                what="training of the encoder",
+                published="frozen in the first 10 epochs; no weight decay of A and D of the scans",
+                here="trained from the first epoch on, with the protocol's weight decay",
+                because="every model of a study is trained alike",
+            ),
+        ),
     )
 
 

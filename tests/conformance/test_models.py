@@ -27,11 +27,13 @@ from bench_core.plugins import Registry, load_registry
 
 SMALL: Mapping[str, Mapping[str, Any]] = {
     "u-net": {"width": 4},
+    "swin-umamba": {"variant": "pico"},
     "u-kan": {"variant": "tiny"},
     "segformer": {"variant": "b0", "decoder_width": 32},
     "segnext": {"variant": "t"},
     "transnext": {"variant": "pico"},
     "internimage": {"variant": "micro"},
+    "transnext": {"variant": "pico"},
     "missformer": {"variant": "tiny"},
     "transunet": {"variant": "tiny"},
 }

@@ -42,6 +42,8 @@ class Reference:
     """The same in the reference's memory layout, where its stored input gradient owes something to that."""
     float64_only: tuple[str, ...] = ()
     """Items that differ in float32 from one correct order of operations to another."""
+    kinks: bool = False
+    """Its gradient jumps where rounding decides the sign of a rectified value (tests.golden.kinks)."""
     drops: tuple[str, ...] = ()
     """Prefixes of converted names for which the architecture has no place."""
 
@@ -74,6 +76,9 @@ REFERENCES: Mapping[str, Reference] = {
         convert="bench_sma.transunet.weights:from_reference",
         # Some thirty of its rectified values lie so close to zero that rounding decides their sign.
         float64_only=("input_grad",),
+    ),
+    "swin_umamba": Reference(
+        model="swin-umamba", convert="bench_sma.swin_umamba.weights:from_reference", kinks=True
     ),
     "ukan": Reference(model="u-kan", convert="bench_sma.u_kan:from_reference"),
     "transnext": Reference(
