@@ -1,7 +1,7 @@
 """MISSFormer: an effective transformer for 2D medical image segmentation (Huang et al., arXiv 2109.07162).
 
 A hierarchical encoder like MiT-B1, a bridge in which the tokens of all four scales attend to each other, and
-a decoder that mirrors the encoder (the paper's overview figure). Kept from the authors' code: two of the three
+a decoder that mirrors the encoder (the paper's overview figure). Kept from the authors' code: two of three
 normalizations of each feed-forward network and all but the expansion of the deepest decoder level are never
 used, and the bridge takes channel groups of its reduced maps for tokens.
 """
