@@ -1,4 +1,4 @@
-"""Networks that see images at a size of their own: resized before, and their logits back after."""
+"""Which sizes of images networks take, and networks that see them at a size of their own."""
 
 from __future__ import annotations
 
@@ -20,6 +20,17 @@ def checked_inner_size(model: str, inner_size: int | None, multiple: int) -> int
             fix=f"use {below} or {below + multiple}",
         )
     return inner_size
+
+
+def check_sides(model: str, images: Tensor, multiple: int) -> None:
+    """Raise TrainingError unless height and width of images [B, C, H, W] are multiples of `multiple`."""
+    height, width = images.shape[-2:]
+    if height % multiple or width % multiple:
+        raise TrainingError(
+            f"{model} cannot take images of {height}x{width} pixels",
+            cause=f"its deepest features lie on a grid of {multiple} pixels",
+            fix=f"resize them so that height and width are multiples of {multiple}",
+        )
 
 
 def at_inner_size(segment: Callable[[Tensor], Tensor], images: Tensor, inner_size: int | None) -> Tensor:

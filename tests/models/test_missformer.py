@@ -55,6 +55,8 @@ def test_sizes_of_multiples_of_32() -> None:
             sizes = [(height // stride, width // stride) for stride in (4, 8, 16, 32)]
             assert [tuple(feature.shape[-2:]) for feature in features] == sizes
             assert [maps.shape for maps in network.bridge(features)] == [maps.shape for maps in features]
+    with pytest.raises(TrainingError, match="64x61 pixels"):
+        network(torch.randn(1, 1, 64, 61))
     assert network.network_notes == ("variant tiny: narrower than the published network",)
 
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from bench_core.errors import WeightsError
+from bench_core.errors import TrainingError, WeightsError
 from bench_core.plugins import load_registry
 from bench_core.protocol.weights import load_strictly
 from bench_sma.transunet.network import SIZES, TransUNet
@@ -68,6 +68,8 @@ def test_sizes_of_multiples_of_16(cnn: str) -> None:
             assert [tuple(feature.shape[-2:]) for feature in features] == sizes
             edge = torch.cat([features[1][:, :, -1].flatten(), features[1][..., -1].flatten()])
             assert edge.any().item() != bool(lost)
+    with pytest.raises(TrainingError, match="64x40 pixels"):
+        network(torch.randn(1, 3, 64, 40))
     assert network.network_notes == ("variant tiny: narrower than the published network",)
 
 

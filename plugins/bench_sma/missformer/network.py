@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from bench_core import BuildRequest
 from bench_core.protocol.weights import WeightsReport, load_strictly, read_checkpoint, sum_over_rgb
-from bench_sma.inner_size import at_inner_size, checked_inner_size
+from bench_sma.inner_size import at_inner_size, check_sides, checked_inner_size
 from bench_sma.missformer.blocks import HEADS, REDUCTIONS, Block, Grid, to_maps, to_tokens
 from bench_sma.missformer.bridge import Bridge
 from bench_sma.missformer.weights import CLASSIFIER, encoder_from_mit, weights_file
@@ -164,10 +164,11 @@ class MISSFormer(nn.Module):
             part.apply(_init_decoder)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Return the logits at the images' resolution."""
+        """Return the logits at the images' resolution; raise TrainingError for sizes that do not fit."""
         return at_inner_size(self._segment, images, self.inner_size)
 
     def _segment(self, images: Tensor) -> Tensor:
+        check_sides("missformer", images, _SIZE_MULTIPLE)
         maps: Tensor | None = None
         skips = self.bridge(self.encoder(images))
         for level, skip in reversed(list(zip(self.decoder, skips, strict=True))):

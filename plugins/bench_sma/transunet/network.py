@@ -16,6 +16,7 @@ from torch.nn import functional
 
 from bench_core import BuildRequest
 from bench_core.protocol.weights import WeightsReport
+from bench_sma.inner_size import check_sides
 from bench_sma.transunet.resnet import ResNet
 from bench_sma.transunet.vit import VisionTransformer
 from bench_sma.transunet.weights import PRETRAINED_GRID, load_npz, weights_file
@@ -119,7 +120,8 @@ class TransUNet(nn.Module):
         self.segmentation_head = nn.Conv2d(size.decoder[-1], num_classes, 3, padding=1)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Return the logits at the images' resolution."""
+        """Return the logits at the images' resolution; raise TrainingError for sizes that do not fit."""
+        check_sides("transunet", images, _STRIDE)
         *skips, deepest = self.resnet(images.expand(-1, _RGB, -1, -1) if self.is_gray else images)
         # Contiguous: PyTorch's batch normalization of one image errs in gradients of transposed tokens.
         decoded = self.decoder(self.transformer(deepest).contiguous(), skips[::-1])
