@@ -133,7 +133,7 @@ class ModelSource:
     names: Callable[[], Sequence[str]] = lambda: ()
     """Examples or the full list, for `bench list models`."""
     file_suffix: str | None = None
-    """Names behind the prefix that end so are the user's files; `resolve` gets them with absolute paths."""
+    """Names behind the prefix that end so and exist, from the spec's folder, reach `resolve` as absolute paths."""
 
 
 @dataclass(frozen=True, kw_only=True)

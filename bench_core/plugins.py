@@ -45,7 +45,8 @@ class Registry:
             source = self.sources[prefix]
             if source.file_suffix and rest.endswith(source.file_suffix):
                 path = (self.base or Path.cwd()) / Path(rest).expanduser()
-                name = f"{prefix}:{os.path.normpath(path)}"
+                # A name that is no such file may still be one that the source knows itself.
+                name = f"{prefix}:{os.path.normpath(path)}" if path.is_file() else name
             return source.resolve(name)
         if colon:
             raise unknown("model source", prefix, self.sources)

@@ -160,4 +160,5 @@ SOURCE = ModelSource(
     "config file of your own",
     resolve=resolve,
     names=lambda: tuple(f"{PREFIX}:{config}" for config in zoo.zoo_configs()),
+    file_suffix=".py",
 )

@@ -16,6 +16,7 @@ from mmengine.config import Config
 
 from bench_core.cli.list import command as list_command
 from bench_core.errors import PluginError, UnknownNameError, WeightsError
+from bench_core.plugins import load_registry
 from bench_mmseg import zoo
 from bench_mmseg.config_file import read_config
 from bench_mmseg.source import EXAMPLE, SOURCE, resolve
@@ -189,6 +190,15 @@ class TestUsersFile:
         assert resolve(f"mmseg:{own}").content != first.content
         base.write_text("width = 24\n")
         assert resolve(f"mmseg:{own}").content == first.content
+
+    def test_a_relative_path_starts_at_the_specs_folder(self, tmp_path: Path) -> None:
+        (tmp_path / "nets").mkdir()
+        own = tmp_path / "nets/own.py"
+        own.write_text(f"_base_ = ['mmseg::pspnet/{PSPNET}.py']\n")
+        registry = load_registry(base=tmp_path)
+        assert registry.model("mmseg:nets/own.py").name == f"mmseg:{own}"
+        # With its ending a name of the zoo stays one.
+        assert registry.model(f"mmseg:pspnet/{PSPNET}.py").content == ""
 
     @pytest.mark.parametrize(
         ("text", "says"),
