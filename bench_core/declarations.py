@@ -133,7 +133,7 @@ class ModelSource:
     names: Callable[[], Sequence[str]] = lambda: ()
     """Examples or the full list, for `bench list models`."""
     file_suffix: str | None = None
-    """Names behind the prefix that end so and exist, from the spec's folder, reach `resolve` as absolute paths."""
+    """Files that end so reach `resolve` by absolute path, looked for from the spec's folder."""
 
 
 @dataclass(frozen=True, kw_only=True)
