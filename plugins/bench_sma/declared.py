@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from bench_core import Architecture, Departure, Deviation, Option
+from bench_sma.earlier import swin_unet, transunet
+from bench_sma.hiformer.weights import weights_file as hiformer_weights
 from bench_sma.missformer.weights import weights_file as missformer_weights
 from bench_sma.swin_umamba.weights import weights_file as swin_umamba_weights
-from bench_sma.transunet.weights import weights_file as transunet_weights
+from bench_sma.swin_weights import WINDOW
 from bench_sma.unet_weights import weights_file as u_net_weights
-
-NOT_BUILT = "declared; its builder is not part of this version"
 
 
 def architectures() -> list[Architecture]:
     """Return the study's five architectures and earlier hybrids that it names."""
-    return [u_net(), swin_umamba(), hiformer(), missformer(), u_kan(), transunet()]
+    return [u_net(), swin_umamba(), hiformer(), missformer(), u_kan(), transunet(), swin_unet()]
 
 
 def u_net() -> Architecture:
@@ -102,22 +102,89 @@ def swin_umamba() -> Architecture:
 
 
 def hiformer() -> Architecture:
-    """HiFormer-B: ResNet-50 and Swin-Tiny stages fused by cross attention."""
+    """HiFormer-B: ResNet-50 and Swin-Tiny stages, of which the finest and the coarsest are decoded."""
     return Architecture(
         name="hiformer",
         family="SMA",
         runner="torch",
         version=1,
-        unavailable=NOT_BUILT,
+        build="bench_sma.hiformer.network:build",
         title="HiFormer",
         paper="Heidari et al., WACV 2023, arXiv:2207.08518",
         license="BSD-3-Clause (ResNet-50), MIT (Swin-Tiny)",
         pretrained=("imagenet", "none"),
-        parameters={1: 25_510_955, 3: 25_511_245, 4: 25_511_390},
+        find_weights=hiformer_weights,
+        requires=("torchvision",),
+        parameters={1: 25_510_955, 2: 25_511_100, 3: 25_511_245, 4: 25_511_390},
+        options={
+            "variant": Option(
+                type=str,
+                default="b",
+                choices=("s", "b", "l", "tiny"),
+                help="HiFormer-S, -B or -L; tiny: a quarter of the widths and few blocks, for tests and "
+                "trials, not published",
+            ),
+            "dlf": Option(
+                type=str,
+                default="reference",
+                choices=("reference", "paper"),
+                help="fusion of the two levels; reference: as published, where what its transformer blocks "
+                "compute is not used; paper: with the blocks' output",
+            ),
+            "swin_weights": Option(
+                type=str,
+                default="fixed",
+                choices=("fixed", "reference"),
+                help="fixed: all of Swin-Tiny's weights; reference: its tables of relative positions alone, "
+                "for the authors' code initializes the rest again after loading",
+            ),
+            "inner_size": Option(
+                type=int,
+                default=None,
+                minimum=32,
+                help="side that images are resized to inside the network, a multiple of 16 (224 in the "
+                "paper); the protocol's image size if not given",
+            ),
+            "positions": Option(
+                type=str,
+                default="resized",
+                choices=("resized", "own"),
+                help="resized: positions are stored for 224 pixels and resized to the image's grid in every "
+                "forward pass; own: one learned position for each cell of the job's image size",
+            ),
+            "window": WINDOW,
+            "drop_path": Option(
+                type=float,
+                default=0.1,
+                minimum=0,
+                maximum=0.9,
+                help="probability that the last Swin block's branches are left out in training",
+            ),
+        },
         size_multiple=16,
-        size_minimum=112,
-        # The fusion module changes its class tokens only, and the decoder drops them.
-        dead_parameters=("All2Cross.blocks.", "All2Cross.pyramid.norm_1.", "All2Cross.pyramid.norm_2."),
+        # At 16 pixels the ResNet's last stage has a single one, over which nothing can be normalized.
+        size_minimum=32,
+        # Counted by the authors too: the fusion changes its class tokens only, and the decoder drops them.
+        dead_parameters=(
+            *(f"fusion.{part}." for part in ("class_norms", "blocks", "leave", "attend", "come_back")),
+        ),
+        cam_layers=("levels.2", "reduce"),
+        departures=(
+            Departure(
+                what="image size",
+                published="224; others only where their grids are multiples of the window, with a number of "
+                "positions that differs by size",
+                here="any multiple of 16: grids are padded to whole windows, and the positions of 224 pixels "
+                "are resized (options `positions`, `window`, `inner_size`)",
+                because="the network and its number of parameters are then the same at every size",
+            ),
+            Departure(
+                what="ImageNet weights of the Swin blocks",
+                published="lost: all linear layers and normalizations are initialized again after loading",
+                here="kept, unless the option `swin_weights` is reference",
+                because="a comparison of pretrained encoders needs them",
+            ),
+        ),
     )
 
 
@@ -218,59 +285,6 @@ def u_kan() -> Architecture:
                 published="the authors train these layers at 1e-2, all others at 1e-4",
                 here="one learning rate for all parameters, chosen by the protocol",
                 because="the protocol holds the optimizer's parameter groups constant across models",
-            ),
-        ),
-    )
-
-
-def transunet() -> Architecture:
-    """TransUNet: a ResNet-50 of three stages, a ViT-B/16 on its features and a decoder with skips."""
-    return Architecture(
-        name="transunet",
-        family="SMA",
-        runner="torch",
-        version=1,
-        build="bench_sma.transunet.network:build",
-        title="TransUNet",
-        paper="Chen et al., arXiv:2102.04306",
-        license="Apache-2.0 (R50+ViT-B/16)",
-        pretrained=("imagenet", "none"),
-        find_weights=transunet_weights,
-        parameters={1: 105_275_921, 2: 105_276_066, 3: 105_276_211, 4: 105_276_356},
-        options={
-            "variant": Option(
-                type=str,
-                default="r50-vit-b16",
-                choices=("r50-vit-b16", "tiny"),
-                help="r50-vit-b16: the published network; tiny: a few narrow layers of each kind, for tests "
-                "and trials, not published",
-            ),
-            "positions": Option(
-                type=str,
-                default="resized",
-                choices=("resized", "own"),
-                help="resized: the 14x14 positions of the published weights, resized to the image's grid in "
-                "every forward pass; own: one learned position for each cell of the job's image size",
-            ),
-            "cnn": Option(
-                type=str,
-                default="reference",
-                choices=("reference", "corrected"),
-                help="reference: the convolutional network of the authors' code; corrected: the one that its "
-                "ImageNet weights were trained in",
-            ),
-        },
-        size_multiple=16,
-        # At 16 pixels the last stage has a single one, over which its shortcut cannot be normalized.
-        size_minimum=32,
-        cam_layers=("transformer", "decoder.blocks.3"),
-        departures=(
-            Departure(
-                what="image size",
-                published="one, for which the network is built: its number of positions differs by size",
-                here="any; the 14x14 positions of 224 pixels are resized in the network, as the authors "
-                "resize them when they load weights (option `positions`)",
-                because="the network and its number of parameters are then the same at every size",
             ),
         ),
     )

@@ -5,6 +5,7 @@ One entry a reference implementation; a file without an entry is skipped, saying
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from tests.golden.layouts import mscan_over_tokens
+from tests.helpers.golden import Golden
 
 Outputs = tuple[Tensor, Sequence[Tensor]]
 """Logits at the resolution that the reference stored, and the backbone's stage outputs (none without one)."""
@@ -28,6 +30,16 @@ def backbone_and_head(model: nn.Module, image: Tensor) -> Outputs:
     return model.get_submodule("decode_head")(features), features
 
 
+def window_of(golden: Golden) -> Mapping[str, Any]:
+    """Return the option `window`: the reference takes one that divides the image's grids."""
+    rows = {
+        entry["shape"][0]
+        for name, entry in golden.facts["tensors"].items()
+        if name.endswith(".relative_position_bias_table")
+    }
+    return {"window": (math.isqrt(max(rows)) + 1) // 2}
+
+
 @dataclass(frozen=True)
 class Reference:
     """How a registered architecture takes the place of a reference implementation."""
@@ -37,6 +49,8 @@ class Reference:
     convert: str
     """module:attribute of the converter of published checkpoints."""
     options: Mapping[str, Any] = field(default_factory=dict)
+    options_of: Callable[[Golden], Mapping[str, Any]] = lambda golden: {}
+    """Further options, for what the reference chooses by image size."""
     run: Callable[[nn.Module, Tensor], Outputs] = whole
     layout: Callable[[nn.Module, Tensor], Outputs] | None = None
     """The same in the reference's memory layout, where its stored input gradient owes something to that."""
@@ -49,6 +63,12 @@ class Reference:
 
 
 REFERENCES: Mapping[str, Reference] = {
+    "hiformer": Reference(
+        model="hiformer",
+        options={"positions": "own"},
+        options_of=window_of,
+        convert="bench_sma.hiformer.weights:from_reference",
+    ),
     "internimage": Reference(
         model="internimage",
         convert="bench_gpvm.internimage:from_published",
@@ -80,6 +100,9 @@ REFERENCES: Mapping[str, Reference] = {
     "swin_umamba": Reference(
         model="swin-umamba", convert="bench_sma.swin_umamba.weights:from_reference", kinks=True
     ),
+    "swin_unet": Reference(
+        model="swin-unet", options_of=window_of, convert="bench_sma.swin_unet:from_published"
+    ),
     "ukan": Reference(model="u-kan", convert="bench_sma.u_kan:from_reference"),
     "transnext": Reference(
         model="transnext",
@@ -87,6 +110,10 @@ REFERENCES: Mapping[str, Reference] = {
         run=backbone_and_head,
         drops=("auxiliary_head",),
     ),
+    "vw_conv": Reference(
+        model="vw-conv", convert="bench_gpvm.vw:vw_conv_from_published", run=backbone_and_head
+    ),
+    "vw_mit": Reference(model="vw-mit", convert="bench_gpvm.vw:vw_mit_from_published", run=backbone_and_head),
     "unet": Reference(model="u-net", convert="bench_sma.unet:from_reference"),
 }
 """By the name that the reference's JSON gives as `model`."""

@@ -37,7 +37,9 @@ def test_same_outputs_and_gradients(
             num_classes=golden.classes,
             image_size=golden.size[0],
             pretrained="none",
-            options=complete_options(architecture.options, reference.options),
+            options=complete_options(
+                architecture.options, {**reference.options, **reference.options_of(golden)}
+            ),
         )
     )
     count = golden.facts.get("parameters_without_auxiliary_head", golden.facts["parameters"])
