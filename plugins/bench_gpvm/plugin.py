@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from bench_core import Architecture, Departure, Deviation, Option, hookimpl
+from bench_gpvm.convnext_weights import weights_file as convnext_weights
 from bench_gpvm.internimage_weights import weights_file as internimage_weights
 from bench_gpvm.mit_weights import weights_file as segformer_weights
 from bench_gpvm.mscan_weights import weights_file as segnext_weights
 from bench_gpvm.transnext_weights import weights_file as transnext_weights
 
-NOT_BUILT = "declared; its builder is not part of this version"
 NVIDIA = "NVIDIA Source Code License (non-commercial)"
 
 
@@ -124,14 +124,41 @@ def vw_mit() -> Architecture:
         family="GP-VM",
         runner="mmseg",
         version=1,
-        unavailable=NOT_BUILT,
+        build="bench_gpvm.vw:build_vw_mit",
         title="VW-MiT",
         paper="Yan et al., ICLR 2024, arXiv:2404.16573",
         license=NVIDIA,
         pretrained=("imagenet", "none"),
-        parameters={1: 51_422_273, 3: 51_423_299, 4: 51_423_812},
+        find_weights=segformer_weights,
+        parameters={1: 51_422_273, 2: 51_422_786, 3: 51_423_299, 4: 51_423_812},
+        options={
+            "variant": Option(
+                type=str,
+                default="b3",
+                choices=("b0", "b1", "b2", "b3", "b4", "b5"),
+                help="size of the Mix Transformer; the study's is b3",
+            ),
+            "decoder_width": Option(
+                type=int,
+                default=None,
+                minimum=64,
+                help="channels of the head, a multiple of 64; by default 512, at the smallest variant 64",
+            ),
+            "nheads": Option(type=int, default=1, minimum=1, help="attention heads in each window"),
+            "short_cut": Option(
+                type=bool, default=True, help="add what each window attention gets to what it returns"
+            ),
+            "drop_path": Option(
+                type=float,
+                default=0.1,
+                minimum=0,
+                maximum=0.9,
+                help="probability that the last block's branches are left out in training",
+            ),
+        },
         size_multiple=64,
         size_minimum=128,
+        cam_layers=("backbone.stages.3", "decode_head.refine"),
     )
 
 
@@ -142,14 +169,41 @@ def vw_conv() -> Architecture:
         family="GP-VM",
         runner="mmseg",
         version=1,
-        unavailable=NOT_BUILT,
+        build="bench_gpvm.vw:build_vw_conv",
         title="VW-Conv",
         paper="Yan et al., ICLR 2024, arXiv:2404.16573",
         license="MIT",
         pretrained=("imagenet", "none"),
-        parameters={1: 57_004_321, 3: 57_005_347, 4: 57_005_860},
+        find_weights=convnext_weights,
+        parameters={1: 57_004_321, 2: 57_004_834, 3: 57_005_347, 4: 57_005_860},
+        options={
+            "variant": Option(
+                type=str,
+                default="s",
+                choices=("atto", "t", "s", "b", "l"),
+                help="size of ConvNeXt; the study's is s",
+            ),
+            "decoder_width": Option(
+                type=int,
+                default=None,
+                minimum=64,
+                help="channels of the head, a multiple of 64; by default 512, at the smallest variant 64",
+            ),
+            "nheads": Option(type=int, default=1, minimum=1, help="attention heads in each window"),
+            "short_cut": Option(
+                type=bool, default=True, help="add what each window attention gets to what it returns"
+            ),
+            "drop_path": Option(
+                type=float,
+                default=0.4,
+                minimum=0,
+                maximum=0.9,
+                help="probability that the last block's branches are left out in training",
+            ),
+        },
         size_multiple=64,
         size_minimum=128,
+        cam_layers=("backbone.stages.3", "decode_head.refine"),
     )
 
 

@@ -1,0 +1,97 @@
+"""Published weights of ConvNeXt: their files, and what their tensors are called here.
+
+The authors' files, MMClassification's copies and timm's hold the same numbers under other names.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bench_core.errors import WeightsError
+from bench_core.weights_files import WEIGHTS_FOLDER, find_weights
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+CLASSIFIER = ("head",)
+"""What the files hold beyond the backbone."""
+NOT_PUBLISHED = tuple(f"stages.{stage}.output_norm" for stage in range(3))
+"""What they lack. The fourth stage's is the normalization before the classifier."""
+
+_PUBLISHED_AS = {"t": "tiny", "s": "small", "b": "base", "l": "large"}
+_MMCLS_COPIES = {
+    "s": "convnext-small_3rdparty_32xb128-noema_in1k_20220301-303e75e3.pth",
+}
+
+
+def weights_file(source: str, given: Path | None, options: Mapping[str, Any]) -> Path | None:
+    """Return the file for the option `variant`, None from scratch; raise WeightsError if it is not there."""
+    if source == "none":
+        return None
+    variant = options.get("variant", "s")
+    if variant not in _PUBLISHED_AS:
+        raise WeightsError(
+            f"there are no published weights of ConvNeXt {variant}",
+            cause="its authors' files are of a network with another block",
+            fix=f"use one of the variants {', '.join(_PUBLISHED_AS)}, or give `pretrained: none` its reason",
+        )
+    size = _PUBLISHED_AS[variant]
+    authors, timm = f"convnext_{size}_1k_224_ema.pth", f"convnext_{size}.fb_in1k"
+    copies = [_MMCLS_COPIES[variant]] if variant in _MMCLS_COPIES else []
+    names = (authors, *copies, f"{timm}.safetensors", f"{timm}.bin", f"{timm}.pth")
+    elsewhere = [f"{copy} from MMClassification's model zoo" for copy in copies]
+    return find_weights(
+        names,
+        given,
+        fix=f"download {authors} from the page of facebookresearch/ConvNeXt, or "
+        + ", or ".join([*elsewhere, f"timm's {timm} (as {timm}.safetensors)"])
+        + f", into the folder ${WEIGHTS_FOLDER}; or give the file as the model's `weights:`",
+    )
+
+
+_DOWNSAMPLE = re.compile(
+    r"(?:downsample_layers\.(?P<layer>[0-3])|stages\.(?P<stage>[1-3])\.downsample|(?P<stem>stem))\.(?P<rest>[01]\..+)"
+)
+_BLOCK = re.compile(r"stages\.(?P<stage>[0-3])\.(?:blocks\.)?(?P<block>\d+)\.(?P<rest>.+)")
+_INSIDE_BLOCK = {
+    "gamma": "scale",
+    "dwconv": "depthwise",
+    "depthwise_conv": "depthwise",
+    "conv_dw": "depthwise",
+    "norm": "norm",
+    "pwconv1": "expand",
+    "pointwise_conv1": "expand",
+    "mlp.fc1": "expand",
+    "pwconv2": "contract",
+    "pointwise_conv2": "contract",
+    "mlp.fc2": "contract",
+}
+"""Modules of a block, as the authors, MMClassification and timm call them, and here."""
+_OUTPUT_NORM = re.compile(r"norm(?P<stage>[0-3])\.(?P<leaf>weight|bias)")
+_LAST_NORM = re.compile(r"(?:norm|head\.norm)\.(?P<leaf>weight|bias)")
+
+
+def to_backbone(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Rename a backbone's tensors from any publisher's names to this package's; other names stay."""
+    return {_renamed(name): tensor for name, tensor in tensors.items()}
+
+
+def _renamed(name: str) -> str:
+    if found := _DOWNSAMPLE.fullmatch(name):
+        stage = "0" if found["stem"] else found["layer"] or found["stage"]
+        return f"stages.{stage}.downsample.{found['rest']}"
+    if found := _BLOCK.fullmatch(name):
+        module, _, leaf = found["rest"].rpartition(".")
+        # The layer scale is a tensor of the block itself.
+        own = _INSIDE_BLOCK.get(module or leaf)
+        if own is None:
+            return name
+        return f"stages.{found['stage']}.blocks.{found['block']}." + (f"{own}.{leaf}" if module else own)
+    if found := _OUTPUT_NORM.fullmatch(name):
+        return f"stages.{found['stage']}.output_norm.{found['leaf']}"
+    if found := _LAST_NORM.fullmatch(name):
+        return f"stages.3.output_norm.{found['leaf']}"
+    return name

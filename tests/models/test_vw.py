@@ -1,0 +1,201 @@
+"""VW-MiT and VW-Conv: published counts, window attention against a direct form, published files, sizes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from bench_core.errors import TrainingError, WeightsError
+from bench_core.plugins import load_registry
+from bench_gpvm.convnext_weights import weights_file
+from bench_gpvm.vw_head import WINDOWS, VaryingWindowAttention, fold_contexts, to_map, to_windows
+from tests.helpers.golden import golden_tensor
+from tests.helpers.networks import build_network
+
+COUNTS = {
+    "vw-mit": {1: 51_422_273, 2: 51_422_786, 3: 51_423_299, 4: 51_423_812},
+    "vw-conv": {1: 57_004_321, 2: 57_004_834, 3: 57_005_347, 4: 57_005_860},
+}
+BACKBONES = {"vw-mit": 44_072_128, "vw-conv": 49_456_032}
+SMALLEST = {"vw-mit": "b0", "vw-conv": "atto"}
+WIDTHS, DEPTHS = (96, 192, 384, 768), (3, 3, 27, 3)
+FILE = "convnext_small_1k_224_ema.pth"
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("name", COUNTS)
+def test_parameter_counts_are_the_published_ones(name: str) -> None:
+    for classes, count in COUNTS[name].items():
+        with torch.device("meta"):
+            network = build_network(name, classes=classes)
+        assert sum(p.numel() for p in network.parameters()) == count
+        assert count == load_registry().model(name).parameters[classes]
+        backbone = network.get_submodule("backbone")
+        assert sum(p.numel() for p in backbone.parameters()) == BACKBONES[name]
+
+
+@pytest.mark.parametrize("name", SMALLEST)
+@pytest.mark.parametrize("size", [(128, 128), (192, 256)])
+def test_multiples_of_64(name: str, size: tuple[int, int]) -> None:
+    network = build_network(name, variant=SMALLEST[name]).eval()
+    with torch.no_grad():
+        assert network(torch.randn(1, 3, *size)).shape == (1, 2, *size)
+
+
+@pytest.mark.parametrize(("width", "heads"), [(96, 1), (64, 3)])
+def test_widths_that_cannot_be_folded_are_refused(width: int, heads: int) -> None:
+    with pytest.raises(TrainingError, match="multiple of 64" if width == 96 else "attention heads") as caught:
+        build_network("vw-mit", variant="b0", decoder_width=width, nheads=heads)
+    assert "divides it" in (caught.value.fix or "")
+
+
+def test_windows_go_back_to_their_place() -> None:
+    maps = torch.randn(2, 5, 16, 24)
+    windows = to_windows(maps)
+    assert windows.shape == (2 * WINDOWS**2, 2 * 3, 5)
+    assert torch.equal(windows[9], maps[0, :, 2:4, 3:6].flatten(1).T)
+    assert torch.equal(to_map(windows, maps.shape), maps)
+
+
+@pytest.mark.parametrize("ratio", [2, 4, 8])
+def test_contexts_surround_their_window(ratio: int) -> None:
+    """Where a context lies within the map, it is the part of the map around the window."""
+    side = 4
+    maps = torch.arange(WINDOWS * side * WINDOWS * side, dtype=torch.float64).view(1, 1, 32, 32)
+    contexts = fold_contexts(maps, ratio).view(WINDOWS, WINDOWS, side, side, ratio, ratio)
+    pad = (ratio - 1) * side // 2
+    inside = 0
+    for row in range(WINDOWS):
+        for column in range(WINDOWS):
+            top, left = row * side - pad, column * side - pad
+            end = WINDOWS * side - ratio * side
+            if 0 <= top <= end and 0 <= left <= end:
+                expected = maps[0, 0, top : top + ratio * side, left : left + ratio * side]
+                folded = expected.unflatten(1, (side, ratio)).unflatten(0, (side, ratio)).permute(0, 2, 1, 3)
+                assert torch.equal(contexts[row, column], folded)
+                inside += 1
+    assert inside == {2: 36, 4: 16, 8: 0}[ratio]
+    # Whatever stands beyond the edge is the map's own.
+    assert set(contexts.flatten().tolist()) <= set(maps.flatten().tolist())
+
+
+def test_attention_is_the_direct_formula() -> None:
+    attention = VaryingWindowAttention(64, 2, heads=2, shortcut=False).double().eval()
+    nn.init.ones_(attention.output_norm.weight)
+    nn.init.normal_(attention.query.weight, std=0.3)
+    maps = torch.randn(1, 64, 16, 16, dtype=torch.float64)
+    contexts = fold_contexts(attention.narrow(attention.pad(maps)), 2)
+    query, key, value = (
+        layer(tokens).unflatten(2, (2, 32)).transpose(1, 2)
+        for layer, tokens in (
+            (attention.query, to_windows(maps)),
+            (attention.key, contexts),
+            (attention.value, contexts),
+        )
+    )
+    weights = functional.softmax(query @ key.transpose(2, 3) / 32**0.5, dim=-1)
+    merged = to_map((weights @ value).transpose(1, 2).flatten(2), maps.shape)
+    torch.testing.assert_close(attention(maps), attention.output_norm(attention.output(merged)))
+
+
+def test_attention_starts_as_the_identity() -> None:
+    maps = torch.randn(2, 64, 16, 16)
+    assert torch.equal(VaryingWindowAttention(64, 4, heads=1, shortcut=True)(maps), maps)
+
+
+def published(style: str) -> dict[str, Tensor]:
+    """Return tensors of ConvNeXt-S's backbone under the names of one of its publishers."""
+    norm, inside = {
+        "authors": ("norm", ("gamma", "dwconv", "norm", "pwconv1", "pwconv2")),
+        "mmcls": ("norm3", ("gamma", "depthwise_conv", "norm", "pointwise_conv1", "pointwise_conv2")),
+        "timm": ("head.norm", ("gamma", "conv_dw", "norm", "mlp.fc1", "mlp.fc2")),
+    }[style]
+    shapes: dict[str, tuple[int, ...]] = {}
+
+    def layer(name: str, *shape: int) -> None:
+        shapes[f"{name}.weight"], shapes[f"{name}.bias"] = shape, (shape[0],)
+
+    for stage, (width, depth) in enumerate(zip(WIDTHS, DEPTHS, strict=True)):
+        down = f"downsample_layers.{stage}"
+        if style == "timm":
+            down = f"stages.{stage}.downsample" if stage else "stem"
+        if stage == 0:
+            layer(f"{down}.0", width, 3, 4, 4)
+            layer(f"{down}.1", width)
+        else:
+            layer(f"{down}.0", WIDTHS[stage - 1])
+            layer(f"{down}.1", width, WIDTHS[stage - 1], 2, 2)
+        for number in range(depth):
+            block = f"stages.{stage}.blocks.{number}" if style == "timm" else f"stages.{stage}.{number}"
+            scale, depthwise, inner, expand, contract = (f"{block}.{part}" for part in inside)
+            shapes[scale] = (width,)
+            layer(depthwise, width, 1, 7, 7)
+            layer(inner, width)
+            layer(expand, 4 * width, width)
+            layer(contract, width, 4 * width)
+    layer(norm, WIDTHS[3])
+    classifier = "head.fc" if style == "timm" else "head"
+    layer(classifier, 1000, WIDTHS[3])
+    return {name: torch.from_numpy(golden_tensor(name, shape, 0)) for name, shape in shapes.items()}
+
+
+@pytest.mark.parametrize(
+    ("style", "name", "prefix", "wrapper"),
+    [
+        ("authors", FILE, "", "model"),
+        (
+            "mmcls",
+            "convnext-small_3rdparty_32xb128-noema_in1k_20220301-303e75e3.pth",
+            "backbone.",
+            "state_dict",
+        ),
+        ("timm", "convnext_small.fb_in1k.pth", "", None),
+    ],
+)
+def test_published_files_fill_the_backbone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, style: str, name: str, prefix: str, wrapper: str | None
+) -> None:
+    monkeypatch.setenv("SEGBENCH_WEIGHTS", str(tmp_path))
+    tensors = {
+        (key if key.startswith("head.") and style != "timm" else prefix + key): tensor.float()
+        for key, tensor in published(style).items()
+    }
+    torch.save({wrapper: tensors} if wrapper else tensors, tmp_path / name)
+    network = build_network("vw-conv", pretrained="imagenet", decoder_width=64)
+    report: Any = network.weights_report
+    # Three of the four output norms are new; everything else comes from the file.
+    assert (report.file, report.total - report.loaded) == (name, 6)
+    backbone = network.get_submodule("backbone")
+    assert report.loaded == len(tensors) - 2
+    sums = sorted(t.double().sum().item() for t in backbone.state_dict().values())
+    found = {round(value, 4) for value in sums}
+    kept = [t for key, t in tensors.items() if not key.startswith(("head.weight", "head.bias", "head.fc"))]
+    assert all(round(t.double().sum().item(), 4) in found for t in kept)
+
+
+def test_missing_and_unfit_files_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SEGBENCH_WEIGHTS", str(tmp_path))
+    with pytest.raises(WeightsError) as caught:
+        weights_file("imagenet", None, {"variant": "s"})
+    assert FILE in (caught.value.fix or "") and "SEGBENCH_WEIGHTS" in (caught.value.fix or "")
+    with pytest.raises(WeightsError, match="no published weights of ConvNeXt atto"):
+        weights_file("imagenet", None, {"variant": "atto"})
+    tensors = published("authors")
+    del tensors["stages.2.5.gamma"]
+    torch.save({"model": tensors}, tmp_path / FILE)
+    with pytest.raises(WeightsError, match="missing"):
+        build_network("vw-conv", pretrained="imagenet", decoder_width=64)
