@@ -17,7 +17,6 @@ from bench_core.conformance.candidate import Candidate
 from bench_core.conformance.models import PROPERTIES, Property, judge
 from bench_core.plugins import Registry, load_registry
 
-
 SMALL: Mapping[str, Mapping[str, Any]] = {
     "u-net": {"width": 4},
     "swin-umamba": {"variant": "pico"},
@@ -25,6 +24,8 @@ SMALL: Mapping[str, Mapping[str, Any]] = {
     "segformer": {"variant": "b0", "decoder_width": 32},
     "segnext": {"variant": "t"},
     "transnext": {"variant": "pico"},
+    "vw-mit": {"variant": "b0"},
+    "vw-conv": {"variant": "atto"},
     "internimage": {"variant": "micro"},
     "missformer": {"variant": "tiny"},
     "transunet": {"variant": "tiny"},
@@ -37,6 +38,7 @@ FROM_SOURCES = (
     "smp:deeplabv3plus/efficientnet-lite0",
     "smp:pspnet/efficientnet-lite0",
     "smp:segformer/mit_b0",
+    "timm:resnet10t/fpn",
     "mmseg:erfnet_fcn_4xb4-160k_cityscapes-512x1024",
     "mmseg:segformer_mit-b0_8xb2-160k_ade20k-512x512",
 )
@@ -45,6 +47,8 @@ SLOW = (
     "smp:pan/resnet18",
     "smp:pspnet/mit_b0",
     "smp:upernet/efficientnet-b0",
+    "timm:edgenext_xx_small/uper",
+    "timm:vit_tiny_patch16_224/fpn",
     "mmseg:segmenter_vit-t_mask_8xb1-160k_ade20k-512x512",
     "mmseg:segnext_mscan-t_1xb16-adamw-160k_ade20k-512x512",
     "mmseg:stdc1_4xb12-80k_cityscapes-512x1024",

@@ -1,0 +1,1 @@
+"""Networks that other libraries hold, by name."""

@@ -1,0 +1,22 @@
+"""What sources share to tell wrong names from right ones without importing a framework."""
+
+from __future__ import annotations
+
+import difflib
+import importlib.util
+from collections.abc import Iterable
+from pathlib import Path
+
+
+def nearest(name: str, known: Iterable[str], usual: str) -> str:
+    """Return the known name that begins with `name`, else the most similar one, else `usual`."""
+    names = list(known)
+    begun = [each for each in names if name and each.startswith(name)]
+    similar = begun or difflib.get_close_matches(name, names, n=1, cutoff=0.4)
+    return similar[0] if similar else usual
+
+
+def package_folder(package: str) -> Path | None:
+    """Return the folder of an installed package, which is not imported, or None."""
+    found = importlib.util.find_spec(package)
+    return Path(found.origin).parent if found is not None and found.origin else None

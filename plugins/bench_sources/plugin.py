@@ -1,0 +1,12 @@
+"""Declares the sources of networks that other libraries hold; nothing here imports a framework."""
+
+from __future__ import annotations
+
+from bench_core import ModelSource, hookimpl
+from bench_sources import timm_source
+
+
+@hookimpl
+def bench_model_sources() -> list[ModelSource]:
+    """Return the networks that are reached by a name's prefix."""
+    return [timm_source.SOURCE]

@@ -1,0 +1,122 @@
+"""Builds timm's backbones under a decode head and fills them from a file; downloads nothing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import timm
+from torch import Tensor, nn
+
+from bench_core import BuildRequest
+from bench_core.errors import TrainingError
+from bench_core.protocol.weights import WeightsReport, load_strictly, read_checkpoint, sum_over_rgb
+from bench_core.weights_files import no_weights
+from bench_sources.heads import FPN, UPer, resize
+from bench_sources.timm_source import backbone_file
+
+STAGES = 4
+FIRST_STRIDE = 4
+_CLASSIFIERS = ("head", "head_dist", "fc", "fc_norm", "classifier", "conv_head", "bn2", "norm", "norm_head")
+"""What timm's checkpoints hold beyond the stages, for which a segmentation network has no place."""
+
+
+class TimmSegmenter(nn.Module):
+    """Images [B, C, H, W] to logits [B, K, H, W]: backbone, head, bilinear enlargement.
+
+    The head gets the backbone's last four scales. A backbone of one scale (a vision transformer) is read at
+    the quarters of its depth, and these maps are resized to strides 4, 8, 16 and 32.
+    """
+
+    weights_report: WeightsReport
+
+    def __init__(self, backbone: nn.Module, head: str, classes: int) -> None:
+        super().__init__()
+        info: Any = backbone.feature_info
+        strides: list[int] = list(info.reduction())
+        self.backbone = backbone
+        self.is_flat = len(set(strides)) == 1
+        # Of several maps of one scale the deepest; some backbones begin at full resolution.
+        last = {stride: index for index, stride in enumerate(strides)}
+        self.taken = list(range(len(strides))) if self.is_flat else sorted(last.values())[-STAGES:]
+        self.is_channels_last = str(getattr(backbone, "output_fmt", "NCHW")).endswith("NHWC")
+        widths = [info.channels()[index] for index in self.taken]
+        self.decode_head = (UPer if head == "uper" else FPN)(widths, classes)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return the logits at the images' resolution."""
+        found = self.backbone(images)
+        stages = [found[index] for index in self.taken]
+        if self.is_channels_last:
+            stages = [stage.permute(0, 3, 1, 2).contiguous() for stage in stages]
+        if self.is_flat:
+            strides = [FIRST_STRIDE * 2**level for level in range(len(stages))]
+            sizes = [[max(1, side // stride) for side in images.shape[-2:]] for stride in strides]
+            stages = [resize(stage, size) for stage, size in zip(stages, sizes, strict=True)]
+        return resize(self.decode_head(stages), images.shape[-2:])
+
+
+def build_timm(name: str, head: str, request: BuildRequest) -> TimmSegmenter:
+    """Build timm's backbone `name` under a head, filled from the file that the request asks for.
+
+    Raises TrainingError for a backbone that yields no features, WeightsError if the weights are not there or
+    do not fit.
+    """
+    backbone = _features(name, request)
+    if len(set(backbone.feature_info.reduction())) == 1:
+        depth = len(backbone.feature_info.info)
+        quarters = [depth * quarter // STAGES - 1 for quarter in range(1, STAGES + 1)]
+        backbone = _features(name, request, out_indices=quarters)
+    network = TimmSegmenter(backbone, head, request.num_classes)
+    file = backbone_file(name, request.pretrained, request.weights_file)
+    if file is None:
+        no_weights(f"{name} from scratch", request)
+        return network
+    own = backbone.state_dict()
+    tensors = {_renamed(key, own): tensor for key, tensor in read_checkpoint(file).items()}
+    tensors, notes = sum_over_rgb(own, tensors)
+    network.weights_report = load_strictly(
+        backbone,
+        tensors,
+        allowed_unexpected=_CLASSIFIERS,
+        source=request.pretrained,
+        file=file,
+        notes=notes,
+    )
+    return network
+
+
+def _features(name: str, request: BuildRequest, **extra: Any) -> Any:
+    # Positions and windows for images of any size, where the backbone has a word for it.
+    wordings: tuple[dict[str, Any], ...] = (
+        {"dynamic_img_size": True},
+        {"strict_img_size": False},
+        {"img_size": request.image_size},
+        {},
+    )
+    cause: Exception | None = None
+    for wording in wordings:
+        try:
+            return timm.create_model(
+                name,
+                pretrained=False,
+                features_only=True,
+                in_chans=request.in_channels,
+                **wording,
+                **extra,
+            )
+        except TypeError as error:
+            cause = error
+        except (AssertionError, AttributeError, KeyError, RuntimeError, ValueError) as error:
+            cause = error
+            break
+    raise TrainingError(
+        f"timm {timm.__version__} cannot build {name} as a backbone for {request.image_size} pixels",
+        cause=str(cause) or type(cause).__name__,
+        fix="choose a backbone that yields features, timm:convnext_tiny for example, or another image size",
+    ) from cause
+
+
+def _renamed(key: str, own: dict[str, Tensor]) -> str:
+    """Return a checkpoint's tensor's name in the network of features, which joins the first two parts."""
+    joined = key.replace(".", "_", 1)
+    return next((name for name in (key, joined, f"model.{key}") if name in own), key)

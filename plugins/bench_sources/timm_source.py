@@ -1,0 +1,108 @@
+"""`timm:<backbone>/<head>`: any backbone of timm that yields features, under a UPerNet or FPN head."""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from bench_core import Architecture, BuildRequest, ModelSource
+from bench_core.errors import UnknownNameError
+from bench_core.weights_files import find_weights
+from bench_sources.names import nearest, package_folder
+
+PREFIX = "timm"
+EXAMPLE = "convnext_tiny"
+HEADS = {"uper": ("UPerNet", "arXiv 1807.10221"), "fpn": ("FPN", "arXiv 1901.02446")}
+"""Head to its title and paper; the first is the usual one."""
+STRIDE = 32
+_WELL_FORMED = re.compile(r"[a-z][a-z0-9_]*(\.[A-Za-z0-9_]+)?")
+_REGISTERED = re.compile(r"^@register_model\s*\ndef (\w+)\(", re.MULTILINE)
+_PATCH = re.compile(r"patch(\d+)")
+
+
+@functools.cache
+def backbones() -> Sequence[str]:
+    """Return the names that the installed timm registers, read from its files; empty without timm."""
+    folder = package_folder("timm")
+    files = sorted((folder / "models").glob("*.py")) if folder else []
+    return sorted({name for file in files for name in _REGISTERED.findall(file.read_text("utf-8"))})
+
+
+def resolve(name: str) -> Architecture:
+    """Return the architecture of timm:<backbone>[/<head>]; raise UnknownNameError with the nearest name.
+
+    Where timm is not installed any name is taken, and a run is refused by the packages that it requires.
+    """
+    backbone, slash, head = name.removeprefix(f"{PREFIX}:").partition("/")
+    head = head if slash else next(iter(HEADS))
+    known = backbones()
+    plain = backbone.partition(".")[0]
+    well_formed = _WELL_FORMED.fullmatch(backbone) is not None
+    if head not in HEADS or not well_formed or (known and plain not in known):
+        is_known = well_formed and (plain in known or not known)
+        near = backbone if is_known else nearest(plain.lower(), known, EXAMPLE)
+        raise UnknownNameError(
+            f"unknown model {name!r}",
+            cause=f"{head!r} is none of the heads {', '.join(HEADS)}"
+            if head not in HEADS
+            else f"{backbone!r} is no backbone of timm",
+            fix=f"did you mean '{PREFIX}:{near}/{nearest(head, HEADS, next(iter(HEADS)))}'?",
+        )
+    title, paper = HEADS[head]
+    multiple = _size_multiple(plain)
+    return Architecture(
+        name=name,
+        title=f"{title} ({backbone})",
+        family="generic",
+        runner="torch",
+        version=1,
+        build=partial(_build, backbone, head),
+        paper=paper,
+        license="Apache-2.0",
+        pretrained=("imagenet", "none"),
+        size_multiple=multiple,
+        size_minimum=max(multiple, STRIDE),
+        cam_layers=("decode_head",),
+        requires=("timm",),
+        find_weights=partial(_backbone_file, backbone),
+    )
+
+
+def backbone_file(backbone: str, pretrained: str, given: Path | None) -> Path | None:
+    """Return the backbone's weights file, None from scratch; raise WeightsError if it is not there."""
+    if pretrained == "none":
+        return None
+    return find_weights([f"{backbone}.safetensors", f"{backbone}.pth"], given)
+
+
+def _backbone_file(
+    backbone: str, pretrained: str, given: Path | None, options: Mapping[str, Any]
+) -> Path | None:
+    return backbone_file(backbone, pretrained, given)
+
+
+def _size_multiple(backbone: str) -> int:
+    """Return the side of a vision transformer's patches, else the deepest stage's stride."""
+    patch = _PATCH.search(backbone)
+    side = int(patch[1]) if patch else STRIDE
+    return side if side > 4 else STRIDE
+
+
+def _build(backbone: str, head: str, request: BuildRequest) -> Any:
+    from bench_sources.timm_build import build_timm
+
+    return build_timm(backbone, head, request)
+
+
+SOURCE = ModelSource(
+    prefix=PREFIX,
+    runner="torch",
+    help=f"timm: {PREFIX}:<backbone>/<head>, for example {PREFIX}:{EXAMPLE}/uper; "
+    f"heads {', '.join(HEADS)} (uper where none is named); backbones by timm.list_models()",
+    resolve=resolve,
+    names=lambda: tuple(f"{PREFIX}:{backbone}" for backbone in backbones()),
+)

@@ -1,0 +1,147 @@
+"""Names `timm:<backbone>/<head>` resolve without timm; backbones of every kind build, and fill from files."""
+
+from __future__ import annotations
+
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from bench_core import BuildRequest
+from bench_core.declarations import resolve_entry
+from bench_core.errors import TrainingError, UnknownNameError, WeightsError
+from bench_core.plugins import load_registry
+from bench_sources import timm_source
+from bench_sources.timm_source import SOURCE, backbones, resolve
+
+timm = pytest.importorskip("timm")
+
+
+def build(name: str, size: int = 32, classes: int = 2, channels: int = 3, **more: object) -> torch.nn.Module:
+    request = BuildRequest(
+        in_channels=channels, num_classes=classes, image_size=size, **{"pretrained": "none", **more}
+    )
+    torch.manual_seed(0)
+    return resolve_entry(resolve(name).build)(request)  # type: ignore[arg-type,no-any-return]
+
+
+def test_the_list_is_that_of_the_installed_library() -> None:
+    assert set(backbones()) == set(timm.list_models())
+
+
+def test_every_listed_name_resolves() -> None:
+    for name in SOURCE.names():
+        assert resolve(name).name == name
+
+
+def test_the_registry_knows_the_source_and_declarations_cross_process_borders() -> None:
+    declared = load_registry().model("timm:resnet18/fpn")
+    assert (declared.family, declared.runner, declared.title) == ("generic", "torch", "FPN (resnet18)")
+    assert pickle.loads(pickle.dumps(declared)).name == "timm:resnet18/fpn"
+    assert resolve("timm:vit_small_patch14_dinov2").size_multiple == 14
+    assert resolve("timm:swin_tiny_patch4_window7_224").size_multiple == 32
+
+
+@pytest.mark.parametrize(
+    ("name", "fix"),
+    [
+        ("timm:resnet1888/fpn", "timm:resnet18/fpn"),
+        ("timm:convnext_tin", "timm:convnext_tiny/uper"),
+        ("timm:resnet18/upper", "timm:resnet18/uper"),
+        ("timm:resnet18/", "timm:resnet18/uper"),
+        ("timm:ResNet18", "timm:resnet18/uper"),
+        ("timm:", "timm:convnext_tiny/uper"),
+        ("timm:../../evil", "timm:convnext_tiny/uper"),
+    ],
+)
+def test_wrong_names_name_the_nearest(name: str, fix: str) -> None:
+    with pytest.raises(UnknownNameError) as caught:
+        resolve(name)
+    assert repr(name) in caught.value.message
+    assert caught.value.cause
+    assert f"'{fix}'" in (caught.value.fix or "")
+
+
+def test_without_timm_a_name_waits_for_its_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(timm_source, "backbones", lambda: ())
+    assert resolve("timm:resnet1888").requires == ("timm",)
+    with pytest.raises(UnknownNameError):
+        resolve("timm:resnet18/upper")
+
+
+def test_resolving_imports_no_framework() -> None:
+    code = (
+        "import sys; from bench_core.plugins import load_registry; "
+        "load_registry().model('timm:resnet18/uper').find_weights('none', None, {}); "
+        "print([m for m in ('torch', 'timm') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("name", "size"),
+    [
+        ("timm:resnet10t", 64),
+        ("timm:edgenext_xx_small/fpn", 64),
+        ("timm:swin_tiny_patch4_window7_224/fpn", 64),
+        ("timm:vit_tiny_patch16_224", 48),
+        ("timm:vgg11/fpn", 32),
+        ("timm:mobilenetv3_small_050.lamb_in1k/fpn", 96),
+    ],
+)
+def test_backbones_of_every_kind_build(name: str, size: int) -> None:
+    network = build(name, size, classes=3, channels=1).eval()
+    with torch.no_grad():
+        assert network(torch.randn(1, 1, size, size)).shape == (1, 3, size, size)
+
+
+def test_vision_transformers_are_read_at_the_quarters_of_their_depth() -> None:
+    backbone = build("timm:vit_tiny_patch16_224/fpn").backbone
+    assert backbone.feature_info.out_indices == (2, 5, 8, 11)  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("backbone", ["resnet10t", "convnext_atto", "vit_tiny_patch16_224"])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_checkpoint_of_timm_fills_the_whole_backbone(tmp_path: Path, backbone: str, channels: int) -> None:
+    torch.manual_seed(1)
+    whole = timm.create_model(backbone, pretrained=False)
+    torch.save(whole.state_dict(), tmp_path / "w.pth")
+    network = build(
+        f"timm:{backbone}/fpn", channels=channels, pretrained="imagenet", weights_file=tmp_path / "w.pth"
+    )
+    report = network.weights_report
+    assert report.loaded == report.total == len(network.backbone.state_dict())  # type: ignore[union-attr,arg-type]
+    assert bool(report.notes) == (channels == 1)  # type: ignore[union-attr]
+    image = torch.randn(1, 1, 224, 224).expand(1, 3, 224, 224)
+    with torch.no_grad():
+        expected = whole.eval().forward_intermediates(image, norm=False, intermediates_only=True)[-1]
+        found = network.eval().backbone(image[:, :channels])[-1]  # type: ignore[operator]
+    torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-4)
+
+
+def test_a_checkpoint_of_another_backbone_is_refused(tmp_path: Path) -> None:
+    torch.save(timm.create_model("resnet14t", pretrained=False).state_dict(), tmp_path / "w.pth")
+    with pytest.raises(WeightsError, match="do not fit"):
+        build("timm:resnet10t", pretrained="imagenet", weights_file=tmp_path / "w.pth")
+
+
+def test_weights_are_looked_for_under_the_backbones_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SEGBENCH_WEIGHTS", str(tmp_path))
+    find = resolve("timm:resnet10t.c3_in1k").find_weights
+    assert find is not None
+    with pytest.raises(WeightsError, match=r"resnet10t\.c3_in1k\.safetensors"):
+        find("imagenet", None, {})
+    (tmp_path / "resnet10t.c3_in1k.pth").touch()
+    assert find("imagenet", None, {}) == tmp_path / "resnet10t.c3_in1k.pth"
+
+
+def test_what_timm_cannot_build_is_refused_with_its_word() -> None:
+    with pytest.raises(TrainingError) as caught:
+        build("timm:resnet10t.no_such_tag")
+    assert "no_such_tag" in (caught.value.cause or "")
