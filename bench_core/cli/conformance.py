@@ -99,7 +99,7 @@ def compare(
 
     started = time.monotonic()
     suite = Suite(settings, lambda: advance())
-    with _progress(suite.processes, f"{runners[0]} / {runners[1]}", quiet=as_json) as advance:
+    with progress(suite.processes, f"{runners[0]} / {runners[1]}", quiet=as_json) as advance:
         verdicts = suite.run()
     seconds = time.monotonic() - started
     if as_json:
@@ -122,8 +122,8 @@ def failing_with_2() -> Iterator[None]:
 
 
 @contextmanager
-def _progress(total: int, title: str, *, quiet: bool) -> Iterator[Callable[[], None]]:
-    """Yield what is called when one of `total` processes has ended; shows nothing when piped."""
+def progress(total: int, title: str, *, quiet: bool) -> Iterator[Callable[[], None]]:
+    """Yield what is called when one of `total` parts has ended; shows nothing when piped."""
     screen = console(stderr=True)
     if quiet or not screen.is_terminal:
         yield lambda: None

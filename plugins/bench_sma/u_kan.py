@@ -16,6 +16,7 @@ from torch.nn import functional
 
 from bench_core import BuildRequest
 from bench_core.weights_files import no_weights
+from bench_sma.inner_size import check_sides
 from bench_sma.kan import KANLinear
 
 WIDTHS: Mapping[str, tuple[int, int, int]] = {
@@ -139,7 +140,8 @@ class UKAN(nn.Module):
         self.head = nn.Conv2d(first, num_classes, 1)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Return the logits at the images' resolution."""
+        """Return the logits at the images' resolution; raise TrainingError for sides that do not fit."""
+        check_sides("u-kan", images, 32)
         features, skips = images, []
         for stage in self.encoder:
             features = self.pool(stage(features))

@@ -1,0 +1,121 @@
+"""An architecture under test: built small enough to afford, fed with images that it must be able to take."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from bench_core.declarations import Architecture, BuildRequest, resolve_entry
+from bench_core.errors import PluginError
+from bench_core.options import complete_options
+
+SMALLEST = 32
+"""Pixels: no medical network is asked for less, whatever it declares."""
+AMPLE = 64
+"""Pixels at which attention over reduced tokens still sees several of them."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """An architecture with the options that it is checked under."""
+
+    architecture: Architecture
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    def build(
+        self,
+        channels: int = 3,
+        classes: int = 2,
+        *,
+        seed: int = 0,
+        pretrained: str = "none",
+        weights: Path | None = None,
+    ) -> nn.Module:
+        """Build the network under a seed; raise PluginError if the builder is absent or returns no module."""
+        declared = self.architecture
+        if declared.build is None:
+            raise PluginError(f"{declared.name} cannot be built", cause=declared.unavailable)
+        request = BuildRequest(
+            in_channels=channels,
+            num_classes=classes,
+            image_size=self.sizes[-1],
+            pretrained=pretrained,
+            weights_file=weights,
+            options=complete_options(declared.options, self.options),
+        )
+        torch.manual_seed(seed)
+        network = resolve_entry(declared.build)(request)
+        if not isinstance(network, nn.Module):
+            raise PluginError(
+                f"the builder of {declared.name} returns {type(network).__name__}",
+                fix="return a torch.nn.Module",
+            )
+        return network
+
+    @cached_property
+    def _built(self) -> nn.Module:
+        return self.build()
+
+    @property
+    def network(self) -> nn.Module:
+        """A fresh copy of the network for 3 channels and 2 classes, which may take seconds to initialize."""
+        return copy.deepcopy(self._built)
+
+    @property
+    def sizes(self) -> tuple[int, int]:
+        """The smallest size of at least 32 pixels within the declared limits, and another, odd if allowed."""
+        step = self.architecture.size_multiple
+        smallest = step * math.ceil(max(self.architecture.size_minimum, SMALLEST) / step)
+        return smallest, smallest + (step if step > 1 else 13)
+
+    @property
+    def ample_size(self) -> int:
+        """A size within the limits that leaves the deepest features several positions."""
+        return self.sizes[0] * math.ceil(AMPLE / self.sizes[0])
+
+    def is_dead(self, parameter: str) -> bool:
+        """Return whether the declaration says that this parameter never receives a gradient."""
+        return any(parameter.startswith(prefix) for prefix in self.architecture.dead_parameters)
+
+    def logits(self, network: nn.Module, images: Tensor) -> Tensor:
+        """Return the logits [B, K, H, W] in evaluation, as the contract computes them.
+
+        Of a network that draws at inference each image is computed alone, freshly seeded.
+        """
+        network.eval()
+        with torch.no_grad():
+            if not self.architecture.random_at_inference:
+                together: Tensor = network(images)
+                return together
+            alone = []
+            for image in images[:, None]:
+                torch.manual_seed(0)
+                alone.append(network(image))
+            return torch.cat(alone)
+
+
+def noise(batch: int, channels: int, size: int, seed: int = 0) -> Tensor:
+    """Return images [B, C, S, S] of normal noise."""
+    return torch.randn(batch, channels, size, size, generator=torch.Generator().manual_seed(seed))
+
+
+def disks(count: int, size: int) -> tuple[Tensor, Tensor]:
+    """Return noisy images [B, 3, S, S] with one bright disk each, and its masks [B, S, S]."""
+    images = 0.3 * noise(count, 3, size)
+    axis = torch.arange(size)
+    for index in range(count):
+        center = size * (0.35 + 0.1 * index)
+        disk = (axis[:, None] - center) ** 2 + (axis[None] - size / 2) ** 2 < (size / 4) ** 2
+        images[index, :, disk] += 1.5
+    masks = images.mean(dim=1) > 0.75
+    masks = functional.avg_pool2d(masks.float()[:, None], 5, stride=1, padding=2)[:, 0] > 0.5
+    return images, masks.long()

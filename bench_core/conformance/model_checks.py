@@ -1,0 +1,332 @@
+"""What every architecture owes, whoever wrote it: a function a property.
+
+A check returns where the property holds, raises Wrong saying what does not, or NotApplicable saying why there
+is nothing to check.
+"""
+
+from __future__ import annotations
+
+import copy
+import io
+import math
+import pickle
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from bench_core.conformance.candidate import Candidate, disks, noise
+from bench_core.conformance.class_maps import class_map
+from bench_core.declarations import Dataset, RunnerDeclaration, Task
+from bench_core.errors import BenchError
+from bench_core.plugins import Registry
+from bench_core.spec.diagnostics import SpecError
+from bench_core.spec.load import load_spec
+
+STEPS = 20
+FALLS_TO = 0.8
+"""What the loss must fall to within STEPS, relative to the first."""
+SOME = 4
+
+
+class Wrong(Exception):  # noqa: N818 - it is a verdict on the candidate
+    """The property does not hold."""
+
+
+class NotApplicable(Exception):  # noqa: N818
+    """There is nothing to check."""
+
+
+def shapes(channels: int, classes: int) -> Callable[[Candidate], None]:
+    """Return a check that logits have the images' size, for even and odd batches and sizes."""
+
+    def check(candidate: Candidate) -> None:
+        network = candidate.build(channels, classes)
+        for training in (False, True):
+            network.train(training)
+            for batch, size in ((2, candidate.sizes[0]), (3, candidate.sizes[1])):
+                with torch.no_grad():
+                    found = network(noise(batch, channels, size))
+                _expect_logits(found, (batch, classes, size, size), training)
+        network.eval()
+        with torch.no_grad():
+            size = candidate.sizes[0]
+            _expect_logits(network(noise(1, channels, size)), (1, classes, size, size), False)
+
+    return check
+
+
+def _expect_logits(found: object, shape: tuple[int, ...], training: bool) -> None:
+    when = f"in {'training' if training else 'evaluation'}"
+    if not isinstance(found, Tensor):
+        raise Wrong(f"{when} it returns {type(found).__name__}, not one tensor of logits")
+    if tuple(found.shape) != shape:
+        raise Wrong(f"{when} logits are {tuple(found.shape)}, not {shape}")
+    if not torch.isfinite(found).all():
+        raise Wrong(f"{when} logits are not finite")
+
+
+def size_limits(candidate: Candidate) -> None:
+    """A spec whose images do not fit is refused with a clear error, and never answered by wrong logits."""
+    declared = candidate.architecture
+    multiple, least = declared.size_multiple, declared.size_minimum
+    unfit = [candidate.sizes[0] + 1] * (multiple > 1)
+    unfit += [size for size in [(least - 1) // multiple * multiple] if size >= 1]
+    if not unfit:
+        raise NotApplicable("it takes images of every size")
+    complaint = _complaint(candidate, candidate.sizes[0])
+    if complaint:
+        raise Wrong(f"a spec of {candidate.sizes[0]} pixels, within the limits, is refused: {complaint}")
+    for size in unfit:
+        if not _complaint(candidate, size):
+            raise Wrong(f"a spec of {size} pixels, outside the limits, is accepted")
+        try:
+            with torch.no_grad():
+                found = candidate.network.eval()(noise(1, 3, size))
+        except Exception:
+            continue  # the spec has said it in words; whoever calls the network itself reads its own error
+        _expect_logits(found, (1, 2, size, size), False)
+
+
+def _complaint(candidate: Candidate, size: int) -> str:
+    declared = replace(candidate.architecture, name="candidate")
+    task = Task(classes=("one",), channels=3)
+    registry = Registry(
+        models={"candidate": declared},
+        sources={},
+        datasets={"images": Dataset(name="images", version=1, task=task, needs_root=False)},
+        runners={
+            declared.runner: RunnerDeclaration(name=declared.runner, fit="candidate:fit", help="trains it")
+        },
+        analyses={},
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "spec.yaml"
+        path.write_text(
+            "version: 1\nname: limits\nmodels: [candidate]\ndatasets: [images]\n"
+            f"protocol: {{image_size: {size}, learning_rate: 1e-3}}\n",
+            encoding="utf-8",
+        )
+        try:
+            load_spec(path, registry=registry)
+        except SpecError as error:
+            found = [item.message for item in error.diagnostics if item.check == "image-size"]
+            return found[0] if found else ""
+    return ""
+
+
+def gradients(candidate: Candidate) -> None:
+    """Within three steps every parameter gets a gradient but the declared dead ones, which never get any."""
+    network = candidate.network.train()
+    silent = {name for name, parameter in network.named_parameters() if parameter.requires_grad}
+    dead = {name for name, _ in network.named_parameters() if candidate.is_dead(name)}
+    # Layers that start at zero let no gradient through before they have moved.
+    optimizer = torch.optim.Adam(network.parameters(), lr=1e-3)
+    for draw in range(3):
+        torch.manual_seed(draw)
+        logits = network(noise(3, 3, candidate.ample_size, seed=draw))
+        optimizer.zero_grad()
+        logits.square().mean().backward()
+        for name, parameter in network.named_parameters():
+            if parameter.grad is None:
+                continue
+            if not torch.isfinite(parameter.grad).all():
+                raise Wrong(f"the gradient of {name} is not finite")
+            if parameter.grad.any():
+                silent.discard(name)
+        optimizer.step()
+    if silent - dead:
+        raise Wrong(f"no gradient reaches {_some(silent - dead)}, not declared in dead_parameters")
+    if dead - silent:
+        raise Wrong(f"declared dead, but a gradient reaches {_some(dead - silent)}")
+    unused = [prefix for prefix in candidate.architecture.dead_parameters if not _begins(dead, prefix)]
+    if unused and not candidate.options:
+        raise Wrong(f"no parameter has the declared dead prefix {_some(unused)}")
+
+
+def _begins(names: set[str], prefix: str) -> bool:
+    return any(name.startswith(prefix) for name in names)
+
+
+def deterministic(candidate: Candidate) -> None:
+    """Evaluation repeats itself bit for bit under its seed, also after a turn in training mode."""
+    network, images = candidate.network, noise(2, 3, candidate.sizes[0])
+    first = candidate.logits(network, images)
+    _expect_equal(candidate.logits(network, images), first, "a second evaluation differs")
+    network.train()
+    _expect_equal(candidate.logits(network, images), first, "evaluation differs after train() and eval()")
+
+
+def independent_of_batch(candidate: Candidate) -> None:
+    """An image's logits are the same alone and among others."""
+    network, images = candidate.network, noise(3, 3, candidate.sizes[0])
+    together = candidate.logits(network, images)
+    for index in range(3):
+        alone = candidate.logits(network, images[index : index + 1])
+        _expect_close(alone[0], together[index], "an image's logits depend on its batch")
+
+
+def seeded_build(candidate: Candidate) -> None:
+    """Equal seeds build equal weights, other seeds others."""
+    own, again, other = (candidate.build(seed=seed).state_dict() for seed in (0, 0, 1))
+    different = [name for name, tensor in own.items() if not torch.equal(tensor, again[name])]
+    if different:
+        raise Wrong(f"built twice under one seed it differs in {_some(different)}")
+    if all(torch.equal(tensor, other[name]) for name, tensor in own.items()):
+        raise Wrong("another seed builds the same weights: they are not drawn from torch's global generator")
+
+
+def saved_weights(candidate: Candidate) -> None:
+    """A trained state saved to a file comes back strictly into a network built anew."""
+    network = candidate.network.train()
+    with torch.no_grad():
+        network(noise(3, 3, candidate.sizes[0]))  # so that running statistics differ from fresh ones
+    file = io.BytesIO()
+    torch.save(network.state_dict(), file)
+    file.seek(0)
+    other = candidate.build(seed=1)
+    other.load_state_dict(torch.load(file, weights_only=True), strict=True)
+    images = noise(2, 3, candidate.sizes[0])
+    expected = candidate.logits(network, images)
+    _expect_equal(candidate.logits(other, images), expected, "a network with its saved weights differs")
+
+
+def copies(candidate: Candidate) -> None:
+    """Deep and pickled copies compute the same."""
+    network, images = candidate.network, noise(2, 3, candidate.sizes[0])
+    expected = candidate.logits(network, images)
+    _expect_equal(candidate.logits(copy.deepcopy(network), images), expected, "a deep copy differs")
+    pickled = pickle.loads(pickle.dumps(network))
+    _expect_equal(candidate.logits(pickled, images), expected, "a pickled copy differs")
+
+
+def parameter_counts(candidate: Candidate) -> None:
+    """The declared numbers of parameters are those of the network at its default options."""
+    declared = candidate.architecture.parameters
+    if not declared:
+        raise NotApplicable("no parameter count is declared")
+    full = replace(candidate, options={})
+    for classes, count in declared.items():
+        try:
+            with torch.device("meta"):
+                network = full.build(3, classes)
+        except Exception:  # a builder that computes with its initial values needs them
+            network = full.build(3, classes)
+        found = sum(parameter.numel() for parameter in network.parameters())
+        if found != count:
+            raise Wrong(f"with {classes} logit channels it has {found:,} parameters, not {count:,}")
+
+
+def half_precision(dtype: torch.dtype) -> Callable[[Candidate], None]:
+    """Return a check that logits, and in bf16 gradients, are finite under autocast."""
+
+    def check(candidate: Candidate) -> None:
+        network = candidate.network.train()
+        with torch.autocast("cpu", dtype=dtype):
+            logits = network(noise(2, 3, candidate.sizes[0]))
+        if not torch.isfinite(logits).all():
+            raise Wrong("logits are not finite")
+        if dtype == torch.float16:
+            return  # its gradients need a scaler, which may take a few steps to find a scale
+        logits.float().square().mean().backward()
+        for name, parameter in network.named_parameters():
+            if parameter.grad is not None and not torch.isfinite(parameter.grad).all():
+                raise Wrong(f"the gradient of {name} is not finite")
+
+    return check
+
+
+def channels_last(candidate: Candidate) -> None:
+    """The memory format does not change the logits."""
+    network, images = candidate.network, noise(2, 3, candidate.sizes[0])
+    expected = candidate.logits(network, images)
+    network.to(memory_format=torch.channels_last)
+    found = candidate.logits(network, images.to(memory_format=torch.channels_last))
+    _expect_close(found, expected, "logits differ in channels-last memory")
+
+
+def class_activation(candidate: Candidate) -> None:
+    """Each declared CAM layer exists and gives a map that varies over the image."""
+    if not candidate.architecture.cam_layers:
+        raise NotApplicable("no cam_layers are declared")
+    images, _ = disks(2, candidate.ample_size * 2)
+    network = candidate.network.eval()
+    for layer in candidate.architecture.cam_layers:
+        try:
+            found = class_map(network, layer, images, 1)
+        except AttributeError:
+            raise Wrong(f"there is no layer {layer!r}") from None
+        except ValueError as error:
+            raise Wrong(f"{layer}: {error}") from None
+        if found is None:
+            raise Wrong(f"the output of {layer} takes no part in the logits")
+        spread = found.flatten(1).amax(1) - found.flatten(1).amin(1)
+        if not torch.isfinite(found).all() or not (spread > 1e-6 * found.abs().max()).all():
+            raise Wrong(f"the map of {layer} is constant or not finite")
+
+
+def learns(candidate: Candidate) -> None:
+    """The loss falls on four images of bright disks."""
+    network = candidate.network.train()
+    images, masks = disks(4, candidate.sizes[0])
+    optimizer = torch.optim.AdamW(network.parameters(), lr=1e-3)
+    losses = []
+    torch.manual_seed(0)
+    for _ in range(STEPS):
+        loss = functional.cross_entropy(network(images), masks)
+        optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        losses.append(loss.item())
+    if not all(map(math.isfinite, losses)):
+        raise Wrong("the loss is not finite")
+    last = sum(losses[-3:]) / 3
+    if last >= FALLS_TO * losses[0]:
+        raise Wrong(f"in {STEPS} steps the loss goes from {losses[0]:.3f} to {last:.3f} only")
+
+
+def strict_weights(candidate: Candidate) -> None:
+    """A file of weights that is missing or is not the architecture's own is refused with a clear error."""
+    sources = [source for source in candidate.architecture.pretrained if source != "none"]
+    if not sources:
+        raise NotApplicable("no pretrained weights are declared")
+    with tempfile.TemporaryDirectory() as folder:
+        foreign, missing = Path(folder) / "foreign.pth", Path(folder) / "missing.pth"
+        torch.save({"not.a.name.of.it": torch.zeros(3)}, foreign)
+        for source in sources:
+            for path, what in ((missing, "that does not exist"), (foreign, "of another network")):
+                with _refused(f"pretrained: {source} takes a file {what}"):
+                    candidate.build(pretrained=source, weights=path)
+            if candidate.architecture.find_weights is not None:
+                options: Mapping[str, object] = dict(candidate.options)
+                with _refused(f"find_weights({source!r}) takes a file that does not exist"):
+                    candidate.architecture.find_weights(source, missing, options)
+
+
+@contextmanager
+def _refused(otherwise: str) -> Iterator[None]:
+    try:
+        yield
+    except BenchError:
+        return
+    raise Wrong(otherwise)
+
+
+def _expect_equal(found: Tensor, expected: Tensor, otherwise: str) -> None:
+    if not torch.equal(found, expected):
+        raise Wrong(f"{otherwise}, by up to {(found - expected).abs().max():.3g}")
+
+
+def _expect_close(found: Tensor, expected: Tensor, otherwise: str) -> None:
+    if not torch.allclose(found, expected, rtol=1e-3, atol=1e-4):
+        raise Wrong(f"{otherwise}, by up to {(found - expected).abs().max():.3g}")
+
+
+def _some(names: list[str] | set[str]) -> str:
+    more = f" and {len(names) - SOME} more" if len(names) > SOME else ""
+    return ", ".join(sorted(names)[:SOME]) + more

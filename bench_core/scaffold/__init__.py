@@ -1,0 +1,1 @@
+"""Files that `bench new` begins a plugin with."""
