@@ -5,9 +5,9 @@
 
 For each stage of an image of this size: seconds of a forward pass, and of a forward and a backward pass (on a
 CPU of the process on one thread, on CUDA of the clock; the fastest of some repeats), and how much memory the
-latter takes beyond what was there. `blocks` is the sum over the network's 15 blocks. Errors are the largest ones
-of y and of all seven gradients to float64, relative to the largest value, on 16 channels a direction, with the
-steps of a fresh network and with steps up to 10 and more. mambapy takes part where it is installed;
+latter takes beyond what was there. `blocks` is the sum over the network's 15 blocks. Errors are the largest
+ones of y and of all seven gradients to float64, relative to the largest value, on 16 channels a direction,
+with the steps of a fresh network and with steps up to 10 and more. mambapy takes part where it is installed;
 "sequential", which takes minutes, where it is asked for.
 """
 
@@ -19,10 +19,10 @@ import json
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import torch
+from memory import peak, reset_peak
 from torch import Tensor
 from torch.nn import functional
 
@@ -136,7 +136,7 @@ def time_scan(scan: Scan, tensors: list[Tensor], repeats: int) -> dict[str, floa
     scan(*leaves).backward(gradient)  # compiles
     clock = time.perf_counter if on_cuda else time.process_time
     forward, both = [], []
-    base = _reset_peak(on_cuda)
+    base = reset_peak(on_cuda)
     for _ in range(repeats):
         _wait(on_cuda)
         start = clock()
@@ -148,7 +148,7 @@ def time_scan(scan: Scan, tensors: list[Tensor], repeats: int) -> dict[str, floa
         forward.append(middle - start)
         both.append(clock() - start)
         del y
-    return {"forward": min(forward), "both": min(both), "mb": (_peak(on_cuda) - base) / 2**20}
+    return {"forward": min(forward), "both": min(both), "mb": (peak(on_cuda) - base) / 2**20}
 
 
 def worst_error(scan: Scan, length: int, large_steps: bool, device: str) -> float:
@@ -170,24 +170,6 @@ def _outcome(scan: Scan, tensors: list[Tensor]) -> list[Tensor]:
 def _wait(on_cuda: bool) -> None:
     if on_cuda:
         torch.cuda.synchronize()
-
-
-def _reset_peak(on_cuda: bool) -> int:
-    """Forget the highest memory so far; return what is used now, in bytes."""
-    if on_cuda:
-        torch.cuda.reset_peak_memory_stats()
-        return torch.cuda.memory_allocated()
-    Path("/proc/self/clear_refs").write_text("5")
-    return _status("VmRSS")
-
-
-def _peak(on_cuda: bool) -> int:
-    return torch.cuda.max_memory_allocated() if on_cuda else _status("VmHWM")
-
-
-def _status(field: str) -> int:
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{field}:"))
 
 
 def print_tables(results: dict[str, Any]) -> None:
