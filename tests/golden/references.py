@@ -68,6 +68,8 @@ REFERENCES: Mapping[str, Reference] = {
         options={"positions": "own"},
         options_of=window_of,
         convert="bench_sma.hiformer.weights:from_reference",
+        # With some seeds a few of its rectified values lie so close to zero that rounding decides their sign.
+        float64_only=("input_grad",),
     ),
     "internimage": Reference(
         model="internimage",
