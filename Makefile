@@ -6,11 +6,15 @@ STORE ?= results
 REPORTS ?= reports
 PIP := $(BIN)/python -m pip install --disable-pip-version-check -q -c constraints.txt
 
-.PHONY: quickstart test test-slow check benchmarks clean
+.PHONY: quickstart smoke test test-slow check benchmarks clean
 
 quickstart: $(VENV)/.installed-torch,mmseg
 	$(BIN)/bench run specs/quickstart.yaml --store $(STORE)
 	$(BIN)/bench report specs/quickstart.yaml --store $(STORE) --out $(REPORTS)/quickstart
+
+smoke: $(VENV)/.installed-torch,mmseg
+	$(BIN)/bench run specs/smoke.yaml --store $(STORE)
+	$(BIN)/bench report specs/smoke.yaml --store $(STORE) --out $(REPORTS)/smoke
 
 test: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -n 2 --dist worksteal
