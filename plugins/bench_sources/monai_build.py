@@ -1,0 +1,36 @@
+"""Builds MONAI's networks for 2D images."""
+
+from __future__ import annotations
+
+import monai
+from monai.networks import nets
+from torch import nn
+
+from bench_core import BuildRequest
+from bench_core.errors import TrainingError
+from bench_core.weights_files import no_weights
+from bench_sources.monai_source import Network
+
+
+def build_monai(network: Network, request: BuildRequest) -> nn.Module:
+    """Build a network from images [B, C, H, W] to logits [B, K, H, W].
+
+    Raises TrainingError for what the installed MONAI does not build, WeightsError if weights are asked for.
+    """
+    no_weights(f"{network.class_name} of MONAI", request)
+    size = {"img_size": request.image_size} if network.takes_size else {}
+    try:
+        module: nn.Module = getattr(nets, network.class_name)(
+            spatial_dims=2,
+            in_channels=request.in_channels,
+            out_channels=request.num_classes,
+            **network.arguments,
+            **size,
+        )
+    except (AttributeError, ImportError, TypeError, ValueError) as error:
+        raise TrainingError(
+            f"MONAI {monai.__version__} cannot build {network.class_name}",
+            cause=str(error),
+            fix="pip install 'segbench[monai]', or choose another network",
+        ) from error
+    return module
