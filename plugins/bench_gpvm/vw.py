@@ -2,83 +2,109 @@
 
 from __future__ import annotations
 
-from torch import nn
+from typing import Any
+
+from torch import Tensor, nn
 
 from bench_core import BuildRequest
+from bench_core.errors import TrainingError
 from bench_core.weights_files import no_weights
 from bench_gpvm import convnext_weights, mit_weights
 from bench_gpvm.convnext import ConvNeXt
 from bench_gpvm.mit import MixTransformer
 from bench_gpvm.network import EncoderDecoder, Tensors, convert_parts, load_backbone
-from bench_gpvm.vw_head import VWHead, to_vw_head
+from bench_gpvm.vw_head import RATIOS, WINDOWS, VWHead, to_vw_head
+
+_WIDTH = 512
+_SMALLEST_WIDTHS = {"b0": 64, "atto": 64}
+_WIDTH_STEP = RATIOS[-1] ** 2
+_SIDE_STEP = 8 * WINDOWS
+_SMALLEST_SIDE = 2 * _SIDE_STEP
 
 
-class VWMiT(EncoderDecoder):
-    """Images [B, C, H, W] to logits [B, K, H, W], through a Mix Transformer. Sides: multiples of 64 from 128."""
+class VWFormer(EncoderDecoder):
+    """Images [B, C, H, W] to logits [B, K, H, W]; H and W are multiples of 64, from 128 on.
 
-    def __init__(
-        self,
-        in_channels: int = 3,
-        num_classes: int = 1,
-        variant: str = "b3",
-        drop_path: float = 0.1,
-        decoder_width: int = 512,
-        nheads: int = 1,
-        short_cut: bool = True,
-    ) -> None:
-        backbone = MixTransformer(variant, in_channels, drop_path)
-        super().__init__(backbone, VWHead(backbone.widths, num_classes, decoder_width, nheads, short_cut))
-
-
-class VWConv(EncoderDecoder):
-    """Images [B, C, H, W] to logits [B, K, H, W], through a ConvNeXt. Sides: multiples of 64 from 128."""
+    Training needs two or more images a batch. Raises TrainingError for sizes, widths and heads that do not
+    fit together.
+    """
 
     def __init__(
         self,
-        in_channels: int = 3,
+        backbone: MixTransformer | ConvNeXt,
         num_classes: int = 1,
-        variant: str = "s",
-        drop_path: float = 0.4,
-        decoder_width: int = 512,
+        decoder_width: int = _WIDTH,
         nheads: int = 1,
         short_cut: bool = True,
     ) -> None:
-        backbone = ConvNeXt(variant, in_channels, drop_path)
-        super().__init__(backbone, VWHead(backbone.widths, num_classes, decoder_width, nheads, short_cut))
+        _check_width(decoder_width, nheads)
+        super().__init__(
+            backbone, VWHead(backbone.widths, num_classes, decoder_width, heads=nheads, shortcut=short_cut)
+        )
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return the logits at the images' resolution."""
+        if any(side % _SIDE_STEP or side < _SMALLEST_SIDE for side in images.shape[-2:]):
+            raise TrainingError(
+                f"VWFormer cannot take images of {images.shape[-2]}x{images.shape[-1]} pixels",
+                cause=f"{WINDOWS}x{WINDOWS} windows of two pixels or more must fill its map at stride 8",
+                fix=f"resize them so that height and width are multiples of {_SIDE_STEP}, "
+                f"at least {_SMALLEST_SIDE}",
+            )
+        return super().forward(images)
 
 
-def mit_from_published(tensors: Tensors) -> Tensors:
+def _check_width(width: int, heads: int) -> None:
+    if width % _WIDTH_STEP == 0 and width % heads == 0:
+        return
+    problem = (
+        f"is no multiple of {_WIDTH_STEP}"
+        if width % _WIDTH_STEP
+        else f"cannot be split among {heads} attention heads"
+    )
+    raise TrainingError(
+        f"VWFormer's decoder width {width} {problem}",
+        cause=f"contexts are narrowed to {_WIDTH_STEP}th parts of it, and every head takes an equal share",
+        fix=f"set `decoder_width` to a multiple of {_WIDTH_STEP}, and `nheads` to a number that divides it",
+    )
+
+
+def vw_mit_from_published(tensors: Tensors) -> Tensors:
     """Rename a whole VW-MiT's tensors, as the authors' code names them, to this module's names."""
     return convert_parts(tensors, {"backbone": mit_weights.to_backbone, "decode_head": to_vw_head})
 
 
-def conv_from_published(tensors: Tensors) -> Tensors:
+def vw_conv_from_published(tensors: Tensors) -> Tensors:
     """Rename a whole VW-Conv's tensors, as the authors' code names them, to this module's names."""
     return convert_parts(tensors, {"backbone": convnext_weights.to_backbone, "decode_head": to_vw_head})
 
 
-def build_mit(request: BuildRequest) -> nn.Module:
+def build_vw_mit(request: BuildRequest) -> nn.Module:
     """Build VW-MiT, its backbone filled from a published file unless the request asks for none."""
-    network = VWMiT(request.in_channels, request.num_classes, **request.options)
+    variant, drop_path, head = _split(request)
+    backbone = MixTransformer(variant, request.in_channels, drop_path)
+    network = VWFormer(backbone, request.num_classes, **head)
     file = mit_weights.weights_file(request.pretrained, request.weights_file, request.options)
     if file is None:
         no_weights("vw-mit from scratch", request)
     else:
         network.weights_report = load_backbone(
-            network.backbone, file, request.pretrained, mit_weights.to_backbone, mit_weights.CLASSIFIER
+            backbone, file, request.pretrained, mit_weights.to_backbone, mit_weights.CLASSIFIER
         )
     return network
 
 
-def build_conv(request: BuildRequest) -> nn.Module:
+def build_vw_conv(request: BuildRequest) -> nn.Module:
     """Build VW-Conv, its backbone filled from a published file unless the request asks for none."""
-    network = VWConv(request.in_channels, request.num_classes, **request.options)
+    variant, drop_path, head = _split(request)
+    backbone = ConvNeXt(variant, request.in_channels, drop_path)
+    network = VWFormer(backbone, request.num_classes, **head)
     file = convnext_weights.weights_file(request.pretrained, request.weights_file, request.options)
     if file is None:
         no_weights("vw-conv from scratch", request)
     else:
         network.weights_report = load_backbone(
-            network.backbone,
+            backbone,
             file,
             request.pretrained,
             convnext_weights.to_backbone,
@@ -86,3 +112,12 @@ def build_conv(request: BuildRequest) -> nn.Module:
             missing=convnext_weights.NOT_PUBLISHED,
         )
     return network
+
+
+def _split(request: BuildRequest) -> tuple[str, float, dict[str, Any]]:
+    """Return the backbone's variant and stochastic depth, and the head's arguments."""
+    head = dict(request.options)
+    variant, drop_path = head.pop("variant"), head.pop("drop_path")
+    if head["decoder_width"] is None:
+        head["decoder_width"] = _SMALLEST_WIDTHS.get(variant, _WIDTH)
+    return variant, drop_path, head
