@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.util
 import math
 import sys
-from collections.abc import Iterator
 from types import ModuleType
 
 import pytest
@@ -13,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from bench_sma.swin_umamba.scan import selective_scan, use_backend
+from bench_sma.swin_umamba.scan import dispatcher, selective_scan, use_backend
 from bench_sma.swin_umamba.scan.dispatcher import NEEDS, backend_for, is_installed
 
 SHAPES = [(1, 1, 1, 1, 1), (2, 3, 5, 4, 7), (1, 4, 6, 16, 64), (2, 2, 19, 16, 131), (1, 1, 3, 8, 200)]
@@ -145,22 +143,6 @@ def test_decays_of_nearly_one_do_not_drift(backend: str) -> None:
     torch.testing.assert_close(y[0, 0], expected, rtol=1e-4, atol=0)
 
 
-@pytest.fixture
-def packages(monkeypatch: pytest.MonkeyPatch) -> Iterator[set[str]]:
-    """The optional packages that seem to be installed, to be filled by a test."""
-    there: set[str] = set()
-    found = importlib.util.find_spec
-    monkeypatch.setattr(
-        importlib.util,
-        "find_spec",
-        lambda name: (found("torch") if name in there else None) if name in NEEDS.values() else found(name),
-    )
-    is_installed.cache_clear()
-    yield there
-    monkeypatch.undo()
-    is_installed.cache_clear()
-
-
 @pytest.mark.parametrize(
     ("device", "dtype", "installed", "form"),
     [
@@ -175,9 +157,9 @@ def packages(monkeypatch: pytest.MonkeyPatch) -> Iterator[set[str]]:
     ],
 )
 def test_the_fastest_form_is_taken(
-    packages: set[str], device: str, dtype: torch.dtype, installed: set[str], form: str
+    monkeypatch: pytest.MonkeyPatch, device: str, dtype: torch.dtype, installed: set[str], form: str
 ) -> None:
-    packages |= installed
+    monkeypatch.setattr(dispatcher, "MISSING", set(NEEDS) - installed)
 
     class Somewhere:
         def __init__(self) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -17,9 +16,9 @@ from torchvision.ops import StochasticDepth
 from bench_core.errors import WeightsError
 from bench_core.plugins import load_registry
 from bench_sma.swin_umamba.network import SwinUMamba
-from bench_sma.swin_umamba.scan.dispatcher import is_installed
+from bench_sma.swin_umamba.scan import dispatcher
 from bench_sma.swin_umamba.vmamba import FourWayScan, VMamba
-from bench_sma.swin_umamba.weights import FILES, from_reference, load_encoder
+from bench_sma.swin_umamba.weights import NAMES, from_reference, load_encoder
 from tests.helpers.networks import build_network
 
 WIDTHS, DEPTHS = (96, 192, 384, 768), (2, 2, 9, 2)
@@ -201,7 +200,7 @@ def test_the_published_file_fills_the_encoder(tmp_path: Path, newer: bool) -> No
     """At full size; the numbers of the file are one each, which keeps it small."""
     shapes = published_shapes(WIDTHS, DEPTHS, newer)
     assert sum(torch.Size(shape).numel() for shape in shapes.values()) == 22_893_448
-    file = tmp_path / FILES[0]
+    file = tmp_path / NAMES[0]
     torch.save({"model": {name: torch.ones(()).expand(shape) for name, shape in shapes.items()}}, file)
     network = build_network("swin-umamba", pretrained="imagenet", weights=file)
     report = network.weights_report
@@ -302,15 +301,15 @@ def test_a_missing_file_is_named_with_its_source(tmp_path: Path, monkeypatch: py
     monkeypatch.setenv("SEGBENCH_WEIGHTS", str(tmp_path))
     with pytest.raises(WeightsError) as caught:
         find("imagenet", None, {"variant": "vmamba-tiny"})
-    assert all(name in caught.value.message for name in FILES)
+    assert all(name in caught.value.message for name in NAMES)
     assert "MzeroMiko/VMamba" in (caught.value.fix or "") and "$SEGBENCH_WEIGHTS" in (caught.value.fix or "")
-    for name in reversed(FILES):
+    for name in reversed(NAMES):
         (tmp_path / name).touch()
         assert find("imagenet", None, {}) == tmp_path / name
     with pytest.raises(WeightsError, match="no pretrained weights for swin-umamba's variant pico"):
         find("imagenet", None, {"variant": "pico"})
     with pytest.raises(WeightsError, match="no pretrained weights"):
-        build_network("swin-umamba", weights=tmp_path / FILES[0], variant="pico")
+        build_network("swin-umamba", weights=tmp_path / NAMES[0], variant="pico")
 
 
 def test_the_authors_names_are_all_known() -> None:
@@ -338,11 +337,6 @@ def test_the_authors_names_are_all_known() -> None:
 def test_reports_say_what_is_not_as_published(monkeypatch: pytest.MonkeyPatch) -> None:
     (note,) = build_network("swin-umamba", variant="pico").network_notes
     assert "variant pico" in note
-    found = importlib.util.find_spec
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "numba" else found(name))
-    is_installed.cache_clear()
-    try:
-        notes = build_network("swin-umamba", variant="pico").network_notes
-    finally:
-        is_installed.cache_clear()
+    monkeypatch.setattr(dispatcher, "MISSING", {"numba"})
+    notes = build_network("swin-umamba", variant="pico").network_notes
     assert any("numba is not installed" in note for note in notes)

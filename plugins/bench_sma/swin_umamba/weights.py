@@ -9,16 +9,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench_core.errors import WeightsError
-from bench_core.weights_files import WEIGHTS_FOLDER, find_weights
+from bench_core.weights_files import PublishedFile, find_weights
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from bench_core.protocol.weights import WeightsReport
 
-FILES = ("vssmtiny_dp01_ckpt_epoch_292.pth", "vmamba_tiny_e292.pth")
+VMAMBA_TINY = PublishedFile(
+    name="vssmtiny_dp01_ckpt_epoch_292.pth",
+    url="https://github.com/MzeroMiko/VMamba/releases/download/%2320240218/vssmtiny_dp01_ckpt_epoch_292.pth",
+)
+NAMES = (VMAMBA_TINY.name, "vmamba_tiny_e292.pth")
 """The name of its authors' release, and the one that Swin-UMamba's authors gave it."""
-PUBLISHED_AT = "github.com/MzeroMiko/VMamba/releases/download/%2320240218/vssmtiny_dp01_ckpt_epoch_292.pth"
 CLASSIFIER = ("norm", "head")
 """What the file holds beyond the encoder."""
 SETTINGS = (OrderedDict, "yacs.config.CfgNode")
@@ -76,12 +79,7 @@ def weights_file(source: str, given: Path | None, options: Mapping[str, Any]) ->
             cause="VMamba-Tiny is the only encoder with published weights",
             fix="set `pretrained: none` with its reason, or leave `variant` out",
         )
-    return find_weights(
-        FILES,
-        given,
-        fix=f"download {PUBLISHED_AT} into the folder ${WEIGHTS_FOLDER}, or give the file as the model's "
-        "`weights:`",
-    )
+    return find_weights((VMAMBA_TINY, *NAMES[1:]), given)
 
 
 def load_encoder(encoder: nn.Module, file: Path, source: str) -> WeightsReport:

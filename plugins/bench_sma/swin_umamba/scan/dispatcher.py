@@ -12,7 +12,6 @@ tensors of one dtype on one device, and returns y with its gradients to all seve
 
 from __future__ import annotations
 
-import functools
 import importlib
 import importlib.util
 from collections.abc import Iterator
@@ -33,6 +32,8 @@ BACKENDS = {
 """Forms of the scan, and their modules; "sequential" is the definition, slow, for tests."""
 NEEDS = {"mamba_ssm": "mamba_ssm", "triton": "triton", "numba": "numba"}
 """The package that a form needs beyond PyTorch."""
+MISSING = {form for form, package in NEEDS.items() if importlib.util.find_spec(package) is None}
+"""Forms whose package is not installed; looked up once, which torch.compile can look through, too."""
 _forced: ContextVar[str | None] = ContextVar("scan backend", default=None)
 
 
@@ -71,11 +72,9 @@ def backend_for(u: Tensor) -> str:
     return next((name for name in fast if is_installed(name)), "blocked")
 
 
-@functools.cache
 def is_installed(backend: str) -> bool:
     """Return whether the package that a form needs is there."""
-    package = NEEDS.get(backend)
-    return package is None or importlib.util.find_spec(package) is not None
+    return backend not in MISSING
 
 
 @contextmanager
