@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench_core.errors import WeightsError
-from bench_core.weights_files import WEIGHTS_FOLDER, find_weights
+from bench_core.weights_files import WEIGHTS_FOLDER, PublishedFile, find_weights
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -22,9 +22,8 @@ NOT_PUBLISHED = tuple(f"stages.{stage}.output_norm" for stage in range(3))
 """What they lack. The fourth stage's is the normalization before the classifier."""
 
 _PUBLISHED_AS = {"t": "tiny", "s": "small", "b": "base", "l": "large"}
-_MMCLS_COPIES = {
-    "s": "convnext-small_3rdparty_32xb128-noema_in1k_20220301-303e75e3.pth",
-}
+_AUTHORS_FOLDER = "https://dl.fbaipublicfiles.com/convnext"
+_MMCLS_COPIES = {"s": "convnext-small_3rdparty_32xb128-noema_in1k_20220301-303e75e3.pth"}
 
 
 def weights_file(source: str, given: Path | None, options: Mapping[str, Any]) -> Path | None:
@@ -41,7 +40,14 @@ def weights_file(source: str, given: Path | None, options: Mapping[str, Any]) ->
     size = _PUBLISHED_AS[variant]
     authors, timm = f"convnext_{size}_1k_224_ema.pth", f"convnext_{size}.fb_in1k"
     copies = [_MMCLS_COPIES[variant]] if variant in _MMCLS_COPIES else []
-    names = (authors, *copies, f"{timm}.safetensors", f"{timm}.bin", f"{timm}.pth")
+    from_authors = PublishedFile(name=authors, url=f"{_AUTHORS_FOLDER}/{authors}")
+    names: tuple[str | PublishedFile, ...] = (
+        from_authors,
+        *copies,
+        f"{timm}.safetensors",
+        f"{timm}.bin",
+        f"{timm}.pth",
+    )
     elsewhere = [f"{copy} from MMClassification's model zoo" for copy in copies]
     return find_weights(
         names,

@@ -14,6 +14,7 @@ from torch.nn import functional
 from bench_core.errors import TrainingError, WeightsError
 from bench_core.plugins import load_registry
 from bench_gpvm.convnext_weights import weights_file
+from bench_gpvm.drop_path import DropPath
 from bench_gpvm.vw_head import WINDOWS, VaryingWindowAttention, fold_contexts, to_map, to_windows
 from tests.helpers.golden import golden_tensor
 from tests.helpers.networks import build_network
@@ -56,6 +57,51 @@ def test_multiples_of_64(name: str, size: tuple[int, int]) -> None:
         assert network(torch.randn(1, 3, *size)).shape == (1, 2, *size)
 
 
+@pytest.mark.parametrize("size", [(64, 64), (128, 160), (200, 128)])
+def test_other_sizes_are_refused(size: tuple[int, int]) -> None:
+    network = build_network("vw-conv", variant="atto").eval()
+    with pytest.raises(TrainingError, match=f"{size[0]}x{size[1]} pixels") as caught:
+        network(torch.randn(1, 3, *size))
+    assert "multiples of 64, at least 128" in (caught.value.fix or "")
+
+
+def test_a_training_batch_of_one_is_refused_and_of_two_is_not() -> None:
+    network = build_network("vw-mit", variant="b0").train()
+    network(torch.randn(2, 3, 128, 128))
+    with pytest.raises(ValueError, match="more than 1 value per channel"):
+        network(torch.randn(1, 3, 128, 128))
+
+
+@pytest.mark.parametrize("name", SMALLEST)
+def test_options_reach_the_network(name: str) -> None:
+    network = build_network(
+        name, variant=SMALLEST[name], decoder_width=128, nheads=4, short_cut=False, drop_path=0.2
+    )
+    attentions = [module for module in network.modules() if isinstance(module, VaryingWindowAttention)]
+    assert [(a.ratio, a.heads, a.shortcut) for a in attentions] == [
+        (2, 4, False),
+        (4, 4, False),
+        (8, 4, False),
+    ]
+    assert all(a.query.in_features == 128 for a in attentions)
+    rates = [module.rate for module in network.modules() if isinstance(module, DropPath)]
+    assert rates == pytest.approx([0.2 * index / (len(rates) - 1) for index in range(len(rates))])
+
+
+@pytest.mark.parametrize("name", SMALLEST)
+def test_an_images_gradient_is_the_same_alone_and_in_a_batch(name: str) -> None:
+    network = build_network(name, variant=SMALLEST[name]).double().eval()
+    for attention in network.modules():
+        if isinstance(attention, VaryingWindowAttention):
+            nn.init.ones_(attention.output_norm.weight)
+    images = torch.randn(2, 3, 128, 128, dtype=torch.float64, requires_grad=True)
+    logits = network(images)
+    weights = torch.randn_like(logits)
+    (together,) = torch.autograd.grad((logits * weights).sum(), images)
+    (alone,) = torch.autograd.grad((network(images[:1]) * weights[:1]).sum(), images)
+    torch.testing.assert_close(alone[0], together[0], rtol=0, atol=1e-10 * together.abs().max().item())
+
+
 @pytest.mark.parametrize(("width", "heads"), [(96, 1), (64, 3)])
 def test_widths_that_cannot_be_folded_are_refused(width: int, heads: int) -> None:
     with pytest.raises(TrainingError, match="multiple of 64" if width == 96 else "attention heads") as caught:
@@ -91,6 +137,17 @@ def test_contexts_surround_their_window(ratio: int) -> None:
     assert inside == {2: 36, 4: 16, 8: 0}[ratio]
     # Whatever stands beyond the edge is the map's own.
     assert set(contexts.flatten().tolist()) <= set(maps.flatten().tolist())
+
+
+def test_contexts_beyond_the_edge_are_strips_of_the_map() -> None:
+    """Windows of 3 pixels, contexts of 6: two copied pixels before, one after."""
+    row = torch.arange(24.0)
+    contexts = fold_contexts(row.expand(1, 1, 24, 24), 2).view(WINDOWS, WINDOWS, 3, 3, 2, 2)
+    columns = contexts[0, :, 0, :, 0, :].flatten(1)
+    assert columns[0].tolist() == [4, 5, 0, 1, 2, 3]
+    assert columns[1].tolist() == [1, 2, 3, 4, 5, 6]
+    assert columns[7].tolist() == [19, 20, 21, 22, 23, 18]
+    assert torch.equal(fold_contexts(row[:, None].expand(1, 1, 24, 24), 2)[:8, 0, 0], torch.full((8,), 4.0))
 
 
 def test_attention_is_the_direct_formula() -> None:
@@ -185,6 +242,24 @@ def test_published_files_fill_the_backbone(
     found = {round(value, 4) for value in sums}
     kept = [t for key, t in tensors.items() if not key.startswith(("head.weight", "head.bias", "head.fc"))]
     assert all(round(t.double().sum().item(), 4) in found for t in kept)
+
+
+def test_a_gray_image_is_seen_as_three_equal_channels(tmp_path: Path) -> None:
+    file = tmp_path / "mine.pth"
+    torch.save({name: tensor.float() for name, tensor in published("timm").items()}, file)
+    settings: dict[str, Any] = {"pretrained": "imagenet", "weights": file, "decoder_width": 64}
+    rgb = build_network("vw-conv", **settings).eval()
+    gray = build_network("vw-conv", channels=1, **settings).eval()
+    report: Any = gray.weights_report
+    assert report.notes == (
+        "stages.0.downsample.0.weight summed over red, green and blue for one input channel",
+    )
+    images = torch.randn(1, 1, 64, 64)
+    with torch.no_grad():
+        expected = rgb.get_submodule("backbone")(images.expand(-1, 3, -1, -1))
+        found = gray.get_submodule("backbone")(images)
+    for ours, theirs in zip(found, expected, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-4)
 
 
 def test_missing_and_unfit_files_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
