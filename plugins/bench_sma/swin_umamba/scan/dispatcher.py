@@ -32,8 +32,12 @@ BACKENDS = {
 """Forms of the scan, and their modules; "sequential" is the definition, slow, for tests."""
 NEEDS = {"mamba_ssm": "mamba_ssm", "triton": "triton", "numba": "numba"}
 """The package that a form needs beyond PyTorch."""
-MISSING = {form for form, package in NEEDS.items() if importlib.util.find_spec(package) is None}
-"""Forms whose package is not installed; looked up once, which torch.compile can look through, too."""
+MISSING = {
+    form
+    for form, package in NEEDS.items()
+    if not all(importlib.util.find_spec(module) for module in (package, BACKENDS[form]))
+}
+"""Forms whose package or module is not there; looked up once, which torch.compile can look through, too."""
 _forced: ContextVar[str | None] = ContextVar("scan backend", default=None)
 
 
