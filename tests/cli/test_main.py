@@ -88,10 +88,12 @@ def test_list_prints_text_and_json(what: str) -> None:
     assert all(row["name"] in text for row in rows)
 
 
-def test_list_says_why_a_declared_model_cannot_run_yet() -> None:
-    rows = {row["name"]: row for row in json.loads(bench("list", "models", "--json").stdout)}
-    assert rows["u-net"]["state"] == "ready"
-    assert rows["vw-mit"]["state"] not in ("", "ready")
+def test_list_says_what_is_ready_and_why_something_cannot_run_yet() -> None:
+    models = {row["name"]: row for row in json.loads(bench("list", "models", "--json").stdout)}
+    assert models["u-net"]["state"] == models["vw-mit"]["state"] == "ready"
+    datasets = {row["name"]: row for row in json.loads(bench("list", "datasets", "--json").stdout)}
+    assert datasets["synthetic"]["state"] == "ready"
+    assert datasets["isic2018"]["state"] not in ("", "ready")
 
 
 def test_list_the_names_of_a_source() -> None:
