@@ -50,7 +50,7 @@ class Candidate:
             image_size=self.sizes[-1],
             pretrained=pretrained,
             weights_file=weights,
-            options=complete_options(declared.options, self.options),
+            options=self.complete_options,
         )
         torch.manual_seed(seed)
         network = resolve_entry(declared.build)(request)
@@ -60,6 +60,11 @@ class Candidate:
                 fix="return a torch.nn.Module",
             )
         return network
+
+    @property
+    def complete_options(self) -> dict[str, Any]:
+        """The options that it is checked under, those not given at their defaults."""
+        return complete_options(self.architecture.options, self.options)
 
     @cached_property
     def _built(self) -> nn.Module:

@@ -11,7 +11,7 @@ import io
 import math
 import pickle
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -303,9 +303,8 @@ def strict_weights(candidate: Candidate) -> None:
                 with _refused(f"pretrained: {source} takes a file {what}"):
                     candidate.build(pretrained=source, weights=path)
             if candidate.architecture.find_weights is not None:
-                options: Mapping[str, object] = dict(candidate.options)
                 with _refused(f"find_weights({source!r}) takes a file that does not exist"):
-                    candidate.architecture.find_weights(source, missing, options)
+                    candidate.architecture.find_weights(source, missing, candidate.complete_options)
 
 
 @contextmanager

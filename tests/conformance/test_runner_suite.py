@@ -198,17 +198,30 @@ def test_the_default_comparison_is_equal_bit_for_bit() -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["test", "u-net"], "what can be tested: runner:NAME"),
         (["test", "runner:tortch"], "did you mean 'torch'?"),
         (["conformance", "--runner", "torch"], "two --runner are compared, not 1"),
         (["conformance", "--runner", "torch", "--runner", "torch", "--model", "unet"], "did you mean"),
         (["test", "runner:torch", "--model", 'u-net={"width"}'], "no JSON object"),
         (["test", "runner:torch", "--model", 'u-net={"depth": 3}'], "unknown option 'depth'"),
-        (["test", "runner:torch", "--model", "hiformer"], "the runners cannot be compared here"),
     ],
 )
 def test_what_cannot_be_tried_exits_with_2(arguments: list[str], words: str) -> None:
     done = bench(*arguments)
     assert done.returncode == 2, done.stdout
     assert words in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_network_that_cannot_be_built_exits_with_2(tmp_path: Path) -> None:
+    plugin = tmp_path / "planned.py"
+    plugin.write_text(
+        "from bench_core import Architecture, hookimpl\n\n"
+        "@hookimpl\n"
+        "def bench_models():\n"
+        "    why = 'it is not built yet'\n"
+        "    return [Architecture(name='planned', family='cnn', runner='torch', version=1, unavailable=why)]\n"
+    )
+    done = bench("test", "runner:torch", "--model", "planned", "--plugin", str(plugin))
+    assert done.returncode == 2, done.stdout
+    assert "the runners cannot be compared here" in done.stderr and "it is not built yet" in done.stderr
     assert "Traceback" not in done.stderr
