@@ -218,10 +218,10 @@ def test_a_network_that_cannot_be_built_exits_with_2(tmp_path: Path) -> None:
         "from bench_core import Architecture, hookimpl\n\n"
         "@hookimpl\n"
         "def bench_models():\n"
-        "    why = 'it is not built yet'\n"
-        "    return [Architecture(name='planned', family='cnn', runner='torch', version=1, unavailable=why)]\n"
+        "    why = 'not built yet'\n"
+        "    return [Architecture(name='planned', family='', runner='torch', version=1, unavailable=why)]\n"
     )
     done = bench("test", "runner:torch", "--model", "planned", "--plugin", str(plugin))
     assert done.returncode == 2, done.stdout
-    assert "the runners cannot be compared here" in done.stderr and "it is not built yet" in done.stderr
+    assert "the runners cannot be compared here" in done.stderr and "not built yet" in done.stderr
     assert "Traceback" not in done.stderr
