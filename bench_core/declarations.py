@@ -89,7 +89,10 @@ class Architecture:
     unavailable: str | None = None
     title: str = ""
     paper: str = ""
+    year: int | None = None
+    """Of the publication that `paper` names."""
     license: str = ""
+    """That of the public weights, not of the code; `bench weights list` prints it beside their files."""
     pretrained: tuple[str, ...] = ("none",)
     """Weights sources on offer, the usual one first, for example ("imagenet", "none")."""
     parameters: Mapping[int, int] = field(default_factory=dict)
@@ -97,9 +100,13 @@ class Architecture:
     size_multiple: int = 1
     size_minimum: int = 1
     options: Mapping[str, Option] = field(default_factory=dict)
+    small: Mapping[str, Any] = field(default_factory=dict)
+    """Options under which the network's behavior can be tried in seconds on a CPU: `bench test --small`."""
     deviations: Mapping[str, Deviation] = field(default_factory=dict)
     """Protocol fields (plus "pretrained") that this model always takes differently."""
     departures: tuple[Departure, ...] = ()
+    quirks: tuple[str, ...] = ()
+    """Oddities of the published network or code that are kept here, one sentence each."""
     dead_parameters: tuple[str, ...] = ()
     """Name prefixes of parameters that never receive a gradient."""
     content: str = ""

@@ -20,6 +20,8 @@ class Option:
     """Of a list: what each of its items may be."""
     minimum: float | None = None
     maximum: float | None = None
+    multiple: int | None = None
+    """What an integer must be a multiple of."""
 
 
 def complete_options(declared: Mapping[str, Option], given: Mapping[str, Any]) -> dict[str, Any]:
@@ -27,7 +29,7 @@ def complete_options(declared: Mapping[str, Option], given: Mapping[str, Any]) -
 
     Integers are taken for floats (and become floats), tuples become lists and mapping keys become text, so
     that a value is the same before and after a job has been written to disk. None is taken where it is
-    the default; bounds hold for each number of a list. Raises ValueError naming the option, what is wrong
+    the default; bounds and multiples hold for each number of a list. Raises ValueError naming the option, what is wrong
     and what is valid.
     """
     for name in given:
@@ -84,6 +86,21 @@ def _check_bounds(name: str, option: Option, value: Any) -> None:
             raise ValueError(f"option {name!r} must be at least {option.minimum:g}, not {number!r}")
         if option.maximum is not None and number > option.maximum:
             raise ValueError(f"option {name!r} must be at most {option.maximum:g}, not {number!r}")
+        if option.multiple is not None and number % option.multiple:
+            raise ValueError(_no_multiple(name, option, number))
+
+
+def _no_multiple(name: str, option: Option, number: float) -> str:
+    step = option.multiple or 1
+    below = int(number // step) * step
+    near = [
+        str(value)
+        for value in (below, below + step)
+        if (option.minimum is None or value >= option.minimum)
+        and (option.maximum is None or value <= option.maximum)
+    ]
+    hint = f" (nearest: {' or '.join(near)})" if near else ""
+    return f"option {name!r} must be a multiple of {step}, not {number!r}{hint}"
 
 
 def _plain(name: str, value: Any) -> Any:

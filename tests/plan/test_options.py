@@ -19,6 +19,7 @@ DECLARED = {
     "sizes": Option(type=list, default=(1, 2), help="sizes", minimum=1),
     "logs": Option(type=list, default=(), help="where to", choices=("text", "table")),
     "limit": Option(type=int, default=None, help="largest number"),
+    "side": Option(type=int, default=None, help="pixels", minimum=32, maximum=100, multiple=32),
     "flag": Option(type=bool, default=False, help="on or off"),
 }
 
@@ -32,6 +33,7 @@ def test_defaults_fill_what_is_not_given() -> None:
         "sizes": [1, 2],
         "logs": [],
         "limit": None,
+        "side": None,
         "flag": False,
     }
 
@@ -47,6 +49,7 @@ def test_defaults_fill_what_is_not_given() -> None:
         ("logs", ["table", "text"], ["table", "text"]),
         ("limit", None, None),
         ("limit", 3, 3),
+        ("side", 64, 64),
         ("flag", True, True),
     ],
 )
@@ -62,6 +65,9 @@ def test_a_valid_value_is_taken_as_plain_data(name: str, value: Any, expected: A
     [
         ("widht", 8, "did you mean 'width'"),
         ("zzz", 8, "options are: dropout, flag, labels"),
+        ("side", 70, r"must be a multiple of 32, not 70 \(nearest: 64 or 96\)"),
+        ("side", 97, r"not 97 \(nearest: 96\)"),
+        ("side", 31, "at least 32"),
         ("width", "8", "must be of type int, not str"),
         ("width", 8.0, "must be of type int, not float"),
         ("width", True, "must be of type int, not bool"),
