@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 Tensors = dict[str, "Tensor"]
 
+NVIDIA_LICENSE = "NVIDIA Source Code License (non-commercial)"
 CLASSIFIER = ("head",)
 """What the files hold beyond the backbone."""
 

@@ -13,11 +13,10 @@ from bench_gpvm import convnext_weights, mit_weights
 from bench_gpvm.convnext import ConvNeXt
 from bench_gpvm.mit import MixTransformer
 from bench_gpvm.network import EncoderDecoder, Tensors, convert_parts, load_backbone
-from bench_gpvm.vw_head import RATIOS, WINDOWS, VWHead, to_vw_head
+from bench_gpvm.vw_head import WINDOWS, VWHead, to_vw_head
 
 _WIDTH = 512
 _SMALLEST_WIDTHS = {"b0": 64, "atto": 64}
-_WIDTH_STEP = RATIOS[-1] ** 2
 _SIDE_STEP = 8 * WINDOWS
 _SMALLEST_SIDE = 2 * _SIDE_STEP
 
@@ -25,8 +24,8 @@ _SMALLEST_SIDE = 2 * _SIDE_STEP
 class VWFormer(EncoderDecoder):
     """Images [B, C, H, W] to logits [B, K, H, W]; H and W are multiples of 64, from 128 on.
 
-    Training needs two or more images a batch. Raises TrainingError for sizes, widths and heads that do not
-    fit together.
+    Training needs two or more images a batch. Raises TrainingError for other sizes, and for a
+    number of heads that does not divide the decoder's width.
     """
 
     def __init__(
@@ -37,7 +36,7 @@ class VWFormer(EncoderDecoder):
         nheads: int = 1,
         short_cut: bool = True,
     ) -> None:
-        _check_width(decoder_width, nheads)
+        _check_heads(decoder_width, nheads)
         super().__init__(
             backbone, VWHead(backbone.widths, num_classes, decoder_width, heads=nheads, shortcut=short_cut)
         )
@@ -54,19 +53,13 @@ class VWFormer(EncoderDecoder):
         return super().forward(images)
 
 
-def _check_width(width: int, heads: int) -> None:
-    if width % _WIDTH_STEP == 0 and width % heads == 0:
-        return
-    problem = (
-        f"is no multiple of {_WIDTH_STEP}"
-        if width % _WIDTH_STEP
-        else f"cannot be split among {heads} attention heads"
-    )
-    raise TrainingError(
-        f"VWFormer's decoder width {width} {problem}",
-        cause=f"contexts are narrowed to {_WIDTH_STEP}th parts of it, and every head takes an equal share",
-        fix=f"set `decoder_width` to a multiple of {_WIDTH_STEP}, and `nheads` to a number that divides it",
-    )
+def _check_heads(width: int, heads: int) -> None:
+    if width % heads:
+        raise TrainingError(
+            f"VWFormer's decoder width {width} cannot be split among {heads} attention heads",
+            cause="every head takes an equal share of the channels",
+            fix="set `nheads` to a number that divides `decoder_width`",
+        )
 
 
 def vw_mit_from_published(tensors: Tensors) -> Tensors:

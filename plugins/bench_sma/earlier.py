@@ -18,6 +18,7 @@ def transunet() -> Architecture:
         build="bench_sma.transunet.network:build",
         title="TransUNet",
         paper="Chen et al., arXiv:2102.04306",
+        year=2021,
         license="Apache-2.0 (R50+ViT-B/16)",
         pretrained=("imagenet", "none"),
         find_weights=transunet_weights,
@@ -45,10 +46,18 @@ def transunet() -> Architecture:
                 "ImageNet weights were trained in",
             ),
         },
+        small={"variant": "tiny"},
         size_multiple=16,
         # At 16 pixels the last stage has a single one, over which its shortcut cannot be normalized.
         size_minimum=32,
         cam_layers=("transformer", "decoder.blocks.3"),
+        quirks=(
+            "Its convolutional network is not quite the one that its weights were trained in: shortcuts "
+            "are normalized channel by channel, strided layers pad evenly, pooling loses a row and a "
+            "column, and kernels are standardized with another epsilon (option `cnn`).",
+            "One-channel images are repeated three times, for standardized kernels cannot be summed over "
+            "red, green and blue.",
+        ),
         departures=(
             Departure(
                 what="image size",
@@ -71,6 +80,7 @@ def swin_unet() -> Architecture:
         build="bench_sma.swin_unet:build",
         title="Swin-Unet",
         paper="Cao et al., ECCV Workshops 2022, arXiv:2105.05537",
+        year=2022,
         license="MIT (Swin-Tiny)",
         pretrained=("imagenet", "none"),
         find_weights=swin_unet_weights,
@@ -93,9 +103,14 @@ def swin_unet() -> Architecture:
                 help="probability that the last encoder block's branches are left out in training",
             ),
         },
+        small={"variant": "nano"},
         size_multiple=32,
         size_minimum=32,
         cam_layers=("encoder.3", "decoder.2"),
+        quirks=(
+            "The encoder's third stage has two blocks, where Swin-Tiny has six, and the decoder two at "
+            "every resolution, whatever the published configuration says.",
+        ),
         departures=(
             Departure(
                 what="image size",

@@ -10,18 +10,6 @@ from torch.nn import functional
 from bench_core.errors import TrainingError
 
 
-def checked_inner_size(model: str, inner_size: int | None, multiple: int) -> int | None:
-    """Return the option `inner_size` in pixels; raise TrainingError if it is no multiple of `multiple`."""
-    if inner_size is not None and inner_size % multiple:
-        below = max(inner_size // multiple, 1) * multiple
-        raise TrainingError(
-            f"{model} cannot work at inner_size {inner_size}",
-            cause=f"its sides must be multiples of {multiple}",
-            fix=f"use {below} or {below + multiple}",
-        )
-    return inner_size
-
-
 def check_sides(model: str, images: Tensor, multiple: int) -> None:
     """Raise TrainingError unless height and width of images [B, C, H, W] are multiples of `multiple`."""
     height, width = images.shape[-2:]

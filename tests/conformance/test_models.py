@@ -1,14 +1,13 @@
 """What every architecture must do, whoever wrote it: the shipped suite, one test a property.
 
-Your own: bench test my-net --plugin my_net.py
+Large ones under their declared small options. Your own: bench test my-net --plugin my_net.py
 """
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -17,22 +16,6 @@ from bench_core.conformance.candidate import Candidate
 from bench_core.conformance.models import PROPERTIES, Property, judge
 from bench_core.plugins import Registry, load_registry
 
-SMALL: Mapping[str, Mapping[str, Any]] = {
-    "u-net": {"width": 4},
-    "swin-umamba": {"variant": "pico"},
-    "u-kan": {"variant": "tiny"},
-    "segformer": {"variant": "b0", "decoder_width": 32},
-    "segnext": {"variant": "t"},
-    "transnext": {"variant": "pico"},
-    "vw-mit": {"variant": "b0"},
-    "vw-conv": {"variant": "atto"},
-    "internimage": {"variant": "micro"},
-    "missformer": {"variant": "tiny"},
-    "transunet": {"variant": "tiny"},
-    "hiformer": {"variant": "tiny"},
-    "swin-unet": {"variant": "nano"},
-}
-"""Options under which a large architecture is affordable here; its behavior must not depend on them."""
 FROM_SOURCES = (
     "smp:unet/efficientnet-lite0",
     "smp:deeplabv3plus/efficientnet-lite0",
@@ -65,7 +48,8 @@ def _registry(plugins: tuple[Path, ...]) -> Registry:
 @functools.lru_cache(maxsize=1)
 def _candidate(name: str, plugins: tuple[Path, ...]) -> Candidate:
     # It keeps its network, which takes seconds to initialize and much memory: one at a time.
-    return Candidate(_registry(plugins).model(name), SMALL.get(name, {}))
+    declared = _registry(plugins).model(name)
+    return Candidate(declared, declared.small)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -17,7 +17,7 @@ from bench_core.weights_files import no_weights
 from bench_sma.hiformer.fusion import DoubleLevelFusion
 from bench_sma.hiformer.pyramid import ConvolutionalPyramid, Level
 from bench_sma.hiformer.weights import PRETRAINED_SIZE, load_pyramid, weights_files
-from bench_sma.inner_size import at_inner_size, check_sides, checked_inner_size
+from bench_sma.inner_size import at_inner_size, check_sides
 from bench_sma.swin_blocks import PatchMerging, init_tokens, linear_rates, swin_blocks
 
 _STRIDES = (4, 16)
@@ -94,7 +94,7 @@ class HiFormer(nn.Module):
     ) -> None:
         super().__init__()
         size = SIZES[variant]
-        self.inner_size = checked_inner_size("hiformer", inner_size, _STRIDES[1])
+        self.inner_size = inner_size
         widths = [size.width * 2**level for level in range(len(size.swin_depths))]
         rates = linear_rates(drop_path, sum(size.swin_depths))
         ends = [0, *accumulate(size.swin_depths)]

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from bench_core import BuildRequest
 from bench_core.protocol.weights import WeightsReport, load_strictly, read_checkpoint, sum_over_rgb
-from bench_sma.inner_size import at_inner_size, check_sides, checked_inner_size
+from bench_sma.inner_size import at_inner_size, check_sides
 from bench_sma.missformer.blocks import HEADS, REDUCTIONS, Block, Grid, to_maps, to_tokens
 from bench_sma.missformer.bridge import Bridge
 from bench_sma.missformer.weights import CLASSIFIER, encoder_from_mit, weights_file
@@ -188,8 +188,7 @@ def _init_decoder(module: nn.Module) -> None:
 def build(request: BuildRequest) -> nn.Module:
     """Build a MISSFormer, its encoder filled from MiT-B1's file unless the request asks for none."""
     variant = request.options.get("variant", "b1")
-    inner_size = checked_inner_size("missformer", request.options.get("inner_size"), _SIZE_MULTIPLE)
-    network = MISSFormer(request.in_channels, request.num_classes, variant, inner_size)
+    network = MISSFormer(request.in_channels, request.num_classes, variant, request.options.get("inner_size"))
     if variant != "b1":
         network.network_notes = (f"variant {variant}: narrower than the published network",)
     file = weights_file(request.pretrained, request.weights_file, request.options)
