@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
 from bench_core.cli.common import JSON, console, print_json
-from bench_core.declarations import ModelSource
+from bench_core.declarations import Architecture, ModelSource
 from bench_core.errors import BenchError
 from bench_core.plugins import Registry
 
@@ -18,16 +18,24 @@ Rows = list[dict[str, Any]]
 
 @click.command(name="list")
 @click.argument("what", type=click.Choice(["models", "datasets", "runners", "analyses", "plugins"]))
+@click.argument("names", nargs=-1, metavar="[NAME]...")
 @click.option(
     "--plugin", "files", multiple=True, type=click.Path(path_type=Path), help="Also load this file."
 )
 @click.option("--source", metavar="PREFIX", help="Models: every name that a source such as smp offers.")
 @JSON
-def command(what: str, files: tuple[Path, ...], source: str | None, as_json: bool) -> None:
-    """List models, datasets, runners, analyses or plugins."""
+def command(
+    what: str, names: tuple[str, ...], files: tuple[Path, ...], source: str | None, as_json: bool
+) -> None:
+    """List models, datasets, runners, analyses or plugins; of models that are named, all that is declared."""
     from bench_core.plugins import load_registry, unknown
 
+    if (names or source is not None) and (what != "models" or (names and source is not None)):
+        raise click.UsageError("names are of models, as is --source, and only one of the two is given")
     registry = load_registry(files)
+    if names:
+        _declarations([registry.model(name) for name in names], as_json)
+        return
     if source is not None:
         if source not in registry.sources:
             raise unknown("model source", source, registry.sources)
@@ -38,6 +46,16 @@ def command(what: str, files: tuple[Path, ...], source: str | None, as_json: boo
         print_json(rows)
         return
     _print_table(rows, what)
+
+
+def _declarations(models: Sequence[Architecture], as_json: bool) -> None:
+    from bench_core.cli.declaration import facts, print_declarations
+
+    found = [facts(model, model.unavailable or missing_of(model.requires)) for model in models]
+    if as_json:
+        print_json(found)
+    else:
+        print_declarations(found)
 
 
 def _models(registry: Registry) -> Rows:

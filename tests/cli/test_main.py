@@ -103,6 +103,35 @@ def test_list_the_names_of_a_source() -> None:
     assert wrong.returncode == 1 and "'smp'" in wrong.stderr
 
 
+def test_list_tells_all_that_is_declared_of_models_by_name() -> None:
+    umamba, net = json.loads(bench("list", "models", "swin-umamba", "u-net", "--json").stdout)
+    assert (umamba["name"], umamba["year"], umamba["small"]) == ("swin-umamba", 2024, {"variant": "pico"})
+    assert umamba["image_sizes"] == {"multiple": 32, "minimum": 64}
+    assert umamba["parameters"]["3"] == 59_887_068 and len(umamba["departures"]) == 2
+    assert umamba["dead_parameters"] == ["heads.1.", "heads.2.", "heads.3."]
+    assert net["deviations"]["pretrained"]["value"] == "none"
+    assert net["options"]["width"]["default"] == 64 and net["weights"] == [["vgg13_bn-abd245e5.pth"]]
+    text = " ".join(bench("list", "models", "swin-umamba", "u-net").stdout.split())
+    for data in (umamba, net):
+        said = [
+            data["paper"],
+            data["license"],
+            *data["quirks"],
+            *(item["here"] for item in data["departures"]),
+        ]
+        said += [option["help"] for option in data["options"].values()]
+        assert all(words in text for words in said)
+    assert "multiples of 32, from 64 pixels on" in text
+    assert "width (int, at least 1; default: 64)" in text
+
+
+def test_list_refuses_names_of_other_things_and_unknown_ones() -> None:
+    assert "did you mean 'u-net'" in bench("list", "models", "u-nett").stderr
+    refused = bench("list", "runners", "torch")
+    assert refused.returncode == 2 and "names are of models" in refused.stderr
+    assert bench("list", "models", "u-net", "--source", "smp").returncode == 2
+
+
 def test_doctor_reports_this_environment() -> None:
     done = bench("doctor", "--json")
     findings = {(item["area"], item["name"]): item for item in json.loads(done.stdout)}
