@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from bench_core.cli.candidates import chosen
 from bench_core.cli.main import bench
 from bench_core.errors import BenchError
+from bench_core.plugins import load_registry
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -157,10 +159,63 @@ def test_the_table_says_what_is_wrong_and_where(here: Path) -> None:
     assert f"(my_net.py:{line})" in found.stdout and "IndexError" in found.stdout
 
 
+def test_several_are_tried_one_after_the_other_and_summed_up(here: Path) -> None:
+    call("new", "model", "good-net")
+    call("new", "model", "bad-net")
+    text = (here / "bad_net.py").read_text()
+    (here / "bad_net.py").write_text(
+        text.replace("family=", 'small={"width": 4},\n            family=').replace("12_097", "12_098")
+    )
+    arguments = ["good-net", "bad-net", "--small", "--plugin", "good_net.py", "--plugin", "bad_net.py"]
+    found = call("test", *arguments)
+    assert found.exit_code == 1
+    *_, blank, good, bad = found.stdout.splitlines()
+    assert blank.strip() == "" and "good-net" in good and "18 of 19 properties hold, 1 not applicable" in good
+    assert 'bad-net {"width": 4}' in bad and "1 wrong" in bad
+    assert found.stdout.count("declared parameter counts are true") == 2
+    data = json.loads(call("test", *arguments, "--json").stdout)
+    assert [(each["model"], each["options"], each["passed"]) for each in data] == [
+        ("good-net", {}, True),
+        ("bad-net", {"width": 4}, False),
+    ]
+
+
+def test_all_are_those_declared_by_name_each_under_its_small_options() -> None:
+    registry = load_registry()
+    built = {name: model for name, model in registry.models.items() if model.build}
+    found = chosen(["u-kan", "all", "smp:unet/efficientnet-lite0"], {}, True, registry)
+    assert [declared.name for declared, _ in found] == [
+        "u-kan",
+        *(name for name in built if name != "u-kan"),
+        "smp:unet/efficientnet-lite0",
+    ]
+    assert all(options == declared.small for declared, options in found)
+    assert chosen(["u-kan"], {}, False, registry) == [(built["u-kan"], {})]
+    ((_, options),) = chosen(["hiformer"], {"dlf": "paper"}, True, registry)
+    assert options == {"variant": "tiny", "dlf": "paper"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["u-net", "u-kan", "--options", "{}"], "of one architecture"),
+        (["all", "--options", "{}"], "of one architecture"),
+        (["runner:mmseg", "u-net"], "tried alone"),
+        (["runner:mmseg", "--small"], "architecture's"),
+        (["u-net", "--device", "cuda"], "for runner:NAME"),
+        ([], "Missing argument"),
+    ],
+)
+def test_words_that_do_not_go_together_are_refused(arguments: list[str], said: str) -> None:
+    refused = call("test", *arguments)
+    assert refused.exit_code == 2 and said in " ".join(refused.output.split())
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
         ["u-nt"],
+        ["u-net", "u-nt"],
         ["u-net", "--options", "{"],
         ["u-net", "--options", "[]"],
         ["u-net", "--options", '{"wdth": 4}'],
