@@ -29,8 +29,8 @@ def complete_options(declared: Mapping[str, Option], given: Mapping[str, Any]) -
 
     Integers are taken for floats (and become floats), tuples become lists and mapping keys become text, so
     that a value is the same before and after a job has been written to disk. None is taken where it is
-    the default; bounds and multiples hold for each number of a list. Raises ValueError naming the option, what is wrong
-    and what is valid.
+    the default; bounds and multiples hold for each number of a list. Raises ValueError naming the option,
+    what is wrong and what is valid.
     """
     for name in given:
         if name not in declared:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from bench_core.errors import BenchError
 from bench_core.options import complete_options
@@ -67,6 +67,8 @@ class ModelFacts:
     title: str
     family: str
     runner: str
+    options: Mapping[str, tuple[Any, Any]]
+    """Those that differ from the declared defaults: the network's value, and the default."""
     deviations: tuple[JobDeviation, ...]
     notes: tuple[str, ...]
     """What the builder reported, for example how weights were loaded."""
@@ -249,12 +251,14 @@ def _model_facts(
     for job in jobs:
         for deviation in job.model.deviations:
             deviations.setdefault(f"{deviation.setting}={deviation.value}", deviation)
+    taken, usual = (complete_options(architecture.options, given) for given in (entry.options, {}))
     notes = [note for result in results for note in result.model_facts.get("notes", ())]
     return ModelFacts(
         label=label,
         title=entry.label or architecture.display,
         family=architecture.family,
         runner=jobs[0].model.runner if jobs else entry.runner or architecture.runner,
+        options={name: (taken[name], usual[name]) for name in taken if taken[name] != usual[name]},
         deviations=tuple(deviations.values()),
         notes=tuple(dict.fromkeys(str(note) for note in notes)),
         parameters=tuple(sorted({result.parameters for result in results})),

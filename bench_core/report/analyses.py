@@ -74,7 +74,7 @@ def bench_analyses() -> Sequence[Analysis]:
         ),
         Analysis(
             name="provenance",
-            help="protocol, environment, data, effort, deviations, exclusions, and how to repeat it",
+            help="protocol, environment, data, effort, options, deviations, exclusions, how to repeat it",
             section=f"{_HOME}.provenance:section",
             options={
                 "spec": Option(type=bool, default=True, help="Embed the resolved spec."),

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from bench_core.analysis.evidence import Evidence
+from bench_core.analysis.evidence import Evidence, ModelFacts
 from bench_core.analysis.scores import AVERAGE, Board
 from bench_core.plan.job import JobDeviation
 
@@ -82,6 +82,14 @@ def deviation(item: JobDeviation) -> str:
     return f"{taken}, because {item.because}"
 
 
+def options(model: ModelFacts) -> str:
+    """Return which options make a network another one than that of its name, empty where none does."""
+    return ", ".join(
+        f"{name} {setting(taken)} (default: {'not given' if usual is None else setting(usual)})"
+        for name, (taken, usual) in model.options.items()
+    )
+
+
 def bench(evidence: Evidence, verb: str, argument: str = "") -> str:
     """Return a command line that concerns this study: its spec (or `argument`) and its store."""
     words = ["bench", verb, argument or evidence.command]
@@ -119,14 +127,15 @@ class Footnotes:
         self._models: dict[str, tuple[str, ...]] = {}
         self._cells: dict[tuple[str, str], tuple[str, ...]] = {}
         for model in evidence.models:
-            found = [f"{item.setting}: {deviation(item)}" for item in model.deviations]
+            found = [f"options: {options(model)}"] if model.options else []
+            found += [f"{item.setting}: {deviation(item)}" for item in model.deviations]
             self._models[model.label] = tuple(self._mark(text) for text in (*found, *model.notes))
         for key, cell in evidence.cells.items():
             if cell.excluded is not None:
                 self._cells[key] = (self._mark(f"excluded: {cell.excluded}"),)
 
     def model(self, label: str) -> tuple[str, ...]:
-        """Return the marks of a model's deviations and notes."""
+        """Return the marks of a model's options, deviations and notes."""
         return self._models[label]
 
     def cell(self, model: str, dataset: str) -> tuple[str, ...]:

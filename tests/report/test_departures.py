@@ -1,4 +1,4 @@
-"""Where a network departs from its paper, and what its builder notes: said wherever its numbers are."""
+"""Where a network departs from its paper or its default options: said wherever its numbers are."""
 
 from __future__ import annotations
 
@@ -12,11 +12,15 @@ from bench_core.report.page import to_html
 from tests.helpers.fake_study import PLUGIN, Study, write_study
 from tests.helpers.page import Page
 
-DEPARTING = PLUGIN.replace("Architecture, Dataset", "Architecture, Dataset, Departure").replace(
+DEPARTING = PLUGIN.replace("Architecture, Dataset", "Architecture, Dataset, Departure, Option").replace(
     'net("ring", "SMA", "RingNet")',
     'net("ring", "SMA", "RingNet", deviations=FP32, departures=(Departure(what="normalization", '
-    'published="batch norm over 8 devices", here="batch norm over one", because="one device trains it"),))',
+    'published="batch norm over 8 devices", here="batch norm over one", because="one device trains it"),), '
+    'options={"variant": Option(type=str, default="l", help="size"), "rank": Option(type=int, default=8, '
+    'help="rank"), "side": Option(type=int, default=None, help="pixels")})',
 )
+MODELS = "[broad, wide, {name: ring, options: {variant: s, rank: 8, side: 64}}]"
+OPTIONS = "variant s (default: l), side 64 (default: not given)"
 NOTE = "one weight tensor of the stem is new: four input channels"
 WORDS = (
     "normalization: published: batch norm over 8 devices; here: batch norm over one, "
@@ -26,7 +30,7 @@ WORDS = (
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
-    return write_study(tmp_path_factory.mktemp("study"), plugin=DEPARTING)
+    return write_study(tmp_path_factory.mktemp("study"), plugin=DEPARTING, models=MODELS)
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +57,7 @@ def test_a_job_from_before_departures_reads_as_one_of_the_protocol() -> None:
 @pytest.mark.parametrize("name", ["study-mdsc", "folds"])
 def test_tables_carry_departures_and_notes(report: Report, name: str, form) -> None:
     text = form(next(table for table in report.tables if table.name == name))
-    assert WORDS in text and NOTE in text
+    assert WORDS in text and NOTE in text and f"options: {OPTIONS}" in text
     assert "precision: fp32 instead of fp16, because a product overflows in fp16" in text
 
 
@@ -61,3 +65,15 @@ def test_the_page_says_them_under_deviations(report: Report) -> None:
     text = Page(to_html(report)).text
     assert f"RingNet: {WORDS.replace(': published', ' published', 1)}" in text
     assert f"RingNet {NOTE}" in text
+    assert f"RingNet: options {OPTIONS}" in text
+
+
+def test_only_models_with_other_options_than_the_default_say_so(study: Study, report: Report) -> None:
+    assert {model.label: bool(model.options) for model in study.evidence().models} == {
+        "broad": False,
+        "wide": False,
+        "ring": True,
+    }
+    assert (
+        to_markdown(next(table for table in report.tables if table.name == "folds")).count("options: ") == 1
+    )

@@ -32,7 +32,7 @@ def section(evidence: Evidence, options: Mapping[str, Any]) -> Section:
         blocks.append(Details("Environment", (Facts(_environment(evidence)),), open=True))
         blocks.append(Details("Data", (data_table(evidence),), open=True))
         blocks.append(Details("Effort", (effort_table(evidence),), open=True))
-    blocks.append(Details("Deviations and exclusions", tuple(_exceptions(evidence)), open=True))
+    blocks.append(Details("Options, deviations and exclusions", tuple(_exceptions(evidence)), open=True))
     blocks.append(Details("How to repeat it", _repeat(evidence, bool(options["spec"])), open=True))
     if options["jobs"]:
         blocks.append(Details("Every job", (job_table(evidence),)))
@@ -147,6 +147,9 @@ def effort_table(evidence: Evidence) -> Table:
 
 def _exceptions(evidence: Evidence) -> list[Block]:
     rows = [
+        (f"{model.title}: options", names.options(model), False) for model in evidence.models if model.options
+    ]
+    rows += [
         (f"{model.title}: {item.setting}", names.deviation(item), False)
         for model in evidence.models
         for item in model.deviations
@@ -159,7 +162,11 @@ def _exceptions(evidence: Evidence) -> list[Block]:
     ]
     if rows:
         return [Facts(tuple(rows))]
-    return [Prose(("None: every model ran on every dataset under the protocol as it is.",))]
+    return [
+        Prose(
+            ("None: every model ran on every dataset with its default options, under the protocol as it is.",)
+        )
+    ]
 
 
 def _repeat(evidence: Evidence, with_spec: bool) -> tuple[Block, ...]:
