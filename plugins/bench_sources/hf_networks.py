@@ -1,0 +1,158 @@
+"""What is known of transformers' semantic-segmentation networks without importing it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+_STAGES = ["stage1", "stage2", "stage3", "stage4"]
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A `model_type` of transformers whose class gives one logit a class and pixel."""
+
+    class_name: str
+    paper: str
+    size_multiple: int = 1
+    size_minimum: int = 32
+    cam_layer: str = "decode_head"
+    classifier: str = "decode_head.classifier"
+    """Where the layer that depends on the classes is; its weights are never taken from a checkpoint."""
+    has_auxiliary_head: bool = False
+    takes_size: bool = False
+    """Whether the network takes images of its config's `image_size` only."""
+    dead: tuple[str, ...] = ()
+    """Names' beginnings of parameters that the class creates and never uses."""
+    layers: str = ""
+    """The layers' name where the class never uses those behind the last that its head reads."""
+
+
+KINDS = {
+    "segformer": Kind("SegformerForSemanticSegmentation", "arXiv 2105.15203"),
+    "upernet": Kind(
+        "UperNetForSemanticSegmentation", "arXiv 1807.10221", size_multiple=32, has_auxiliary_head=True
+    ),
+    "dpt": Kind(
+        "DPTForSemanticSegmentation",
+        "arXiv 2103.13413",
+        size_multiple=16,
+        cam_layer="head",
+        classifier="head.head.4",
+        has_auxiliary_head=True,
+        dead=("dpt.layernorm", "neck.fusion_stage.layers.0.residual_layer1"),
+    ),
+    "beit": Kind(
+        "BeitForSemanticSegmentation",
+        "arXiv 2106.08254",
+        size_multiple=16,
+        has_auxiliary_head=True,
+        layers="beit.layers",
+    ),
+    "data2vec-vision": Kind(
+        "Data2VecVisionForSemanticSegmentation",
+        "arXiv 2202.03555",
+        size_multiple=16,
+        has_auxiliary_head=True,
+        takes_size=True,
+        layers="data2vec_vision.encoder.layer",
+    ),
+    "mobilevit": Kind(
+        "MobileViTForSemanticSegmentation",
+        "arXiv 2110.02178",
+        cam_layer="segmentation_head",
+        classifier="segmentation_head.classifier",
+    ),
+    "mobilevitv2": Kind(
+        "MobileViTV2ForSemanticSegmentation",
+        "arXiv 2206.02680",
+        # At stride 16 less is two pixels a side, and an untrained network's maps are constant.
+        size_minimum=64,
+        cam_layer="",
+        classifier="segmentation_head.classifier",
+    ),
+    "mobilenet_v2": Kind(
+        "MobileNetV2ForSemanticSegmentation",
+        "arXiv 1801.04381",
+        cam_layer="segmentation_head",
+        classifier="segmentation_head.classifier",
+        dead=("mobilenet_v2.conv_1x1",),
+    ),
+}
+"""Every `model_type` that a config may have."""
+
+BACKBONES_DEAD = {"swin": ("backbone.swin.layernorm",)}
+"""The same of a backbone's type."""
+
+MASK_KINDS = ("detr", "eomt", "eomt_dinov3", "mask2former", "maskformer", "oneformer", "videomt")
+"""Types that predict masks and match them to the labels in a loss of their own."""
+
+
+@dataclass(frozen=True)
+class Network:
+    """A type with a config of a published size."""
+
+    title: str
+    config: Mapping[str, Any]
+    paper: str
+
+
+NETWORKS = {
+    "segformer": Network("SegFormer-B0", {"model_type": "segformer"}, "arXiv 2105.15203"),
+    "upernet-convnext": Network(
+        "UPerNet (ConvNeXt-T)",
+        {
+            "model_type": "upernet",
+            "backbone_config": {
+                "model_type": "convnext",
+                "depths": [3, 3, 9, 3],
+                "hidden_sizes": [96, 192, 384, 768],
+                "drop_path_rate": 0.4,
+                "out_features": _STAGES,
+            },
+        },
+        "arXiv 2201.03545",
+    ),
+    "upernet-swin": Network(
+        "UPerNet (Swin-T)",
+        {
+            "model_type": "upernet",
+            "backbone_config": {
+                "model_type": "swin",
+                "embed_dim": 96,
+                "depths": [2, 2, 6, 2],
+                "num_heads": [3, 6, 12, 24],
+                "window_size": 7,
+                "drop_path_rate": 0.3,
+                "out_features": _STAGES,
+            },
+        },
+        "arXiv 2103.14030",
+    ),
+    "dpt": Network(
+        "DPT-Base",
+        {"model_type": "dpt", "use_batch_norm_in_fusion_residual": True},
+        "arXiv 2103.13413",
+    ),
+    "mobilevitv2": Network(
+        "DeepLabV3 (MobileViTV2-1.0)", {"model_type": "mobilevitv2", "output_stride": 16}, "arXiv 2206.02680"
+    ),
+    "mobilenet_v2": Network(
+        "DeepLabV3 (MobileNetV2-1.0)", {"model_type": "mobilenet_v2", "output_stride": 16}, "arXiv 1801.04381"
+    ),
+}
+"""Networks that need no config file; what a config does not say is the type's own default."""
+USUAL = "segformer"
+
+
+def dead_parameters(config: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return names' beginnings of the parameters that a network of this config never uses."""
+    kind = KINDS[config["model_type"]]
+    backbone = config.get("backbone_config") or {}
+    dead = kind.dead + BACKBONES_DEAD.get(backbone.get("model_type", ""), ())
+    if kind.layers:
+        # transformers counts the patches as the first of these indices, from 1, and the layers from 0.
+        read = max(config.get("out_indices") or config.get("segmentation_indices") or (3, 5, 7, 11)) - 1
+        dead += tuple(f"{kind.layers}.{index}." for index in range(read, config.get("num_hidden_layers", 12)))
+    return dead
