@@ -28,6 +28,8 @@ PACKAGES = {
     ),
     "data": ("pillow", "opencv-python-headless", "nibabel", "nilearn"),
     "report": ("jinja2",),
+    "monai": ("monai", "einops"),
+    "hf": ("transformers",),
     "slurm": ("submitit",),
     "ray": ("ray",),
 }

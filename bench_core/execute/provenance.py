@@ -33,6 +33,8 @@ PACKAGES = (
     "nilearn",
     "timm",
     "segmentation-models-pytorch",
+    "monai",
+    "transformers",
     "onedl-mmengine",
     "onedl-mmcv",
     "onedl-mmsegmentation",
