@@ -23,7 +23,13 @@ NOT_PUBLISHED = tuple(f"stages.{stage}.output_norm" for stage in range(3))
 
 _PUBLISHED_AS = {"t": "tiny", "s": "small", "b": "base", "l": "large"}
 _AUTHORS_FOLDER = "https://dl.fbaipublicfiles.com/convnext"
-_MMCLS_COPIES = {"s": "convnext-small_3rdparty_32xb128-noema_in1k_20220301-303e75e3.pth"}
+_MMCLS_SMALL = "convnext-small_3rdparty_32xb128-noema_in1k_20220301-303e75e3.pth"
+_MMCLS_COPIES = {
+    "s": PublishedFile(
+        name=_MMCLS_SMALL,
+        url=f"https://download.openmmlab.com/mmclassification/v0/convnext/downstream/{_MMCLS_SMALL}",
+    )
+}
 
 
 def weights_file(source: str, given: Path | None, options: Mapping[str, Any]) -> Path | None:
@@ -48,7 +54,7 @@ def weights_file(source: str, given: Path | None, options: Mapping[str, Any]) ->
         f"{timm}.bin",
         f"{timm}.pth",
     )
-    elsewhere = [f"{copy} from MMClassification's model zoo" for copy in copies]
+    elsewhere = [f"{copy.name} from MMClassification's model zoo" for copy in copies]
     return find_weights(
         names,
         given,
