@@ -174,13 +174,17 @@ def _donor(network: nn.Module, config: Mapping[str, Any], file: Path) -> tuple[A
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep transformers from printing a table of the auxiliary head's tensors, which are left out."""
-    before = transformers.logging.get_verbosity()
-    transformers.logging.set_verbosity_error()
+    """Keep transformers from printing a bar, and a table of the tensors that are left out."""
+    logs = transformers.logging
+    before, had_bars = logs.get_verbosity(), logs.is_progress_bar_enabled()
+    logs.set_verbosity_error()
+    logs.disable_progress_bar()
     try:
         yield
     finally:
-        transformers.logging.set_verbosity(before)
+        logs.set_verbosity(before)
+        if had_bars:
+            logs.enable_progress_bar()
 
 
 def _some(names: list[str]) -> str:

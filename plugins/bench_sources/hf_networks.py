@@ -96,10 +96,12 @@ class Network:
     title: str
     config: Mapping[str, Any]
     paper: str
+    parameters: int
+    """With three logit channels; tells whether a release of transformers changed a default."""
 
 
 NETWORKS = {
-    "segformer": Network("SegFormer-B0", {"model_type": "segformer"}, "arXiv 2105.15203"),
+    "segformer": Network("SegFormer-B0", {"model_type": "segformer"}, "arXiv 2105.15203", 3_714_915),
     "upernet-convnext": Network(
         "UPerNet (ConvNeXt-T)",
         {
@@ -113,6 +115,7 @@ NETWORKS = {
             },
         },
         "arXiv 2201.03545",
+        59_243_427,
     ),
     "upernet-swin": Network(
         "UPerNet (Swin-T)",
@@ -129,17 +132,25 @@ NETWORKS = {
             },
         },
         "arXiv 2103.14030",
+        58_944_189,
     ),
     "dpt": Network(
         "DPT-Base",
         {"model_type": "dpt", "use_batch_norm_in_fusion_residual": True},
         "arXiv 2103.13413",
+        111_141_315,
     ),
     "mobilevitv2": Network(
-        "DeepLabV3 (MobileViTV2-1.0)", {"model_type": "mobilevitv2", "output_stride": 16}, "arXiv 2206.02680"
+        "DeepLabV3 (MobileViTV2-1.0)",
+        {"model_type": "mobilevitv2", "output_stride": 16},
+        "arXiv 2206.02680",
+        13_309_420,
     ),
     "mobilenet_v2": Network(
-        "DeepLabV3 (MobileNetV2-1.0)", {"model_type": "mobilenet_v2", "output_stride": 16}, "arXiv 1801.04381"
+        "DeepLabV3 (MobileNetV2-1.0)",
+        {"model_type": "mobilenet_v2", "output_stride": 16},
+        "arXiv 1801.04381",
+        2_521_091,
     ),
 }
 """Networks that need no config file; what a config does not say is the type's own default."""

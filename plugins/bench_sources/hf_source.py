@@ -6,6 +6,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -33,7 +34,8 @@ def resolve(name: str) -> Architecture:
     text = name.removeprefix(f"{PREFIX}:")
     if text in NETWORKS:
         built_in = NETWORKS[text]
-        return _declare(name, built_in.title, built_in.config, built_in.paper)
+        declared = _declare(name, built_in.title, built_in.config, built_in.paper)
+        return replace(declared, parameters={3: built_in.parameters})
     if text in MASK_KINDS:
         raise _predicts_masks(name, text)
     file = _config_file(name, text)
