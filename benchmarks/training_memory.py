@@ -1,13 +1,14 @@
 """Memory of a training step of every architecture: how large a device must be, computed where there is none.
 
-    python benchmarks/training_memory.py [--models u-net,segformer] [--size 512] [--batch 8] [--check] [--json]
+    python benchmarks/training_memory.py [--models u-net,segformer] [--size 512] [--batch 8]
+                                         [--check] [--json]
 
-Each network takes two steps of AdamW on tensors that have shapes and no data (PyTorch's FakeTensorMode), while
-its MemTracker counts the storages that are alive: the highest sum, in GiB, whole and by kind, in fp32 and under
-bf16 autocast. A kernel's own workspace and the gaps between allocations are not in it. Attention is counted as
-PyTorch's fused form, the scan of Swin-UMamba as one that keeps the states of every 64th position. With --check
-each network also really computes the gradients for one image of 256 on this machine, in fp32 and evaluation
-mode, and its memory is printed beside the count for the same.
+Each network takes two steps of AdamW on tensors that have shapes and no data (PyTorch's FakeTensorMode),
+while its MemTracker counts the storages that are alive: the highest sum, in GiB, whole and by kind, in fp32
+and under bf16 autocast. A kernel's own workspace and the gaps between allocations are not in it. Attention
+is counted as PyTorch's fused form, the scan of Swin-UMamba as one that keeps the states of every 64th
+position. With --check each network also really computes the gradients for one image of 256 on this machine,
+in fp32 and evaluation mode, and its memory is printed beside the count for the same.
 """
 
 from __future__ import annotations
