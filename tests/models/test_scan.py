@@ -13,53 +13,14 @@ from torch.nn import functional
 
 from bench_sma.swin_umamba.scan import dispatcher, selective_scan, use_backend
 from bench_sma.swin_umamba.scan.dispatcher import NEEDS, backend_for, is_installed
+from tests.helpers.scans import errors, inputs, outcome
 
 SHAPES = [(1, 1, 1, 1, 1), (2, 3, 5, 4, 7), (1, 4, 6, 16, 64), (2, 2, 19, 16, 131), (1, 1, 3, 8, 200)]
 """Images, groups, channels of a group, states, steps."""
-NAMES = ("u", "delta", "A", "B", "C", "D", "delta_bias")
 ON_CPU = [
     pytest.param(name, marks=pytest.mark.skipif(not is_installed(name), reason=f"{name} is not installed"))
     for name in ("numba", "blocked")
 ]
-
-
-def inputs(shape: tuple[int, ...], large_steps: bool = False, seed: int = 0) -> list[Tensor]:
-    """Return float64 arguments like those of a fresh network, or with steps up to 10 and more."""
-    batch, groups, channels, states, length = shape
-    draw = torch.Generator().manual_seed(seed)
-
-    def normal(*sizes: int) -> Tensor:
-        return torch.randn(*sizes, dtype=torch.float64, generator=draw)
-
-    rows = groups * channels
-    decay = torch.arange(1, states + 1, dtype=torch.float64).repeat(rows, 1)
-    return [
-        normal(batch, rows, length),
-        normal(batch, rows, length) * (4 if large_steps else 1),
-        -decay * (0.5 * normal(rows, states)).exp(),
-        normal(batch, groups, states, length),
-        normal(batch, groups, states, length),
-        normal(rows),
-        normal(rows) + (2 if large_steps else -3),
-    ]
-
-
-def outcome(backend: str, arguments: list[Tensor], softplus: bool = True) -> dict[str, Tensor]:
-    """Return y and the gradients of a weighted sum of it."""
-    leaves = [tensor.clone().requires_grad_() for tensor in arguments]
-    with use_backend(backend):
-        y = selective_scan(*leaves, softplus)
-    weights = torch.randn(y.shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
-    gradients = torch.autograd.grad((y * weights.to(y.dtype)).sum(), leaves)
-    return {"y": y.detach(), **dict(zip(NAMES, gradients, strict=True))}
-
-
-def errors(found: dict[str, Tensor], expected: dict[str, Tensor]) -> dict[str, float]:
-    """Return the largest differences, relative to the largest value expected."""
-    return {
-        name: ((found[name].double() - tensor).abs().max() / tensor.abs().max()).item()
-        for name, tensor in expected.items()
-    }
 
 
 @pytest.mark.parametrize("large_steps", [False, True], ids=["usual", "large steps"])

@@ -38,6 +38,8 @@ MISSING = {
     if not all(importlib.util.find_spec(module) for module in (package, BACKENDS[form]))
 }
 """Forms whose package or module is not there; looked up once, which torch.compile can look through, too."""
+if torch.__version__ < "2.7":  # comes with Triton 3.2, in which lanes cannot gather from each other
+    MISSING.add("triton")
 _forced: ContextVar[str | None] = ContextVar("scan backend", default=None)
 
 
