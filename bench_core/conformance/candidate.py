@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -60,6 +60,22 @@ class Candidate:
                 fix="return a torch.nn.Module",
             )
         return network
+
+    def outline(self, classes: int = 2) -> nn.Module:
+        """Build the network for 3 channels, without values unless its builder computes with them."""
+        try:
+            with torch.device("meta"):
+                return self.build(3, classes)
+        except Exception:  # whatever a builder that needs values runs into
+            return self.build(3, classes)
+
+    def each_choice(self) -> Iterator[Candidate]:
+        """Yield the architecture at its default options, then with each single choice other than those."""
+        yield replace(self, options={})
+        for name, option in self.architecture.options.items():
+            for choice in option.choices if option.type is not list else ():
+                if choice != option.default:
+                    yield replace(self, options={name: choice})
 
     @property
     def complete_options(self) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import io
 import math
 import pickle
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -144,13 +144,20 @@ def gradients(candidate: Candidate) -> None:
         raise Wrong(f"no gradient reaches {_some(silent - dead)}, not declared in dead_parameters")
     if dead - silent:
         raise Wrong(f"declared dead, but a gradient reaches {_some(dead - silent)}")
-    unused = [prefix for prefix in candidate.architecture.dead_parameters if not _begins(dead, prefix)]
-    if unused and not candidate.options:
-        raise Wrong(f"no parameter has the declared dead prefix {_some(unused)}")
+    if unknown := _of_no_network(candidate, dead):
+        raise Wrong(f"no parameter has the declared dead prefix {_some(unknown)}, whatever the options")
 
 
-def _begins(names: set[str], prefix: str) -> bool:
-    return any(name.startswith(prefix) for name in names)
+def _of_no_network(candidate: Candidate, names: Collection[str]) -> list[str]:
+    """Return declared dead prefixes of none of these names, nor of parameters under any choice of options."""
+    left = list(candidate.architecture.dead_parameters)
+    others = candidate.each_choice()
+    while left := [prefix for prefix in left if not any(name.startswith(prefix) for name in names)]:
+        other = next(others, None)
+        if other is None:
+            break
+        names = [name for name, _ in other.outline().named_parameters()]
+    return left
 
 
 def deterministic(candidate: Candidate) -> None:
@@ -212,11 +219,7 @@ def parameter_counts(candidate: Candidate) -> None:
         raise NotApplicable("no parameter count is declared")
     full = replace(candidate, options={})
     for classes, count in declared.items():
-        try:
-            with torch.device("meta"):
-                network = full.build(3, classes)
-        except Exception:  # a builder that computes with its initial values needs them
-            network = full.build(3, classes)
+        network = full.outline(classes)
         found = sum(parameter.numel() for parameter in network.parameters())
         if found != count:
             raise Wrong(f"with {classes} logit channels it has {found:,} parameters, not {count:,}")

@@ -84,6 +84,11 @@ BREAKAGES = {
         "self.unused = nn.Conv2d(1, 1, 1)\n        self.head = nn.Conv2d",
         ["gradients", "declared parameter counts"],
     ),
+    "a dead layer that is not there": (
+        'cam_layers=("coarse", "decoder")',
+        'cam_layers=("coarse", "decoder"),\n            dead_parameters=("ghost.",)',
+        ["gradients"],
+    ),
     "drawn at inference": (
         "coarse = functional",
         "fine = functional.dropout(fine)\n        coarse = functional",
