@@ -160,9 +160,11 @@ def _entered(sizes: _Cut, tensors: tuple[Tensor, ...], totals: Tensor, softplus:
 
 def to_tiles(shared: Tensor, sizes: _Cut) -> Tensor:
     """Return [b, G, N, L] as [Q, K, c, N, J], filled up by zeros; a tile has step j * c + i at [i, :, j]."""
-    beyond = sizes.tiles * sizes.steps * sizes.lanes - sizes.length
-    filled = functional.pad(shared.flatten(0, 1), [0, beyond, 0, sizes.padded - sizes.states])
-    cut_up = filled.view(sizes.groups, sizes.padded, sizes.tiles, sizes.lanes, sizes.steps)
+    shared = shared.flatten(0, 1)
+    beyond = (sizes.tiles * sizes.steps * sizes.lanes - sizes.length, sizes.padded - sizes.states)
+    if any(beyond):
+        shared = functional.pad(shared, [0, beyond[0], 0, beyond[1]])
+    cut_up = shared.view(sizes.groups, sizes.padded, sizes.tiles, sizes.lanes, sizes.steps)
     return cut_up.permute(0, 2, 4, 1, 3).contiguous()
 
 
