@@ -106,7 +106,7 @@ def _needs(name: str, registry: Registry) -> list[Need]:
 
         loaded = load_spec(Path(name))
         return needs_of_jobs(make_plan(loaded.spec, loaded.registry).jobs, loaded.registry)
-    by_file = [need for need in all_needs(registry) if name in need.wanted.names]
+    by_file = [need.only(name) for need in all_needs(registry) if name in need.wanted.names]
     return by_file or needs_of_model(registry.model(name))
 
 

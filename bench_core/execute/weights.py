@@ -26,6 +26,20 @@ class Need:
     """That of the first model's weights."""
     wanted: Wanted
 
+    def only(self, name: str) -> Need:
+        """Return the same need of one of the names under which the file is published."""
+        folder = weights_folder()
+        own = folder / name if folder is not None else None
+        return replace(
+            self,
+            wanted=replace(
+                self.wanted,
+                names=(name,),
+                published=tuple(each for each in self.wanted.published if each.name == name),
+                file=own if own is not None and own.is_file() else None,
+            ),
+        )
+
 
 def needs_of_jobs(jobs: Iterable[Job], registry: Registry) -> list[Need]:
     """Return what the jobs' networks read, each file once, without those that a spec gives itself."""

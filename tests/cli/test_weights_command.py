@@ -115,6 +115,17 @@ def test_a_run_fetches_nothing_unless_it_is_told_to(spec: Path, server: FileServ
     assert told.returncode == 2 and "isic2018" in told.stderr and "dots-net" not in told.stderr
 
 
+def test_a_file_that_is_named_is_not_another_publisher_s(tmp_path: Path) -> None:
+    (tmp_path / "mit_b3.pth").write_bytes(CONTENT)
+    place = {"SEGBENCH_WEIGHTS": str(tmp_path)}
+    copy = "mit_b3_20220624-13b1141c.pth"
+    (row,) = json.loads(bench("weights", "list", copy, "--json", **place).stdout)
+    assert (row["names"], row["file"], row["sha256"]) == ([copy], None, "13b1141c")
+    assert row["url"].endswith(copy)
+    (row,) = json.loads(bench("weights", "list", "mit_b3.pth", "--json", **place).stdout)
+    assert (row["names"], row["file"]) == (["mit_b3.pth"], str(tmp_path / "mit_b3.pth"))
+
+
 def test_declared_models_are_listed_by_model_and_by_file() -> None:
     done = bench("weights", "list", "--json")
     assert done.returncode == 0, done.stderr
