@@ -22,11 +22,7 @@ from torch.nn import functional
 
 from bench_core.conformance.candidate import Candidate, disks, noise
 from bench_core.conformance.class_maps import class_map
-from bench_core.declarations import Dataset, RunnerDeclaration, Task
 from bench_core.errors import BenchError
-from bench_core.plugins import Registry
-from bench_core.spec.diagnostics import SpecError
-from bench_core.spec.load import load_spec
 
 STEPS = 20
 FALLS_TO = 0.8
@@ -52,16 +48,17 @@ def shapes(channels: int, classes: int) -> Callable[[Candidate], None]:
             for batch, size in ((2, candidate.sizes[0]), (3, candidate.sizes[1])):
                 with torch.no_grad():
                     found = network(noise(batch, channels, size))
-                _expect_logits(found, (batch, classes, size, size), training)
+                expect_logits(found, (batch, classes, size, size), training)
         network.eval()
         with torch.no_grad():
             size = candidate.sizes[0]
-            _expect_logits(network(noise(1, channels, size)), (1, classes, size, size), False)
+            expect_logits(network(noise(1, channels, size)), (1, classes, size, size), False)
 
     return check
 
 
-def _expect_logits(found: object, shape: tuple[int, ...], training: bool) -> None:
+def expect_logits(found: object, shape: tuple[int, ...], training: bool) -> None:
+    """Raise Wrong unless `found` is one tensor of finite logits of this shape."""
     when = f"in {'training' if training else 'evaluation'}"
     if not isinstance(found, Tensor):
         raise Wrong(f"{when} it returns {type(found).__name__}, not one tensor of logits")
@@ -69,55 +66,6 @@ def _expect_logits(found: object, shape: tuple[int, ...], training: bool) -> Non
         raise Wrong(f"{when} logits are {tuple(found.shape)}, not {shape}")
     if not torch.isfinite(found).all():
         raise Wrong(f"{when} logits are not finite")
-
-
-def size_limits(candidate: Candidate) -> None:
-    """A spec whose images do not fit is refused with a clear error, and never answered by wrong logits."""
-    declared = candidate.architecture
-    multiple, least = declared.size_multiple, declared.size_minimum
-    unfit = [candidate.sizes[0] + 1] * (multiple > 1)
-    unfit += [size for size in [(least - 1) // multiple * multiple] if size >= 1]
-    if not unfit:
-        raise NotApplicable("it takes images of every size")
-    complaint = _complaint(candidate, candidate.sizes[0])
-    if complaint:
-        raise Wrong(f"a spec of {candidate.sizes[0]} pixels, within the limits, is refused: {complaint}")
-    for size in unfit:
-        if not _complaint(candidate, size):
-            raise Wrong(f"a spec of {size} pixels, outside the limits, is accepted")
-        try:
-            with torch.no_grad():
-                found = candidate.network.eval()(noise(1, 3, size))
-        except Exception:
-            continue  # the spec has said it in words; whoever calls the network itself reads its own error
-        _expect_logits(found, (1, 2, size, size), False)
-
-
-def _complaint(candidate: Candidate, size: int) -> str:
-    declared = replace(candidate.architecture, name="candidate")
-    task = Task(classes=("one",), channels=3)
-    registry = Registry(
-        models={"candidate": declared},
-        sources={},
-        datasets={"images": Dataset(name="images", version=1, task=task, needs_root=False)},
-        runners={
-            declared.runner: RunnerDeclaration(name=declared.runner, fit="candidate:fit", help="trains it")
-        },
-        analyses={},
-    )
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "spec.yaml"
-        path.write_text(
-            "version: 1\nname: limits\nmodels: [candidate]\ndatasets: [images]\n"
-            f"protocol: {{image_size: {size}, learning_rate: 1e-3}}\n",
-            encoding="utf-8",
-        )
-        try:
-            load_spec(path, registry=registry)
-        except SpecError as error:
-            found = [item.message for item in error.diagnostics if item.check == "image-size"]
-            return found[0] if found else ""
-    return ""
 
 
 def gradients(candidate: Candidate) -> None:

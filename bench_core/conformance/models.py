@@ -13,6 +13,7 @@ import torch
 
 from bench_core.conformance import model_checks as checks
 from bench_core.conformance.candidate import Candidate
+from bench_core.conformance.limit_checks import size_limits
 from bench_core.errors import BenchError
 
 __all__ = ["PROPERTIES", "Candidate", "Finding", "Property", "judge", "use_threads"]
@@ -45,7 +46,7 @@ PROPERTIES = (
     Property("shapes: RGB, 1 logit channel", checks.shapes(3, 1)),
     Property("shapes: RGB, 2 logit channels", checks.shapes(3, 2)),
     Property("shapes: RGB, 4 logit channels", checks.shapes(3, 4)),
-    Property("size limits are enforced", checks.size_limits),
+    Property("size limits are enforced", size_limits),
     Property("gradients reach every parameter", checks.gradients),
     Property("evaluation is deterministic", checks.deterministic),
     Property("evaluation is independent of the batch", checks.independent_of_batch),
