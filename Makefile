@@ -33,6 +33,8 @@ benchmarks: $(VENV)/.installed-dev
 	$(BIN)/python benchmarks/overhead.py --runner all
 	$(BIN)/python benchmarks/loader.py
 	$(BIN)/python benchmarks/plan.py
+	$(BIN)/python benchmarks/scan.py
+	$(BIN)/python benchmarks/models.py
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
