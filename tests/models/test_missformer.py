@@ -15,7 +15,7 @@ from bench_core.plugins import load_registry
 from bench_sma.missformer.blocks import EnhancedMixFeedForward, to_tokens
 from bench_sma.missformer.bridge import Scales
 from bench_sma.missformer.network import SIZES, MISSFormer
-from bench_sma.missformer.weights import from_reference
+from bench_sma.missformer.weights import MMSEG_COPY, from_reference
 from tests.helpers.golden import golden_tensor
 from tests.helpers.networks import build_network
 
@@ -177,6 +177,29 @@ def test_mit_b1_fills_the_encoder_but_its_new_normalizations(
     torch.testing.assert_close(stem, published["patch_embed1.proj.weight"].sum(1, keepdim=True))
     key_value = own["encoder.stages.2.blocks.1.attention.key_value.weight"]
     assert torch.equal(key_value, published["block3.1.attn.kv.weight"])
+
+
+def test_mmsegmentations_copy_fills_it_likewise(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    backbones = pytest.importorskip("mmseg.models.backbones")
+    theirs = backbones.MixVisionTransformer(
+        embed_dims=64,
+        num_layers=[2, 2, 2, 2],
+        num_heads=[1, 2, 5, 8],
+        out_indices=(0, 1, 2, 3),
+        qkv_bias=True,
+    ).state_dict()
+    monkeypatch.setenv("SEGBENCH_WEIGHTS", str(tmp_path))
+    torch.save(theirs, tmp_path / MMSEG_COPY.name)
+    network = build(pretrained="imagenet")
+    assert (network.weights_report.file, network.weights_report.loaded) == (MMSEG_COPY.name, 176)
+    own = network.encoder.state_dict()
+    both = (
+        own["stages.2.blocks.1.attention.query.weight"],
+        own["stages.2.blocks.1.attention.key_value.weight"],
+    )
+    assert torch.equal(torch.cat(both), theirs["layers.2.1.1.attn.attn.in_proj_weight"])
+    contract = own["stages.3.blocks.0.feed_forward.contract.weight"]
+    assert torch.equal(contract, theirs["layers.3.1.0.ffn.layers.4.weight"][..., 0, 0])
 
 
 @pytest.mark.parametrize(

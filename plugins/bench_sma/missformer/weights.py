@@ -8,12 +8,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench_core.errors import WeightsError
-from bench_core.weights_files import WEIGHTS_FOLDER, find_weights
+from bench_core.weights_files import WEIGHTS_FOLDER, PublishedFile, find_weights
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 MIT_B1 = "mit_b1.pth"
+MMSEG_COPY = PublishedFile(
+    name="mit_b1_20220624-02e5a6a1.pth",
+    url="https://mmassets.onedl.ai/mmsegmentation/v0.5/pretrain/segformer/mit_b1_20220624-02e5a6a1.pth",
+)
+"""The same tensors under MMSegmentation's names."""
 CLASSIFIER = ("head",)
 """What MiT-B1's file holds beyond the encoder."""
 
@@ -35,6 +40,15 @@ _INSIDE_BRIDGE_ATTENTION = {
     "attn.scale_reduce.sr1": "attention.reductions.1",
     "attn.scale_reduce.sr2": "attention.reductions.2",
     "attn.scale_reduce.norm": "attention.reduction_norm",
+}
+_MMSEG = re.compile(r"layers\.(?P<stage>[0-3])\.(?P<part>[012])\.(?P<rest>.+)")
+_MMSEG_ATTENTION = {"in_proj_weight": "weight", "in_proj_bias": "bias"}
+_MMSEG_PARTS = {
+    "projection.": "proj.",
+    "attn.attn.out_proj.": "attn.proj.",
+    "ffn.layers.0.": "mlp.fc1.",
+    "ffn.layers.1.": "mlp.dwconv.dwconv.",
+    "ffn.layers.4.": "mlp.fc2.",
 }
 _EMBED = re.compile(r"patch_embed(?P<stage>[1-4])\.(?P<layer>proj|norm)\.(?P<leaf>.+)")
 _BLOCK = re.compile(r"block(?P<stage>[1-4])\.(?P<number>\d+)\.(?P<layer>.+)\.(?P<leaf>\w+)")
@@ -63,10 +77,11 @@ def weights_file(pretrained: str, given: Path | None, options: Mapping[str, Any]
             fix="set `pretrained: none` with its reason, and no `weights:`; MiT-B1 fits variant b1",
         )
     return find_weights(
-        MIT_B1,
+        (MIT_B1, MMSEG_COPY),
         given,
-        fix=f"download {MIT_B1} from the page of NVlabs/SegFormer (its weights trained on ImageNet-1K) into "
-        f"the folder ${WEIGHTS_FOLDER}; or give the file as the model's `weights:`",
+        fix=f"download {MIT_B1} from the page of NVlabs/SegFormer (its weights trained on ImageNet-1K), or "
+        f"{MMSEG_COPY.name} from MMSegmentation's model zoo, into the folder ${WEIGHTS_FOLDER}; or give the "
+        "file as the model's `weights:`",
     )
 
 
@@ -76,8 +91,30 @@ def from_reference(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def encoder_from_mit(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Rename a Mix Transformer's tensors to the encoder's names; others stay as they are."""
-    return {_encoder_name(name.removeprefix("backbone.")): tensor for name, tensor in tensors.items()}
+    """Rename a Mix Transformer's tensors, its authors' or MMSegmentation's, to the encoder's names.
+
+    Others stay as they are.
+    """
+    authors: dict[str, Tensor] = {}
+    for name, tensor in tensors.items():
+        match = _MMSEG.fullmatch(name)
+        authors |= _as_authors_name(match, tensor) if match else {name.removeprefix("backbone."): tensor}
+    return {_encoder_name(name): tensor for name, tensor in authors.items()}
+
+
+def _as_authors_name(match: re.Match[str], tensor: Tensor) -> dict[str, Tensor]:
+    """Return a tensor of MMSegmentation's copy under its name, or two, in the authors' file."""
+    place = ("patch_embed", "block", "norm")[int(match["part"])] + str(int(match["stage"]) + 1)
+    path, _, leaf = f"{place}.{match['rest']}".rpartition(".")
+    if own := _MMSEG_ATTENTION.get(leaf):
+        path = path.removesuffix(".attn")
+        width = len(tensor) // 3  # queries, keys, values
+        return {f"{path}.q.{own}": tensor[:width], f"{path}.kv.{own}": tensor[width:]}
+    name = f"{path}.{leaf}"
+    for theirs, authors in _MMSEG_PARTS.items():
+        name = name.replace(f".{theirs}", f".{authors}")
+    # Its linear layers are convolutions of one pixel.
+    return {name: tensor.flatten(1) if name.endswith((".fc1.weight", ".fc2.weight")) else tensor}
 
 
 def _renamed(name: str) -> str:
