@@ -10,6 +10,7 @@ from typing import Any
 from bench_core import BuildRequest
 from bench_core.errors import MissingDependencyError
 from bench_mmseg.config_file import read_config
+from bench_mmseg.own_modules import imported_names
 from bench_mmseg.pretrained import load_pretrained
 from bench_mmseg.segmentor import Segmentor, build_segmentor
 
@@ -29,8 +30,7 @@ def build_config(path: Path, request: BuildRequest) -> Segmentor:
 
 def _import_custom(wanted: Mapping[str, Any] | None, path: Path) -> None:
     """Import the modules in which a config's own components register themselves."""
-    names = (wanted or {}).get("imports", ())
-    for name in (names,) if isinstance(names, str) else names:
+    for name in imported_names(wanted):
         try:
             importlib.import_module(name)
         except ImportError as error:

@@ -19,6 +19,7 @@ from types import FunctionType, ModuleType
 from typing import Any
 
 from bench_core.errors import PluginError
+from bench_mmseg.own_modules import imported_names, own_files
 
 _BASE = "_base_"
 _DELETE = "_delete_"
@@ -31,13 +32,17 @@ class ConfigFile:
 
     values: Mapping[str, Any]
     content: str
-    """SHA-256 of the file and of the user's files below it; configs of packages count by their names."""
+    """SHA-256 of the file and of the user's files below it, modules of `custom_imports` included; what
+    belongs to installed packages counts by its name."""
 
 
 def read_config(path: Path) -> ConfigFile:
     """Return a config's values; raise PluginError with the file and line for one that cannot be read."""
     found = _Reader()
     values = found.read(path.resolve())
+    for module in imported_names(values.get("custom_imports")):
+        for file in own_files(module):
+            found.digest.update(file.read_bytes() + b"\0")
     return ConfigFile(values, found.digest.hexdigest())
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import pickle
 import subprocess
@@ -79,6 +80,27 @@ def test_wrong_names_name_the_nearest(name: str, near: str) -> None:
     assert "did you mean 'mmseg:" in (caught.value.fix or "")
     if near == PSPNET or near.startswith("segformer"):
         assert near in (caught.value.fix or "")
+
+
+def test_own_modules_that_a_config_imports_are_part_of_its_content(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(tmp_path))
+    config = tmp_path / "net.py"
+    config.write_text(
+        f"_base_ = 'mmseg::{zoo.zoo_configs()[PSPNET].parent.name}/{PSPNET}.py'\n"
+        "custom_imports = dict(imports=['own_test_head', 'own_test_parts.necks', 'json', 'absent_test'])\n"
+    )
+    (tmp_path / "own_test_parts").mkdir()
+    contents = []
+    for file in ("own_test_head.py", "own_test_parts/necks.py", "own_test_parts/blocks.py"):
+        contents.append(resolve(f"mmseg:{config}").content)
+        (tmp_path / file).write_text("raise RuntimeError('imported before it is needed')")
+        importlib.invalidate_caches()
+    contents.append(resolve(f"mmseg:{config}").content)
+    (tmp_path / "unused.py").touch()
+    assert len(set(contents)) == len(contents)
+    assert resolve(f"mmseg:{config}").content == contents[-1]
 
 
 def test_architectures_cross_process_borders() -> None:
