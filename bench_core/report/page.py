@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from importlib.resources import files
 from typing import Any
 
@@ -24,6 +25,9 @@ _KINDS = {
     Table: "table",
 }
 
+FEW_NOTES = 4
+"""As many are repeated under every table; more are folded up where they were shown before."""
+
 
 def to_html(report: Report) -> str:
     """Return the page; raises MissingDependencyError without jinja2."""
@@ -43,10 +47,23 @@ def to_html(report: Report) -> str:
         keep_trailing_newline=True,
     )
     environment.tests["kind"] = _is_kind
+    environment.globals["shown_above"] = _Shown()
     page = environment.get_template("page.html.j2")
     return page.render(
         report=report, version=__version__, style=_template("style.css"), script=_template("script.js")
     )
+
+
+class _Shown:
+    """Tells whether a table's many notes can all be read above already, in the order of the page."""
+
+    def __init__(self) -> None:
+        self._notes: set[tuple[str, str]] = set()
+
+    def __call__(self, notes: Sequence[tuple[str, str]]) -> bool:
+        new = set(notes) - self._notes
+        self._notes |= new
+        return not new and len(notes) > FEW_NOTES
 
 
 def _is_kind(block: Any, kind: str) -> bool:

@@ -15,6 +15,7 @@ import pytest
 
 from bench_core.errors import MissingDependencyError
 from bench_core.plan.job import Job
+from bench_core.report.blocks import Section
 from bench_core.report.compose import Report, compose
 from bench_core.report.delimited import to_csv
 from bench_core.report.latex import to_latex
@@ -100,6 +101,21 @@ def test_deviations_and_notes_are_footnotes_wherever_numbers_are(report: Report,
             first = {row.cells[0].text: row.cells[0].notes for row in table.rows}
             assert first == {"BroadFormer": (), "WideNeXt": ("a",), "RingNet": ("b",)}
     assert "because a product overflows in fp16" in page.text
+
+
+def test_many_notes_are_read_once_and_folded_up_below(report: Report) -> None:
+    notes = tuple((mark, f"what {mark} says") for mark in "abcdef")
+    first = next(table for table in report.tables if table.notes)
+    tables = [
+        replace(first, name=f"table-{index}", notes=shown)
+        for index, shown in enumerate((notes[:5], notes, notes[1:], notes[:4]))
+    ]
+    section = Section("tables", "Tables", tuple(tables))
+    page = to_html(replace(report, sections=(section,)))
+    parts = page.split('<div class="table">')[1:]
+    assert [part.count('<details class="notes">') for part in parts] == [0, 0, 1, 0]
+    assert "Notes b to f, as above" in parts[2]
+    assert all(f"what {mark} says" in parts[2] for mark in "bcdef")
 
 
 def test_the_finding_says_what_the_numbers_say(study: Study, page: Page) -> None:
