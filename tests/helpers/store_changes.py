@@ -1,0 +1,266 @@
+"""Changes of a finished store that a verification must find, each with the checks that are about it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from bench_core.store import folder as files
+
+
+@contextmanager
+def changed(folder: Path, change: Callable[[Path], object], *, sealed: bool = True) -> Iterator[None]:
+    """Change a job's folder and put it back; `sealed` writes the manifest anew, as a forger would."""
+    kept = folder.with_name(f".{folder.name}")
+    shutil.copytree(folder, kept)
+    try:
+        change(folder)
+        if sealed:
+            names = json.loads((kept / files.MANIFEST).read_text())["files"]
+            files.write_manifest(folder, [name for name in names if (folder / name).exists()])
+        yield
+    finally:
+        shutil.rmtree(folder)
+        kept.rename(folder)
+
+
+def in_json(name: str, edit: Callable[[Any], object]) -> Callable[[Path], object]:
+    def change(folder: Path) -> None:
+        data = json.loads((folder / name).read_text())
+        edit(data)
+        (folder / name).write_text(json.dumps(data))
+
+    return change
+
+
+def in_trace(edit: Callable[[list[dict[str, Any]]], object]) -> Callable[[Path], object]:
+    def change(folder: Path) -> None:
+        lines = [json.loads(line) for line in (folder / files.TRACE).read_text().splitlines()]
+        edit(lines)
+        (folder / files.TRACE).write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+    return change
+
+
+def in_counts(edit: Callable[[list[list[str]], set[str]], object]) -> Callable[[Path], object]:
+    def change(folder: Path) -> None:
+        pictured = {case.id for case in files.read_cases(folder)}
+        head, *rows = [line.split(",") for line in (folder / files.COUNTS).read_text().splitlines()]
+        edit(rows, pictured)
+        (folder / files.COUNTS).write_text("".join(",".join(row) + "\n" for row in [head, *rows]))
+
+    return change
+
+
+def row(rows: list[list[str]], pictured: set[str]) -> list[str]:
+    return next(item for item in rows if item[0] not in pictured)
+
+
+def add(column: int) -> Callable[[list[list[str]], set[str]], object]:
+    def edit(rows: list[list[str]], pictured: set[str]) -> None:
+        item = row(rows, pictured)
+        item[column] = str(int(item[column]) + 1)
+
+    return edit
+
+
+def swap_steps(lines: list[dict[str, Any]]) -> None:
+    lines[0]["ids"], lines[1]["ids"] = lines[1]["ids"], lines[0]["ids"]
+
+
+def swap_epochs(lines: list[dict[str, Any]]) -> None:
+    steps = [index for index, line in enumerate(lines) if "step" in line]
+    first = [index for index in steps if lines[index]["epoch"] == 0]
+    second = [index for index in steps if lines[index]["epoch"] == 1]
+    for one, other in zip(first, second, strict=True):
+        lines[one]["ids"], lines[other]["ids"] = lines[other]["ids"], lines[one]["ids"]
+
+
+def drop_last_batch(lines: list[dict[str, Any]]) -> None:
+    last = max(index for index, line in enumerate(lines) if line["epoch"] == 0 and "step" in line)
+    del lines[last]
+
+
+def redraw(folder: Path) -> None:
+    first, *others = files.read_cases(folder)
+    mask = first.mask.copy()
+    mask[0, 0] = 1 - mask[0, 0]
+    files.write_cases(folder, [replace(first, mask=mask), *others])
+
+
+def reweigh(folder: Path) -> None:
+    saved = torch.load(folder / files.BEST, weights_only=True)
+    torch.save(saved | {"epoch": saved["epoch"] + 1}, folder / files.BEST)
+
+
+def cut(name: str) -> Callable[[Path], object]:
+    def change(folder: Path) -> None:
+        content = (folder / name).read_bytes()
+        (folder / name).write_bytes(content[: len(content) // 2])
+
+    return change
+
+
+SEARCH, EVALUATE = "search/heavy/dots/fold-0/lr-0.01", "evaluate/heavy/dots/fold-1"
+MUTATIONS: dict[str, tuple[str, Callable[[Path], object], set[str], str]] = {
+    "batches swapped": (EVALUATE, in_trace(swap_steps), {"order"}, "epoch 0, step 0 trains on"),
+    "epochs swapped": (EVALUATE, in_trace(swap_epochs), {"order"}, "the seed's order is"),
+    "last batch dropped": (
+        EVALUATE,
+        in_trace(drop_last_batch),
+        {"order", "history"},
+        "epoch 0 has 2 steps of 4 samples, 12 samples in batches of 4 are 3 of 4",
+    ),
+    "another sample": (
+        EVALUATE,
+        in_trace(lambda lines: lines[1]["ids"].__setitem__(0, "dot999")),
+        {"order"},
+        "epoch 0, step",
+    ),
+    "rate of a step": (
+        EVALUATE,
+        in_trace(lambda lines: lines[1].update(lr=lines[1]["lr"] * (1 + 1e-9))),
+        {"schedule"},
+        "epoch 0, step 1 has the rate",
+    ),
+    "loss of a step": (
+        EVALUATE,
+        in_trace(lambda lines: lines[1].update(loss=lines[1]["loss"] * (1 + 1e-9))),
+        {"history"},
+        "epoch 0: the loss is",
+    ),
+    "loss in the history": (
+        EVALUATE,
+        in_json(files.RESULT, lambda data: data["history"][1].update(loss=0.5)),
+        {"history"},
+        "epoch 1: the history's loss is 0.5",
+    ),
+    "chosen epoch": (
+        EVALUATE,
+        in_json(files.RESULT, lambda data: data.update(chosen_epoch=data["chosen_epoch"] + 1)),
+        {"stopping", "checkpoint"},
+        "the rule chooses epoch",
+    ),
+    "stopped early": (
+        EVALUATE,
+        in_json(files.RESULT, lambda data: data.update(stopped_early=not data["stopped_early"])),
+        {"stopping"},
+        "it says that it",
+    ),
+    "an epoch too few": (
+        EVALUATE,
+        lambda folder: (
+            in_json(files.RESULT, lambda data: data["history"].pop())(folder),
+            in_json(files.RESULT, lambda data: data.update(epochs_run=data["epochs_run"] - 1))(folder),
+        ),
+        {"stopping", "history"},
+        "the rules end it after",
+    ),
+    "weights of another epoch": (EVALUATE, reweigh, {"checkpoint"}, "the weights are of epoch"),
+    "rate of the job": (
+        EVALUATE,
+        in_json(files.RESULT, lambda data: data.update(learning_rate=0.005)),
+        {"rate", "schedule"},
+        "it trained at 0.005, the search chooses",
+    ),
+    "candidates": (
+        EVALUATE,
+        in_json(files.RESULT, lambda data: data["candidates"].update({"0.01": 0.99})),
+        {"rate"},
+        "it chose among",
+    ),
+    "fold hash": (
+        EVALUATE,
+        in_json(files.RESULT, lambda data: data["data_facts"].update(fold_hash="f" * 64)),
+        {"data"},
+        "fold_hash is ffffffffffffffff…",
+    ),
+    "fingerprint": (
+        SEARCH,
+        in_json(files.RESULT, lambda data: data["data_facts"].update(fingerprint="e" * 64)),
+        {"data"},
+        "fingerprint is eeeeeeeeeeeeeeee…",
+    ),
+    "another image": (
+        EVALUATE,
+        in_counts(lambda rows, pictured: row(rows, pictured).__setitem__(0, "dot998")),
+        {"images"},
+        "first here: dot998",
+    ),
+    "another group": (
+        EVALUATE,
+        in_counts(lambda rows, pictured: row(rows, pictured).__setitem__(1, "someone")),
+        {"images"},
+        "(group someone)",
+    ),
+    "a hit more": (EVALUATE, in_counts(add(3)), {"metrics"}, "its ground truth (TP + FN) of dot"),
+    "a false alarm more": (SEARCH, in_counts(add(4)), {"metrics"}, "the counts give mdsc"),
+    "a picture": (EVALUATE, redraw, {"metrics"}, "the picture of dot"),
+    "impossible metrics": (
+        EVALUATE,
+        in_json(files.RESULT, lambda data: data["history"][0]["validation"].update(mdsc=0.999)),
+        {"metrics", "history"},
+        "cannot come from the same counts",
+    ),
+    "settings": (
+        EVALUATE,
+        in_json(files.JOB, lambda data: data["training"].update(batch_size=8)),
+        {"identity", "protocol"},
+        "batch_size is 8 and not declared, the protocol says 4",
+    ),
+    "weights source": (
+        EVALUATE,
+        in_json(files.JOB, lambda data: data["model"].update(pretrained="imagenet")),
+        {"identity", "protocol"},
+        "pretrained is imagenet and not declared",
+    ),
+    "a deviation kept secret": (
+        EVALUATE,
+        in_json(files.JOB, lambda data: data["model"].update(deviations=[])),
+        {"protocol"},
+        "optimizer.weight_decay is 0.2 and not declared, the protocol says 0.01",
+    ),
+    "a deviation told wrong": (
+        EVALUATE,
+        in_json(files.JOB, lambda data: data["model"]["deviations"][0].update(value=0.1)),
+        {"protocol"},
+        "the declared deviation says 0.1 instead of 0.01",
+    ),
+    "a deviation without reason": (
+        EVALUATE,
+        in_json(files.JOB, lambda data: data["model"]["deviations"][0].update(because=" ")),
+        {"protocol"},
+        "has no reason",
+    ),
+    "another job's result": (
+        EVALUATE,
+        in_json(files.RESULT, lambda data: data.update(digest="0" * 32)),
+        {"identity"},
+        "the result is of job 000000000000",
+    ),
+    "facts of the wrong kind": (
+        EVALUATE,
+        in_json(files.RESULT, lambda data: data.update(data_facts=[])),
+        {"files"},
+        "a value is of the wrong kind",
+    ),
+    "no facts": (
+        EVALUATE,
+        in_json(files.RESULT, lambda data: data.update(data_facts={})),
+        {"data", "images"},
+        "it does not say which fingerprint its data had",
+    ),
+    "no result": (EVALUATE, lambda folder: (folder / files.RESULT).unlink(), {"files"}, "file is missing"),
+    "no trace": (EVALUATE, lambda folder: (folder / files.TRACE).unlink(), {"files"}, "file is missing"),
+    "half a trace": (EVALUATE, cut(files.TRACE), {"files"}, "damaged file"),
+    "half the counts": (EVALUATE, cut(files.COUNTS), {"files"}, "damaged file"),
+    "half the weights": (EVALUATE, cut(files.BEST), {"checkpoint"}, "damaged file"),
+    "half the pictures": (EVALUATE, cut(files.CASES), {"metrics"}, "damaged file"),
+}
