@@ -20,6 +20,7 @@ from bench_core.protocol.weights import load_strictly
 from bench_gpvm.drop_path import DropPath
 from bench_gpvm.mit import VARIANTS, MixTransformer
 from bench_gpvm.segformer import SegFormer, from_published
+from tests.helpers.mit_file import authors_file
 
 MMSEG_COUNTS = {2: 47_227_074, 4: 47_228_612}
 AUTHORS_COUNTS = {1: 47_223_362, 2: 47_224_260, 3: 47_225_158, 4: 47_226_056}
@@ -207,38 +208,6 @@ def test_computes_what_mmsegmentation_computes(dtype: torch.dtype, tolerance: fl
     for name, gradient in found.items():
         scale = max(1.0, expected[name].abs().max().item())
         assert (gradient - expected[name]).abs().max() <= 10 * tolerance * scale, name
-
-
-def authors_name(name: str) -> str:
-    """A backbone's tensor in the authors' files."""
-    stage, rest = int(name.split(".")[1]), name.split(".", 2)[2]
-    for ours, theirs in (
-        ("embed.projection.", f"patch_embed{stage + 1}.proj."),
-        ("embed.", f"patch_embed{stage + 1}."),
-        ("blocks.", f"block{stage + 1}."),
-        ("norm.", f"norm{stage + 1}."),
-    ):
-        if rest.startswith(ours):
-            rest = theirs + rest.removeprefix(ours)
-            break
-    for ours, theirs in (
-        ("attention.query", "attn.q"),
-        ("attention.key_value", "attn.kv"),
-        ("attention.output", "attn.proj"),
-        ("attention.reduction_norm", "attn.norm"),
-        ("attention.reduction", "attn.sr"),
-        ("feed_forward.expand", "mlp.fc1"),
-        ("feed_forward.depthwise", "mlp.dwconv.dwconv"),
-        ("feed_forward.contract", "mlp.fc2"),
-    ):
-        rest = rest.replace(ours, theirs)
-    return rest
-
-
-def authors_file(network: MixTransformer) -> dict[str, Tensor]:
-    """A backbone's tensors as the authors publish them, classifier included."""
-    tensors = {authors_name(name): tensor for name, tensor in network.state_dict().items()}
-    return {**tensors, "head.weight": torch.zeros(1000, 512), "head.bias": torch.zeros(1000)}
 
 
 def test_the_authors_names() -> None:

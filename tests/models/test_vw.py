@@ -15,8 +15,10 @@ from bench_core.errors import TrainingError, WeightsError
 from bench_core.plugins import load_registry
 from bench_gpvm.convnext_weights import weights_file
 from bench_gpvm.drop_path import DropPath
+from bench_gpvm.mit import MixTransformer
 from bench_gpvm.vw_head import WINDOWS, VaryingWindowAttention, fold_contexts, to_map, to_windows
 from tests.helpers.golden import golden_tensor
+from tests.helpers.mit_file import authors_file
 from tests.helpers.networks import build_network
 
 COUNTS = {
@@ -241,6 +243,19 @@ def test_published_files_fill_the_backbone(
     found = {round(value, 4) for value in sums}
     kept = [t for key, t in tensors.items() if not key.startswith(("head.weight", "head.bias", "head.fc"))]
     assert all(round(t.double().sum().item(), 4) in found for t in kept)
+
+
+def test_the_mix_transformer_s_file_fills_the_backbone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SEGBENCH_WEIGHTS", str(tmp_path))
+    source = MixTransformer("b3")
+    torch.save(authors_file(source), tmp_path / "mit_b3.pth")
+    network = build_network("vw-mit", pretrained="imagenet", decoder_width=64)
+    report: Any = network.weights_report
+    assert (report.file, report.loaded, report.total) == ("mit_b3.pth", 572, 572)
+    own = network.get_submodule("backbone").state_dict()
+    assert all(torch.equal(own[name], tensor) for name, tensor in source.state_dict().items())
 
 
 def test_a_gray_image_is_seen_as_three_equal_channels(tmp_path: Path) -> None:
