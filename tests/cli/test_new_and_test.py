@@ -131,7 +131,7 @@ BREAKAGES = {
         "return functional.interpolate(logits * 0",
         ["gradients", "CAM", "the loss"],
     ),
-    "limits that are not kept": ("size_minimum=4", "size_multiple=2, size_minimum=64", []),
+    "limits narrower than the network's": ("size_minimum=4", "size_multiple=2, size_minimum=64", []),
 }
 
 
@@ -162,6 +162,51 @@ def test_the_table_says_what_is_wrong_and_where(here: Path) -> None:
     line = (here / "my_net.py").read_text().splitlines().index("        fine = images[:, 5]") + 1
     assert found.exit_code == 1
     assert f"(my_net.py:{line})" in found.stdout and "IndexError" in found.stdout
+
+
+CARELESS = {
+    "logits of another size": (
+        "size limits",
+        {
+            "size_minimum=4": "size_multiple=2, size_minimum=4",
+            "size=images.shape[-2:]": "size=[side // 2 * 2 for side in images.shape[-2:]]",
+        },
+    ),
+    "weights that are not read": (
+        "weights are loaded strictly",
+        {
+            '    no_weights("my-net", request)\n': "",
+            "build=build": 'build=build,\n            pretrained=("imagenet", "none")',
+        },
+    ),
+    "weights of another network": (
+        "weights are loaded strictly",
+        {
+            '    no_weights("my-net", request)\n    return MyNet(': "    network = MyNet(",
+            'request.options["width"])\n': 'request.options["width"])\n'
+            "    if request.weights_file is not None:\n"
+            "        file = find_weights('my.pth', request.weights_file)\n"
+            "        network.load_state_dict(torch.load(file, weights_only=True), strict=False)\n"
+            "    return network\n",
+            "import no_weights": "import find_weights",
+            "build=build": 'build=build,\n            pretrained=("imagenet", "none")',
+        },
+    ),
+}
+
+
+@pytest.mark.parametrize("fault", CARELESS)
+def test_carelessness_is_found_in_what_it_concerns_alone(here: Path, fault: str) -> None:
+    concerned, changes = CARELESS[fault]
+    call("new", "model", "my-net")
+    text = (here / "my_net.py").read_text()
+    for before, after in changes.items():
+        assert before in text
+        text = text.replace(before, after)
+    (here / "my_net.py").write_text(text)
+    result = json.loads(call("test", "my-net", "--plugin", "my_net.py", "--json").stdout)
+    wrong = [item for item in result["properties"] if item["state"] == "wrong"]
+    assert [item["property"].startswith(concerned) for item in wrong] == [True], wrong
 
 
 def test_several_are_tried_one_after_the_other_and_summed_up(here: Path) -> None:
