@@ -94,13 +94,9 @@ def counted(name: str, size: int, batch: int, amp: bool, optimize: bool = True) 
                 if optimize:
                     optimizer.step()
                     optimizer.zero_grad()
-    found = {getattr(kind, "name", "whole"): size for kind, size in _at_peak(tracker).items()}
-    return {"whole": found["whole"] / GIB} | {kind: found[kind] / GIB for kind in KINDS}
-
-
-def _at_peak(tracker: MemTracker) -> dict[Any, int]:
     (by_kind,) = tracker.get_tracker_snapshot("peak").values()
-    return {("whole" if kind == "Total" else kind): size for kind, size in by_kind.items()}
+    found = {getattr(kind, "name", kind): size / GIB for kind, size in by_kind.items()}
+    return {"whole": found["Total"]} | {kind: found[kind] for kind in KINDS}
 
 
 class _ScanOfShapes(torch.autograd.Function):

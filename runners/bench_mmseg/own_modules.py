@@ -21,12 +21,18 @@ def own_files(module: str) -> Iterator[Path]:
     Of `package.module` the whole package, since the one imports from the other.
     """
     spec = importlib.machinery.PathFinder.find_spec(module.partition(".")[0])
-    origin = spec.origin if spec is not None else None
-    places = [Path(place) for place in (spec.submodule_search_locations or ())] if spec is not None else []
-    files = [file for place in places for file in sorted(place.rglob("*.py"))]
-    if not places and origin is not None:
-        files = [Path(origin)]
-    installed = [Path(sysconfig.get_path(name)).resolve() for name in ("stdlib", "purelib", "platlib")]
-    for file in files:
-        if file.is_file() and not any(file.resolve().is_relative_to(folder) for folder in installed):
-            yield file
+    if spec is None:
+        return
+    folders = [Path(place) for place in spec.submodule_search_locations or ()]
+    for place in folders or [Path(spec.origin or "")]:
+        if place.is_dir() and not _is_installed(place):
+            yield from sorted(place.rglob("*.py"))
+        elif place.is_file() and not _is_installed(place):
+            yield place
+
+
+def _is_installed(place: Path) -> bool:
+    place = place.resolve()
+    if {"site-packages", "dist-packages"} & set(place.parts):
+        return True
+    return place.is_relative_to(Path(sysconfig.get_path("stdlib")).resolve())
