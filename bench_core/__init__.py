@@ -1,4 +1,4 @@
-"""The core of segbench: what a benchmark is, whichever framework runs it."""
+"""The core of segtrial: what a benchmark is, whichever framework runs it."""
 
 __version__ = "0.1.0"
 

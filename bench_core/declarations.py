@@ -239,7 +239,7 @@ def resolve_entry(entry: Entry) -> Callable[..., Any]:
             raise PluginError(f"module {module_name!r} does not exist", place=entry) from error
         raise MissingDependencyError(
             f"{module_name} needs the package {missing!r}, which is not installed",
-            fix="pip install 'segbench[torch]' (see `bench doctor`)",
+            fix="pip install 'segtrial[torch]' (see `bench doctor`)",
         ) from error
     except ImportError as error:
         raise MissingDependencyError(

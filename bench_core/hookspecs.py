@@ -1,7 +1,7 @@
-"""Everything that a plugin can tell segbench, on one page.
+"""Everything that a plugin can tell segtrial, on one page.
 
 A plugin is a module (one file in a spec's `plugins:`, or a package with an entry point in the group
-`segbench`) with functions of these names, each marked `@hookimpl` from `bench_core`.
+`segtrial`) with functions of these names, each marked `@hookimpl` from `bench_core`.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ import pluggy
 
 from bench_core.declarations import Analysis, Architecture, Dataset, JobEvent, ModelSource, RunnerDeclaration
 
-hookspec = pluggy.HookspecMarker("segbench")
-hookimpl = pluggy.HookimplMarker("segbench")
+hookspec = pluggy.HookspecMarker("segtrial")
+hookimpl = pluggy.HookimplMarker("segtrial")
 
 
 @hookspec

@@ -19,7 +19,7 @@ from bench_core import hookspecs
 from bench_core.declarations import Analysis, Architecture, Dataset, JobEvent, ModelSource, RunnerDeclaration
 from bench_core.errors import PluginError, UnknownNameError
 
-ENTRY_POINT_GROUP = "segbench"
+ENTRY_POINT_GROUP = "segtrial"
 Declared = TypeVar("Declared", Architecture, Dataset, RunnerDeclaration, Analysis, ModelSource)
 
 
@@ -94,7 +94,7 @@ def load_registry(files: Sequence[Path] = (), base: Path | None = None) -> Regis
     Raises PluginError for a plugin that fails to import, implements an unknown hook, or declares a
     name twice.
     """
-    manager = pluggy.PluginManager("segbench")
+    manager = pluggy.PluginManager("segtrial")
     manager.add_hookspecs(hookspecs)
     origins: dict[str, str] = {}
     for point in sorted(entry_points(group=ENTRY_POINT_GROUP), key=lambda point: point.name):
@@ -122,7 +122,7 @@ def load_plugin_file(path: Path) -> ModuleType:
         raise PluginError(
             "plugin file does not exist", place=str(path), fix="correct the path under `plugins:`"
         )
-    name = f"segbench_plugin_{path.stem.replace('-', '_')}"
+    name = f"segtrial_plugin_{path.stem.replace('-', '_')}"
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
         raise PluginError("plugin file is not a Python module", place=str(path), fix="name it something.py")
@@ -165,7 +165,7 @@ def _line_in(error: BaseException, origin: str) -> int | None:
 def _register(manager: pluggy.PluginManager, name: str, module: Any, origin: str) -> None:
     hooks = [key for key in dir(hookspecs) if key.startswith("bench_")]
     for key, value in vars(module).items():
-        if getattr(value, "segbench_impl", None) is not None and key not in hooks:
+        if getattr(value, "segtrial_impl", None) is not None and key not in hooks:
             error = unknown("hook", key, hooks)
             raise PluginError(error.message, place=origin, cause=error.cause, fix=error.fix)
     try:

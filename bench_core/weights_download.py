@@ -88,7 +88,7 @@ def _fetch(url: str, stream: IO[bytes], etag_file: Path, progress: Progress) -> 
     if there and not etag:
         # Nothing says that the server still has the file that this is the beginning of.
         there = stream.truncate(0)
-    request = urllib.request.Request(url, headers={"User-Agent": f"segbench/{__version__}"})
+    request = urllib.request.Request(url, headers={"User-Agent": f"segtrial/{__version__}"})
     if there:
         request.add_header("Range", f"bytes={there}-")
         request.add_header("If-Range", etag)
@@ -117,7 +117,7 @@ def _opened(request: urllib.request.Request) -> Iterator[http.client.HTTPRespons
         if error.code != http.client.REQUESTED_RANGE_NOT_SATISFIABLE:
             raise
         # All of it was there already, or more than all: from the beginning.
-        whole = urllib.request.Request(request.full_url, headers={"User-Agent": f"segbench/{__version__}"})
+        whole = urllib.request.Request(request.full_url, headers={"User-Agent": f"segtrial/{__version__}"})
         response = urllib.request.urlopen(whole, timeout=_TIMEOUT)
     with response:
         yield response

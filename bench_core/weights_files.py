@@ -13,7 +13,7 @@ from pathlib import Path
 from bench_core.declarations import BuildRequest
 from bench_core.errors import WeightsError
 
-WEIGHTS_FOLDER = "SEGBENCH_WEIGHTS"
+WEIGHTS_FOLDER = "SEGTRIAL_WEIGHTS"
 """Environment variable that names a folder of weights files."""
 
 
@@ -58,7 +58,7 @@ def noting_weights() -> Iterator[list[Wanted]]:
 
 
 def weights_folder() -> Path | None:
-    """Return the folder $SEGBENCH_WEIGHTS, which need not exist, or None."""
+    """Return the folder $SEGTRIAL_WEIGHTS, which need not exist, or None."""
     folder = os.environ.get(WEIGHTS_FOLDER)
     return Path(folder).expanduser() if folder else None
 
@@ -70,7 +70,7 @@ def find_weights(
     packaged: Path | None = None,
     fix: str = "",
 ) -> Path:
-    """Return a weights file: the one that the user gave, else $SEGBENCH_WEIGHTS/name, else `packaged`.
+    """Return a weights file: the one that the user gave, else $SEGTRIAL_WEIGHTS/name, else `packaged`.
 
     Several names are those under which the same weights are published, the preferred one first; where one
     can be downloaded, `bench weights get` does that. Raises WeightsError saying where it was looked for;

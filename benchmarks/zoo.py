@@ -66,7 +66,7 @@ def main() -> int:
     options = parser.parse_args()
     torch.set_num_threads(1)
     if not zoo_configs():
-        print("mmseg is not installed: pip install 'segbench[mmseg]'", file=sys.stderr)
+        print("mmseg is not installed: pip install 'segtrial[mmseg]'", file=sys.stderr)
         return 2
     families: dict[str, Family] = {}
     outcomes: dict[str, str | None] = {}

@@ -125,7 +125,7 @@ def _try(declared: Architecture, options: dict[str, Any], threads: int, *, quiet
     except ModuleNotFoundError as error:
         raise MissingDependencyError(
             f"architectures are tried with {error.name}, which is not installed",
-            fix="pip install 'segbench[torch]'",
+            fix="pip install 'segtrial[torch]'",
         ) from error
     suite.use_threads(threads)
     candidate = suite.Candidate(declared, options)

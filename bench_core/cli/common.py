@@ -20,7 +20,7 @@ STORE = click.option(
     type=click.Path(path_type=Path, file_okay=False),
     default=Path("results"),
     show_default=True,
-    envvar="SEGBENCH_STORE",
+    envvar="SEGTRIAL_STORE",
     help="Folder of results.",
 )
 JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")

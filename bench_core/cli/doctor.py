@@ -68,7 +68,7 @@ class Finding:
 def command(store: Path, as_json: bool) -> None:
     """Say what this environment has, what is missing, and how to get it.
 
-    Exits with 1 if something that segbench itself needs is broken; missing extras are no error.
+    Exits with 1 if something that segtrial itself needs is broken; missing extras are no error.
     """
     findings = [*_interpreter(), *_packages(), *_mmseg(), *_devices(), *_runners(), *_places(store)]
     if as_json:
@@ -83,7 +83,7 @@ def _interpreter() -> list[Finding]:
     from bench_core import __version__
 
     return [
-        Finding("system", "segbench", "ok", __version__),
+        Finding("system", "segtrial", "ok", __version__),
         Finding("system", "python", "ok", f"{platform.python_version()} ({sys.prefix})"),
         Finding("system", "platform", "ok", f"{platform.platform()}, {os.cpu_count()} cores"),
     ]
@@ -97,7 +97,7 @@ def _packages() -> list[Finding]:
                 findings.append(Finding(extra, name, "ok", version(name)))
             except PackageNotFoundError:
                 state: Literal["missing", "broken"] = "broken" if extra == "core" else "missing"
-                fix = "pip install segbench" if extra == "core" else f"pip install 'segbench[{extra}]'"
+                fix = "pip install segtrial" if extra == "core" else f"pip install 'segtrial[{extra}]'"
                 findings.append(Finding(extra, name, state, "not installed", fix))
     return findings
 
@@ -107,7 +107,7 @@ def _mmseg() -> list[Finding]:
     for module, names in MMSEG.items():
         found = [(name, made) for name in names if (made := _version(name)) is not None]
         if not found:
-            fix = "pip install 'segbench[mmseg]'"
+            fix = "pip install 'segtrial[mmseg]'"
             findings.append(Finding("mmseg", names[0], "missing", "not installed", fix))
             continue
         name, made = found[0]
@@ -120,7 +120,7 @@ def _mmseg() -> list[Finding]:
         if len(found) > 1:
             # They write over each other's files, whose versions then mean nothing.
             state, detail = "broken", f"{detail}, and {found[1][0]} {found[1][1]} under the same import name"
-            fix = f"pip uninstall {found[1][0]} {name}, then pip install 'segbench[mmseg]'"
+            fix = f"pip uninstall {found[1][0]} {name}, then pip install 'segtrial[mmseg]'"
         findings.append(Finding("mmseg", name, state, detail, fix))
     return findings
 
@@ -141,7 +141,7 @@ def _has_compiled_ops() -> bool:
 def _devices() -> list[Finding]:
     if find_spec("torch") is None:
         return [
-            Finding("devices", "torch", "missing", "no framework to ask", "pip install 'segbench[torch]'")
+            Finding("devices", "torch", "missing", "no framework to ask", "pip install 'segtrial[torch]'")
         ]
     # In a process of its own: a broken driver or a missing library must not take the diagnosis down.
     done = subprocess.run([sys.executable, "-c", DEVICES], capture_output=True, text=True, timeout=120)
@@ -189,7 +189,7 @@ def _places(store: Path) -> list[Finding]:
             "places", f"store {store}", "broken", "not a writable folder", "choose another with --store"
         )
     ]
-    for variable in ("SEGBENCH_DATA", "SEGBENCH_WEIGHTS", "SEGBENCH_CACHE"):
+    for variable in ("SEGTRIAL_DATA", "SEGTRIAL_WEIGHTS", "SEGTRIAL_CACHE"):
         value = os.environ.get(variable)
         if value is None:
             continue

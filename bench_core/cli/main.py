@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
+from pathlib import Path
 
 import click
 
@@ -28,6 +30,7 @@ COMMANDS = {
     "doctor": "say what this environment has and what is missing",
 }
 """Subcommand (file bench_core/cli/NAME.py, object `command`) to its line in the help."""
+OLD_PREFIX = "SEGBENCH_"
 
 
 class LazyGroup(click.Group):
@@ -56,16 +59,18 @@ class LazyGroup(click.Group):
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Exit codes: 0 done, 1 invalid spec or failed jobs, 2 could not run, 130 interrupted.",
 )
-@click.version_option(__version__, prog_name="segbench")
+@click.version_option(__version__, prog_name="segtrial")
 def bench() -> None:
-    """A declarative benchmark for 2D medical image segmentation."""
+    """A controlled trial for segmentation networks: a declarative benchmark for 2D medical images."""
 
 
 def main() -> None:
-    """Run `bench`; exit 0 done, 1 invalid or failed jobs, 2 could not run, 130 interrupted."""
+    """Run `bench` (or `segtrial`); exit 0 done, 1 invalid or failed, 2 could not run, 130 interrupted."""
+    hint_at_old_names()
+    name = "segtrial" if Path(sys.argv[0]).stem == "segtrial" else "bench"
     try:
         # Outside its standalone mode click returns the code of `ctx.exit(code)` instead of raising it.
-        code = bench.main(standalone_mode=False, prog_name="bench")
+        code = bench.main(standalone_mode=False, prog_name=name)
         sys.exit(code if isinstance(code, int) else 0)
     except click.exceptions.Exit as stop:
         sys.exit(stop.exit_code)
@@ -82,3 +87,12 @@ def main() -> None:
     except BenchError as error:
         click.echo(f"error: {error}", err=True)
         sys.exit(error.exit_code)
+
+
+def hint_at_old_names() -> None:
+    """Say in one line which environment variables are not read because they have the project's old name."""
+    old = sorted(name for name in os.environ if name.startswith(OLD_PREFIX))
+    if old:
+        new = ", ".join(name.replace(OLD_PREFIX, "SEGTRIAL_", 1) for name in old)
+        verb, noun = ("is", "name is") if len(old) == 1 else ("are", "names are")
+        click.echo(f"note: {', '.join(old)} {verb} not read any more; the {noun} now {new}", err=True)

@@ -84,7 +84,7 @@ def command(
     states = opened.states()
     todo = [job for job in jobs if states.get(job.digest) != "done"]
     if todo:
-        if os.environ.get("SEGBENCH_DOWNLOAD") == "1":
+        if os.environ.get("SEGTRIAL_DOWNLOAD") == "1":
             _get_weights(todo, loaded.registry)
         preflight(todo, loaded.registry)
         opened = Store(store, create=True)
@@ -150,7 +150,7 @@ def _origin(text: str) -> str:
 
 
 def _cache() -> Path | None:
-    named = os.environ.get("SEGBENCH_CACHE")
+    named = os.environ.get("SEGTRIAL_CACHE")
     return Path(named).expanduser().resolve() if named else None
 
 

@@ -23,7 +23,7 @@ SPEC_SUFFIXES = (".yaml", ".yml")
 
 @click.group(name="weights")
 def command() -> None:
-    """List the files of pretrained weights, or download them into $SEGBENCH_WEIGHTS."""
+    """List the files of pretrained weights, or download them into $SEGTRIAL_WEIGHTS."""
 
 
 @command.command(name="list")

@@ -47,7 +47,7 @@ class Suite:
         """Train all and return a verdict a network; an interrupt ends the processes."""
         settings = self._settings
         at_once = max(1, (os.cpu_count() or 1) // settings.threads) if settings.device == "cpu" else 1
-        folder = Path(tempfile.mkdtemp(prefix="segbench-conformance-"))
+        folder = Path(tempfile.mkdtemp(prefix="segtrial-conformance-"))
         try:
             with ThreadPoolExecutor(at_once) as pool:
                 try:

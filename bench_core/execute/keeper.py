@@ -19,7 +19,7 @@ from bench_core.store.folder import BEST
 log = logging.getLogger(__name__)
 STATE_FORMAT = 1
 _SLOTS = ("state-0.pt", "state-1.pt")
-_MAGIC = b"segbench-state\n"
+_MAGIC = b"segtrial-state\n"
 
 
 @dataclass(frozen=True)

@@ -117,7 +117,7 @@ def _packages(subject: str, modules: Iterable[str], install: str = "") -> Iterat
     if missing:
         names = ", ".join(missing)
         yield Problem(
-            subject, f"needs {names}, not installed here", install or "pip install 'segbench[torch]'"
+            subject, f"needs {names}, not installed here", install or "pip install 'segtrial[torch]'"
         )
 
 

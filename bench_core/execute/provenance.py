@@ -56,7 +56,7 @@ class RunContext:
 def environment() -> dict[str, Any]:
     """Return versions, system and hardware of this process."""
     return {
-        "segbench": __version__,
+        "segtrial": __version__,
         "git_commit": git_commit(Path(__file__).parent),
         "python": platform.python_version(),
         "packages": _versions(),

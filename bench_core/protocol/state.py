@@ -16,7 +16,7 @@ def check_state(state: Mapping[str, Any], digest: str, job_name: str) -> None:
     """Raise WeightsError unless the state is of this job and written in this format."""
     if state.get("format") != STATE_FORMAT or state.get("digest") != digest:
         raise WeightsError(
-            "the saved training state is not this job's, or of another version of segbench",
+            "the saved training state is not this job's, or of another version of segtrial",
             place=job_name,
             fix="remove the job's folder to train it again",
         )

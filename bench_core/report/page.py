@@ -36,7 +36,7 @@ def to_html(report: Report) -> str:
     except ModuleNotFoundError as error:
         raise MissingDependencyError(
             "the HTML page needs the package 'jinja2', which is not installed",
-            fix="pip install 'segbench[report]', or leave html out: --format csv,markdown,latex",
+            fix="pip install 'segtrial[report]', or leave html out: --format csv,markdown,latex",
         ) from error
     environment = jinja2.Environment(
         loader=jinja2.FunctionLoader(_template),

@@ -122,6 +122,6 @@ def _pillow() -> Any:
     except ModuleNotFoundError as error:
         raise MissingDependencyError(
             "pictures in a report need the package 'pillow', which is not installed",
-            fix="pip install 'segbench[report]'",
+            fix="pip install 'segtrial[report]'",
         ) from error
     return Image

@@ -40,7 +40,7 @@ def spec_schema() -> dict[str, Any]:
         _allow_variables(definition.get("properties", {}))
     return {
         "$schema": _DIALECT,
-        "title": "segbench spec",
+        "title": "segtrial spec",
         "description": schema["description"],
         "if": {"required": ["extends"]},
         "then": {"$ref": "#/$defs/PartialSpec"},

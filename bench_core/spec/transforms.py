@@ -186,7 +186,7 @@ REFUSED: Mapping[str, str] = {
     ),
     **dict.fromkeys(
         ("Normalize", "ToDtype", "ToTensor", "ToImage", "ToPILImage", "PILToTensor", "ConvertImageDtype"),
-        "segbench converts and normalizes images itself (protocol.normalization)",
+        "segtrial converts and normalizes images itself (protocol.normalization)",
     ),
     **dict.fromkeys(
         ("RandomApply", "RandomChoice", "RandomOrder", "Compose", "Lambda"), "lists cannot be nested here"

@@ -144,7 +144,7 @@ def damaged_files(folder: Path) -> list[str]:
 
 def _result(data: Mapping[str, Any]) -> Result:
     if data["format"] != RESULT_FORMAT:
-        raise ValueError(f"format {data['format']} of results is not known to this version of segbench")
+        raise ValueError(f"format {data['format']} of results is not known to this version of segtrial")
     return Result.from_json(data)
 
 

@@ -66,9 +66,9 @@ class Store:
         found = data.get("format") if isinstance(data, dict) else None
         if found != STORE_FORMAT:
             raise StoreError(
-                f"the store has format {found!r}, this segbench reads format {STORE_FORMAT}",
+                f"the store has format {found!r}, this segtrial reads format {STORE_FORMAT}",
                 place=str(marker),
-                fix="use the segbench version that wrote it, or choose another folder with --store",
+                fix="use the segtrial version that wrote it, or choose another folder with --store",
             )
 
     def states(self) -> dict[str, State]:

@@ -29,7 +29,7 @@ _DOWNLOADED = ("timm_backbone", "timm_wrapper")
 def resolve(name: str) -> Architecture:
     """Return the architecture of hf:<network>; raise UnknownNameError saying what is valid.
 
-    A network is one of NETWORKS, a hub name of which $SEGBENCH_WEIGHTS has a copy, or a config file.
+    A network is one of NETWORKS, a hub name of which $SEGTRIAL_WEIGHTS has a copy, or a config file.
     """
     text = name.removeprefix(f"{PREFIX}:")
     if text in NETWORKS:

@@ -31,6 +31,6 @@ def build_monai(network: Network, request: BuildRequest) -> nn.Module:
         raise TrainingError(
             f"MONAI {monai.__version__} cannot build {network.class_name}",
             cause=str(error),
-            fix="pip install 'segbench[monai]', or choose another network",
+            fix="pip install 'segtrial[monai]', or choose another network",
         ) from error
     return module

@@ -116,7 +116,7 @@ class _Reader:
             raise PluginError(
                 f"config inherits from {name!r}, whose package is not installed",
                 place=str(path),
-                fix="pip install 'segbench[mmseg]'" if package == "mmseg" else f"install {package}",
+                fix="pip install 'segtrial[mmseg]'" if package == "mmseg" else f"install {package}",
             )
         return _packaged_base((folder / inside).resolve())
 

@@ -54,7 +54,7 @@ def test_nothing(install: Install) -> None:
     findings = install({})
     assert list(findings) == list(CONTINUATION)
     assert {(finding.state, finding.fix) for finding in findings.values()} == {
-        ("missing", "pip install 'segbench[mmseg]'")
+        ("missing", "pip install 'segtrial[mmseg]'")
     }
 
 

@@ -135,7 +135,7 @@ def test_list_refuses_names_of_other_things_and_unknown_ones() -> None:
 def test_doctor_reports_this_environment() -> None:
     done = bench("doctor", "--json")
     findings = {(item["area"], item["name"]): item for item in json.loads(done.stdout)}
-    assert findings["system", "segbench"]["detail"] == __version__
+    assert findings["system", "segtrial"]["detail"] == __version__
     assert findings["torch", "torch"]["state"] == "ok"
     assert findings["devices", "cpu"]["state"] == "ok"
     assert findings["runners", "torch"]["state"] == "ok"
@@ -147,3 +147,13 @@ def test_doctor_says_a_store_that_cannot_be_written(tmp_path: Path) -> None:
     store = next(item for item in json.loads(done.stdout) if item["name"].startswith("store "))
     assert done.returncode == 1
     assert store["state"] == "broken" and "--store" in store["fix"]
+
+
+def test_variables_of_the_old_name_are_told_in_one_line_with_the_new_name() -> None:
+    done = bench("schema", SEGBENCH_STORE="results", SEGBENCH_CACHE="cache")
+    assert done.returncode == 0
+    assert json.loads(done.stdout)["title"] == "segtrial spec"
+    assert done.stderr.splitlines() == [
+        "note: SEGBENCH_CACHE, SEGBENCH_STORE are not read any more; "
+        "the names are now SEGTRIAL_CACHE, SEGTRIAL_STORE"
+    ]

@@ -64,7 +64,7 @@ def spec(server: FileServer, tmp_path: Path) -> Path:
 
 
 def bench(*arguments: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    inherited = {key: value for key, value in os.environ.items() if not key.startswith("SEGBENCH_")}
+    inherited = {key: value for key, value in os.environ.items() if not key.startswith("SEGTRIAL_")}
     return subprocess.run(
         [*BENCH, *map(str, arguments)],
         cwd=REPOSITORY,
@@ -79,7 +79,7 @@ def test_a_spec_s_files_are_listed_fetched_once_and_checked(
     spec: Path, server: FileServer, tmp_path: Path
 ) -> None:
     folder = tmp_path / "weights"
-    place = {"SEGBENCH_WEIGHTS": str(folder)}
+    place = {"SEGTRIAL_WEIGHTS": str(folder)}
     listed = json.loads(bench("weights", "list", spec, "--json", **place).stdout)
     assert [(row["names"], row["file"], row["models"], row["license"]) for row in listed] == [
         (["dots-s.pth"], None, ["dots-net"], "MIT"),
@@ -102,12 +102,12 @@ def test_a_spec_s_files_are_listed_fetched_once_and_checked(
 
 
 def test_a_run_fetches_nothing_unless_it_is_told_to(spec: Path, server: FileServer, tmp_path: Path) -> None:
-    place = {"SEGBENCH_WEIGHTS": str(tmp_path / "weights"), "SEGBENCH_STORE": str(tmp_path / "results")}
+    place = {"SEGTRIAL_WEIGHTS": str(tmp_path / "weights"), "SEGTRIAL_STORE": str(tmp_path / "results")}
     refused = bench("run", spec, "--only", "model=dots-net", **place)
     assert refused.returncode == 2
     assert "bench weights get dots-s.pth" in refused.stderr
     assert server.ranges == []
-    told = bench("run", spec, "--only", "model=large", "--json", **place, SEGBENCH_DOWNLOAD="1")
+    told = bench("run", spec, "--only", "model=large", "--json", **place, SEGTRIAL_DOWNLOAD="1")
     assert server.ranges == [None]
     assert (tmp_path / "weights" / "dots-l.pth").read_bytes() == CONTENT
     assert told.stdout == "" and f"sha256 {DIGEST}" in told.stderr
@@ -117,7 +117,7 @@ def test_a_run_fetches_nothing_unless_it_is_told_to(spec: Path, server: FileServ
 
 def test_a_file_that_is_named_is_not_another_publisher_s(tmp_path: Path) -> None:
     (tmp_path / "mit_b3.pth").write_bytes(CONTENT)
-    place = {"SEGBENCH_WEIGHTS": str(tmp_path)}
+    place = {"SEGTRIAL_WEIGHTS": str(tmp_path)}
     copy = "mit_b3_20220624-13b1141c.pth"
     (row,) = json.loads(bench("weights", "list", copy, "--json", **place).stdout)
     assert (row["names"], row["file"], row["sha256"]) == ([copy], None, "13b1141c")
@@ -131,7 +131,7 @@ def test_declared_models_are_listed_by_model_and_by_file() -> None:
     assert done.returncode == 0, done.stderr
     rows = {name: row for row in json.loads(done.stdout) for name in row["names"]}
     assert "segformer" in rows["mit_b3.pth"]["models"]
-    assert rows["mit_b0.pth"]["file"] is None and "$SEGBENCH_WEIGHTS" in rows["mit_b0.pth"]["how"]
+    assert rows["mit_b0.pth"]["file"] is None and "$SEGTRIAL_WEIGHTS" in rows["mit_b0.pth"]["how"]
     assert rows["vgg13_bn-abd245e5.pth"]["url"].startswith("https://")
     one = bench("weights", "list", "mscan_t.pth").stdout.splitlines()
     assert len(one) == 1 and "missing" in one[0] and "Apache-2.0" in one[0]
@@ -141,7 +141,7 @@ def test_declared_models_are_listed_by_model_and_by_file() -> None:
 def test_what_cannot_be_fetched_says_why(tmp_path: Path) -> None:
     no_folder = bench("weights", "get", "vgg13_bn-abd245e5.pth")
     assert no_folder.returncode == 2
-    assert "export SEGBENCH_WEIGHTS=" in no_folder.stderr
-    unknown = bench("weights", "get", "segformr", SEGBENCH_WEIGHTS=str(tmp_path))
+    assert "export SEGTRIAL_WEIGHTS=" in no_folder.stderr
+    unknown = bench("weights", "get", "segformr", SEGTRIAL_WEIGHTS=str(tmp_path))
     assert unknown.returncode != 0 and "did you mean 'segformer'?" in unknown.stderr
     assert "Traceback" not in no_folder.stderr + unknown.stderr

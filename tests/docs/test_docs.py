@@ -85,7 +85,7 @@ def test_readme_commands_succeed(line: str, tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", code, *shlex.split(line)[1:]],
         cwd=REPOSITORY,
-        env={**os.environ, "SEGBENCH_STORE": str(tmp_path / "results")},
+        env={**os.environ, "SEGTRIAL_STORE": str(tmp_path / "results")},
         capture_output=True,
         text=True,
         timeout=120,

@@ -104,7 +104,7 @@ def test_refusals_and_a_missing_network_are_one_clear_error(server: FileServer, 
         with pytest.raises(WeightsError) as caught:
             download(nobody, tmp_path)
     assert "no connection" in (caught.value.cause or "")
-    assert "$SEGBENCH_WEIGHTS" in (caught.value.fix or "")
+    assert "$SEGTRIAL_WEIGHTS" in (caught.value.fix or "")
 
 
 def test_nothing_is_fetched_without_encryption(server: FileServer, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""A virtual environment that holds segbench's core requirements and nothing else."""
+"""A virtual environment that holds segtrial's core requirements and nothing else."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 
 
 def core_distributions() -> dict[str, Distribution]:
-    """Follow the core requirements that segbench's metadata declares, extras left out."""
+    """Follow the core requirements that segtrial's metadata declares, extras left out."""
     found: dict[str, Distribution] = {}
-    queue = ["segbench"]
+    queue = ["segtrial"]
     while queue:
         name = queue.pop()
         if name in found:
@@ -40,7 +40,7 @@ def make_core_environment(folder: Path) -> Path:
             source = Path(str(found.locate_file(top)))
             if top not in ("..", "__pycache__") and source.exists() and not (target / top).exists():
                 (target / top).symlink_to(source)
-    (target / "segbench-source.pth").write_text(
+    (target / "segtrial-source.pth").write_text(
         "\n".join(str(REPOSITORY / part) for part in (".", "runners", "plugins")) + "\n"
     )
     return python

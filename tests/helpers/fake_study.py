@@ -196,7 +196,7 @@ def fake_result(job: Job, counts: Counts) -> Result:
 
 def fake_provenance(torch: str = "2.14.1", device: str = "cpu") -> dict[str, Any]:
     return {
-        "segbench": "0.1.0",
+        "segtrial": "0.1.0",
         "python": "3.11.2",
         "packages": {"torch": torch, "numpy": "2.4.0"},
         "system": "Linux 6.1 x86_64",
@@ -209,7 +209,7 @@ def fake_provenance(torch: str = "2.14.1", device: str = "cpu") -> dict[str, Any
         "threads": 1,
         "channels_last": False,
         "compile": False,
-        "environments": [{"segbench": "0.1.0"}],
+        "environments": [{"segtrial": "0.1.0"}],
         "run": {
             "command": "bench run study.yaml",
             "started": f"2026-01-01T00:00:00{torch}",

@@ -142,7 +142,7 @@ def test_other_encoders_take_a_file_and_never_the_network(
     build = resolve("smp:unet/resnet18").build
     assert callable(build)
     request = BuildRequest(in_channels=3, num_classes=1, image_size=32, pretrained="imagenet")
-    monkeypatch.delenv("SEGBENCH_WEIGHTS", raising=False)
+    monkeypatch.delenv("SEGTRIAL_WEIGHTS", raising=False)
     with pytest.raises(WeightsError, match=r"resnet18\.pth is not there"):
         build(request)
 
@@ -150,7 +150,7 @@ def test_other_encoders_take_a_file_and_never_the_network(
     tensors = {name: torch.full_like(tensor, 2) for name, tensor in encoder.state_dict().items()}
     tensors |= {"fc.weight": torch.zeros(1000, 512), "fc.bias": torch.zeros(1000)}
     torch.save(tensors, tmp_path / "resnet18.pth")
-    monkeypatch.setenv("SEGBENCH_WEIGHTS", str(tmp_path))
+    monkeypatch.setenv("SEGTRIAL_WEIGHTS", str(tmp_path))
     network = build(request)
     own = network.get_submodule("encoder").state_dict()
     assert network.weights_report.loaded == len(own) == 120

@@ -121,14 +121,14 @@ def test_resolving_imports_no_framework() -> None:
         ("hf:beit", "config of yours only", "hf:./folder/config.json"),
         ("hf:./nowhere/config.json", "there is no file", "hf:./folder/config.json"),
         ("hf:../../evil", "there is no file", "hf:./folder/config.json"),
-        ("hf:nvidia/mit-b0", "SEGBENCH_WEIGHTS is not set", "$SEGBENCH_WEIGHTS/nvidia/mit-b0"),
+        ("hf:nvidia/mit-b0", "SEGTRIAL_WEIGHTS is not set", "$SEGTRIAL_WEIGHTS/nvidia/mit-b0"),
         ("hf:mask2former", "set of masks", "hf:segformer"),
     ],
 )
 def test_wrong_names_say_what_is_valid(
     monkeypatch: pytest.MonkeyPatch, name: str, cause: str, fix: str
 ) -> None:
-    monkeypatch.delenv("SEGBENCH_WEIGHTS", raising=False)
+    monkeypatch.delenv("SEGTRIAL_WEIGHTS", raising=False)
     with pytest.raises(UnknownNameError) as caught:
         resolve(name)
     assert repr(name) in caught.value.message
@@ -215,7 +215,7 @@ def test_a_checkpoint_fills_all_but_the_classifier(tmp_path: Path, kind: str, ch
 def test_a_hub_name_is_a_folder_of_weights_and_a_backbone_leaves_the_decoder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("SEGBENCH_WEIGHTS", str(tmp_path))
+    monkeypatch.setenv("SEGTRIAL_WEIGHTS", str(tmp_path))
     with pytest.raises(UnknownNameError, match="no local copy") as caught:
         resolve("hf:some/mit")
     assert str(tmp_path / "some/mit/config.json") in (caught.value.cause or "")

@@ -179,9 +179,9 @@ def test_two_files_fill_the_pyramid(
 ) -> None:
     write_resnet(tmp_path)
     write_swin_tiny(tmp_path)
-    monkeypatch.delenv("SEGBENCH_WEIGHTS", raising=False)
+    monkeypatch.delenv("SEGTRIAL_WEIGHTS", raising=False)
     if given is None:
-        monkeypatch.setenv("SEGBENCH_WEIGHTS", str(tmp_path))
+        monkeypatch.setenv("SEGTRIAL_WEIGHTS", str(tmp_path))
     weights = tmp_path / given if given else None
     network = build(pretrained="imagenet", weights=weights, channels=1 if given else 3)
     own, report = network.state_dict(), network.weights_report
@@ -215,7 +215,7 @@ def test_the_authors_loading_keeps_tables_alone(tmp_path: Path) -> None:
 
 
 def test_a_missing_file_is_named_with_its_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SEGBENCH_WEIGHTS", str(tmp_path))
+    monkeypatch.setenv("SEGTRIAL_WEIGHTS", str(tmp_path))
     find = load_registry().model("hiformer").find_weights
     assert find is not None
     assert find("none", None, {}) is None

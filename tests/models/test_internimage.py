@@ -113,7 +113,7 @@ def test_published_size_runs_and_every_parameter_learns_in_the_end() -> None:
 def test_the_published_file_fills_the_backbone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, prefix: str, wrapper: str
 ) -> None:
-    monkeypatch.setenv("SEGBENCH_WEIGHTS", str(tmp_path))
+    monkeypatch.setenv("SEGTRIAL_WEIGHTS", str(tmp_path))
     backbone = published()
     torch.save({wrapper: {prefix + name: t for name, t in (backbone | CLASSIFIER).items()}}, tmp_path / FILE)
     network = build(pretrained="imagenet", decoder_width=8)
@@ -195,13 +195,13 @@ def test_a_file_that_does_not_fit_is_refused(tmp_path: Path, change: str, messag
 def test_a_missing_file_is_named_with_its_source_and_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("SEGBENCH_WEIGHTS", str(tmp_path))
+    monkeypatch.setenv("SEGTRIAL_WEIGHTS", str(tmp_path))
     find = load_registry().model("internimage").find_weights
     assert find is not None
     with pytest.raises(WeightsError, match=r"internimage_t_1k_224\.pth is not there") as caught:
         find("imagenet", None, {"variant": "t"})
     assert str(tmp_path / FILE) in (caught.value.cause or "")
-    for part in ("OpenGVLab/InternImage", "$SEGBENCH_WEIGHTS", "`weights:`"):
+    for part in ("OpenGVLab/InternImage", "$SEGTRIAL_WEIGHTS", "`weights:`"):
         assert part in (caught.value.fix or "")
     assert find("none", None, {"variant": "t"}) is None
     with pytest.raises(WeightsError, match="no pretrained weights for internimage's variant 'micro'"):

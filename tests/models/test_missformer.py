@@ -162,7 +162,7 @@ def mit_b1() -> dict[str, Tensor]:
 def test_mit_b1_fills_the_encoder_but_its_new_normalizations(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("SEGBENCH_WEIGHTS", str(tmp_path))
+    monkeypatch.setenv("SEGTRIAL_WEIGHTS", str(tmp_path))
     published = mit_b1()
     torch.save(published, tmp_path / "mit_b1.pth")
     assert sum(tensor.numel() for name, tensor in published.items() if "head" not in name) == ENCODER
@@ -188,7 +188,7 @@ def test_mmsegmentations_copy_fills_it_likewise(tmp_path: Path, monkeypatch: pyt
         out_indices=(0, 1, 2, 3),
         qkv_bias=True,
     ).state_dict()
-    monkeypatch.setenv("SEGBENCH_WEIGHTS", str(tmp_path))
+    monkeypatch.setenv("SEGTRIAL_WEIGHTS", str(tmp_path))
     torch.save(theirs, tmp_path / MMSEG_COPY.name)
     network = build(pretrained="imagenet")
     assert (network.weights_report.file, network.weights_report.loaded) == (MMSEG_COPY.name, 176)
@@ -223,14 +223,14 @@ def test_files_that_do_not_fit_are_refused(
 def test_a_missing_file_is_named_with_its_publisher_and_its_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("SEGBENCH_WEIGHTS", str(tmp_path))
+    monkeypatch.setenv("SEGTRIAL_WEIGHTS", str(tmp_path))
     find = load_registry().model("missformer").find_weights
     assert find is not None
     assert find("none", None, {"variant": "b1"}) is None
     with pytest.raises(WeightsError, match=r"mit_b1\.pth") as caught:
         find("imagenet", None, {"variant": "b1"})
     assert str(tmp_path / "mit_b1.pth") in (caught.value.cause or "")
-    for part in ("NVlabs/SegFormer", "$SEGBENCH_WEIGHTS", "`weights:`"):
+    for part in ("NVlabs/SegFormer", "$SEGTRIAL_WEIGHTS", "`weights:`"):
         assert part in (caught.value.fix or "")
     with pytest.raises(WeightsError, match="missformer with variant tiny"):
         find("imagenet", None, {"variant": "tiny"})

@@ -130,7 +130,7 @@ def test_without_mmseg_names_are_taken_and_packages_required(monkeypatch: pytest
 def test_weights_are_looked_for_under_the_published_names(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("SEGBENCH_WEIGHTS", str(tmp_path))
+    monkeypatch.setenv("SEGTRIAL_WEIGHTS", str(tmp_path))
     find = resolve(f"mmseg:{PSPNET}").find_weights
     assert find is not None and find("none", None, {}) is None
     with pytest.raises(WeightsError, match=r"resnet50_v1c-2cccc1ad\.pth or resnet50_v1c\.pth"):

@@ -261,7 +261,7 @@ def test_mmsegmentations_copies_fill_every_tensor_of_the_backbone(
     theirs = randomized(mmseg_network(2, width=16, depths=VARIANTS["b1"][1])).get_submodule("backbone")
     file = tmp_path / "mit_b1_20220624-02e5a6a1.pth"
     torch.save({"state_dict": {**theirs.state_dict(), "head.weight": torch.zeros(1000, 512)}}, file)
-    monkeypatch.setenv("SEGBENCH_WEIGHTS", str(tmp_path))
+    monkeypatch.setenv("SEGTRIAL_WEIGHTS", str(tmp_path))
     network = build("imagenet", file if given else None, variant="b1").double().eval()
     report = network.weights_report
     total = len(network.backbone.state_dict())
@@ -289,7 +289,7 @@ def test_a_gray_image_is_seen_as_three_equal_channels(tmp_path: Path) -> None:
 def test_a_missing_file_is_named_with_its_publishers_and_its_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("SEGBENCH_WEIGHTS", str(tmp_path))
+    monkeypatch.setenv("SEGTRIAL_WEIGHTS", str(tmp_path))
     find = load_registry().model("segformer").find_weights
     assert find is not None
     assert find("none", None, {"variant": "b2"}) is None
@@ -297,7 +297,7 @@ def test_a_missing_file_is_named_with_its_publishers_and_its_folder(
         find("imagenet", None, {"variant": "b2"})
     assert "mit_b2.pth or mit_b2_20220624-66e8bf70.pth" in caught.value.message
     assert str(tmp_path / "mit_b2.pth") in (caught.value.cause or "")
-    for part in ("NVlabs/SegFormer", "MMSegmentation", "$SEGBENCH_WEIGHTS", "`weights:`"):
+    for part in ("NVlabs/SegFormer", "MMSegmentation", "$SEGTRIAL_WEIGHTS", "`weights:`"):
         assert part in (caught.value.fix or "")
     (tmp_path / "mit_b2.pth").touch()
     assert find("imagenet", None, {"variant": "b2"}) == tmp_path / "mit_b2.pth"

@@ -38,7 +38,7 @@ def build(**settings: Any) -> SegNeXt:
 def test_published_files_fill_the_whole_backbone(
     variant: str, publisher: str, prefix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("SEGBENCH_WEIGHTS", str(tmp_path))
+    monkeypatch.setenv("SEGTRIAL_WEIGHTS", str(tmp_path))
     published = {prefix + name: tensor for name, tensor in _published(variant, publisher).items()}
     head = {"head.weight": torch.zeros(2, 2), "head.bias": torch.zeros(2)}
     name = f"mscan_{variant}.pth" if publisher == "authors" else MMSEG_COPIES[variant]
@@ -88,13 +88,13 @@ def test_files_that_do_not_fit_are_refused(tmp_path: Path) -> None:
 def test_a_missing_file_is_named_with_its_source_and_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("SEGBENCH_WEIGHTS", str(tmp_path))
+    monkeypatch.setenv("SEGTRIAL_WEIGHTS", str(tmp_path))
     find = load_registry().model("segnext").find_weights
     assert find is not None
     with pytest.raises(WeightsError, match=r"mscan_b\.pth or mscan_b_20230227-3ab7d230\.pth") as caught:
         find("imagenet", None, {"variant": "b"})
     assert str(tmp_path / "mscan_b.pth") in (caught.value.cause or "")
-    for part in ("Visual-Attention-Network/SegNeXt", "MMSegmentation", "$SEGBENCH_WEIGHTS", "`weights:`"):
+    for part in ("Visual-Attention-Network/SegNeXt", "MMSegmentation", "$SEGTRIAL_WEIGHTS", "`weights:`"):
         assert part in (caught.value.fix or "")
     assert find("none", None, {"variant": "b"}) is None
     (tmp_path / "mscan_b.pth").touch()

@@ -298,11 +298,11 @@ def test_a_missing_file_is_named_with_its_source(tmp_path: Path, monkeypatch: py
     find = load_registry().model("swin-umamba").find_weights
     assert find is not None
     assert find("none", None, {}) is None
-    monkeypatch.setenv("SEGBENCH_WEIGHTS", str(tmp_path))
+    monkeypatch.setenv("SEGTRIAL_WEIGHTS", str(tmp_path))
     with pytest.raises(WeightsError) as caught:
         find("imagenet", None, {"variant": "vmamba-tiny"})
     assert all(name in caught.value.message for name in NAMES)
-    assert "MzeroMiko/VMamba" in (caught.value.fix or "") and "$SEGBENCH_WEIGHTS" in (caught.value.fix or "")
+    assert "MzeroMiko/VMamba" in (caught.value.fix or "") and "$SEGTRIAL_WEIGHTS" in (caught.value.fix or "")
     for name in reversed(NAMES):
         (tmp_path / name).touch()
         assert find("imagenet", None, {}) == tmp_path / name

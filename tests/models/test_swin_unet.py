@@ -79,7 +79,7 @@ def test_each_skip_reaches_the_logits() -> None:
 @pytest.mark.parametrize("given", [True, False], ids=["given", "in the folder"])
 def test_swin_tiny_fills_both_sides(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: bool) -> None:
     file = write_swin_tiny(tmp_path, *(["mine.pth"] if given else []))
-    monkeypatch.setenv("SEGBENCH_WEIGHTS", str(tmp_path))
+    monkeypatch.setenv("SEGTRIAL_WEIGHTS", str(tmp_path))
     network = build(pretrained="imagenet", weights=file if given else None, channels=1 if given else 3)
     report = network.weights_report
     own = network.state_dict()
@@ -133,7 +133,7 @@ def test_a_file_that_does_not_fit_fails(tmp_path: Path, change: str) -> None:
 
 
 def test_a_missing_file_is_named_with_its_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SEGBENCH_WEIGHTS", str(tmp_path))
+    monkeypatch.setenv("SEGTRIAL_WEIGHTS", str(tmp_path))
     find = load_registry().model("swin-unet").find_weights
     assert find is not None
     assert find("none", None, {}) is None

@@ -132,7 +132,7 @@ def test_a_checkpoint_of_another_backbone_is_refused(tmp_path: Path) -> None:
 def test_weights_are_looked_for_under_the_backbones_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("SEGBENCH_WEIGHTS", str(tmp_path))
+    monkeypatch.setenv("SEGTRIAL_WEIGHTS", str(tmp_path))
     find = resolve("timm:resnet10t.c3_in1k").find_weights
     assert find is not None
     with pytest.raises(WeightsError, match=r"resnet10t\.c3_in1k\.safetensors"):

@@ -280,7 +280,7 @@ def test_an_official_file_fills_every_tensor_of_the_backbone(
     shapes = official_shapes("tiny")
     tensors = {name: torch.full(shape, float(number)) for number, (name, shape) in enumerate(shapes.items())}
     torch.save(tensors, tmp_path / "transnext_tiny_224_1k.pth")
-    monkeypatch.setenv("SEGBENCH_WEIGHTS", str(tmp_path))
+    monkeypatch.setenv("SEGTRIAL_WEIGHTS", str(tmp_path))
     network = build(pretrained="imagenet", variant="tiny", decoder_width=8)
     report = network.weights_report
     assert (report.file, report.loaded, report.total) == ("transnext_tiny_224_1k.pth", TENSORS, TENSORS)
@@ -311,14 +311,14 @@ def test_a_gray_image_is_seen_as_three_equal_channels(tmp_path: Path) -> None:
 def test_a_missing_file_is_named_with_its_place_and_its_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("SEGBENCH_WEIGHTS", str(tmp_path))
+    monkeypatch.setenv("SEGTRIAL_WEIGHTS", str(tmp_path))
     find = load_registry().model("transnext").find_weights
     assert find is not None
     assert find("none", None, {"variant": "tiny"}) is None
     with pytest.raises(WeightsError, match=r"transnext_tiny_224_1k\.pth is not there") as caught:
         find("imagenet", None, {"variant": "tiny"})
     assert str(tmp_path / "transnext_tiny_224_1k.pth") in (caught.value.cause or "")
-    for part in ("transnext-tiny-224-1k/resolve/main", "$SEGBENCH_WEIGHTS", "`weights:`"):
+    for part in ("transnext-tiny-224-1k/resolve/main", "$SEGTRIAL_WEIGHTS", "`weights:`"):
         assert part in (caught.value.fix or "")
     with pytest.raises(WeightsError, match="no published weights for TransNeXt of variant pico"):
         find("imagenet", None, {"variant": "pico"})

@@ -304,14 +304,14 @@ def test_files_that_do_not_fit_are_refused(tmp_path: Path) -> None:
 def test_a_missing_file_is_named_with_its_source_and_its_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("SEGBENCH_WEIGHTS", str(tmp_path))
+    monkeypatch.setenv("SEGTRIAL_WEIGHTS", str(tmp_path))
     find = load_registry().model("transunet").find_weights
     assert find is not None
     assert find("none", None, {}) is None
     with pytest.raises(WeightsError, match=re.escape("R50+ViT-B_16.npz or R50-ViT-B_16.npz")) as caught:
         find("imagenet", None, {"variant": "r50-vit-b16"})
     assert str(tmp_path / "R50+ViT-B_16.npz") in (caught.value.cause or "")
-    for part in ("storage.googleapis.com/vit_models/imagenet21k/", "$SEGBENCH_WEIGHTS", "`weights:`"):
+    for part in ("storage.googleapis.com/vit_models/imagenet21k/", "$SEGTRIAL_WEIGHTS", "`weights:`"):
         assert part in (caught.value.fix or "")
     (tmp_path / "R50-ViT-B_16.npz").touch()
     assert find("imagenet", None, {}) == tmp_path / "R50-ViT-B_16.npz"
@@ -323,7 +323,7 @@ def test_a_missing_file_is_named_with_its_source_and_its_folder(
 
 @pytest.mark.slow
 def test_a_whole_file_is_found_and_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SEGBENCH_WEIGHTS", str(tmp_path))
+    monkeypatch.setenv("SEGTRIAL_WEIGHTS", str(tmp_path))
     arrays = npz_arrays("r50-vit-b16")
     np.savez(tmp_path / "R50+ViT-B_16.npz", **arrays)  # type: ignore[arg-type]
     network = build(pretrained="imagenet", channels=1)

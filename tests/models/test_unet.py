@@ -76,7 +76,7 @@ def test_pretrained_weights_are_refused() -> None:
 
 
 def test_vgg13_fills_four_encoder_stages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SEGBENCH_WEIGHTS", str(tmp_path))
+    monkeypatch.setenv("SEGTRIAL_WEIGHTS", str(tmp_path))
     published = _vgg13()
     file = tmp_path / "vgg13_bn-abd245e5.pth"
     torch.save(_published(published), file)
@@ -101,13 +101,13 @@ def test_vgg13_fills_four_encoder_stages(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 def test_vgg13_that_does_not_fit_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SEGBENCH_WEIGHTS", str(tmp_path))
+    monkeypatch.setenv("SEGTRIAL_WEIGHTS", str(tmp_path))
     find = load_registry().model("u-net").find_weights
     assert find is not None
     assert find("none", None, {"width": 64}) is None
     with pytest.raises(WeightsError, match=r"vgg13_bn-abd245e5\.pth is not there") as caught:
         find("vgg13_bn", None, {"width": 64})
-    for part in ("bench weights get vgg13_bn-abd245e5.pth", "https://", "$SEGBENCH_WEIGHTS"):
+    for part in ("bench weights get vgg13_bn-abd245e5.pth", "https://", "$SEGTRIAL_WEIGHTS"):
         assert part in (caught.value.fix or "")
     with pytest.raises(WeightsError, match="width 64 only"):
         find("vgg13_bn", None, {"width": 32})

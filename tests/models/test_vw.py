@@ -227,7 +227,7 @@ def published(style: str) -> dict[str, Tensor]:
 def test_published_files_fill_the_backbone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, style: str, name: str, prefix: str, wrapper: str | None
 ) -> None:
-    monkeypatch.setenv("SEGBENCH_WEIGHTS", str(tmp_path))
+    monkeypatch.setenv("SEGTRIAL_WEIGHTS", str(tmp_path))
     tensors = {
         (key if key.startswith("head.") and style != "timm" else prefix + key): tensor.float()
         for key, tensor in published(style).items()
@@ -248,7 +248,7 @@ def test_published_files_fill_the_backbone(
 def test_the_mix_transformer_s_file_fills_the_backbone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("SEGBENCH_WEIGHTS", str(tmp_path))
+    monkeypatch.setenv("SEGTRIAL_WEIGHTS", str(tmp_path))
     source = MixTransformer("b3")
     torch.save(authors_file(source), tmp_path / "mit_b3.pth")
     network = build_network("vw-mit", pretrained="imagenet", decoder_width=64)
@@ -277,10 +277,10 @@ def test_a_gray_image_is_seen_as_three_equal_channels(tmp_path: Path) -> None:
 
 
 def test_missing_and_unfit_files_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SEGBENCH_WEIGHTS", str(tmp_path))
+    monkeypatch.setenv("SEGTRIAL_WEIGHTS", str(tmp_path))
     with pytest.raises(WeightsError) as caught:
         weights_file("imagenet", None, {"variant": "s"})
-    assert FILE in (caught.value.fix or "") and "SEGBENCH_WEIGHTS" in (caught.value.fix or "")
+    assert FILE in (caught.value.fix or "") and "SEGTRIAL_WEIGHTS" in (caught.value.fix or "")
     with pytest.raises(WeightsError, match="no published weights of ConvNeXt atto"):
         weights_file("imagenet", None, {"variant": "atto"})
     tensors = published("authors")

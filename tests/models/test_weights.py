@@ -98,7 +98,7 @@ def test_checkpoints_without_named_tensors_fail(path: Path, content: object) -> 
 def test_a_file_that_is_not_there_names_what_to_set(path: Path) -> None:
     with pytest.raises(WeightsError) as caught:
         read_checkpoint(path)
-    assert "SEGBENCH_WEIGHTS" in (caught.value.fix or "")
+    assert "SEGTRIAL_WEIGHTS" in (caught.value.fix or "")
 
 
 def test_loading_reports_file_hash_and_counts(path: Path) -> None:
@@ -174,7 +174,7 @@ def test_search_order_of_weights_files(tmp_path: Path, monkeypatch: pytest.Monke
     packaged.touch()
     folder = tmp_path / "folder"
     folder.mkdir()
-    monkeypatch.setenv("SEGBENCH_WEIGHTS", str(folder))
+    monkeypatch.setenv("SEGTRIAL_WEIGHTS", str(folder))
     assert find_weights("net.pth", packaged=packaged) == packaged
     (folder / "net.pth").touch()
     assert find_weights("net.pth", packaged=packaged) == folder / "net.pth"

@@ -37,7 +37,7 @@ def test_light_commands_import_no_framework(arguments: list[str], tmp_path: Path
         "try:\n    main()\nexcept SystemExit as stop:\n    code = stop.code\nelse:\n    code = 0\n"
         f"print([name for name in {HEAVY!r} if name in sys.modules], code or 0, file=sys.stderr)\n"
     )
-    environment = {"PATH": "/usr/bin:/bin", "SEGBENCH_STORE": str(tmp_path / "results")}
+    environment = {"PATH": "/usr/bin:/bin", "SEGTRIAL_STORE": str(tmp_path / "results")}
     done = subprocess.run(
         [sys.executable, "-c", code, *arguments],
         cwd=REPOSITORY,

@@ -237,7 +237,7 @@ def test_a_missing_jinja_names_the_extra(report: Report, monkeypatch: pytest.Mon
     monkeypatch.setitem(__import__("sys").modules, "jinja2", None)
     with pytest.raises(MissingDependencyError) as caught:
         to_html(report)
-    assert "pip install 'segbench[report]'" in str(caught.value)
+    assert "pip install 'segtrial[report]'" in str(caught.value)
 
 
 def luminance(color: str) -> float:

@@ -162,5 +162,5 @@ def test_tables_need_neither_jinja_nor_pillow_nor_torch(study: Study, tmp_path: 
         [sys.executable, "-c", code.replace("FORMAT", "'html'")], capture_output=True, text=True
     )
     assert page.returncode == 2
-    assert "pip install 'segbench[report]'" in page.stderr
+    assert "pip install 'segtrial[report]'" in page.stderr
     assert "Traceback" not in page.stderr

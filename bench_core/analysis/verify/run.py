@@ -42,7 +42,7 @@ def verify(
 ) -> Verification:
     """Return what the checks find; `progress(done, total)` hears of each job that a check has seen.
 
-    A file whose content is not of the form in which segbench writes it is a finding, never an exception.
+    A file whose content is not of the form in which segtrial writes it is a finding, never an exception.
     """
     outcomes = []
     total = len(checks) * len(study.subjects)
@@ -64,4 +64,4 @@ def _examined(check: Check, subject: Subject, study: Study) -> list[Finding] | N
         return None if found is None else list(found)
     except _UNUSABLE as error:
         cause = error.message if isinstance(error, BenchError) else f"{type(error).__name__}: {error}"
-        return [subject.finding(f"its content is not what segbench writes ({cause})")]
+        return [subject.finding(f"its content is not what segtrial writes ({cause})")]

@@ -5,13 +5,13 @@
   var themes = ["system", "light", "dark"];
   var current = "system";
   function remembered() {
-    try { return localStorage.getItem("segbench-theme"); } catch (error) { return null; }
+    try { return localStorage.getItem("segtrial-theme"); } catch (error) { return null; }
   }
   function show(theme) {
     current = theme;
     if (theme === "system") { root.removeAttribute("data-theme"); } else { root.setAttribute("data-theme", theme); }
     button.textContent = "Theme: " + theme;
-    try { localStorage.setItem("segbench-theme", theme); } catch (error) { /* private windows keep nothing */ }
+    try { localStorage.setItem("segtrial-theme", theme); } catch (error) { /* private windows keep nothing */ }
   }
   button.hidden = false;
   button.addEventListener("click", function () { show(themes[(themes.indexOf(current) + 1) % themes.length]); });

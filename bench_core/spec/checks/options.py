@@ -26,7 +26,7 @@ def check_options(context: Context) -> None:
                 (*loc, "name"),
                 f"dataset {entry.name!r} has no root",
                 cause="it is read from files" + (f"; {dataset.how_to_get}" if dataset.how_to_get else ""),
-                fix=f'write {{name: {entry.name}, root: "${{SEGBENCH_DATA:-data}}/{entry.name}"}}',
+                fix=f'write {{name: {entry.name}, root: "${{SEGTRIAL_DATA:-data}}/{entry.name}"}}',
             )
     for name, options in context.draft.runner_options.items():
         runner = context.registry.runners.get(name)

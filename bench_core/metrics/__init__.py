@@ -1,0 +1,1 @@
+"""Segmentation metrics, from pixel counts and from label maps; numpy only."""

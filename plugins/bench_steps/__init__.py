@@ -1,0 +1,1 @@
+"""First-party steps: work on what finished jobs left behind."""

@@ -1,0 +1,3 @@
+"""What this package declares."""
+
+from __future__ import annotations
