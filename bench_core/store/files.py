@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
+from bench_core import bounded
 from bench_core.errors import StoreError
 
 _REASONS = {
@@ -104,7 +105,7 @@ def write_json(path: Path, data: Any) -> None:
 def read_json(path: Path, mend: str) -> Any:
     """Read JSON; raise StoreError with `mend` as its fix if the file is missing, truncated or garbled."""
     try:
-        return json.loads(path.read_bytes())
+        return bounded.read_json(path)
     except FileNotFoundError as error:
         raise StoreError("file is missing from the store", place=str(path), fix=mend) from error
     except (ValueError, OSError) as error:

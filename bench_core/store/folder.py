@@ -5,13 +5,13 @@ from __future__ import annotations
 import csv
 import io
 import json
-import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import numpy as np
 
+from bench_core.bounded import Arrays, open_arrays, parse_json
 from bench_core.errors import StoreError
 from bench_core.plan.job import Job
 from bench_core.records import Case, Counts
@@ -23,6 +23,8 @@ TRACE, LOG, BEST, MANIFEST = "trace.jsonl", "log.txt", "best.pt", "manifest.json
 ENGINE = "engine"
 """Subfolder of what an engine logs on its own."""
 Parsed = TypeVar("Parsed")
+MOST_CASE_BYTES = 256 * 1024**2
+"""Of all pictures of one job, decompressed."""
 COLUMNS = ("id", "group", "class", "tp", "fp", "fn")
 
 
@@ -103,18 +105,21 @@ def read_cases(folder: Path) -> tuple[Case, ...]:
     """Read cases.npz; raise StoreError if it is missing or damaged."""
     path = folder / CASES
     try:
-        with np.load(path, allow_pickle=False) as arrays:
-            return tuple(
-                Case(
-                    **facts,
-                    image=arrays[f"image{index}"],
-                    mask=arrays[f"mask{index}"],
-                    prediction=arrays[f"prediction{index}"],
-                )
-                for index, facts in enumerate(json.loads(str(arrays["facts"])))
-            )
-    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+        with open_arrays(path, MOST_CASE_BYTES) as arrays:
+            facts = parse_json(str(arrays.read("facts", np.str_, ())))
+            return tuple(_case(arrays, index, fact) for index, fact in enumerate(facts))
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise _damaged(path, error) from error
+
+
+def _case(arrays: Arrays, index: int, facts: Mapping[str, Any]) -> Case:
+    image = arrays.read(f"image{index}", np.uint8, (None, None, None))
+    return Case(
+        **facts,
+        image=image,
+        mask=arrays.read(f"mask{index}", np.uint8, image.shape[:2]),
+        prediction=arrays.read(f"prediction{index}", np.uint8, image.shape[:2]),
+    )
 
 
 def write_manifest(folder: Path, names: Sequence[str]) -> None:
