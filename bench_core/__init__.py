@@ -3,6 +3,7 @@
 __version__ = "0.1.0"
 
 from bench_core.declarations import (
+    IGNORE,
     Analysis,
     Architecture,
     BuildRequest,
@@ -19,6 +20,7 @@ from bench_core.hookspecs import hookimpl
 from bench_core.options import Option
 
 __all__ = [
+    "IGNORE",
     "Analysis",
     "Architecture",
     "BuildRequest",

@@ -18,6 +18,9 @@ from bench_core.options import Option
 Entry = Callable[..., Any] | str
 """A callable, or its "package.module:attribute" name, imported when first used."""
 
+IGNORE = 255
+"""Mask label of pixels that count neither in the loss nor in a metric; no class has this index."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Deviation:
@@ -43,6 +46,8 @@ class Task:
 
     classes: tuple[str, ...]
     channels: int
+    ignore: bool = False
+    """Whether masks may hold IGNORE."""
 
     @property
     def binary(self) -> bool:
