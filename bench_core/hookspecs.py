@@ -7,10 +7,14 @@ A plugin is a module (one file in a spec's `plugins:`, or a package with an entr
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import pluggy
 
 from bench_core.declarations import Analysis, Architecture, Dataset, JobEvent, ModelSource, RunnerDeclaration
+
+if TYPE_CHECKING:
+    import click
 
 hookspec = pluggy.HookspecMarker("segtrial")
 hookimpl = pluggy.HookimplMarker("segtrial")
@@ -44,3 +48,8 @@ def bench_analyses() -> Sequence[Analysis]:  # type: ignore[empty-body]
 @hookspec
 def bench_event(event: JobEvent) -> None:
     """Hear what happens in jobs (started, each epoch, finished, failed), for trackers; runs in the worker."""
+
+
+@hookspec
+def bench_commands() -> Sequence[click.Command]:  # type: ignore[empty-body]
+    """Subcommands of `bench` (click commands) that an installed package adds."""

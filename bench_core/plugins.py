@@ -11,13 +11,17 @@ from dataclasses import dataclass, field
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import pluggy
 
 from bench_core import hookspecs
+from bench_core.commands import COMMANDS
 from bench_core.declarations import Analysis, Architecture, Dataset, JobEvent, ModelSource, RunnerDeclaration
 from bench_core.errors import PluginError, UnknownNameError
+
+if TYPE_CHECKING:
+    import click
 
 ENTRY_POINT_GROUP = "segtrial"
 Declared = TypeVar("Declared", Architecture, Dataset, RunnerDeclaration, Analysis, ModelSource)
@@ -35,6 +39,8 @@ class Registry:
     plugins: Mapping[str, str] = field(default_factory=dict)
     """Plugin name to where it comes from."""
     manager: pluggy.PluginManager | None = None
+    commands: Mapping[str, click.Command] = field(default_factory=dict)
+    """Subcommands of `bench` that plugins add."""
     base: Path | None = None
     """Folder of the spec, from which relative paths in names start; None: the current one."""
 
@@ -112,6 +118,7 @@ def load_registry(files: Sequence[Path] = (), base: Path | None = None) -> Regis
         analyses=_collect(manager, "bench_analyses", "name"),
         plugins=origins,
         manager=manager,
+        commands=_commands(manager),
         base=base,
     )
 
@@ -172,6 +179,21 @@ def _register(manager: pluggy.PluginManager, name: str, module: Any, origin: str
         manager.register(module, name)
     except (pluggy.PluginValidationError, ValueError) as failure:
         raise PluginError(f"plugin is not valid: {failure}", place=origin) from failure
+
+
+def _commands(manager: pluggy.PluginManager) -> dict[str, click.Command]:
+    if not manager.hook.bench_commands.get_hookimpls():
+        return {}
+    import click
+
+    table = _collect(manager, "bench_commands", "name")
+    for name, item in table.items():
+        if name in COMMANDS:
+            raise PluginError(f"a plugin declares the command {name!r}, which bench has itself",
+                              fix="give it another name")  # fmt: skip
+        if not isinstance(item, click.Command):
+            raise PluginError(f"bench_commands returned {type(item).__name__}, not a click command")
+    return table
 
 
 def _collect(manager: pluggy.PluginManager, hook: str, key: str) -> dict[str, Any]:

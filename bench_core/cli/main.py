@@ -5,53 +5,55 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import click
 
 from bench_core import __version__
+from bench_core.commands import COMMANDS
 from bench_core.errors import BenchError
 
-COMMANDS = {
-    "validate": "check specs and name every mistake at once",
-    "schema": "print the JSON Schema of a spec",
-    "plan": "expand a spec into its job matrix",
-    "run": "run the jobs of a spec that are not done",
-    "status": "say what is done, running, failed and to do",
-    "logs": "print the log of a job",
-    "show": "print everything known of a job",
-    "verify": "check that the finished jobs were one experiment",
-    "report": "turn results into tables, figures and an HTML page",
-    "conformance": "compare two runners on one small job, item by item",
-    "new": "begin a plugin with files that work",
-    "test": "try an architecture or a runner against what it owes",
-    "list": "list models, datasets, runners or plugins",
-    "weights": "list the files of pretrained weights, or download them",
-    "doctor": "say what this environment has and what is missing",
-}
-"""Subcommand (file bench_core/cli/NAME.py, object `command`) to its line in the help."""
 OLD_PREFIX = "SEGBENCH_"
 
 
 class LazyGroup(click.Group):
-    """Imports a subcommand's module only when it is called: `bench --help` answers at once."""
+    """Imports a subcommand's module only when it is called: `bench --help` answers at once.
+
+    Behind the commands of its own stand those of installed plugins (hook `bench_commands`).
+    """
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Return the names in the order of the workflow."""
-        return list(COMMANDS)
+        """Return the names in the order of the workflow, those of plugins last."""
+        return [*COMMANDS, *_plugin_commands()]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Import and return one subcommand."""
+        """Import and return one subcommand; raises PluginError for a plugin that cannot be loaded."""
         if cmd_name not in COMMANDS:
-            return None
+            return _plugin_commands().get(cmd_name)
         module = importlib.import_module(f"bench_core.cli.{cmd_name}")
         command: click.Command = module.command
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the list of subcommands without importing them."""
+        """Write the list of subcommands without importing the modules of `bench` itself."""
         with formatter.section("Commands"):
             formatter.write_dl(list(COMMANDS.items()))
+        try:
+            found = _plugin_commands()
+        except BenchError as error:
+            # Whoever asks for help with a broken plugin needs the help most of all.
+            found = {}
+            click.echo(f"error: {error}", err=True)
+        if found:
+            with formatter.section("Commands of plugins"):
+                formatter.write_dl([(name, item.get_short_help_str(80)) for name, item in found.items()])
+
+
+def _plugin_commands() -> Mapping[str, click.Command]:
+    from bench_core.plugins import load_registry
+
+    return load_registry().commands
 
 
 @click.group(

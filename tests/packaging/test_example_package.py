@@ -76,3 +76,10 @@ def test_it_is_listed_with_its_origin_and_its_architecture_passes(
     assert "example_plugin.plugin" in listed.stdout
     tried = bench_with_it("test", "example-net", "--json", cwd=tmp_path)
     assert tried.returncode == 0 and json.loads(tried.stdout)["passed"], tried.stdout + tried.stderr
+
+
+def test_its_command_is_one_of_bench(bench_with_it: Bench, tmp_path: Path) -> None:
+    called = bench_with_it("example-area", "12", cwd=tmp_path)
+    assert (called.returncode, called.stdout) == (0, "144\n"), called.stderr
+    shown = bench_with_it("--help", cwd=tmp_path).stdout
+    assert "example-area" in shown and "Print the area of a square." in shown

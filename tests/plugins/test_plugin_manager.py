@@ -41,6 +41,12 @@ def bench_analyses():
     return [Analysis(name="my-analysis", help="a part", section="x:y")]
 
 @hookimpl
+def bench_commands():
+    import click
+
+    return [click.Command("greet", help="Say hello.")]
+
+@hookimpl
 def bench_event(event):
     HEARD.append(event)
 """
@@ -68,6 +74,25 @@ def test_one_file_adds_every_kind_of_thing(plugin: Path) -> None:
     assert registry.runner("my-engine").help == "an engine"
     assert registry.analysis("my-analysis").name == "my-analysis"
     assert registry.plugins["my_plugin"] == str(plugin)
+    assert list(registry.commands) == ["greet"]
+
+
+@pytest.mark.parametrize(
+    ("declared", "message"),
+    [
+        ('[click.Command("run")]', "'run', which bench has itself"),
+        ('[click.Command("hi"), click.Command("hi")]', "declared twice"),
+        ('["hi"]', "declares no name"),
+    ],
+)
+def test_a_command_that_clashes_is_refused(tmp_path: Path, declared: str, message: str) -> None:
+    path = tmp_path / "clash.py"
+    path.write_text(
+        "import click\nfrom bench_core import hookimpl\n\n"
+        f"@hookimpl\ndef bench_commands():\n    return {declared}\n"
+    )
+    with pytest.raises(PluginError, match=message):
+        load_registry([path])
 
 
 def test_events_reach_listeners(plugin: Path) -> None:

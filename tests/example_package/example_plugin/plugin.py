@@ -6,6 +6,8 @@ import json
 import os
 from pathlib import Path
 
+import click
+
 from bench_core import Architecture, Dataset, JobEvent, Option, Task, hookimpl
 
 EVENTS = "EXAMPLE_PLUGIN_EVENTS"
@@ -43,6 +45,19 @@ def bench_datasets() -> list[Dataset]:
             options={"samples": Option(type=int, default=8, minimum=4, help="number of images")},
         )
     ]
+
+
+@hookimpl
+def bench_commands() -> list[click.Command]:
+    """Return the one command of `bench`."""
+
+    @click.command("example-area")
+    @click.argument("side", type=int)
+    def area(side: int) -> None:
+        """Print the area of a square."""
+        click.echo(side * side)
+
+    return [area]
 
 
 @hookimpl

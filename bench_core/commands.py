@@ -1,0 +1,22 @@
+"""The names of `bench`'s own commands, which no plugin may take."""
+
+from __future__ import annotations
+
+COMMANDS = {
+    "validate": "check specs and name every mistake at once",
+    "schema": "print the JSON Schema of a spec",
+    "plan": "expand a spec into its job matrix",
+    "run": "run the jobs of a spec that are not done",
+    "status": "say what is done, running, failed and to do",
+    "logs": "print the log of a job",
+    "show": "print everything known of a job",
+    "verify": "check that the finished jobs were one experiment",
+    "report": "turn results into tables, figures and an HTML page",
+    "conformance": "compare two runners on one small job, item by item",
+    "new": "begin a plugin with files that work",
+    "test": "try an architecture or a runner against what it owes",
+    "list": "list models, datasets, runners or plugins",
+    "weights": "list the files of pretrained weights, or download them",
+    "doctor": "say what this environment has and what is missing",
+}
+"""Subcommand (file bench_core/cli/NAME.py, object `command`) to its line in the help."""
