@@ -64,6 +64,8 @@ class Task:
 class BuildRequest:
     """What an architecture's builder receives."""
 
+    name: str = ""
+    """The architecture's, so that one builder can serve every name of a source."""
     in_channels: int
     num_classes: int
     """Channels of the logits: 1 for binary tasks, otherwise classes with background."""

@@ -73,6 +73,7 @@ def build(settings: argparse.Namespace) -> nn.Module:
     assert declared.build is not None
     network: nn.Module = resolve_entry(declared.build)(
         BuildRequest(
+            name=declared.name,
             in_channels=3,
             num_classes=1,
             image_size=settings.size,

@@ -39,6 +39,7 @@ def build(name: str, size: int, options: Mapping[str, Any] | None = None, part: 
     if declared.build is None:
         raise ValueError(f"{name}: {declared.unavailable}")
     request = BuildRequest(
+        name=declared.name,
         in_channels=CHANNELS,
         num_classes=CLASSES,
         image_size=size,

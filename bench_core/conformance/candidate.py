@@ -45,6 +45,7 @@ class Candidate:
         if declared.build is None:
             raise PluginError(f"{declared.name} cannot be built", cause=declared.unavailable)
         request = BuildRequest(
+            name=declared.name,
             in_channels=channels,
             num_classes=classes,
             image_size=self.sizes[-1],

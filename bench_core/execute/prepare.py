@@ -100,6 +100,7 @@ def build_model(job: Job, registry: Registry) -> nn.Module:
         raise PluginError(f"model {job.model.name} cannot be built yet", cause=declared.unavailable)
     task = job.dataset.task
     request = BuildRequest(
+        name=declared.name,
         in_channels=3 if job.training.channels == "rgb" else task.channels,
         num_classes=task.logit_channels,
         image_size=job.training.image_size,

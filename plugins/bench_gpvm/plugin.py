@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from bench_core import Architecture, hookimpl
-from bench_gpvm.declared import internimage, segformer, segnext, transnext
-from bench_gpvm.declared_vw import vw_conv, vw_mit
+from bench_gpvm.internimage.declaration import INTERNIMAGE
+from bench_gpvm.segformer.declaration import SEGFORMER
+from bench_gpvm.segnext.declaration import SEGNEXT
+from bench_gpvm.transnext.declaration import TRANSNEXT
+from bench_gpvm.vw.declaration import VW_CONV, VW_MIT
 
 
 @hookimpl
 def bench_models() -> list[Architecture]:
     """Return the six architectures; parameters are counted without auxiliary heads."""
-    return [segformer(), segnext(), vw_mit(), vw_conv(), internimage(), transnext()]
+    return [SEGFORMER, SEGNEXT, VW_MIT, VW_CONV, INTERNIMAGE, TRANSNEXT]

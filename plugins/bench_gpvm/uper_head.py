@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from bench_gpvm.network import Tensors, resize
+from bench_gpvm.encoder_decoder import Tensors, resize
 
 POOL_SIDES = (1, 2, 3, 6)
 

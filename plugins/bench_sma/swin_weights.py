@@ -6,7 +6,6 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from bench_core import Option
 from bench_core.weights_files import PublishedFile
 
 if TYPE_CHECKING:
@@ -15,12 +14,6 @@ if TYPE_CHECKING:
 SWIN_TINY = PublishedFile(
     name="swin_tiny_patch4_window7_224.pth",
     url="https://github.com/SwinTransformer/storage/releases/download/v1.0.0/swin_tiny_patch4_window7_224.pth",
-)
-WINDOW = Option(
-    type=int,
-    default=7,
-    minimum=2,
-    help="side of the Swin blocks' windows in tokens; ImageNet weights are for 7 and resized for others",
 )
 _BUFFERS = re.compile(r"(^|\.)(attn_mask|attn\.relative_position_index)$")
 _BLOCK = (

@@ -17,7 +17,7 @@ from bench_core.errors import TrainingError, WeightsError
 from bench_core.protocol.weights import WeightsReport, load_strictly, read_checkpoint, sum_over_rgb
 from bench_core.weights_files import no_weights
 from bench_sources.hf_networks import KINDS, Kind
-from bench_sources.hf_source import CHECKPOINT, checkpoint_file
+from bench_sources.hf_source import CHECKPOINT, checkpoint_file, config_of
 
 _OF_ONE_CHECKPOINT = (
     "architectures",
@@ -70,12 +70,14 @@ def _restored(
     return module.train(module.training)
 
 
-def build_hf(name: str, config: Mapping[str, Any], file: Path | None, request: BuildRequest) -> HfSegmenter:
-    """Build the network of a config, filled from the weights beside its `file` if the request asks for them.
+def build(request: BuildRequest) -> HfSegmenter:
+    """Build the network of the config that the request names, filled from its checkpoint if it asks for that.
 
     Raises TrainingError for what the installed transformers does not build, WeightsError if the weights are
     not there or do not fit.
     """
+    name = request.name
+    config, file = config_of(name)
     kind = KINDS[config["model_type"]]
     weights = None if file is None else checkpoint_file(file, request.pretrained, request.weights_file)
     if weights is None:

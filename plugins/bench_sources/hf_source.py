@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from bench_core import Architecture, BuildRequest, Departure, ModelSource
+from bench_core import Architecture, Departure, ModelSource
 from bench_core.errors import UnknownNameError
 from bench_core.weights_files import WEIGHTS_FOLDER, find_weights, weights_folder
 from bench_sources.hf_networks import KINDS, MASK_KINDS, NETWORKS, USUAL, dead_parameters
@@ -32,17 +32,24 @@ def resolve(name: str) -> Architecture:
     A network is one of NETWORKS, a hub name of which $SEGTRIAL_WEIGHTS has a copy, or a config file.
     """
     text = name.removeprefix(f"{PREFIX}:")
-    if text in NETWORKS:
+    config, file = config_of(name)
+    if file is None:
         built_in = NETWORKS[text]
-        declared = _declare(name, built_in.title, built_in.config, built_in.paper)
+        declared = _declare(name, built_in.title, config, built_in.paper)
         return replace(declared, parameters={3: built_in.parameters})
+    title = text if _HUB_NAME.fullmatch(text) and not text.endswith(SUFFIX) else file.resolve().parent.name
+    return _declare(name, title, config, KINDS[config["model_type"]].paper, file)
+
+
+def config_of(name: str) -> tuple[Mapping[str, Any], Path | None]:
+    """Return the config that a name means, and its file unless it is built in; raise as `resolve` does."""
+    text = name.removeprefix(f"{PREFIX}:")
+    if text in NETWORKS:
+        return dict(NETWORKS[text].config), None
     if text in MASK_KINDS:
         raise _predicts_masks(name, text)
     file = _config_file(name, text)
-    content = _read(name, file)
-    config = _checked(name, file, content)
-    title = text if _HUB_NAME.fullmatch(text) and not text.endswith(SUFFIX) else file.resolve().parent.name
-    return _declare(name, title, config, KINDS[config["model_type"]].paper, file)
+    return _checked(name, file, _read(name, file)), file
 
 
 def _config_file(name: str, text: str) -> Path:
@@ -146,7 +153,7 @@ def _declare(
         family="generic",
         runner="torch",
         version=1,
-        build=partial(_build, name, dict(config), file),
+        build="bench_sources.hf_build:build",
         paper=paper,
         license="" if file else "Apache-2.0",
         pretrained=(CHECKPOINT, "none") if file else ("none",),
@@ -182,12 +189,6 @@ def _find_weights(
     config_file: Path, pretrained: str, given: Path | None, options: Mapping[str, Any]
 ) -> Path | None:
     return checkpoint_file(config_file, pretrained, given)
-
-
-def _build(name: str, config: Mapping[str, Any], file: Path | None, request: BuildRequest) -> Any:
-    from bench_sources.hf_build import build_hf
-
-    return build_hf(name, config, file, request)
 
 
 SOURCE = ModelSource(

@@ -9,14 +9,15 @@ from torch import nn
 from bench_core import BuildRequest
 from bench_core.errors import TrainingError
 from bench_core.weights_files import no_weights
-from bench_sources.monai_source import Network
+from bench_sources.monai_source import NETWORKS, PREFIX
 
 
-def build_monai(network: Network, request: BuildRequest) -> nn.Module:
-    """Build a network from images [B, C, H, W] to logits [B, K, H, W].
+def build(request: BuildRequest) -> nn.Module:
+    """Build the network that the request names, from images [B, C, H, W] to logits [B, K, H, W].
 
     Raises TrainingError for what the installed MONAI does not build, WeightsError if weights are asked for.
     """
+    network = NETWORKS[request.name.removeprefix(f"{PREFIX}:")]
     no_weights(f"{network.class_name} of MONAI", request)
     size = {"img_size": request.image_size} if network.takes_size else {}
     try:

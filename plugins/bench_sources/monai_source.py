@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
-from bench_core import Architecture, BuildRequest, ModelSource
+from bench_core import Architecture, ModelSource
 from bench_core.errors import UnknownNameError
 from bench_sources.names import nearest
 
@@ -82,7 +81,7 @@ def resolve(name: str) -> Architecture:
         family="generic",
         runner="torch",
         version=1,
-        build=partial(_build, text),
+        build="bench_sources.monai_build:build",
         paper=network.paper,
         license="Apache-2.0",
         size_multiple=network.size_multiple,
@@ -90,12 +89,6 @@ def resolve(name: str) -> Architecture:
         dead_parameters=network.dead,
         requires=("monai", *network.requires),
     )
-
-
-def _build(network: str, request: BuildRequest) -> Any:
-    from bench_sources.monai_build import build_monai
-
-    return build_monai(NETWORKS[network], request)
 
 
 SOURCE = ModelSource(

@@ -12,7 +12,7 @@ from bench_core.errors import TrainingError
 from bench_core.protocol.weights import WeightsReport, load_strictly, read_checkpoint, sum_over_rgb
 from bench_core.weights_files import no_weights
 from bench_sources.heads import FPN, UPer, resize
-from bench_sources.timm_source import backbone_file
+from bench_sources.timm_source import backbone_file, parts_of
 
 STAGES = 4
 FIRST_STRIDE = 4
@@ -55,12 +55,13 @@ class TimmSegmenter(nn.Module):
         return resize(self.decode_head(stages), images.shape[-2:])
 
 
-def build_timm(name: str, head: str, request: BuildRequest) -> TimmSegmenter:
-    """Build timm's backbone `name` under a head, filled from the file that the request asks for.
+def build(request: BuildRequest) -> TimmSegmenter:
+    """Build the request's backbone under its head, and load the backbone's weights if it asks for that.
 
     Raises TrainingError for a backbone that yields no features, WeightsError if the weights are not there or
     do not fit.
     """
+    name, head = parts_of(request.name)
     backbone = _features(name, request)
     if len(set(backbone.feature_info.reduction())) == 1:
         depth = len(backbone.feature_info.info)

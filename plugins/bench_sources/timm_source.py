@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from bench_core import Architecture, BuildRequest, ModelSource
+from bench_core import Architecture, ModelSource
 from bench_core.errors import UnknownNameError
 from bench_core.weights_files import find_weights
 from bench_sources.names import nearest, package_folder
@@ -37,8 +37,7 @@ def resolve(name: str) -> Architecture:
 
     Where timm is not installed any name is taken, and a run is refused by the packages that it requires.
     """
-    backbone, slash, head = name.removeprefix(f"{PREFIX}:").partition("/")
-    head = head if slash else next(iter(HEADS))
+    backbone, head = parts_of(name)
     known = backbones()
     plain = backbone.partition(".")[0]
     well_formed = _WELL_FORMED.fullmatch(backbone) is not None
@@ -60,7 +59,7 @@ def resolve(name: str) -> Architecture:
         family="generic",
         runner="torch",
         version=1,
-        build=partial(_build, backbone, head),
+        build="bench_sources.timm_build:build",
         paper=paper,
         license="Apache-2.0",
         pretrained=("imagenet", "none"),
@@ -70,6 +69,12 @@ def resolve(name: str) -> Architecture:
         requires=("timm",),
         find_weights=partial(_backbone_file, backbone),
     )
+
+
+def parts_of(name: str) -> tuple[str, str]:
+    """Return the backbone and the head that a name means."""
+    backbone, slash, head = name.removeprefix(f"{PREFIX}:").partition("/")
+    return backbone, head if slash else next(iter(HEADS))
 
 
 def backbone_file(backbone: str, pretrained: str, given: Path | None) -> Path | None:
@@ -90,12 +95,6 @@ def _size_multiple(backbone: str) -> int:
     patch = _PATCH.search(backbone)
     side = int(patch[1]) if patch else STRIDE
     return side if side > 4 else STRIDE
-
-
-def _build(backbone: str, head: str, request: BuildRequest) -> Any:
-    from bench_sources.timm_build import build_timm
-
-    return build_timm(backbone, head, request)
 
 
 SOURCE = ModelSource(

@@ -13,6 +13,13 @@ from bench_mmseg.config_file import read_config
 from bench_mmseg.own_modules import imported_names
 from bench_mmseg.pretrained import load_pretrained
 from bench_mmseg.segmentor import Segmentor, build_segmentor
+from bench_mmseg.source import place_of
+
+
+def build(request: BuildRequest) -> Segmentor:
+    """Build the network of the config that the request names, as `build_config` does."""
+    path, _ = place_of(request.name)
+    return build_config(path, request)
 
 
 def build_config(path: Path, request: BuildRequest) -> Segmentor:

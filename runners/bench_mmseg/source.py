@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from bench_core import Architecture, BuildRequest, Departure, Deviation, ModelSource
+from bench_core import Architecture, Departure, Deviation, ModelSource
 from bench_core.errors import BenchError, UnknownNameError
 from bench_mmseg import zoo
 from bench_mmseg.config_file import ConfigFile, read_config, read_packaged
@@ -24,10 +24,9 @@ def resolve(name: str) -> Architecture:
     Where mmseg is not installed any name is taken, and a run is refused by the packages that it requires.
     """
     text = name.removeprefix(f"{PREFIX}:")
-    packaged = _in_zoo(text)
-    if packaged is not None:
-        return _declare(name, packaged, _model(name, packaged, read_packaged(packaged)))
-    path = Path(text).expanduser()
+    path, packaged = place_of(name)
+    if packaged:
+        return _declare(name, path, _model(name, path, read_packaged(path)))
     if path.is_file():
         config = _read(name, path)
         return _declare(name, path, _model(name, path, config.values), config.content)
@@ -41,6 +40,13 @@ def resolve(name: str) -> Architecture:
         else "no such config in the zoo, and no such file",
         fix=f"did you mean '{PREFIX}:{_nearest(_stem(text))}'?",
     )
+
+
+def place_of(name: str) -> tuple[Path, bool]:
+    """Return where the config that a name means lies, and whether it is one of the zoo's."""
+    text = name.removeprefix(f"{PREFIX}:")
+    packaged = _in_zoo(text)
+    return (Path(text).expanduser(), False) if packaged is None else (packaged, True)
 
 
 def _stem(text: str) -> str:
@@ -93,7 +99,7 @@ def _declare(name: str, path: Path, found: Mapping[str, Any] | None, content: st
         family="generic",
         runner="mmseg",
         version=1,
-        build=partial(_build, str(path.resolve()) if found else str(path)),
+        build="bench_mmseg.build:build",
         unavailable=zoo.why_not(model),
         paper="" if own else zoo.paper_of(path.parent),
         license="" if own else "Apache-2.0",
@@ -145,12 +151,6 @@ def _find_weights(
     checkpoint: zoo.Checkpoint | None, pretrained: str, given: Path | None, options: Mapping[str, Any]
 ) -> Path | None:
     return zoo.weights_file(checkpoint, pretrained, given)
-
-
-def _build(path: str, request: BuildRequest) -> Any:
-    from bench_mmseg.build import build_config
-
-    return build_config(Path(path), request)
 
 
 SOURCE = ModelSource(

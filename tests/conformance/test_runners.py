@@ -20,7 +20,7 @@ from bench_core.errors import TrainingError
 from bench_core.plugins import load_registry
 from bench_core.protocol.contract import Contract, Outcome, RunOptions
 from bench_core.protocol.schedule import learning_rate
-from bench_sma.unet import UNet
+from bench_sma.u_net.network import UNet
 from tests.helpers.tiny_jobs import BINARY, THREE, MemoryKeeper, tiny_arrays, tiny_contract, tiny_training
 
 Fit = Callable[[Contract, RunOptions], Outcome]

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from bench_gpvm.mscan import MSCAN, Attention, Block, MultiScaleGate
+from bench_gpvm.segnext.mscan import MSCAN, Attention, Block, MultiScaleGate
 
 
 def mscan_over_tokens(model: nn.Module, image: Tensor) -> tuple[Tensor, Sequence[Tensor]]:

@@ -73,7 +73,7 @@ REFERENCES: Mapping[str, Reference] = {
     ),
     "internimage": Reference(
         model="internimage",
-        convert="bench_gpvm.internimage:from_published",
+        convert="bench_gpvm.internimage.network:from_published",
         run=backbone_and_head,
         drops=("auxiliary_head",),
         # It jumps where a sampled point crosses a line of pixels, and rounding decides the side.
@@ -83,12 +83,12 @@ REFERENCES: Mapping[str, Reference] = {
     "segformer": Reference(
         model="segformer",
         options={"head": "nvlabs"},
-        convert="bench_gpvm.segformer:from_published",
+        convert="bench_gpvm.segformer.network:from_published",
         run=backbone_and_head,
     ),
     "segnext": Reference(
         model="segnext",
-        convert="bench_gpvm.segnext:from_published",
+        convert="bench_gpvm.segnext.network:from_published",
         run=backbone_and_head,
         layout=mscan_over_tokens,
     ),
@@ -103,19 +103,21 @@ REFERENCES: Mapping[str, Reference] = {
         model="swin-umamba", convert="bench_sma.swin_umamba.weights:from_reference", kinks=True
     ),
     "swin_unet": Reference(
-        model="swin-unet", options_of=window_of, convert="bench_sma.swin_unet:from_published"
+        model="swin-unet", options_of=window_of, convert="bench_sma.swin_unet.network:from_published"
     ),
-    "ukan": Reference(model="u-kan", convert="bench_sma.u_kan:from_reference"),
+    "ukan": Reference(model="u-kan", convert="bench_sma.u_kan.network:from_reference"),
     "transnext": Reference(
         model="transnext",
-        convert="bench_gpvm.transnext:from_published",
+        convert="bench_gpvm.transnext.network:from_published",
         run=backbone_and_head,
         drops=("auxiliary_head",),
     ),
     "vw_conv": Reference(
-        model="vw-conv", convert="bench_gpvm.vw:vw_conv_from_published", run=backbone_and_head
+        model="vw-conv", convert="bench_gpvm.vw.network:vw_conv_from_published", run=backbone_and_head
     ),
-    "vw_mit": Reference(model="vw-mit", convert="bench_gpvm.vw:vw_mit_from_published", run=backbone_and_head),
-    "unet": Reference(model="u-net", convert="bench_sma.unet:from_reference"),
+    "vw_mit": Reference(
+        model="vw-mit", convert="bench_gpvm.vw.network:vw_mit_from_published", run=backbone_and_head
+    ),
+    "unet": Reference(model="u-net", convert="bench_sma.u_net.network:from_reference"),
 }
 """By the name that the reference's JSON gives as `model`."""

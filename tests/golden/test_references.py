@@ -33,6 +33,7 @@ def test_same_outputs_and_gradients(
     assert architecture.build is not None
     model = resolve_entry(architecture.build)(
         BuildRequest(
+            name=architecture.name,
             in_channels=golden.channels,
             num_classes=golden.classes,
             image_size=golden.size[0],

@@ -27,6 +27,7 @@ def build_network(
     assert declared.build is not None
     network = resolve_entry(declared.build)(
         BuildRequest(
+            name=name,
             in_channels=channels,
             num_classes=classes,
             image_size=64,

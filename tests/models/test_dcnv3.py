@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from bench_gpvm.dcnv3 import POINTS, DCNv3, sample_points
+from bench_gpvm.internimage.dcnv3 import POINTS, DCNv3, sample_points
 
 
 def by_definition(value: Tensor, offsets: Tensor, weights: Tensor, groups: int) -> Tensor:

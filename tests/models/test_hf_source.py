@@ -74,7 +74,10 @@ def write(folder: Path, kind: str, **more: object) -> Path:
 def build(declared: Architecture, channels: int = 3, classes: int = 2, **more: Any) -> torch.nn.Module:
     pytest.importorskip("transformers")
     request = BuildRequest(
-        in_channels=channels, num_classes=classes, **{"image_size": 64, "pretrained": "none", **more}
+        name=declared.name,
+        in_channels=channels,
+        num_classes=classes,
+        **{"image_size": 64, "pretrained": "none", **more},
     )
     torch.manual_seed(0)
     return resolve_entry(declared.build)(request)  # type: ignore[arg-type,no-any-return]

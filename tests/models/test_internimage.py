@@ -12,10 +12,10 @@ from torch import Tensor, nn
 
 from bench_core.errors import WeightsError
 from bench_core.plugins import load_registry
-from bench_gpvm.dcnv3 import DCNv3
 from bench_gpvm.drop_path import DropPath
-from bench_gpvm.internimage import InternImage, from_published
-from bench_gpvm.internimage_weights import FILE
+from bench_gpvm.internimage.dcnv3 import DCNv3
+from bench_gpvm.internimage.network import InternImage, from_published
+from bench_gpvm.internimage.weights import FILE
 from tests.helpers.golden import golden_tensor
 from tests.helpers.networks import build_network
 

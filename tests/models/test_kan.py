@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from bench_sma.kan import BASES, KANLinear, UniformSplineBases, spline_bases
+from bench_sma.u_kan.kan import BASES, KANLinear, UniformSplineBases, spline_bases
 
 KNOTS = torch.arange(-3, 9, dtype=torch.float64) * 0.4 - 1
 

@@ -60,6 +60,7 @@ def test_the_pages_plugin_declares_what_it_builds(tmp_path: Path) -> None:
     assert declared.build is not None
     for classes, count in declared.parameters.items():
         request = BuildRequest(
+            name=declared.name,
             in_channels=3,
             num_classes=classes,
             image_size=declared.size_minimum,
@@ -76,6 +77,6 @@ def test_the_pages_plugin_declares_what_it_builds(tmp_path: Path) -> None:
 def test_the_pages_config_builds(tmp_path: Path) -> None:
     declared = resolve(f"mmseg:{_python('my_net.py', tmp_path)}")
     assert declared.build is not None and declared.content
-    request = BuildRequest(in_channels=3, num_classes=2, image_size=32, pretrained="none")
+    request = BuildRequest(name=declared.name, in_channels=3, num_classes=2, image_size=32, pretrained="none")
     network = resolve_entry(declared.build)(request)
     assert network.decode_head.conv_seg.in_channels == 128

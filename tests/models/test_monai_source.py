@@ -58,7 +58,9 @@ def test_networks_give_logits_and_all_but_the_declared_parameters_gradients(
 
     step = declared.size_multiple
     size = 64 if step > 1 else 45
-    request = BuildRequest(in_channels=channels, num_classes=classes, image_size=size, pretrained="none")
+    request = BuildRequest(
+        name=declared.name, in_channels=channels, num_classes=classes, image_size=size, pretrained="none"
+    )
     torch.manual_seed(0)
     module = resolve_entry(declared.build)(request)  # type: ignore[arg-type]
     logits = module(torch.randn(2, channels, size, size))
@@ -71,6 +73,8 @@ def test_networks_give_logits_and_all_but_the_declared_parameters_gradients(
 
 def test_weights_are_refused() -> None:
     pytest.importorskip("monai")
-    request = BuildRequest(in_channels=3, num_classes=1, image_size=32, pretrained="imagenet")
+    request = BuildRequest(
+        name="monai:unet", in_channels=3, num_classes=1, image_size=32, pretrained="imagenet"
+    )
     with pytest.raises(WeightsError, match="no pretrained weights"):
         resolve_entry(resolve("monai:unet").build)(request)  # type: ignore[arg-type]

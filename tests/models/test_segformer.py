@@ -19,7 +19,7 @@ from bench_core.plugins import load_registry
 from bench_core.protocol.weights import load_strictly
 from bench_gpvm.drop_path import DropPath
 from bench_gpvm.mit import VARIANTS, MixTransformer
-from bench_gpvm.segformer import SegFormer, from_published
+from bench_gpvm.segformer.network import SegFormer, from_published
 from tests.helpers.mit_file import authors_file
 
 MMSEG_COUNTS = {2: 47_227_074, 4: 47_228_612}

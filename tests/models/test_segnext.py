@@ -15,8 +15,8 @@ from bench_core.protocol.normalization import Normalize, Transfer
 from bench_core.protocol.weights import load_strictly
 from bench_core.spec.protocol import Normalization
 from bench_gpvm.drop_path import DropPath
-from bench_gpvm.mscan import MSCAN, SIZES
-from bench_gpvm.segnext import HEAD_WIDTHS, NonNegativeFactorization, SegNeXt, from_published
+from bench_gpvm.segnext.mscan import MSCAN, SIZES
+from bench_gpvm.segnext.network import HEAD_WIDTHS, NonNegativeFactorization, SegNeXt, from_published
 from tests.helpers.golden import golden_tensor
 from tests.helpers.networks import build_network
 from tests.helpers.tiny_jobs import BINARY, tiny_arrays, tiny_training

@@ -11,9 +11,9 @@ from torch import Tensor
 
 from bench_core.errors import WeightsError
 from bench_core.plugins import load_registry
-from bench_gpvm.mscan import SIZES
-from bench_gpvm.mscan_weights import MMSEG_COPIES, to_backbone
-from bench_gpvm.segnext import SegNeXt
+from bench_gpvm.segnext.mscan import SIZES
+from bench_gpvm.segnext.network import SegNeXt
+from bench_gpvm.segnext.weights import MMSEG_COPIES, to_backbone
 from tests.helpers.golden import golden_tensor
 from tests.helpers.networks import build_network
 

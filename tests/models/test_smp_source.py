@@ -11,7 +11,7 @@ import pytest
 from bench_core import BuildRequest
 from bench_core.errors import TrainingError, UnknownNameError
 from bench_core.plugins import load_registry
-from bench_sma.smp_source import DECODERS, ENCODERS, SOURCE, encoders_of, resolve
+from bench_sources.smp_source import DECODERS, ENCODERS, SOURCE, encoders_of, resolve
 
 
 def test_lists_are_those_of_the_installed_library() -> None:
@@ -76,10 +76,13 @@ def test_what_does_not_go_together_is_refused_by_us_and_by_the_library(decoder: 
 
 
 def test_an_unknown_timm_encoder_names_the_nearest() -> None:
-    architecture = resolve("smp:unet/tu-resnet1888")
-    request = BuildRequest(in_channels=3, num_classes=1, image_size=32, pretrained="none")
+    from bench_sources.smp_build import build
+
+    request = BuildRequest(
+        name="smp:unet/tu-resnet1888", in_channels=3, num_classes=1, image_size=32, pretrained="none"
+    )
     with pytest.raises(TrainingError) as caught:
-        architecture.build(request)  # type: ignore[operator,misc]
+        build(request)
     assert "resnet1888" in (caught.value.cause or "")
     assert "tu-resnet18" in (caught.value.fix or "")
 

@@ -12,7 +12,7 @@ from torchvision.ops import StochasticDepth
 
 from bench_core.errors import TrainingError, WeightsError
 from bench_core.plugins import load_registry
-from bench_sma.swin_unet import SwinUnet
+from bench_sma.swin_unet.network import SwinUnet
 from tests.helpers.networks import build_network
 from tests.helpers.swin_file import filled, swin_tiny_shapes, value_of, write_swin_tiny
 

@@ -22,7 +22,11 @@ timm = pytest.importorskip("timm")
 
 def build(name: str, size: int = 32, classes: int = 2, channels: int = 3, **more: object) -> torch.nn.Module:
     request = BuildRequest(
-        in_channels=channels, num_classes=classes, image_size=size, **{"pretrained": "none", **more}
+        name=name,
+        in_channels=channels,
+        num_classes=classes,
+        image_size=size,
+        **{"pretrained": "none", **more},
     )
     torch.manual_seed(0)
     return resolve_entry(resolve(name).build)(request)  # type: ignore[arg-type,no-any-return]

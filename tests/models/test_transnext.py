@@ -15,8 +15,8 @@ from torch.nn import functional
 from bench_core.errors import TrainingError, WeightsError
 from bench_core.plugins import load_registry
 from bench_gpvm.drop_path import DropPath
-from bench_gpvm.transnext import SIZES, TransNeXt, TransNeXtBackbone
-from bench_gpvm.transnext_attention import AggregatedAttention, GlobalAttention, attend_with_rest
+from bench_gpvm.transnext.attention import AggregatedAttention, GlobalAttention, attend_with_rest
+from bench_gpvm.transnext.network import SIZES, TransNeXt, TransNeXtBackbone
 from tests.helpers.networks import build_network
 
 CLASSIFIED = {"micro": 12.8, "tiny": 28.2, "small": 49.7, "base": 89.7}

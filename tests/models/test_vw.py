@@ -13,10 +13,10 @@ from torch.nn import functional
 
 from bench_core.errors import TrainingError, WeightsError
 from bench_core.plugins import load_registry
-from bench_gpvm.convnext_weights import weights_file
 from bench_gpvm.drop_path import DropPath
 from bench_gpvm.mit import MixTransformer
-from bench_gpvm.vw_head import WINDOWS, VaryingWindowAttention, fold_contexts, to_map, to_windows
+from bench_gpvm.vw.convnext_weights import weights_file
+from bench_gpvm.vw.head import WINDOWS, VaryingWindowAttention, fold_contexts, to_map, to_windows
 from tests.helpers.golden import golden_tensor
 from tests.helpers.mit_file import authors_file
 from tests.helpers.networks import build_network

@@ -15,9 +15,9 @@ from torch.nn import functional
 
 from bench_core import BuildRequest
 from bench_core.weights_files import no_weights
-from bench_gpvm.mscan import MSCAN, SIZES
-from bench_gpvm.mscan_weights import CLASSIFIER, to_backbone, weights_file
-from bench_gpvm.network import EncoderDecoder, Tensors, convert_parts, load_backbone, resize
+from bench_gpvm.encoder_decoder import EncoderDecoder, Tensors, convert_parts, load_backbone, resize
+from bench_gpvm.segnext.mscan import MSCAN, SIZES
+from bench_gpvm.segnext.weights import CLASSIFIER, to_backbone, weights_file
 
 HEAD_WIDTHS: Mapping[str, int] = {"t": 256, "s": 256, "b": 512, "l": 1024}
 _GROUPS = 32

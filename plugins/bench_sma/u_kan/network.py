@@ -17,7 +17,7 @@ from torch.nn import functional
 from bench_core import BuildRequest
 from bench_core.weights_files import no_weights
 from bench_sma.inner_size import check_sides
-from bench_sma.kan import KANLinear
+from bench_sma.u_kan.kan import KANLinear
 
 WIDTHS: Mapping[str, tuple[int, int, int]] = {
     "l": (256, 320, 512),

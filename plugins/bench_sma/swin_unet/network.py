@@ -18,7 +18,7 @@ from bench_core.protocol.weights import WeightsReport, load_strictly, read_check
 from bench_core.weights_files import no_weights
 from bench_sma.inner_size import check_sides
 from bench_sma.swin_blocks import PatchMerging, init_tokens, linear_rates, swin_blocks, to_grid, to_maps
-from bench_sma.swin_unet_weights import FROM_SCRATCH, NOT_USED, VARIANTS, mirrored, weights_file
+from bench_sma.swin_unet.weights import FROM_SCRATCH, NOT_USED, VARIANTS, mirrored, weights_file
 from bench_sma.swin_weights import block_name, fit_bias_tables, without_index_tables
 
 _DEPTH = 2

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from bench_gpvm.network import Tensors, resize
+from bench_gpvm.encoder_decoder import Tensors, resize
 
 RATIOS = (2, 4, 8)
 """Sides of context windows over that of the query's window."""

@@ -9,11 +9,12 @@ from torch import Tensor, nn
 from bench_core import BuildRequest
 from bench_core.errors import TrainingError
 from bench_core.weights_files import no_weights
-from bench_gpvm import convnext_weights, mit_weights
-from bench_gpvm.convnext import ConvNeXt
+from bench_gpvm import mit_weights
+from bench_gpvm.encoder_decoder import EncoderDecoder, Tensors, convert_parts, load_backbone
 from bench_gpvm.mit import MixTransformer
-from bench_gpvm.network import EncoderDecoder, Tensors, convert_parts, load_backbone
-from bench_gpvm.vw_head import WINDOWS, VWHead, to_vw_head
+from bench_gpvm.vw import convnext_weights
+from bench_gpvm.vw.convnext import ConvNeXt
+from bench_gpvm.vw.head import WINDOWS, VWHead, to_vw_head
 
 _WIDTH = 512
 _SMALLEST_WIDTHS = {"b0": 64, "atto": 64}

@@ -14,10 +14,10 @@ from torch import Tensor, nn
 
 from bench_core import BuildRequest
 from bench_core.weights_files import no_weights
-from bench_gpvm.dcnv3 import DCNv3
 from bench_gpvm.drop_path import DropPath
-from bench_gpvm.internimage_weights import CLASSIFIER, to_backbone, weights_file
-from bench_gpvm.network import EncoderDecoder, Tensors, convert_parts, load_backbone
+from bench_gpvm.encoder_decoder import EncoderDecoder, Tensors, convert_parts, load_backbone
+from bench_gpvm.internimage.dcnv3 import DCNv3
+from bench_gpvm.internimage.weights import CLASSIFIER, to_backbone, weights_file
 from bench_gpvm.uper_head import UPerHead, to_uper_head
 
 _CHANNELS_PER_GROUP = 16

@@ -13,9 +13,9 @@ from torch import Tensor, nn
 
 from bench_core import BuildRequest
 from bench_core.weights_files import no_weights
+from bench_gpvm.encoder_decoder import EncoderDecoder, Tensors, convert_parts, load_backbone, resize
 from bench_gpvm.mit import MixTransformer
 from bench_gpvm.mit_weights import CLASSIFIER, to_backbone, weights_file
-from bench_gpvm.network import EncoderDecoder, Tensors, convert_parts, load_backbone, resize
 
 _UNUSED_WIDTH = 128
 _DECODER_WIDTHS = {"b0": 256, "b1": 256}

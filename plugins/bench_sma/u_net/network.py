@@ -15,7 +15,7 @@ from torch.nn import functional
 from bench_core import BuildRequest
 from bench_core.protocol.weights import WeightsReport, load_strictly, read_checkpoint, sum_over_rgb
 from bench_core.weights_files import no_weights
-from bench_sma.unet_weights import DROPS, MISSING, PUBLISHED_WIDTH, to_encoder, weights_file
+from bench_sma.u_net.weights import DROPS, MISSING, PUBLISHED_WIDTH, to_encoder, weights_file
 
 _STAGES = 5
 

@@ -14,10 +14,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from bench_core import Architecture, BuildRequest, ModelSource
+from bench_core import Architecture, ModelSource
 from bench_core.errors import UnknownNameError
 from bench_core.weights_files import find_weights
-from bench_sma import efficientnet_lite
+from bench_sources import efficientnet_lite
 
 PREFIX = "smp"
 LITE0 = "efficientnet-lite0"
@@ -116,8 +116,7 @@ def resolve(name: str) -> Architecture:
             else "an encoder is missing after the decoder",
             fix=f"did you mean '{PREFIX}:{decoder_name}/{near}'?",
         )
-    decoder = DECODERS[decoder_name]
-    encoder = LITE0_ENCODER if encoder_name == LITE0 else encoder_name
+    decoder, encoder = parts_of(name)
     multiple = decoder.size_multiple
     patch = _PATCH.search(encoder)
     if decoder_name == "dpt" and patch:
@@ -129,7 +128,7 @@ def resolve(name: str) -> Architecture:
         family="generic",
         runner="torch",
         version=1,
-        build=partial(_build, decoder.class_name, encoder),
+        build="bench_sources.smp_build:build",
         paper=decoder.paper,
         license="MIT",
         pretrained=("imagenet", "none"),
@@ -140,6 +139,12 @@ def resolve(name: str) -> Architecture:
         requires=("segmentation_models_pytorch",),
         find_weights=partial(encoder_file, encoder),
     )
+
+
+def parts_of(name: str) -> tuple[Decoder, str]:
+    """Return the decoder that a valid name means, and the encoder's name in segmentation_models_pytorch."""
+    decoder, _, encoder = name.removeprefix(f"{PREFIX}:").partition("/")
+    return DECODERS[decoder], LITE0_ENCODER if encoder == LITE0 else encoder
 
 
 def encoders_of(decoder: str) -> tuple[str, ...]:
@@ -201,12 +206,6 @@ def _dead_parameters(decoder: str, encoder: str) -> tuple[str, ...]:
         if encoder.startswith(beginning)
         for part in parts
     )
-
-
-def _build(decoder: str, encoder: str, request: BuildRequest) -> Any:
-    from bench_sma.smp_build import build_smp
-
-    return build_smp(decoder, encoder, request)
 
 
 def _names() -> tuple[str, ...]:

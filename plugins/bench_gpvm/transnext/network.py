@@ -18,9 +18,9 @@ from bench_core import BuildRequest
 from bench_core.errors import TrainingError
 from bench_core.weights_files import no_weights
 from bench_gpvm.drop_path import DropPath
-from bench_gpvm.network import EncoderDecoder, Tensors, convert_parts, load_backbone
-from bench_gpvm.transnext_attention import AggregatedAttention, GlobalAttention, Grid
-from bench_gpvm.transnext_weights import DROPS, to_backbone, weights_file
+from bench_gpvm.encoder_decoder import EncoderDecoder, Tensors, convert_parts, load_backbone
+from bench_gpvm.transnext.attention import AggregatedAttention, GlobalAttention, Grid
+from bench_gpvm.transnext.weights import DROPS, to_backbone, weights_file
 from bench_gpvm.uper_head import UPerHead, to_uper_head
 
 _HEAD_WIDTH = 24

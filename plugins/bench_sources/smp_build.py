@@ -14,19 +14,21 @@ from bench_core import BuildRequest
 from bench_core.errors import TrainingError
 from bench_core.protocol.weights import WeightsReport, load_strictly, read_checkpoint, sum_over_rgb
 from bench_core.weights_files import no_weights
-from bench_sma import efficientnet_lite
-from bench_sma.smp_source import LITE0_ENCODER, encoder_file
+from bench_sources import efficientnet_lite
+from bench_sources.smp_source import LITE0_ENCODER, encoder_file, parts_of
 
 _CLASSIFIERS = ("fc", "_fc", "classifier", "last_linear", "head", "heads")
 """Classification heads in encoders' published checkpoints, for which a segmentation network has no place."""
 
 
-def build_smp(decoder: str, encoder: str, request: BuildRequest) -> nn.Module:
-    """Build decoder (a class name) on encoder, and load the encoder's weights where the request asks for it.
+def build(request: BuildRequest) -> nn.Module:
+    """Build the request's decoder on its encoder, and load the encoder's weights if it asks for that.
 
     `weights_report` of the result says what was loaded. Raises TrainingError for an encoder that does not
     exist or does not go with the decoder, WeightsError if the weights are not there or do not fit.
     """
+    found, encoder = parts_of(request.name)
+    decoder = found.class_name
     network = _construct(decoder, encoder, request)
     file = encoder_file(encoder, request.pretrained, request.weights_file)
     if file is None:

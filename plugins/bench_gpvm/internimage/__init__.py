@@ -1,0 +1,1 @@
+"""InternImage (Wang et al., CVPR 2023)."""

@@ -1,0 +1,51 @@
+"""InternImage's declaration: InternImage-T with UPerNet."""
+
+from __future__ import annotations
+
+from bench_core import Architecture, Departure
+from bench_gpvm.internimage.weights import weights_file
+from bench_gpvm.options import decoder_width, drop_path, variant
+
+INTERNIMAGE = Architecture(
+    name="internimage",
+    family="GP-VM",
+    runner="mmseg",
+    version=1,
+    build="bench_gpvm.internimage.network:build",
+    title="InternImage",
+    paper="Wang et al., CVPR 2023, arXiv:2211.05778",
+    year=2023,
+    license="MIT",
+    pretrained=("imagenet", "none"),
+    find_weights=weights_file,
+    parameters={1: 58_371_825, 2: 58_372_338, 3: 58_372_851, 4: 58_373_364},
+    options={
+        "variant": variant(
+            "t",
+            ("t", "micro"),
+            "size of the network: t as published, or micro, with a quarter of the channels and five "
+            "blocks, for tests and quick studies, not published",
+        ),
+        "decoder_width": decoder_width("UPerNet", "the variant's if not given: 512 for t, 32 for micro"),
+        "drop_path": drop_path(0.2),
+    },
+    small={"variant": "micro"},
+    # It computes from one pixel on; below 32 its last stage, too, has one, whatever the image's size.
+    size_minimum=32,
+    cam_layers=("backbone.stages.3", "decode_head.fuse"),
+    quirks=(
+        "The sampled points run down the columns of their 3x3 grid, and their unmoved coordinates "
+        "have single precision's digits in double precision, too.",
+        "UPerNet's coarsest pooling is normalized over the batch alone, so that training needs "
+        "batches of two or more images.",
+    ),
+    departures=(
+        Departure(
+            what="auxiliary head",
+            published="a second head on the third stage takes part in training, with weight 0.4",
+            here="none",
+            because="the protocol trains all models by one loss of their one output; the study's "
+            "parameter counts have no such head either",
+        ),
+    ),
+)

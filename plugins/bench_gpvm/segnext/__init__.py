@@ -1,0 +1,1 @@
+"""SegNeXt (Guo et al., NeurIPS 2022)."""

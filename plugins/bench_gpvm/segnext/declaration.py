@@ -1,0 +1,48 @@
+"""SegNeXt's declaration: MSCAN with the light Hamburger head."""
+
+from __future__ import annotations
+
+from bench_core import Architecture, Deviation, Option
+from bench_gpvm.options import drop_path, variant
+from bench_gpvm.segnext.weights import weights_file
+
+SEGNEXT = Architecture(
+    name="segnext",
+    family="GP-VM",
+    runner="mmseg",
+    version=1,
+    build="bench_gpvm.segnext.network:build",
+    title="SegNeXt",
+    paper="Guo et al., NeurIPS 2022, arXiv:2209.08575",
+    year=2022,
+    license="Apache-2.0",
+    pretrained=("imagenet", "none"),
+    find_weights=weights_file,
+    parameters={1: 48_773_825, 2: 48_774_850, 3: 48_775_875, 4: 48_776_900},
+    options={
+        "variant": variant(
+            "l", ("t", "s", "b", "l"), "size of MSCAN; its decoder has 256, 256, 512 or 1024 channels"
+        ),
+        "md_r": Option(
+            type=int,
+            default=64,
+            minimum=1,
+            help="rank of the decoder's matrix decomposition; 64 in the authors' code, 16 in "
+            "MMSegmentation's configs",
+        ),
+        "drop_path": drop_path(None, "the authors' if not given: 0.3 for l, otherwise 0.1"),
+    },
+    small={"variant": "t"},
+    # It computes from one pixel on; up to 32 its last stage has one pixel, over which one image alone
+    # cannot be normalized in training.
+    size_minimum=33,
+    deviations={"precision": Deviation(value="fp32", because="its matrix decomposition overflows in fp16")},
+    # The decomposition starts from new random bases in every forward pass.
+    random_at_inference=True,
+    cam_layers=("decode_head.align",),
+    quirks=(
+        "The decoder factorizes its features from new random bases in every forward pass, in evaluation too.",
+        "The rank of that factorization is that of the authors' code, not of MMSegmentation's configs "
+        "(option `md_r`).",
+    ),
+)

@@ -1,0 +1,1 @@
+"""TransNeXt (Shi, CVPR 2024)."""

@@ -1,0 +1,51 @@
+"""TransNeXt's declaration: TransNeXt-Tiny with UPerNet."""
+
+from __future__ import annotations
+
+from bench_core import Architecture, Departure
+from bench_gpvm.options import decoder_width, drop_path, variant
+from bench_gpvm.transnext.weights import weights_file
+
+TRANSNEXT = Architecture(
+    name="transnext",
+    family="GP-VM",
+    runner="mmseg",
+    version=1,
+    build="bench_gpvm.transnext.network:build",
+    title="TransNeXt",
+    paper="Shi, CVPR 2024, arXiv:2311.17132",
+    year=2024,
+    license="Apache-2.0",
+    pretrained=("imagenet", "none"),
+    find_weights=weights_file,
+    parameters={1: 57_738_921, 2: 57_739_434, 3: 57_739_947, 4: 57_740_460},
+    options={
+        "variant": variant(
+            "tiny",
+            ("pico", "micro", "tiny", "small", "base"),
+            "size of the backbone: the authors' micro to base, or pico, with a third of tiny's "
+            "channels and five blocks, for tests and quick studies, not published",
+        ),
+        "decoder_width": decoder_width("UPerNet", "the variant's if not given: 32 for pico, otherwise 512"),
+        "drop_path": drop_path(None, "the variant's if not given: 0.4 for tiny"),
+    },
+    small={"variant": "pico"},
+    # The first three stages pool patches of 32 pixels; at 32 the last has one token, attending to itself.
+    size_multiple=32,
+    size_minimum=32,
+    cam_layers=("backbone.stages.3", "decode_head.fuse"),
+    quirks=(
+        "The position biases come from logarithms in single precision, in double precision, too.",
+        "UPerNet's coarsest pooling is normalized over the batch alone, so that training needs "
+        "batches of two or more images.",
+    ),
+    departures=(
+        Departure(
+            what="auxiliary head",
+            published="a second head on the third stage takes part in training, with weight 0.4",
+            here="none",
+            because="the protocol trains all models by one loss of their one output; the study's "
+            "parameter counts have no such head either",
+        ),
+    ),
+)

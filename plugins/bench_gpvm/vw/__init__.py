@@ -1,0 +1,1 @@
+"""VWFormer (Yan et al., ICLR 2024)."""

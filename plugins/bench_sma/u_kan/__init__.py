@@ -1,0 +1,1 @@
+"""U-KAN (Li et al., AAAI 2025)."""
