@@ -6,7 +6,7 @@ import math
 
 from bench_core.analysis.evidence import Cell
 from bench_core.analysis.scores import Score
-from bench_core.protocol.metrics import per_class
+from bench_core.metrics.counts import per_class
 
 
 def class_scores(cell: Cell, metric: str) -> dict[str, Score]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from statistics import fmean, stdev
 
 from bench_core.analysis.evidence import Cell, Evidence
-from bench_core.protocol.metrics import micro
+from bench_core.metrics.counts import micro
 
 AVERAGE = "average"
 """Column of the study's table over all ranked datasets; no dataset's label is compared with it."""

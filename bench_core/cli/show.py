@@ -57,7 +57,7 @@ def _data(store: Store, digest: str) -> dict[str, Any]:
 
 
 def _metrics(store: Store, digest: str) -> dict[str, Any]:
-    from bench_core.protocol.metrics import micro, per_class
+    from bench_core.metrics.counts import micro, per_class
 
     counts = store.counts(digest)
     classes = per_class(counts.values)

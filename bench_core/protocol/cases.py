@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from bench_core.protocol.metrics import per_image
+from bench_core.metrics.counts import per_image
 from bench_core.records import Rank
 
 RANKS: tuple[Rank, ...] = ("best", "worst", "median", "worst")

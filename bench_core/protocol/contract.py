@@ -15,12 +15,12 @@ from torch import Tensor, nn
 from bench_core.data.loader import Loader, Split
 from bench_core.declarations import JobEvent, Task
 from bench_core.errors import TrainingError
+from bench_core.metrics.counts import micro
 from bench_core.protocol.augmentation import build_augmentation
 from bench_core.protocol.cases import choose_cases
 from bench_core.protocol.inference import Inference
 from bench_core.protocol.interfaces import DeviceBatch, Predict, RunOptions, StateKeeper
 from bench_core.protocol.loss import build_loss, check_logits
-from bench_core.protocol.metrics import micro
 from bench_core.protocol.normalization import Normalize, Transfer
 from bench_core.protocol.optimizer import build_optimizer
 from bench_core.protocol.outcome import Outcome

@@ -11,8 +11,8 @@ from mmengine.runner import EpochBasedTrainLoop, TestLoop, ValLoop
 from torch import Tensor, nn
 
 from bench_core.declarations import Task
+from bench_core.metrics.counts import micro
 from bench_core.protocol.contract import Contract, DeviceBatch
-from bench_core.protocol.metrics import micro
 
 
 class TrainBatches:

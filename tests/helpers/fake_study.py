@@ -13,9 +13,9 @@ from unittest import mock
 import numpy as np
 
 from bench_core.analysis.evidence import Evidence, gather
+from bench_core.metrics.counts import micro
 from bench_core.plan.expand import Plan, make_plan
 from bench_core.plan.job import Job
-from bench_core.protocol.metrics import micro
 from bench_core.records import Case, Counts, EpochRecord
 from bench_core.seeds import derive_seed
 from bench_core.spec.load import LoadedSpec, load_spec

@@ -11,10 +11,10 @@ from torch import Tensor, nn
 
 from bench_core.data.loader import Loader, Split
 from bench_core.declarations import JobEvent
+from bench_core.metrics.counts import micro, per_image
 from bench_core.protocol.augmentation import build_augmentation
 from bench_core.protocol.contract import Contract
 from bench_core.protocol.evaluator import count
-from bench_core.protocol.metrics import micro, per_image
 from bench_core.spec.protocol import Checkpoint, EarlyStopping, Normalization, Schedule
 from tests.helpers.outcomes import numbers
 from tests.helpers.tiny_jobs import (

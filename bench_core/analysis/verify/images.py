@@ -13,7 +13,7 @@ from bench_core.analysis.verify.findings import Finding
 from bench_core.analysis.verify.subjects import Study, Subject
 from bench_core.data.folds import assign_folds, fold_hash
 from bench_core.errors import BenchError
-from bench_core.protocol.metrics import METRICS, micro, per_image
+from bench_core.metrics.counts import METRICS, micro, per_image
 from bench_core.records import Case, Counts
 from bench_core.store.folder import CASES, COUNTS, RESULT
 from bench_core.store.result import Result

@@ -8,7 +8,7 @@ from typing import Any
 from bench_core.analysis.evidence import Evidence
 from bench_core.analysis.pairs import Pair, contest, pair
 from bench_core.analysis.scores import Board, board, percent
-from bench_core.protocol.metrics import METRICS, micro
+from bench_core.metrics.counts import METRICS, micro
 from bench_core.report import names, svg
 from bench_core.report.blocks import Block, Details, Figure, Key, Panel, Prose, Section
 from bench_core.report.dotplot import JOINED, DotRow, dot_plot

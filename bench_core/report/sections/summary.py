@@ -9,7 +9,7 @@ from bench_core.analysis.evidence import Evidence
 from bench_core.analysis.pairs import Contest, contest
 from bench_core.analysis.rates import chosen_rates
 from bench_core.analysis.scores import AVERAGE, Board, board, percent
-from bench_core.protocol.metrics import METRICS
+from bench_core.metrics.counts import METRICS
 from bench_core.report import names
 from bench_core.report.blocks import Block, Choice, Prose, Section
 from bench_core.report.names import Footnotes, listed, plural
