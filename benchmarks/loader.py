@@ -25,7 +25,7 @@ from PIL import Image
 from bench_core import DatasetRequest
 from bench_core.data.cache import CachedArrays, open_cache
 from bench_core.data.loader import Augment, Loader, Split
-from bench_core.data.resize import fit_square
+from bench_core.data.resize import Fit, fit_square
 from bench_core.data.samples import Reader
 from bench_core.declarations import resolve_entry
 from bench_core.options import complete_options
@@ -67,7 +67,7 @@ def rate(work: Callable[[], int]) -> float:
 def decode_all(reader: Reader, size: int) -> int:
     samples = list(reader.samples())
     for sample in samples:
-        image, mask = fit_square(*reader.read(sample), size, "pad-square")
+        image, mask = fit_square(*reader.read(sample), Fit(size))
         torch.from_numpy(np.array(image)).permute(2, 0, 1).contiguous()
         torch.from_numpy(np.array(mask))
     return len(samples)

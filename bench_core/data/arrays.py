@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
+import os
+import time
 import zlib
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from bench_core.data.samples import UInt8Array
+from bench_core.data.hashing import SETTLED_SECONDS, stamp_of
+from bench_core.data.samples import Attribute, UInt8Array
+from bench_core.errors import StoreError
 
-CACHE_FORMAT = 1
-INDEX, IMAGES, MASKS = "index.json", "images.npy", "masks.npy"
-SPOT_CHECKS = 64
-"""Samples whose checksum is verified when a cache is opened, evenly spread."""
+CACHE_FORMAT = 2
+INDEX, IMAGES, MASKS, CHECKED = "index.json", "images.npy", "masks.npy", "checked.json"
+THREADS = min(4, os.cpu_count() or 1)
 
 
 class DamagedCacheError(Exception):
@@ -33,19 +39,30 @@ class CachedArrays:
     images: UInt8Array
     """[N, S, S, C]"""
     masks: UInt8Array
-    """[N, S, S] class indices, 0 = background"""
+    """[N, S, S] class indices, 0 = background, bench_core.IGNORE = counts nowhere"""
     fingerprint: str
     """sha256 over the content of all files, reader, version and options; not over the image size."""
     pixel_hashes: tuple[str, ...]
     """sha256 of each image as decoded, before it was resized."""
+    sizes: NDArray[np.int64] | None = None
+    """[N, 2] pixels, (height, width) before the resize; None where nothing was resized."""
+    spacing: tuple[tuple[float, float] | None, ...] = ()
+    """mm per pixel of the original images, (down, across)."""
+    attributes: tuple[Mapping[str, Attribute], ...] = ()
+    labels: tuple[Mapping[int, int], ...] = ()
+    """Label to its number of pixels in each cached mask; counted when the cache is built."""
     path: Path | None = None
     """Folder of the memory maps; None for arrays in memory."""
+    checksums: tuple[int, ...] = ()
+    """CRC-32 of each sample; empty for arrays in memory."""
+    _read: set[int] = field(default_factory=set, repr=False)
 
     def __getstate__(self) -> dict[str, Any]:
         # A loader process gets the path and maps the files itself: gigabytes are never pickled.
         state = dict(self.__dict__)
         if self.path is not None:
             state["images"] = state["masks"] = None
+            state["_read"] = set()
         return state
 
     def __setstate__(self, state: Mapping[str, Any]) -> None:
@@ -53,6 +70,33 @@ class CachedArrays:
         if self.path is not None:
             self.__dict__["images"] = np.load(self.path / IMAGES, mmap_mode="r")
             self.__dict__["masks"] = np.load(self.path / MASKS, mmap_mode="r")
+
+    def read(self, numbers: NDArray[np.int64]) -> tuple[UInt8Array, UInt8Array]:
+        """Return copies of images [B, S, S, C] and masks [B, S, S].
+
+        Each sample is held against its checksum the first time that a process reads it; raises StoreError
+        where the two differ.
+        """
+        images, masks = self.images[numbers], self.masks[numbers]
+        for place, number in enumerate(int(number) for number in numbers):
+            if not self.checksums or number in self._read:
+                continue
+            if sample_checksum(images[place], masks[place]) != self.checksums[number]:
+                raise self._damaged(number)
+            self._read.add(number)
+        return images, masks
+
+    def _damaged(self, number: int) -> StoreError:
+        if self.path is not None:
+            # The next opening then looks at every sample and rebuilds the cache.
+            with contextlib.suppress(OSError):
+                (self.path / CHECKED).unlink(missing_ok=True)
+        return StoreError(
+            "the data cache was changed or damaged while it was in use",
+            place=str(self.path),
+            cause=f"the checksum of sample {self.ids[number]} differs",
+            fix="run the same command again: the cache is rebuilt; if it happens again, check the disk",
+        )
 
 
 def sample_checksum(image: UInt8Array, mask: UInt8Array) -> int:
@@ -68,21 +112,42 @@ def write_index(folder: Path, index: Mapping[str, Any]) -> None:
 
 
 def load_cache(folder: Path) -> CachedArrays:
-    """Map a finished cache; raise DamagedCacheError if anything in it is missing, short or altered."""
+    """Map a finished cache; raise DamagedCacheError if anything in it is missing, short or altered.
+
+    Every sample is held against its checksum, unless that was done before and the files have not been
+    touched since.
+    """
     try:
         envelope = json.loads((folder / INDEX).read_text(encoding="utf-8"))
         body = envelope["index"]
         if hashlib.sha256(body.encode()).hexdigest() != envelope["sha256"]:
             raise DamagedCacheError("index checksum differs")
-        index = json.loads(body)
-        for name, size in index["bytes"].items():
-            if (folder / name).stat().st_size != size:
-                raise DamagedCacheError(f"{name} has another size than the index says")
-        images = np.load(folder / IMAGES, mmap_mode="r")
-        masks = np.load(folder / MASKS, mmap_mode="r")
+        arrays = _mapped(folder, json.loads(body))
     except (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError) as error:
         raise DamagedCacheError(str(error)) from error
-    _check_samples(images, masks, index)
+    stamps = _stamps(folder)
+    if _checked(folder) != stamps:
+        _check_all(arrays)
+        _note_checked(folder, stamps)
+    return arrays
+
+
+def _mapped(folder: Path, index: Mapping[str, Any]) -> CachedArrays:
+    if index["format"] != CACHE_FORMAT:
+        raise DamagedCacheError(f"cache format {index['format']}")
+    for name, size in index["bytes"].items():
+        if (folder / name).stat().st_size != size:
+            raise DamagedCacheError(f"{name} has another size than the index says")
+    images = np.load(folder / IMAGES, mmap_mode="r")
+    masks = np.load(folder / MASKS, mmap_mode="r")
+    count, side = len(index["ids"]), index["image_size"]
+    if images.dtype != np.uint8 or masks.dtype != np.uint8 or images.ndim != 4:
+        raise DamagedCacheError("the arrays are of another kind")
+    if images.shape[:3] != (count, side, side) or masks.shape != (count, side, side):
+        raise DamagedCacheError("index and arrays do not fit together")
+    rows = ("groups", "pixel_hashes", "checksums", "sizes", "spacing", "attributes", "labels")
+    if any(len(index[name]) != count for name in rows):
+        raise DamagedCacheError("the index is not whole")
     return CachedArrays(
         ids=tuple(index["ids"]),
         groups=tuple(index["groups"]),
@@ -90,14 +155,53 @@ def load_cache(folder: Path) -> CachedArrays:
         masks=masks,
         fingerprint=index["fingerprint"],
         pixel_hashes=tuple(index["pixel_hashes"]),
+        sizes=np.array(index["sizes"], dtype=np.int64).reshape(count, 2),
+        spacing=tuple(None if pair is None else (pair[0], pair[1]) for pair in index["spacing"]),
+        attributes=tuple(index["attributes"]),
+        labels=tuple({int(label): found for label, found in row.items()} for row in index["labels"]),
         path=folder,
+        checksums=tuple(index["checksums"]),
     )
 
 
-def _check_samples(images: UInt8Array, masks: UInt8Array, index: Mapping[str, Any]) -> None:
-    count = len(index["ids"])
-    if index["format"] != CACHE_FORMAT or images.shape[0] != count or masks.shape[0] != count:
-        raise DamagedCacheError("index and arrays do not fit together")
-    for number in sorted({round(step * (count - 1) / SPOT_CHECKS) for step in range(SPOT_CHECKS + 1)}):
-        if sample_checksum(images[number], masks[number]) != index["checksums"][number]:
-            raise DamagedCacheError(f"checksum of sample {index['ids'][number]} differs")
+def _check_all(arrays: CachedArrays) -> None:
+    def wrong(numbers: Iterable[int]) -> list[int]:
+        return [
+            number
+            for number in numbers
+            if sample_checksum(arrays.images[number], arrays.masks[number]) != arrays.checksums[number]
+        ]
+
+    parts = [range(start, len(arrays.ids), THREADS) for start in range(THREADS)]
+    # The checksum is computed without the interpreter lock.
+    with ThreadPoolExecutor(THREADS, thread_name_prefix="check") as pool:
+        found = sorted(number for part in pool.map(wrong, parts) for number in part)
+    if found:
+        raise DamagedCacheError(f"checksum of sample {arrays.ids[found[0]]} differs")
+
+
+def _stamps(folder: Path) -> dict[str, list[int]]:
+    try:
+        return {name: [*stamp_of((folder / name).stat())] for name in (INDEX, IMAGES, MASKS)}
+    except OSError as error:
+        raise DamagedCacheError(str(error)) from error
+
+
+def _checked(folder: Path) -> object:
+    """Return the stamps under which all samples were found whole, or None."""
+    try:
+        return json.loads((folder / CHECKED).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return None
+
+
+def _note_checked(folder: Path, stamps: Mapping[str, list[int]]) -> None:
+    latest = max(max(stamp[1], stamp[2]) for stamp in stamps.values())
+    if time.time() - latest / 1e9 <= SETTLED_SECONDS:
+        return  # The next change could carry the same time.
+    temporary = folder / f".{CHECKED}.{os.getpid()}.tmp"
+    with contextlib.suppress(OSError):
+        temporary.write_text(json.dumps(stamps), encoding="utf-8")
+        temporary.replace(folder / CHECKED)
+    with contextlib.suppress(OSError):
+        temporary.unlink(missing_ok=True)

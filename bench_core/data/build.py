@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 from collections import deque
@@ -14,14 +15,19 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from bench_core.data.arrays import CACHE_FORMAT, IMAGES, MASKS, sample_checksum, write_index
-from bench_core.data.resize import fit_square
+from bench_core.data.arrays import CACHE_FORMAT, IMAGES, MASKS, THREADS, sample_checksum, write_index
+from bench_core.data.hashing import ChangedFileError
+from bench_core.data.resize import Fit, fit_square
 from bench_core.data.samples import Reader, Sample, UInt8Array
-from bench_core.declarations import Task
+from bench_core.declarations import IGNORE, Task
 from bench_core.errors import BenchError, DataError
 
-THREADS = min(4, os.cpu_count() or 1)
-"""Decoders release the interpreter lock; more threads than this meet the disk's limit."""
+NO_FAULT_OF_A_FILE = {
+    errno.EMFILE: "raise the limit of open files (ulimit -n 4096), or use fewer --workers",
+    errno.ENFILE: "end other programs, or raise the system's limit of open files",
+    errno.ENOMEM: "use fewer --workers, or end other programs",
+}
+"""What the system lacks; another file would fail alike, so the first one ends the reading."""
 LISTED = 20
 """Unusable samples that a message lists; the rest are counted."""
 
@@ -31,31 +37,41 @@ class _Prepared:
     image: UInt8Array
     mask: UInt8Array
     pixel_hash: str
+    size: tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How samples are read and what they are brought to."""
+
+    reader: Reader
+    fit: Fit
+    task: Task | None
+    """What masks and channels are checked against."""
+    confirm: Callable[[Sequence[Path]], None] = lambda files: None
+    """Raises ChangedFileError if what was decoded is not what the fingerprint was made from."""
 
 
 def build_cache(
     folder: Path,
-    reader: Reader,
+    recipe: Recipe,
     samples: Sequence[Sample],
     facts: Mapping[str, Any],
-    *,
-    image_size: int,
-    resize: str,
-    task: Task | None,
     progress: Callable[[int, int], None],
 ) -> None:
     """Fill an empty folder with images, masks and index; `facts` go into the index.
 
-    Raises DataError listing every sample that cannot be used, OSError if writing fails.
+    Raises ChangedFileError at the first file that changes meanwhile, DataError listing every sample that
+    cannot be used, OSError if writing fails.
     """
     failures: list[DataError] = []
-    hashes: list[str] = []
-    checksums: list[int] = []
+    rows: list[dict[str, Any]] = []
+    task, size = recipe.task, recipe.fit.size
     channels = task.channels if task is not None else None
     with ExitStack() as files:
         images: BinaryIO = files.enter_context((folder / IMAGES).open("wb"))
         masks: BinaryIO = files.enter_context((folder / MASKS).open("wb"))
-        for done, outcome in enumerate(_prepare_all(reader, samples, image_size, resize, task), start=1):
+        for done, outcome in enumerate(_prepare_all(recipe, samples), start=1):
             progress(done, len(samples))
             if isinstance(outcome, DataError):
                 failures.append(outcome)
@@ -65,13 +81,12 @@ def build_cache(
                 failures.append(_wrong_channels(samples[done - 1], outcome.image.shape[2], channels))
             if failures:
                 continue
-            if not hashes:
-                _write_header(images, (len(samples), image_size, image_size, channels))
-                _write_header(masks, (len(samples), image_size, image_size))
+            if not rows:
+                _write_header(images, (len(samples), size, size, channels))
+                _write_header(masks, (len(samples), size, size))
             images.write(np.ascontiguousarray(outcome.image).data)
             masks.write(np.ascontiguousarray(outcome.mask).data)
-            hashes.append(outcome.pixel_hash)
-            checksums.append(sample_checksum(outcome.image, outcome.mask))
+            rows.append(_row(samples[done - 1], outcome))
         if failures:
             raise _all_at_once(failures)
         for file in (images, masks):
@@ -81,26 +96,36 @@ def build_cache(
     index = {
         **facts,
         "format": CACHE_FORMAT,
-        "image_size": image_size,
-        "resize": resize,
-        "ids": [sample.id for sample in samples],
-        "groups": [sample.group for sample in samples],
-        "pixel_hashes": hashes,
-        "checksums": checksums,
+        "image_size": size,
+        "resize": recipe.fit.resize,
+        **{name: [row[name] for row in rows] for name in rows[0]},
         "bytes": {name: (folder / name).stat().st_size for name in (IMAGES, MASKS)},
     }
     write_index(folder, index)
 
 
-def _prepare_all(
-    reader: Reader, samples: Sequence[Sample], image_size: int, resize: str, task: Task | None
-) -> Iterator[_Prepared | DataError]:
+def _row(sample: Sample, prepared: _Prepared) -> dict[str, Any]:
+    """Return what the index says of a sample, by column."""
+    found, counts = np.unique(prepared.mask, return_counts=True)
+    return {
+        "ids": sample.id,
+        "groups": sample.group,
+        "attributes": dict(sample.attributes),
+        "spacing": None if sample.spacing is None else [float(side) for side in sample.spacing],
+        "sizes": list(prepared.size),
+        "labels": dict(zip(found.tolist(), counts.tolist(), strict=True)),
+        "pixel_hashes": prepared.pixel_hash,
+        "checksums": sample_checksum(prepared.image, prepared.mask),
+    }
+
+
+def _prepare_all(recipe: Recipe, samples: Sequence[Sample]) -> Iterator[_Prepared | DataError]:
     """Yield outcomes in the samples' order; at most two a thread are in memory."""
     waiting: deque[Future[_Prepared | DataError]] = deque()
     pool = ThreadPoolExecutor(THREADS, thread_name_prefix="decode")
     try:
         for sample in samples:
-            waiting.append(pool.submit(_prepare, reader, sample, image_size, resize, task))
+            waiting.append(pool.submit(_prepare, recipe, sample))
             if len(waiting) >= 2 * THREADS:
                 yield waiting.popleft().result()
         while waiting:
@@ -109,17 +134,21 @@ def _prepare_all(
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _prepare(
-    reader: Reader, sample: Sample, image_size: int, resize: str, task: Task | None
-) -> _Prepared | DataError:
+def _prepare(recipe: Recipe, sample: Sample) -> _Prepared | DataError:
     place = str(sample.files[0]) if sample.files else sample.id
     try:
-        image, mask = reader.read(sample)
-        check_pair(sample, image, mask, task)
+        image, mask = recipe.reader.read(sample)
+        recipe.confirm(sample.files)
+        check_pair(sample, image, mask, recipe.task)
         pixels = hashlib.sha256(f"{image.shape}".encode())
         pixels.update(np.ascontiguousarray(image).data)
-        return _Prepared(*fit_square(image, mask, image_size, resize), pixels.hexdigest())
+        size = (image.shape[0], image.shape[1])
+        return _Prepared(*fit_square(image, mask, recipe.fit), pixels.hexdigest(), size)
+    except ChangedFileError:
+        raise
     except DataError as error:
+        # A file that is being written cannot be decoded either, and is then no fault of the file.
+        recipe.confirm(sample.files)
         if error.place is not None:
             return error
         return DataError(error.message, place=place, cause=error.cause, fix=error.fix)
@@ -128,10 +157,15 @@ def _prepare(
     except MemoryError:
         return DataError("the sample does not fit into memory", place=place, fix="shrink the image")
     except Exception as error:
+        recipe.confirm(sample.files)
+        if isinstance(error, OSError) and error.errno in NO_FAULT_OF_A_FILE:
+            raise DataError(
+                f"the data cannot be read: {error.strerror}", place=place, fix=NO_FAULT_OF_A_FILE[error.errno]
+            ) from error
         return DataError(
             f"the reader failed on sample {sample.id!r}: {type(error).__name__}: {error}",
             place=place,
-            fix="mend the file, or report this to the dataset plugin's author",
+            fix="replace the file, or report this to the dataset plugin's author",
         )
 
 
@@ -156,12 +190,13 @@ def check_pair(sample: Sample, image: UInt8Array, mask: UInt8Array, task: Task |
         return
     if image.shape[2] != task.channels:
         raise _wrong_channels(sample, image.shape[2], task.channels)
-    highest = int(mask.max())
+    labels = mask[mask != IGNORE] if task.ignore else mask
+    highest = int(labels.max()) if labels.size else 0
     if highest > len(task.classes):
         raise DataError(
             f"mask holds class {highest}, but the classes end at {len(task.classes)} ({task.classes[-1]})",
             place=place,
-            fix="mend the mask, or the dataset's classes",
+            fix="correct the mask, or the dataset's classes",
         )
 
 

@@ -8,23 +8,25 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 import os
 import re
 import shutil
 import socket
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from bench_core.data.arrays import CACHE_FORMAT, CachedArrays, DamagedCacheError, load_cache
-from bench_core.data.build import build_cache
-from bench_core.data.hashing import FileHashes
+from bench_core.data.build import Recipe, build_cache
+from bench_core.data.hashing import ChangedFileError, FileHashes
+from bench_core.data.listing import fingerprint_of, list_samples
 from bench_core.data.locking import STALE_SECONDS, Turn, building
+from bench_core.data.resize import Fit
 from bench_core.data.samples import Reader, Sample
 from bench_core.declarations import Task
-from bench_core.errors import DataError, StoreError
+from bench_core.errors import StoreError
 
 __all__ = ["CachedArrays", "open_cache"]
 
@@ -32,6 +34,9 @@ Progress = Callable[[int, int], None]
 
 ABANDONED_SECONDS = 3600.0
 """Whoever holds the lock: a build that wrote nothing for this long is dead."""
+ATTEMPTS = 3
+"""A dataset whose files change while they are read is read so often before the user hears of it."""
+HASHES = "hashes.json"
 _HOST = re.sub(r"[^A-Za-z0-9-]", "-", socket.gethostname())
 
 
@@ -44,26 +49,51 @@ def open_cache(
     image_size: int,
     resize: str,
     root: Path,
+    padding: str = "background",
     task: Task | None = None,
     progress: Progress | None = None,
 ) -> CachedArrays:
     """Return the dataset's samples as [N, image_size, image_size, C] memory maps, built when missing.
 
-    `root` is the folder of caches, `resize` is "pad-square" or "stretch". Several processes may ask at once:
-    one builds, the others wait for it. `progress(done, total)` is called while building. With `task`, masks
-    and channels are checked against it.
+    `root` is the folder of caches, `resize` is "pad-square" or "stretch", `padding` "background" or
+    "ignore". `options` are those that the fingerprint covers. Several processes may ask at once: one builds,
+    the others wait for it. `progress(done, total)` is called while building. With `task`, masks and channels
+    are checked against it. Attributes are those that the reader gives at this opening.
     Raises DataError naming every sample that cannot be used, StoreError if the cache cannot be written.
     """
-    samples = list(reader.samples())
-    _check_samples(samples, dataset)
+    recipe = Recipe(reader, Fit(image_size, resize, padding), task)
     try:
         root.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise _unwritable(root, error) from error
-    fingerprint = _fingerprint(samples, FileHashes(root / "hashes.json"), dataset, version, options)
-    settings = f"{CACHE_FORMAT}\x1f{fingerprint}\x1f{image_size}\x1f{resize}"
-    name = re.sub(r"[^A-Za-z0-9._-]", "-", dataset).lstrip(".")
-    folder = root / f"{name}-{image_size}-{hashlib.sha256(settings.encode()).hexdigest()[:20]}"
+    for attempt in range(ATTEMPTS):
+        samples = list_samples(reader, dataset)
+        hashes = FileHashes(root / HASHES)
+        facts = {"dataset": dataset, "version": version}
+        facts["fingerprint"] = fingerprint_of(samples, hashes, dataset, version, options)
+        hashes.save()
+        confirmed = replace(recipe, confirm=hashes.confirm)
+        try:
+            arrays = _open(root, confirmed, samples, facts, progress)
+        except ChangedFileError:
+            if attempt + 1 == ATTEMPTS:
+                raise
+            continue
+        return replace(arrays, attributes=tuple(dict(sample.attributes) for sample in samples))
+    raise AssertionError("unreachable")
+
+
+def _open(
+    root: Path,
+    recipe: Recipe,
+    samples: Sequence[Sample],
+    facts: Mapping[str, Any],
+    progress: Progress | None,
+) -> CachedArrays:
+    fit = recipe.fit
+    settings = "\x1f".join(map(str, (CACHE_FORMAT, facts["fingerprint"], fit.size, fit.resize, fit.padding)))
+    name = re.sub(r"[^A-Za-z0-9._-]", "-", str(facts["dataset"])).lstrip(".")[:80]
+    folder = root / f"{name}-{fit.size}-{hashlib.sha256(settings.encode()).hexdigest()[:20]}"
     with contextlib.suppress(DamagedCacheError):
         return load_cache(folder)
     try:
@@ -72,16 +102,7 @@ def open_cache(
                 return load_cache(folder)
             temporary = _temporary(folder, turn)
             try:
-                build_cache(
-                    temporary,
-                    reader,
-                    samples,
-                    {"dataset": dataset, "version": version, "fingerprint": fingerprint},
-                    image_size=image_size,
-                    resize=resize,
-                    task=task,
-                    progress=_both(turn.alive, progress),
-                )
+                build_cache(temporary, recipe, samples, facts, _both(turn.alive, progress))
                 _publish(temporary, folder)
             finally:
                 shutil.rmtree(temporary, ignore_errors=True)
@@ -94,30 +115,6 @@ def open_cache(
             place=str(folder),
             fix="check the disk, or keep the store on another one",
         ) from error
-
-
-def _check_samples(samples: Sequence[Sample], dataset: str) -> None:
-    if not samples:
-        raise DataError(
-            "the dataset holds no samples", place=dataset, fix="check its root folder and options"
-        )
-    seen: set[str] = set()
-    twice = sorted({sample.id for sample in samples if sample.id in seen or seen.add(sample.id)})  # type: ignore[func-returns-value]
-    if twice:
-        raise DataError(f"sample ids occur twice: {', '.join(twice[:10])}", place=dataset)
-
-
-def _fingerprint(
-    samples: Sequence[Sample], hashes: FileHashes, dataset: str, version: int, options: Mapping[str, Any]
-) -> str:
-    content = [[s.id, s.group, [hashes.sha256(path) for path in s.files]] for s in samples]
-    hashes.save()
-    try:
-        # Not sorted: a reader may number its labels in the order in which the classes are written.
-        text = json.dumps([dataset, version, dict(options), content])
-    except TypeError as error:
-        raise DataError(f"an option is not plain data: {error}", place=dataset) from error
-    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _temporary(folder: Path, turn: Turn) -> Path:

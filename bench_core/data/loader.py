@@ -70,9 +70,9 @@ class Split:
 
     def read(self, positions: Sequence[int]) -> tuple[Tensor, Tensor]:
         """Return copies of images uint8 [B, C, H, W] and masks uint8 [B, H, W] at these positions."""
-        chosen = self.indices[list(positions)]
-        images = torch.from_numpy(self.arrays.images[chosen]).permute(0, 3, 1, 2)
-        masks = torch.from_numpy(np.ascontiguousarray(self.arrays.masks[chosen]))
+        pixels, labels = self.arrays.read(self.indices[list(positions)])
+        images = torch.from_numpy(pixels).permute(0, 3, 1, 2)
+        masks = torch.from_numpy(np.ascontiguousarray(labels))
         return images.repeat(1, self._repeat, 1, 1).contiguous(), masks
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 UInt8Array = NDArray[np.uint8]
+Attribute = str | float
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +24,11 @@ class Sample:
     """Samples of one group (patient, video, slab) never lie in two folds."""
     files: tuple[Path, ...] = ()
     """Every file that the sample is read from; empty for generated data."""
+    attributes: Mapping[str, Attribute] = field(default_factory=dict, hash=False)
+    """What subgroups are made of: age, sex, scanner. A name is all text or all numbers in a dataset, and may
+    be missing from some samples; no number of a job depends on it."""
+    spacing: tuple[float, float] | None = None
+    """mm from pixel to pixel of the original image, (down, across)."""
 
 
 @runtime_checkable
@@ -34,6 +40,8 @@ class Reader(Protocol):
 
     def read(self, sample: Sample) -> tuple[UInt8Array, UInt8Array]:
         """Decode image [H, W, C] (uint8) and mask [H, W] (uint8 class index, 0 = background).
+
+        Where the task declares `ignore`, the mask may hold bench_core.IGNORE.
 
         May be called from several threads at once, in any order, and gives the same arrays each time.
         Raises DataError with the file's path if one is corrupt or the two do not fit.

@@ -21,6 +21,14 @@ from bench_core.errors import DataError, MissingDependencyError
 
 AXES = {"sagittal": 0, "coronal": 1, "axial": 2}
 FILE = "mni_icbm152_{kind}_tal_nlin_sym_09a_converted.nii.gz"
+SPACING = (1.0, 1.0)
+"""mm; the template's voxels are cubes of 1 mm (Fonov et al. 2011)."""
+THIRDS = {
+    "axial": ("inferior", "middle", "superior"),
+    "coronal": ("posterior", "middle", "anterior"),
+    "sagittal": ("lateral", "middle", "medial"),
+}
+"""Names of the thirds of the slices that are shown, by plane."""
 LEAST_BRAIN = 0.15
 """Slices that show less brain than this part of the fullest slice are left out."""
 
@@ -40,12 +48,21 @@ class Mni152Reader:
     def samples(self) -> Sequence[Sample]:
         """Return the slices with enough brain, from bottom to top (or back to front, left to middle)."""
         first, last = self._range()
+        names = THIRDS[self._plane]
         samples = []
         for offset in range(last - first + 1):
             slab, within = divmod(offset, self._slab + self._gap)
             if within < self._slab and within % self._spacing == 0:
-                identity = f"{self._plane}-{first + offset:03d}"
-                samples.append(Sample(identity, f"slab-{slab:02d}", tuple(self._files.values())))
+                third = min(3 * offset // (last - first + 1), 2)
+                samples.append(
+                    Sample(
+                        id=f"{self._plane}-{first + offset:03d}",
+                        group=f"slab-{slab:02d}",
+                        files=tuple(self._files.values()),
+                        attributes={"position": names[third], "slice": first + offset},
+                        spacing=SPACING,
+                    )
+                )
         return samples
 
     def read(self, sample: Sample) -> tuple[UInt8Array, UInt8Array]:

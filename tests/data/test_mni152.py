@@ -7,13 +7,14 @@ from collections import defaultdict
 from itertools import pairwise
 from typing import Any
 
+import nibabel
 import numpy as np
 import pytest
 
 from bench_core import DatasetRequest
 from bench_core.errors import DataError, MissingDependencyError
 from bench_core.options import complete_options
-from bench_datasets.mni152 import Mni152Reader, open_mni152
+from bench_datasets.mni152 import THIRDS, Mni152Reader, open_mni152
 from bench_datasets.plugin import MNI152
 
 
@@ -74,3 +75,15 @@ def test_a_nilearn_without_the_files_is_named(monkeypatch: pytest.MonkeyPatch, t
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: Found)
     with pytest.raises(DataError, match="carries no mni_icbm152_t1"):
         reader()
+
+
+@pytest.mark.parametrize("plane", ["axial", "coronal", "sagittal"])
+def test_slices_say_where_they_lie_and_how_large_a_pixel_is(plane: str) -> None:
+    samples = reader(plane=plane).samples()
+    parts = [sample.attributes["position"] for sample in samples]
+    assert list(dict.fromkeys(parts)) == list(THIRDS[plane])
+    numbers = [sample.attributes["slice"] for sample in samples]
+    assert numbers == [int(sample.id.rpartition("-")[2]) for sample in samples]
+    affine = nibabel.load(samples[0].files[0]).affine
+    assert np.allclose(np.abs(affine[:3, :3]), np.eye(3))
+    assert {sample.spacing for sample in samples} == {(1.0, 1.0)}

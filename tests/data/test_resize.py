@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torchvision.transforms.v2 import functional
 
-from bench_core.data.resize import fit_square, pad_square
+from bench_core.data.resize import Fit, fit_square, pad_square
 from bench_core.errors import DataError
 from tests.helpers.pictures import blob, picture
 
@@ -28,7 +28,7 @@ def test_padding_centers_the_picture_in_zeros(height: int, width: int) -> None:
 @given(st.integers(1, 50), st.integers(1, 50), st.integers(1, 40), st.sampled_from(["pad-square", "stretch"]))
 def test_masks_keep_to_their_classes(height: int, width: int, size: int, resize: str) -> None:
     mask = np.random.default_rng(height * 51 + width).choice(np.array([0, 3, 7], np.uint8), (height, width))
-    image, small = fit_square(picture(1, height, width), mask, size, resize)
+    image, small = fit_square(picture(1, height, width), mask, Fit(size, resize))
     assert image.shape == (size, size, 3) and small.shape == (size, size)
     assert set(np.unique(small)) <= set(np.unique(mask)) | {0}
 
@@ -36,7 +36,7 @@ def test_masks_keep_to_their_classes(height: int, width: int, size: int, resize:
 @pytest.mark.parametrize("channels", [1, 3, 4])
 def test_shrinking_is_bilinear_with_antialiasing(channels: int) -> None:
     image = np.random.default_rng(0).integers(0, 256, (96, 96, channels), dtype=np.uint8)
-    small, _ = fit_square(image, blob(0, 96, 96), 24, "stretch")
+    small, _ = fit_square(image, blob(0, 96, 96), Fit(24, "stretch"))
     tensor = torch.from_numpy(image).permute(2, 0, 1).float()
     expected = functional.resize(tensor, [24, 24], antialias=True).permute(1, 2, 0).numpy()
     assert np.abs(small - expected).max() <= 1
@@ -45,12 +45,12 @@ def test_shrinking_is_bilinear_with_antialiasing(channels: int) -> None:
 def test_stretching_and_padding_differ_only_off_square() -> None:
     square = picture(3, 20, 20), blob(3, 20, 20)
     for padded, stretched in zip(
-        fit_square(*square, 16, "pad-square"), fit_square(*square, 16, "stretch"), strict=True
+        fit_square(*square, Fit(16, "pad-square")), fit_square(*square, Fit(16, "stretch")), strict=True
     ):
         assert (padded == stretched).all()
     tall = picture(3, 30, 10), blob(3, 30, 10)
-    assert (fit_square(*tall, 15, "pad-square")[0][:, 0] == 0).all()
-    assert (fit_square(*tall, 15, "stretch")[0][:, 0] != 0).any()
+    assert (fit_square(*tall, Fit(15, "pad-square"))[0][:, 0] == 0).all()
+    assert (fit_square(*tall, Fit(15, "stretch"))[0][:, 0] != 0).any()
 
 
 def test_a_picture_too_thin_to_pad_is_refused_before_memory_is_taken() -> None:

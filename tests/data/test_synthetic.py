@@ -12,13 +12,17 @@ from bench_core import DatasetRequest
 from bench_core.data.samples import UInt8Array
 from bench_core.options import complete_options
 from bench_datasets.plugin import LOOKS, SYNTHETIC
-from bench_datasets.synthetic.reader import open_synthetic
+from bench_datasets.synthetic.reader import SyntheticReader, open_synthetic
 
 
 def pairs(**given: Any) -> list[tuple[UInt8Array, UInt8Array]]:
     options = complete_options(SYNTHETIC.options, {"samples": 10, "size": 64, **given})
     reader = open_synthetic(DatasetRequest(root=None, options=options))
     return [reader.read(sample) for sample in reader.samples()]
+
+
+def open_look(**given: Any) -> SyntheticReader:
+    return open_synthetic(DatasetRequest(root=None, options=complete_options(SYNTHETIC.options, given)))
 
 
 def digest(arrays: list[tuple[UInt8Array, UInt8Array]]) -> str:
@@ -106,3 +110,34 @@ def test_any_size_is_drawn(look: str, size: int) -> None:
 def test_an_unknown_look_is_refused_by_name() -> None:
     with pytest.raises(ValueError, match="'xray'"):
         SYNTHETIC.task_for({"look": "xray"})
+
+
+@pytest.mark.parametrize(
+    ("look", "name", "values"),
+    [
+        ("dermoscopy", "skin", {"light", "medium", "tan", "brown"}),
+        ("endoscopy", "finding", {"neoplastic", "non-neoplastic", "both"}),
+        ("ultrasound", "axis", {"tilted left", "upright", "tilted right"}),
+    ],
+)
+def test_every_look_has_subgroups(look: str, name: str, values: set[str]) -> None:
+    samples = open_look(look=look, samples=60, groups=30, size=32).samples()
+    assert {sample.attributes[name] for sample in samples} == values
+
+
+def test_the_finding_is_what_the_mask_shows() -> None:
+    reader = open_look(look="endoscopy", samples=10, size=64)
+    names = {(1,): "non-neoplastic", (2,): "neoplastic", (1, 2): "both"}
+    for sample in reader.samples():
+        shown = tuple(int(label) for label in np.unique(reader.read(sample)[1]) if label)
+        assert sample.attributes["finding"] == names[shown]
+
+
+def test_skin_is_what_the_image_shows() -> None:
+    reader = open_look(look="dermoscopy", samples=30, size=48)
+    brightness: dict[str, list[float]] = {}
+    for sample in reader.samples():
+        image, mask = reader.read(sample)
+        brightness.setdefault(str(sample.attributes["skin"]), []).append(float(image[mask == 0].mean()))
+    means = {name: np.mean(found) for name, found in brightness.items()}
+    assert means["light"] > means["tan"] > means["brown"]

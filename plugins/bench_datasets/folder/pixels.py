@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import warnings
 from contextlib import ExitStack
 from pathlib import Path
@@ -70,12 +71,14 @@ def _decode(path: Path, *, colors: bool) -> NDArray[Any]:
     except DataError:
         raise
     except Exception as error:
+        if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOMEM):
+            raise  # No fault of the file: another one would do no better.
         # Decoders raise almost anything on damaged input: OSError, SyntaxError, struct.error, EOFError, ...
-        raise DataError(
-            f"cannot be decoded: {str(error) or type(error).__name__}",
-            place=str(path),
-            fix=REPLACE,
-        ) from error
+        raise _undecodable(path, error) from error
+
+
+def _undecodable(path: Path, error: Exception) -> DataError:
+    return DataError(f"cannot be decoded: {str(error) or type(error).__name__}", place=str(path), fix=REPLACE)
 
 
 def _decode_picture(path: Path, *, colors: bool) -> NDArray[Any]:

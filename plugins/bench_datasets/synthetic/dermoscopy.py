@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from bench_core.data.samples import UInt8Array
+from bench_core.data.samples import Attribute, UInt8Array
 from bench_datasets.synthetic.canvas import (
     Canvas,
     Color,
@@ -20,7 +20,13 @@ from bench_datasets.synthetic.canvas import (
 )
 
 SKINS: tuple[Color, ...] = ((0.86, 0.68, 0.60), (0.82, 0.62, 0.52), (0.89, 0.74, 0.68), (0.76, 0.58, 0.47))
+SKIN_NAMES = ("medium", "tan", "light", "brown")
 PIGMENTS: tuple[Color, ...] = ((0.45, 0.27, 0.18), (0.33, 0.20, 0.15), (0.55, 0.33, 0.24), (0.40, 0.28, 0.26))
+
+
+def attributes(patient: Dice) -> dict[str, Attribute]:
+    """Return what subgroups of these images are made of: the patient's skin, as `draw` throws it first."""
+    return {"skin": SKIN_NAMES[patient.below(len(SKINS))]}
 
 
 def draw(patient: Dice, sample: Dice, size: int, difficulty: float) -> tuple[UInt8Array, UInt8Array]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from bench_core.data.samples import UInt8Array
+from bench_core.data.samples import Attribute, UInt8Array
 from bench_datasets.synthetic.canvas import (
     Canvas,
     Color,
@@ -22,6 +22,14 @@ from bench_datasets.synthetic.canvas import (
 MUCOSAE: tuple[Color, ...] = ((0.80, 0.47, 0.36), (0.76, 0.42, 0.34), (0.84, 0.54, 0.42), (0.73, 0.40, 0.29))
 PALE: Color = (0.94, 0.82, 0.66)
 RED: Color = (0.66, 0.20, 0.17)
+SHOWN = ([2], [1], [2], [1], [1, 2])
+"""Labels of the polyps in an image, by its number: of five in a row."""
+
+
+def attributes(number: int) -> dict[str, Attribute]:
+    """Return what subgroups of these images are made of: which polyps an image shows."""
+    labels = SHOWN[number % len(SHOWN)]
+    return {"finding": "both" if len(labels) > 1 else ("neoplastic" if 2 in labels else "non-neoplastic")}
 
 
 def draw(
@@ -79,7 +87,7 @@ def _mucosa(canvas: Canvas, dice: Dice, color: Color, difficulty: float) -> Fiel
 
 def _polyps(dice: Dice, number: int, lumen: tuple[float, float]) -> list[tuple[int, tuple[float, float]]]:
     """Return labels and places of this image's polyps: beside the lumen and beside each other."""
-    labels = {0: [2], 1: [1], 2: [2], 3: [1], 4: [1, 2]}[number % 5]
+    labels = SHOWN[number % len(SHOWN)]
     side = 1.0 if lumen[0] < 0 else -1.0
     reach = dice.between(0.22, 0.30)
     places = [

@@ -4,11 +4,21 @@ from __future__ import annotations
 
 import numpy as np
 
-from bench_core.data.samples import UInt8Array
+from bench_core.data.samples import Attribute, UInt8Array
 from bench_datasets.synthetic.canvas import Canvas, Dice, Field, blur, ellipse, lookup, step, to_bytes
 
 APEX = -0.47
 """Height of the transducer, where the beams start, in canvas units."""
+TILTS = (-0.15, 0.15)
+"""Of a patient's heart: shift to the right by depth."""
+
+
+def attributes(patient: Dice) -> dict[str, Attribute]:
+    """Return what subgroups of these images are made of: how the heart lies, as `draw` throws it first."""
+    tilt = patient.between(*TILTS)
+    if abs(tilt) < TILTS[1] / 3:
+        return {"axis": "upright"}
+    return {"axis": "tilted left" if tilt < 0 else "tilted right"}
 
 
 def draw(patient: Dice, sample: Dice, size: int, difficulty: float) -> tuple[UInt8Array, UInt8Array]:
@@ -42,7 +52,7 @@ def _range(canvas: Canvas) -> Field:
 
 def _chambers(x: Field, y: Field, patient: Dice, sample: Dice) -> tuple[Field, Field, Field, Field]:
     """Return distances (1 on the border) of cavity, muscle and atrium, and the depth below the valves."""
-    tilt = patient.between(-0.15, 0.15)
+    tilt = patient.between(*TILTS)
     squeeze = sample.between(0.80, 1.0)
     center = (patient.between(-0.05, 0.05), patient.between(-0.10, -0.06))
     width, length = (

@@ -1,0 +1,124 @@
+"""What a dataset is, as plain data, and what in it should make its user look again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench_core.data.arrays import CachedArrays
+from bench_core.declarations import IGNORE, Task
+from bench_core.samples import Samples, Value
+
+NAMED = 3
+"""Samples or folds that a warning names; the rest are counted."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """Some of a dataset's samples under the name that a warning gives them: fold 0's training images."""
+
+    name: str
+    numbers: NDArray[np.int64]
+
+
+def describe(arrays: CachedArrays, folds: Mapping[str, NDArray[np.int64]] | None = None) -> Samples:
+    """Return a dataset's samples without images and masks; `folds` by name (bench_core.samples)."""
+    sizes = arrays.sizes
+    if sizes is None:
+        sizes = np.tile(np.array(arrays.images.shape[1:3], dtype=np.int64), (len(arrays.ids), 1))
+    known = [pair for pair in arrays.spacing if pair is not None]
+    whole = len(known) == len(arrays.ids)
+    samples = Samples(
+        fingerprint=arrays.fingerprint,
+        ids=arrays.ids,
+        groups=arrays.groups,
+        sizes=sizes,
+        spacing=np.array(known, dtype=np.float64) if whole else None,
+        attributes=_columns(arrays),
+    )
+    for name, assigned in (folds or {}).items():
+        samples = samples.with_folds(name, assigned)
+    return samples
+
+
+def _columns(arrays: CachedArrays) -> dict[str, tuple[Value, ...]]:
+    names = dict.fromkeys(name for row in arrays.attributes for name in row)
+    return {name: tuple(row.get(name) for row in arrays.attributes) for name in names}
+
+
+def label_pixels(arrays: CachedArrays) -> NDArray[np.int64]:
+    """Return the number of pixels of each label in each cached mask [N, 256], IGNORE included."""
+    table = np.zeros((len(arrays.ids), IGNORE + 1), dtype=np.int64)
+    for number in range(len(arrays.ids)):
+        if arrays.labels:
+            for label, pixels in arrays.labels[number].items():
+                table[number, label] = pixels
+        else:
+            table[number] = np.bincount(arrays.masks[number].ravel(), minlength=IGNORE + 1)
+    return table
+
+
+def data_warnings(arrays: CachedArrays, task: Task, parts: Iterable[Part] = ()) -> list[str]:
+    """Return what is possible in a dataset and rarely meant, one sentence each.
+
+    Classes that occur in no mask, or in none of a part's masks; masks that hold one class only, no
+    foreground, or nothing that counts; spacing that only some images have.
+    """
+    pixels = label_pixels(arrays)
+    names = ["background", *task.classes]
+    counted = pixels[:, : len(names)]
+    found = _absent(counted, task)
+    nowhere = {task.classes[label - 1] for label in range(1, len(names)) if not counted[:, label].any()}
+    found += _constant(arrays, counted, names)
+    void = np.flatnonzero(counted.sum(axis=1) == 0)
+    if void.size:
+        found.append(f"{_masks(arrays, void)} hold nothing but ignored pixels")
+    by_class: dict[str, list[str]] = {}
+    for part in parts:
+        for label, name in enumerate(task.classes, start=1):
+            if name not in nowhere and not counted[part.numbers, label].any():
+                by_class.setdefault(name, []).append(part.name)
+    found += [f"class {name!r} is in no mask of {_listed(where)}" for name, where in by_class.items()]
+    known = sum(pair is not None for pair in arrays.spacing)
+    if 0 < known < len(arrays.ids):
+        found.append(f"{known} of {len(arrays.ids)} images say their spacing; distances will be in pixels")
+    return found
+
+
+def _absent(counted: NDArray[np.int64], task: Task) -> list[str]:
+    count = len(counted)
+    if not counted[:, 1:].any():
+        return [f"no pixel of any class ({', '.join(task.classes)}) is in any of the {count} masks"]
+    return [
+        f"class {name!r} is in none of the {count} masks"
+        for label, name in enumerate(task.classes, start=1)
+        if not counted[:, label].any()
+    ]
+
+
+def _constant(arrays: CachedArrays, counted: NDArray[np.int64], names: Sequence[str]) -> list[str]:
+    if not counted[:, 1:].any():
+        return []
+    single = np.count_nonzero(counted, axis=1) == 1
+    found = []
+    for label, name in enumerate(names):
+        numbers = np.flatnonzero(single & (counted[:, label] > 0))
+        if not numbers.size:
+            continue
+        whole = " (all of them)" if numbers.size == len(counted) else ""
+        text = "without foreground" if label == 0 else f"of nothing but class {name!r}"
+        found.append(f"{_masks(arrays, numbers)}{whole} {'is' if numbers.size == 1 else 'are'} {text}")
+    return found
+
+
+def _masks(arrays: CachedArrays, numbers: NDArray[np.int64]) -> str:
+    noun = "mask" if numbers.size == 1 else "masks"
+    return f"{numbers.size} {noun} ({_listed([arrays.ids[number] for number in numbers])})"
+
+
+def _listed(names: Sequence[str]) -> str:
+    rest = len(names) - NAMED
+    return ", ".join(names[:NAMED]) + (f" and {rest} more" if rest > 0 else "")
