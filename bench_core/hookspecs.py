@@ -11,7 +11,15 @@ from typing import TYPE_CHECKING
 
 import pluggy
 
-from bench_core.declarations import Analysis, Architecture, Dataset, JobEvent, ModelSource, RunnerDeclaration
+from bench_core.declarations import (
+    Analysis,
+    Architecture,
+    Dataset,
+    JobEvent,
+    Metric,
+    ModelSource,
+    RunnerDeclaration,
+)
 
 if TYPE_CHECKING:
     import click
@@ -38,6 +46,11 @@ def bench_datasets() -> Sequence[Dataset]:  # type: ignore[empty-body]
 @hookspec
 def bench_runners() -> Sequence[RunnerDeclaration]:  # type: ignore[empty-body]
     """Engines that train and test a job under the contract."""
+
+
+@hookspec
+def bench_metrics() -> Sequence[Metric]:  # type: ignore[empty-body]
+    """Numbers of pixel counts or of label maps, with their unit and direction."""
 
 
 @hookspec

@@ -17,14 +17,22 @@ import pluggy
 
 from bench_core import hookspecs
 from bench_core.commands import COMMANDS
-from bench_core.declarations import Analysis, Architecture, Dataset, JobEvent, ModelSource, RunnerDeclaration
+from bench_core.declarations import (
+    Analysis,
+    Architecture,
+    Dataset,
+    JobEvent,
+    Metric,
+    ModelSource,
+    RunnerDeclaration,
+)
 from bench_core.errors import PluginError, UnknownNameError
 
 if TYPE_CHECKING:
     import click
 
 ENTRY_POINT_GROUP = "segtrial"
-Declared = TypeVar("Declared", Architecture, Dataset, RunnerDeclaration, Analysis, ModelSource)
+Declared = TypeVar("Declared", Architecture, Dataset, RunnerDeclaration, Metric, Analysis, ModelSource)
 
 
 @dataclass(frozen=True)
@@ -36,6 +44,7 @@ class Registry:
     datasets: Mapping[str, Dataset]
     runners: Mapping[str, RunnerDeclaration]
     analyses: Mapping[str, Analysis]
+    metrics: Mapping[str, Metric] = field(default_factory=dict)
     plugins: Mapping[str, str] = field(default_factory=dict)
     """Plugin name to where it comes from."""
     manager: pluggy.PluginManager | None = None
@@ -65,6 +74,10 @@ class Registry:
     def runner(self, name: str) -> RunnerDeclaration:
         """Return the runner of this name; raise UnknownNameError with the nearest one."""
         return self._find("runner", name, self.runners)
+
+    def metric(self, name: str) -> Metric:
+        """Return the metric of this name; raise UnknownNameError with the nearest one."""
+        return self._find("metric", name, self.metrics)
 
     def analysis(self, name: str) -> Analysis:
         """Return the analysis of this name; raise UnknownNameError with the nearest one."""
@@ -115,6 +128,7 @@ def load_registry(files: Sequence[Path] = (), base: Path | None = None) -> Regis
         sources=_collect(manager, "bench_model_sources", "prefix"),
         datasets=_collect(manager, "bench_datasets", "name"),
         runners=_collect(manager, "bench_runners", "name"),
+        metrics=_collect(manager, "bench_metrics", "name"),
         analyses=_collect(manager, "bench_analyses", "name"),
         plugins=origins,
         manager=manager,

@@ -17,7 +17,9 @@ Rows = list[dict[str, Any]]
 
 
 @click.command(name="list")
-@click.argument("what", type=click.Choice(["models", "datasets", "runners", "analyses", "plugins"]))
+@click.argument(
+    "what", type=click.Choice(["models", "datasets", "runners", "metrics", "analyses", "plugins"])
+)
 @click.argument("names", nargs=-1, metavar="[NAME]...")
 @click.option(
     "--plugin", "files", multiple=True, type=click.Path(path_type=Path), help="Also load this file."
@@ -27,7 +29,7 @@ Rows = list[dict[str, Any]]
 def command(
     what: str, names: tuple[str, ...], files: tuple[Path, ...], source: str | None, as_json: bool
 ) -> None:
-    """List models, datasets, runners, analyses or plugins; of models that are named, all that is declared."""
+    """List what a spec can name; of models that are named, all that is declared."""
     from bench_core.plugins import load_registry, unknown
 
     if (names or source is not None) and (what != "models" or (names and source is not None)):
@@ -130,6 +132,21 @@ def _runners(registry: Registry) -> Rows:
     ]
 
 
+def _metrics(registry: Registry) -> Rows:
+    return [
+        {
+            "name": metric.name,
+            "title": metric.title,
+            "unit": metric.unit,
+            "better": metric.better,
+            "from": metric.needs,
+            "options": ", ".join(metric.options),
+            "definition": metric.definition,
+        }
+        for metric in registry.metrics.values()
+    ]
+
+
 def _analyses(registry: Registry) -> Rows:
     return [
         {"name": analysis.name, "help": analysis.help, "options": ", ".join(analysis.options)}
@@ -145,6 +162,7 @@ ROWS: dict[str, Callable[[Registry], Rows]] = {
     "models": _models,
     "datasets": _datasets,
     "runners": _runners,
+    "metrics": _metrics,
     "analyses": _analyses,
     "plugins": _plugins,
 }

@@ -15,7 +15,8 @@ from bench_core.plugins import load_registry
 HOOKS = [name for name in vars(hookspecs) if name.startswith("bench_")]
 
 PLUGIN = """
-from bench_core import (Analysis, Architecture, Dataset, ModelSource, RunnerDeclaration, Task, hookimpl)
+from bench_core import (Analysis, Architecture, Dataset, Metric, ModelSource, RunnerDeclaration, Task,
+                        hookimpl)
 
 HEARD = []
 
@@ -35,6 +36,11 @@ def bench_datasets():
 @hookimpl
 def bench_runners():
     return [RunnerDeclaration(name="my-engine", fit="x:y", help="an engine")]
+
+@hookimpl
+def bench_metrics():
+    return [Metric(name="my-metric", title="MM", version=1, needs="labels", compute="x:y", unit="length",
+                   better="lower", definition="A distance.", empty="The worst.")]
 
 @hookimpl
 def bench_analyses():
@@ -72,6 +78,7 @@ def test_one_file_adds_every_kind_of_thing(plugin: Path) -> None:
     assert registry.model("zoo:anything/at-all").name == "zoo:anything/at-all"
     assert registry.dataset("my-data").task_for({}).binary
     assert registry.runner("my-engine").help == "an engine"
+    assert registry.metric("my-metric").of_class == "MM"
     assert registry.analysis("my-analysis").name == "my-analysis"
     assert registry.plugins["my_plugin"] == str(plugin)
     assert list(registry.commands) == ["greet"]
