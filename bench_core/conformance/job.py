@@ -17,14 +17,7 @@ from bench_core.errors import UnknownNameError
 from bench_core.options import complete_options
 from bench_core.plan.job import Job, JobDataset, JobFold, JobModel
 from bench_core.seeds import derive_seed
-from bench_core.spec.protocol import (
-    Checkpoint,
-    EarlyStopping,
-    Metrics,
-    Normalization,
-    Optimizer,
-    Schedule,
-)
+from bench_core.spec.protocol import SGD, AdamW, Best, EarlyStopping, Last, Metrics, Normalization, Poly, Rex
 from bench_core.spec.training import Training
 
 Kind = Literal["whole", "bf16", "fp16"]
@@ -36,7 +29,7 @@ LEARNING_RATE = 0.01
 _SEED = 42
 _SIZES = {"whole": [22, 6, 6], "bf16": [6, 2, 2], "fp16": [6, 2, 2]}
 """Images to train on, to validate and to test: the last batch of an epoch is smaller than the others."""
-_FIRST = Checkpoint(monitor="mprecision")
+_FIRST = Best(monitor="mprecision")
 """Chooses the first epoch where all is foreground: of what is predicted nothing is wrong, in no epoch."""
 _TWO = Task(classes=("disc", "square"), channels=3)
 _ONE = Task(classes=("disc",), channels=3)
@@ -180,8 +173,8 @@ def _training(kind: Kind, size: int, precision: str, exact: bool) -> Training:
             "resize": "stretch",
             "channels": "rgb",
             "normalization": Normalization(mean=[0.485, 0.456, 0.406], std=[0.229, 0.224, 0.225]),
-            "optimizer": Optimizer() if whole and exact else Optimizer(name="sgd"),
-            "schedule": Schedule() if whole else Schedule(name="poly", step="step"),
+            "optimizer": AdamW() if whole and exact else SGD(name="sgd"),
+            "schedule": Rex() if whole else Poly(name="poly", step="step"),
             "batch_size": BATCH,
             "precision": precision,
             "loss": {"cross-entropy": 0.5, "dice": 0.5} if whole else {"bce": 1.0},
@@ -189,7 +182,7 @@ def _training(kind: Kind, size: int, precision: str, exact: bool) -> Training:
             "gradient_clipping": None if whole else 0.1,
             # No value of the metric can rise by more than 1: training stops for certain, and at one epoch.
             "early_stopping": EarlyStopping(patience=STOPPED_AFTER - 1, min_delta=1.0) if whole else None,
-            "checkpoint": {"whole": Checkpoint(), "bf16": _FIRST, "fp16": Checkpoint(choose="last")}[kind],
+            "checkpoint": {"whole": Best(), "bf16": _FIRST, "fp16": Last(choose="last")}[kind],
             "metrics": Metrics(),
         }
     )

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from bench_core.declarations import Task
+from bench_core.plan.errors import PlanError
 from bench_core.plan.job import JobDeviation, JobModel
 from bench_core.plan.resolve import DatasetChoice, ModelChoice
+from bench_core.spec.change import applied
 from bench_core.spec.protocol import DEVIATING_FIELDS, EarlyStopping, Protocol, Section
 from bench_core.spec.training import Training
 
@@ -20,7 +22,7 @@ class Cell:
         task = dataset.job.task
         base = _protocol_settings(protocol, dataset, task)
         self._settings = {
-            setting: _changed(setting, value, model.changes[setting][0], task)
+            setting: _changed(setting, value, model.changes[setting][0], task, f"model {model.label!r}")
             if setting in model.changes
             else value
             for setting, value in base.items()
@@ -65,10 +67,17 @@ def _protocol_settings(protocol: Protocol, dataset: DatasetChoice, task: Task) -
     }
 
 
-def _changed(setting: str, current: Any, change: Any, task: Task) -> Any:
+def _changed(setting: str, current: Any, change: Any, task: Task, place: str) -> Any:
     if isinstance(change, Section):
-        # What a deviation leaves out stays the protocol's.
-        return current.model_copy(update={name: getattr(change, name) for name in change.model_fields_set})
+        try:
+            return applied(current, change)
+        except ValueError as error:
+            raise PlanError(
+                f"a deviation of {setting} does not fit the protocol's",
+                place=place,
+                cause=str(error),
+                fix="give the deviation a `name` to replace the protocol's as a whole, or remove the setting",
+            ) from error
     if setting == "loss":
         return _loss(change, task)
     if setting == "augmentation":
@@ -112,9 +121,9 @@ def _deviations(base: Settings, settings: Settings, model: ModelChoice) -> tuple
         if isinstance(before, Section):
             old, new = before.model_dump(mode="json"), after.model_dump(mode="json")
             found.extend(
-                JobDeviation(f"{setting}.{name}", old[name], new[name], because)
-                for name in old
-                if old[name] != new[name]
+                JobDeviation(f"{setting}.{name}", old.get(name), new.get(name), because)
+                for name in dict.fromkeys((*old, *new))
+                if old.get(name) != new.get(name)
             )
         elif before != after:
             found.append(JobDeviation(setting, _plain(before), _plain(after), because))

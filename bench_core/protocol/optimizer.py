@@ -25,7 +25,7 @@ def build_optimizer(
             fix="unfreeze what is to be trained in the model's builder",
         )
     decay = settings.weight_decay
-    if settings.name == "sgd":
+    if isinstance(settings, spec.SGD):
         return torch.optim.SGD(parameters, lr=learning_rate, momentum=settings.momentum, weight_decay=decay)
-    kind = torch.optim.AdamW if settings.name == "adamw" else torch.optim.Adam
+    kind = torch.optim.AdamW if isinstance(settings, spec.AdamW) else torch.optim.Adam
     return kind(parameters, lr=learning_rate, betas=settings.betas, weight_decay=decay)

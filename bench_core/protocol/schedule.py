@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from bench_core.spec.protocol import Schedule
+from bench_core.spec.protocol import Constant, Cosine, Poly, Schedule
 
 
 def learning_rate(
@@ -16,6 +16,8 @@ def learning_rate(
     epoch; with `step: step` t counts optimizer steps and T is epochs x steps_per_epoch. Both agree exactly
     where an epoch starts, because a quotient of integers is rounded correctly.
     """
+    if isinstance(schedule, Constant):
+        return base
     if schedule.step == "epoch":
         progress = epoch / epochs
     else:
@@ -31,10 +33,10 @@ def factor(schedule: Schedule, progress: float) -> float:
     t/T)) / 2; Loshchilov and Hutter, "SGDR", 2017, without restarts. poly: (1 - t/T) ** power. constant: 1.
     """
     left = 1.0 - progress
-    if schedule.name == "rex":
-        return left / (schedule.alpha + schedule.beta * left)
-    if schedule.name == "cosine":
+    if isinstance(schedule, Constant):
+        return 1.0
+    if isinstance(schedule, Cosine):
         return 0.5 * (1.0 + math.cos(math.pi * progress))
-    if schedule.name == "poly":
+    if isinstance(schedule, Poly):
         return float(left**schedule.power)
-    return 1.0
+    return left / (schedule.alpha + schedule.beta * left)

@@ -6,7 +6,18 @@ from collections.abc import Iterator
 
 from bench_core.report.names import METRIC_TITLES, plural, rate, setting
 from bench_core.spec.model import Spec
-from bench_core.spec.protocol import EarlyStopping, Normalization, Optimizer, Protocol, Schedule
+from bench_core.spec.protocol import (
+    SGD,
+    Best,
+    Constant,
+    EarlyStopping,
+    Normalization,
+    Optimizer,
+    Poly,
+    Protocol,
+    Rex,
+    Schedule,
+)
 
 
 def protocol_lines(spec: Spec) -> tuple[tuple[str, str], ...]:
@@ -65,15 +76,16 @@ def _augmentation(steps: list) -> str:
 
 
 def _optimizer(item: Optimizer) -> str:
-    more = f"momentum {item.momentum:g}" if item.name == "sgd" else f"betas {setting(item.betas)}"
+    more = f"momentum {item.momentum:g}" if isinstance(item, SGD) else f"betas {setting(item.betas)}"
     return f"{item.name}, weight decay {setting(item.weight_decay)}, {more}"
 
 
 def _schedule(item: Schedule) -> str:
-    details = {
-        "rex": f", alpha {item.alpha:g}, beta {item.beta:g}",
-        "poly": f", power {item.power:g}",
-    }.get(item.name, "")
+    if isinstance(item, Constant):
+        return item.name
+    details = f", power {item.power:g}" if isinstance(item, Poly) else ""
+    if isinstance(item, Rex):
+        details = f", alpha {item.alpha:g}, beta {item.beta:g}"
     floor = f", never below {rate(item.min_lr)}" if item.min_lr else ""
     return f"{item.name}, evaluated every {item.step}{details}{floor}"
 
@@ -88,9 +100,9 @@ def _stopping(item: EarlyStopping | str) -> str:
 
 
 def _checkpoint(protocol: Protocol) -> str:
-    if protocol.checkpoint.choose == "last":
-        return "last epoch"
-    return f"epoch with the best validation {METRIC_TITLES[protocol.checkpoint.monitor]}"
+    if isinstance(protocol.checkpoint, Best):
+        return f"epoch with the best validation {METRIC_TITLES[protocol.checkpoint.monitor]}"
+    return "last epoch"
 
 
 def _rate(protocol: Protocol) -> str:
@@ -125,5 +137,5 @@ def _metrics(protocol: Protocol) -> str:
     item = protocol.metrics
     return (
         "pixel counts pooled over images and foreground classes; binary tasks: foreground above "
-        f"{item.threshold_space} {item.threshold:g}; per-image scores of absent classes: {item.empty}"
+        f"{item.threshold_space} {item.threshold:g}"
     )

@@ -12,7 +12,8 @@ from pydantic import ValidationError
 
 from bench_core.spec.model import AnalysisEntry, DatasetEntry, Exclusion, ModelEntry, Runtime, Spec
 from bench_core.spec.nodes import Loc
-from bench_core.spec.protocol import Protocol, Section
+from bench_core.spec.protocol import Protocol
+from bench_core.spec.section import Section
 from bench_core.spec.structure import mistakes
 
 Part = TypeVar("Part", bound=Section)

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 from bench_core.spec.compose import compose
 from bench_core.spec.diagnostics import Diagnostic, Place, SpecError, UnreadableSpecError, diagnose
 from bench_core.spec.interpolate import interpolate
-from bench_core.spec.nodes import Node, mapping_node
+from bench_core.spec.nodes import Loc, Node, mapping_node
 from bench_core.spec.reader import read_text
 
 EXTENDS = "extends"
+FORMS: Mapping[Loc, tuple[str, str]] = {
+    ("protocol", "optimizer"): ("name", "adamw"),
+    ("protocol", "schedule"): ("name", "rex"),
+    ("protocol", "checkpoint"): ("choose", "best"),
+}
+"""Sections of several forms: the key that tells them apart, and the usual form."""
 
 
 def read_layers(path: Path, report: list[Diagnostic], environment: dict[str, str]) -> Node:
@@ -22,15 +29,36 @@ def read_layers(path: Path, report: list[Diagnostic], environment: dict[str, str
     return _read(path, str(path), report, environment, ())
 
 
-def merge(base: Node, over: Node) -> Node:
-    """Return `over` laid over `base`: mappings key by key, everything else (lists too) replaced."""
+def merge(base: Node, over: Node, loc: Loc = ()) -> Node:
+    """Return `over` laid over `base`: mappings key by key, everything else (lists too) replaced.
+
+    A section that names another form (another optimizer, say) is replaced as a whole, since the settings of
+    the one mean nothing to the other.
+    """
+    if loc in FORMS:
+        key, usual = FORMS[loc]
+        base, over = _written_out(base, key), _written_out(over, key)
+        if _form(over, key, _form(base, key, usual)) != _form(base, key, usual):
+            return over
     if base.mapping is None or over.mapping is None:
         return over
     entries, keys = dict(base.mapping), dict(base.keys)
     for key, node in over.mapping.items():
-        entries[key] = merge(entries[key], node) if key in entries else node
+        entries[key] = merge(entries[key], node, (*loc, key)) if key in entries else node
         keys[key] = over.keys[key]
     return mapping_node(entries, keys, over.place)
+
+
+def _form(node: Node, key: str, usual: object) -> object:
+    named = node.child(key)
+    return usual if named is None else named.value
+
+
+def _written_out(node: Node, key: str) -> Node:
+    """Return a bare word as the form that it is short for."""
+    if not isinstance(node.value, str):
+        return node
+    return mapping_node({key: node}, {key: node.place}, node.place)
 
 
 def _read(

@@ -6,18 +6,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints
 
-from bench_core.spec.protocol import (
-    EarlyStopping,
-    Metrics,
-    Normalization,
-    Off,
-    Optimizer,
-    PositiveFloat,
-    PositiveInt,
-    Protocol,
-    Schedule,
-    Section,
-)
+from bench_core.spec.optimizer import AnyOptimizerChange
+from bench_core.spec.protocol import EarlyStopping, Metrics, Normalization, Protocol
+from bench_core.spec.schedule import AnyScheduleChange
+from bench_core.spec.section import Off, PositiveFloat, PositiveInt, Section
 
 Label = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]*$", max_length=64)]
 Reason = Annotated[str, StringConstraints(min_length=3, strip_whitespace=True)]
@@ -28,8 +20,8 @@ class Deviations(Section):
 
     because: Reason
     normalization: Normalization | None = None
-    optimizer: Optimizer | None = None
-    schedule: Schedule | None = None
+    optimizer: AnyOptimizerChange | None = None
+    schedule: AnyScheduleChange | None = None
     batch_size: PositiveInt | None = None
     precision: Literal["fp32", "fp16", "bf16"] | None = None
     loss: Literal["bce", "cross-entropy", "dice"] | dict[str, PositiveFloat] | None = None

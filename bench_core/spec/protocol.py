@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Discriminator, Field, Tag, model_validator
 
-Off = Literal["off"]
-PositiveInt = Annotated[int, Field(gt=0, lt=2**31)]
-PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-NonNegativeFloat = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Finite = Annotated[float, Field(allow_inf_nan=False)]
-Metric = Literal["miou", "mdsc", "mrecall", "mprecision"]
-
-
-class Section(BaseModel):
-    """A strict, immutable part of a spec: unknown keys are errors and nothing is converted silently."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, use_attribute_docstrings=True)
+from bench_core.spec.optimizer import SGD, Adam, AdamW, Optimizer
+from bench_core.spec.schedule import Constant, Cosine, Falling, Poly, Rex, Schedule
+from bench_core.spec.section import (
+    Finite,
+    Form,
+    Metric,
+    NonNegativeFloat,
+    Off,
+    PositiveFloat,
+    PositiveInt,
+    Section,
+    Words,
+    chosen_by,
+)
 
 
 class Normalization(Section):
@@ -29,35 +31,6 @@ class Normalization(Section):
     """One value for all channels or one a channel."""
 
 
-class Optimizer(Section):
-    """The optimizer; one parameter group."""
-
-    name: Literal["adamw", "adam", "sgd"] = "adamw"
-    weight_decay: NonNegativeFloat = 0.01
-    betas: tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]] = Field(
-        default=(0.9, 0.999), strict=False
-    )
-    """For adam and adamw."""
-    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
-    """For sgd."""
-
-
-class Schedule(Section):
-    """The learning rate over a stage, as a factor of the base rate; T is the stage's epochs (or steps)."""
-
-    name: Literal["rex", "constant", "cosine", "poly"] = "rex"
-    step: Literal["epoch", "step"] = "epoch"
-    """Where the factor is evaluated: once an epoch or once an optimizer step."""
-    alpha: PositiveFloat = 0.5
-    """REX: f(t) = (1 - t/T) / (alpha + beta (1 - t/T))."""
-    beta: NonNegativeFloat = 0.5
-    """REX: see alpha."""
-    power: PositiveFloat = 0.9
-    """Poly: f(t) = (1 - t/T) ** power."""
-    min_lr: NonNegativeFloat = 0.0
-    """Floor of the learning rate (absolute, not a factor)."""
-
-
 class EarlyStopping(Section):
     """Stop when the monitored validation metric has not risen by min_delta for `patience` epochs."""
 
@@ -67,21 +40,40 @@ class EarlyStopping(Section):
     """Compared with the running best; the best itself always advances."""
 
 
-class Checkpoint(Section):
-    """Which epoch's weights are tested."""
+class Best(Form):
+    """The epoch with the best validation value is tested."""
 
-    choose: Literal["best", "last"] = "best"
+    key: ClassVar[str] = "choose"
+    choose: Literal["best"] = "best"
     monitor: Metric = "miou"
 
 
+class Last(Form):
+    """The last epoch that ran is tested, whatever its validation value."""
+
+    key: ClassVar[str] = "choose"
+    choose: Literal["last"]
+
+    @property
+    def monitor(self) -> Metric:
+        """The validation metric that is noted of the epoch; it decides nothing."""
+        return "miou"
+
+
+Checkpoint = Annotated[
+    Annotated[Best, Tag("best")] | Annotated[Last, Tag("last")],
+    Discriminator(chosen_by("choose", "best")),
+    Words(("best", "last")),
+]
+"""Which epoch's weights are tested."""
+
+
 class Metrics(Section):
-    """How logits become counts, and what an image without any foreground counts as."""
+    """How logits become labels, which are counted."""
 
     threshold: Annotated[float, Field(allow_inf_nan=False)] = 0.5
     """Binary tasks: foreground where the probability (or the logit) is above this value."""
     threshold_space: Literal["probability", "logit"] = "probability"
-    empty: Literal["ignore", "one", "zero"] = "ignore"
-    """Per-image view: the score of a class absent from both mask and prediction; `ignore` leaves it out."""
 
 
 class Search(Section):
@@ -109,6 +101,10 @@ class Evaluate(Section):
     """rotate: fold i validates, fold i+1 tests, the others train. holdout: fold i validates and tests."""
     only: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)] | None = None
     """Run these folds only."""
+    repeats: Annotated[int, Field(ge=1, le=100)] = 1
+    """Train each fold so many times, with other initial weights and another order of samples."""
+    reshuffle: bool = False
+    """Deal the samples into other folds at each repeat."""
 
 
 class Protocol(Section):
@@ -123,8 +119,8 @@ class Protocol(Section):
     pretrained: Literal["imagenet", "none"] = "imagenet"
     """What encoders start from; a model that differs is a deviation and needs a reason."""
     normalization: Normalization = Normalization()
-    optimizer: Optimizer = Optimizer()
-    schedule: Schedule = Schedule()
+    optimizer: Optimizer = AdamW()
+    schedule: Schedule = Rex()
     learning_rate: PositiveFloat | None = None
     """The rate where there is no search."""
     batch_size: PositiveInt = 8
@@ -139,7 +135,7 @@ class Protocol(Section):
     """Largest global L2 norm of the gradients."""
     early_stopping: EarlyStopping | Off = EarlyStopping()
     """Of the evaluate stage; the search has its own."""
-    checkpoint: Checkpoint = Checkpoint()
+    checkpoint: Checkpoint = Best()
     metrics: Metrics = Metrics()
     search: Search | None = None
     evaluate: Evaluate
@@ -165,3 +161,33 @@ DEVIATING_FIELDS = (
     "gradient_clipping",
 )
 """Protocol fields that one model may take differently, with its reason."""
+
+__all__ = [
+    "DEVIATING_FIELDS",
+    "SGD",
+    "Adam",
+    "AdamW",
+    "Best",
+    "Checkpoint",
+    "Constant",
+    "Cosine",
+    "EarlyStopping",
+    "Evaluate",
+    "Falling",
+    "Finite",
+    "Last",
+    "Metric",
+    "Metrics",
+    "NonNegativeFloat",
+    "Normalization",
+    "Off",
+    "Optimizer",
+    "Poly",
+    "PositiveFloat",
+    "PositiveInt",
+    "Protocol",
+    "Rex",
+    "Schedule",
+    "Search",
+    "Section",
+]

@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from functools import cache
 from typing import Any, get_args
 
+from bench_core.spec.change import owners
 from bench_core.spec.model import Spec
 from bench_core.spec.nodes import Loc, dotted
-from bench_core.spec.protocol import Section
+from bench_core.spec.section import Form, Section, word_of
 
 
 def section_types(annotation: Any) -> list[type[Section]]:
@@ -27,16 +28,34 @@ def sections_at(loc: Loc) -> list[type[Section]]:
         found = [
             inner
             for section in found
-            if step in section.model_fields
-            for inner in section_types(section.model_fields[step].annotation)
+            for name, field in section.model_fields.items()
+            if step == (field.alias or name)
+            for inner in section_types(field.annotation)
         ]
     return found
 
 
-def keys_at(loc: Loc) -> list[str]:
-    """Return the keys that are valid in the mapping at `loc`."""
-    keys = [key for section in sections_at(loc) for key in section.model_fields]
-    return [*keys, "extends"] if not loc else keys
+def keys_at(loc: Loc, form: str | None = None) -> list[str]:
+    """Return the keys that are valid in the mapping at `loc`, of several forms in that of this name."""
+    sections = sections_at(loc)
+    chosen = [section for section in sections if form is not None and word_of(section) == form]
+    keys = [key_of(section, name) for section in chosen or sections for name in section.model_fields]
+    return [*dict.fromkeys(keys), *(() if loc else ("extends",))]
+
+
+def key_at(loc: Loc) -> str:
+    """Return the key that tells the forms at `loc` apart."""
+    return next((section.key for section in sections_at(loc) if issubclass(section, Form)), "name")
+
+
+def owners_at(loc: Loc, key: str) -> list[str]:
+    """Return the names of the forms at `loc` that have a setting."""
+    return owners(key, sections_at(loc))
+
+
+def key_of(section: type[Section], name: str) -> str:
+    """Return what a field is called in a spec."""
+    return section.model_fields[name].alias or name
 
 
 @cache
@@ -45,11 +64,12 @@ def homes() -> dict[str, tuple[str, ...]]:
     table: dict[str, list[str]] = {}
     for loc, key in _walk(Spec, ()):
         table.setdefault(key, []).append(dotted(loc) or "the top level")
-    return {key: tuple(places) for key, places in table.items()}
+    return {key: tuple(dict.fromkeys(places)) for key, places in table.items()}
 
 
 def _walk(section: type[Section], loc: Loc) -> Iterator[tuple[Loc, str]]:
-    for key, field in section.model_fields.items():
+    for name, field in section.model_fields.items():
+        key = key_of(section, name)
         yield loc, key
         for inner in section_types(field.annotation):
             yield from _walk(inner, (*loc, key))

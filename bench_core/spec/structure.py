@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -10,6 +11,7 @@ from pydantic import ValidationError
 from bench_core.spec.diagnostics import Diagnostic, diagnose
 from bench_core.spec.model import Spec
 from bench_core.spec.nodes import Loc, Node, place_of
+from bench_core.spec.sections import key_at
 from bench_core.spec.words import WRONG_KIND, Words, describe, describe_kinds
 
 Mistake = tuple[Loc, Words]
@@ -40,7 +42,9 @@ def mistakes(error: ValidationError, data: Any) -> Iterable[Mistake]:
     plain: list[tuple[Loc, dict[str, Any]]] = []
     for item in error.errors(include_url=False):
         raw: dict[str, Any] = {**item}
-        loc, union, branch = _locate(raw["loc"], raw["type"], data)
+        loc, union, branch, form = _locate(raw["loc"], raw["type"], data)
+        raw["form"] = form
+        loc, raw = _unnamed(loc, raw)
         if union is None:
             plain.append((loc, raw))
         else:
@@ -60,11 +64,26 @@ def mistakes(error: ValidationError, data: Any) -> Iterable[Mistake]:
             yield union, describe_kinds([raw for found in branches.values() for _, raw in found], union)
 
 
-def _locate(loc: Loc, kind: str, data: Any) -> tuple[Loc, Loc | None, str]:
-    """Split pydantic's way into the way in the data, the outermost union on it and that union's branch."""
+def _unnamed(loc: Loc, raw: dict[str, Any]) -> tuple[Loc, dict[str, Any]]:
+    """Return a form that does not exist as a wrong choice of its name; any other error as it is."""
+    if raw["type"] == "union_tag_not_found":
+        return loc, raw | {"type": "model_type"}
+    if raw["type"] != "union_tag_invalid":
+        return loc, raw
+    words = [word for word in re.findall(r"'([^']*)'", raw["ctx"]["expected_tags"]) if word.isalpha()]
+    wrong = {"type": "literal_error", "ctx": {"expected": ", ".join(f"'{word}'" for word in words)}}
+    given = raw["input"]
+    if not isinstance(given, Mapping):
+        return loc, raw | wrong
+    key = key_at(loc)
+    return (*loc, key), raw | wrong | {"input": given[key]}
+
+
+def _locate(loc: Loc, kind: str, data: Any) -> tuple[Loc, Loc | None, str, str]:
+    """Split pydantic's way: the way in the data, the outermost union on it, its branch, the last branch."""
     found: list[str | int] = []
     union: Loc | None = None
-    branch = ""
+    branch = last = ""
     for number, step in enumerate(loc):
         is_last = number == len(loc) - 1
         if isinstance(data, Mapping) and step in data:
@@ -72,8 +91,9 @@ def _locate(loc: Loc, kind: str, data: Any) -> tuple[Loc, Loc | None, str]:
         elif isinstance(data, list) and isinstance(step, int) and step < len(data):
             data = data[step]
         elif not (is_last and kind == "missing"):
+            last = str(step)
             if union is None:
-                union, branch = tuple(found), str(step)
+                union, branch = tuple(found), last
             continue
         found.append(step)
-    return tuple(found), union, branch
+    return tuple(found), union, branch, last

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from bench_core.spec.nodes import Loc, dotted
-from bench_core.spec.sections import homes, keys_at, sections_at
+from bench_core.spec.sections import homes, key_at, key_of, keys_at, owners_at, sections_at
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,14 @@ WRONG_KIND = {
 }
 """Error types that say that a value is of another kind than expected, with what was expected."""
 
+MOVED: Mapping[Loc, tuple[str, str]] = {
+    ("protocol", "metrics", "empty"): (
+        "it decides how a report reads counts, and trains nothing anew: it is an option of the analyses that "
+        "show scores of single images",
+        "remove it; `bench list analyses` prints the options",
+    ),
+}
+"""Keys that a reader may know from elsewhere, with why they are not there and what to write instead."""
 _MOST_COMPARED = 1000
 """Words among which a nearest one is looked for: each comparison takes some 10 microseconds."""
 _BOUNDS = {
@@ -53,7 +61,7 @@ def describe(error: dict[str, Any], loc: Loc) -> Words:
     if kind == "missing":
         return _missing(loc)
     if kind == "extra_forbidden":
-        return _unknown_key(loc)
+        return _unknown_key(loc, error.get("form") or "")
     if kind in WRONG_KIND:
         return describe_kinds([error], loc)
     if kind in _BOUNDS:
@@ -136,17 +144,27 @@ def _missing(loc: Loc) -> Words:
     return Words("missing-key", f"{key!r} is missing{where}", meaning(loc), f"add `{key}: ...`")
 
 
-def _unknown_key(loc: Loc) -> Words:
+def _unknown_key(loc: Loc, form: str) -> Words:
     key, holder = str(loc[-1]), dotted(loc[:-1])
-    valid = keys_at(loc[:-1])
+    message = f"unknown key {key!r}" + (f" in {holder}" if holder else "")
+    moved = MOVED.get(tuple(step for step in loc if isinstance(step, str)))
+    if moved is not None:
+        return Words("unknown-key", message, *moved)
+    others = owners_at(loc[:-1], key)
+    if others:
+        what = str(loc[-2])
+        return Words(
+            "unknown-key",
+            message,
+            f"{key} belongs to {what} {join(others)}, and has no effect with {form}",
+            f"remove it, or write {join([f'`{key_at(loc[:-1])}: {word}`' for word in others])}",
+        )
+    valid = keys_at(loc[:-1], form)
     fix = nearest(key, valid)
     if fix is None and key in homes():
         fix = f"move it: `{key}` belongs to {join(homes()[key])}"
     return Words(
-        "unknown-key",
-        f"unknown key {key!r}" + (f" in {holder}" if holder else ""),
-        f"valid keys are {', '.join(valid)}" if valid else None,
-        fix or "remove it",
+        "unknown-key", message, f"valid keys are {', '.join(valid)}" if valid else None, fix or "remove it"
     )
 
 
@@ -171,7 +189,8 @@ def meaning(loc: Loc) -> str | None:
     if not loc or not isinstance(loc[-1], str):
         return meaning(loc[:-1]) if loc else None
     for section in sections_at(loc[:-1]):
-        field = section.model_fields.get(loc[-1])
+        fields = {key_of(section, name): field for name, field in section.model_fields.items()}
+        field = fields.get(loc[-1])
         if field is not None and field.description:
             return f"{loc[-1]}: {' '.join(field.description.split())}"
     return None

@@ -186,7 +186,7 @@ def test_channels_last_reaches_network_and_images(fit: Fit) -> None:
 
 def test_gradients_are_clipped_to_the_global_norm(fit: Fit) -> None:
     """With plain gradient descent a step moves the weights by the rate times the clipped norm, no further."""
-    from bench_core.spec.protocol import Optimizer, Schedule
+    from bench_core.spec.protocol import SGD, Constant
 
     limit, rate = 1e-3, 0.5
     contract = tiny_contract(
@@ -194,8 +194,8 @@ def test_gradients_are_clipped_to_the_global_norm(fit: Fit) -> None:
         rate=rate,
         epochs=1,
         batch_size=12,
-        optimizer=Optimizer(name="sgd", momentum=0.0, weight_decay=0.0),
-        schedule=Schedule(name="constant"),
+        optimizer=SGD(name="sgd", momentum=0.0, weight_decay=0.0),
+        schedule=Constant(name="constant"),
         checkpoint={"choose": "last"},
     )
     before = [parameter.detach().clone() for parameter in contract.model.parameters()]

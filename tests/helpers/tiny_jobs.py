@@ -15,7 +15,7 @@ from bench_core.data.loader import Split
 from bench_core.declarations import JobEvent, Task
 from bench_core.protocol.contract import Contract, Outcome, Predict
 from bench_core.protocol.trace import Trace
-from bench_core.spec.protocol import Checkpoint, Metrics, Normalization, Optimizer, Schedule
+from bench_core.spec.protocol import AdamW, Best, Metrics, Normalization, Rex
 from bench_core.spec.training import Training
 
 SIZE = 16
@@ -31,15 +31,15 @@ def tiny_training(**changes: Any) -> Training:
         "resize": "stretch",
         "channels": "rgb",
         "normalization": Normalization(),
-        "optimizer": Optimizer(),
-        "schedule": Schedule(),
+        "optimizer": AdamW(),
+        "schedule": Rex(),
         "batch_size": 4,
         "precision": "fp32",
         "loss": {"bce": 1.0},
         "augmentation": (("RandomHorizontalFlip", {}), ("RandomAffine", {"degrees": 20.0})),
         "gradient_clipping": None,
         "early_stopping": None,
-        "checkpoint": Checkpoint(),
+        "checkpoint": Best(),
         "metrics": Metrics(),
     }
     return Training(**(settings | changes))

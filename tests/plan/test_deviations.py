@@ -8,9 +8,11 @@ import pytest
 
 from bench_core.declarations import Architecture, Deviation
 from bench_core.errors import PluginError
+from bench_core.plan.errors import PlanError
 from bench_core.plan.expand import make_plan
 from bench_core.plan.job import Job, JobDeviation
 from bench_core.spec.model import Spec
+from bench_core.spec.protocol import SGD
 from tests.helpers.plans import TASKS, architecture, dataset, registry, small_protocol
 
 
@@ -118,3 +120,25 @@ def test_a_wrong_declaration_is_the_plugins_error(setting: str, value: Any, said
     model = architecture("net", deviations={setting: Deviation(value=value, because="reason")})
     with pytest.raises(PluginError, match=said):
         jobs_of(model)
+
+
+def test_another_optimizer_replaces_the_protocols_and_every_difference_is_listed() -> None:
+    entry = {"deviations": {"optimizer": {"name": "sgd", "momentum": 0.5}, "because": "as published"}}
+    job = jobs_of(architecture("net"), entry, optimizer={"weight_decay": 0.1})[0]
+    assert job.training.optimizer == SGD(name="sgd", momentum=0.5)
+    assert job.model.deviations == (
+        JobDeviation("optimizer.name", "adamw", "sgd", "as published"),
+        JobDeviation("optimizer.weight_decay", 0.1, 0.01, "as published"),
+        JobDeviation("optimizer.betas", [0.9, 0.999], None, "as published"),
+        JobDeviation("optimizer.momentum", None, 0.5, "as published"),
+    )
+    assert Job.from_json(job.to_json()) == job
+
+
+def test_a_declared_setting_of_another_optimizer_is_refused() -> None:
+    deviation = Deviation(value={"momentum": 0.8}, because="as published")
+    model = architecture("net", deviations={"optimizer": deviation})
+    assert jobs_of(model, optimizer="sgd")[0].training.optimizer == SGD(name="sgd", momentum=0.8)
+    with pytest.raises(PlanError, match="does not fit the protocol's") as caught:
+        jobs_of(model)
+    assert caught.value.place == "model 'net'" and "no effect with adamw" in (caught.value.cause or "")

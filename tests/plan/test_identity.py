@@ -16,7 +16,7 @@ from bench_core.declarations import Task
 from bench_core.plan import identity
 from bench_core.plan.identity import IDENTITY_FORMAT, NOT_IDENTITY, canonical, digest_of, identity_of
 from bench_core.plan.job import Job, JobDataset, JobDeviation, JobFold, JobModel
-from bench_core.spec.protocol import Checkpoint, EarlyStopping, Metrics, Normalization, Optimizer, Schedule
+from bench_core.spec.protocol import AdamW, Best, EarlyStopping, Last, Metrics, Normalization, Rex
 from bench_core.spec.training import Training
 
 GOLDEN = Path(__file__).parent / "golden_identity.json"
@@ -27,15 +27,15 @@ TRAINING = Training(
     resize="pad-square",
     channels="rgb",
     normalization=Normalization(),
-    optimizer=Optimizer(),
-    schedule=Schedule(),
+    optimizer=AdamW(),
+    schedule=Rex(),
     batch_size=8,
     precision="fp16",
     loss={"bce": 1.0},
     augmentation=(("GaussianBlur", {"kernel_size": 25, "sigma": [0.001, 2.0]}),),
     gradient_clipping=None,
     early_stopping=EarlyStopping(),
-    checkpoint=Checkpoint(),
+    checkpoint=Best(),
     metrics=Metrics(),
 )
 JOB = Job(
@@ -113,15 +113,15 @@ OTHER: dict[str, dict[str, Any]] = {
         "resize": "stretch",
         "channels": "native",
         "normalization": Normalization(mean=0.4),
-        "optimizer": Optimizer(weight_decay=0.02),
-        "schedule": Schedule(step="step"),
+        "optimizer": AdamW(weight_decay=0.02),
+        "schedule": Rex(step="step"),
         "batch_size": 4,
         "precision": "fp32",
         "loss": {"dice": 1.0},
         "augmentation": (("GaussianBlur", {"kernel_size": 23, "sigma": [0.001, 2.0]}),),
         "gradient_clipping": 1.0,
         "early_stopping": EarlyStopping(patience=10),
-        "checkpoint": Checkpoint(choose="last"),
+        "checkpoint": Last(choose="last"),
         "metrics": Metrics(threshold_space="logit"),
     },
 }

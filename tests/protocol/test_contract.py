@@ -15,7 +15,7 @@ from bench_core.metrics.counts import micro, per_image
 from bench_core.protocol.augmentation import build_augmentation
 from bench_core.protocol.contract import Contract
 from bench_core.protocol.evaluator import count
-from bench_core.spec.protocol import Checkpoint, EarlyStopping, Normalization, Schedule
+from bench_core.spec.protocol import EarlyStopping, Last, Normalization, Rex
 from tests.helpers.outcomes import numbers
 from tests.helpers.tiny_jobs import (
     BINARY,
@@ -71,7 +71,7 @@ def test_the_chosen_epochs_weights_are_the_ones_tested() -> None:
 
 def test_choosing_the_last_epoch_tests_the_last_weights() -> None:
     keeper = MemoryKeeper()
-    contract = tiny_contract(epochs=5, rate=0.5, keeper=keeper, checkpoint=Checkpoint(choose="last"))
+    contract = tiny_contract(epochs=5, rate=0.5, keeper=keeper, checkpoint=Last(choose="last"))
     train(contract)
     last = {name: tensor.clone() for name, tensor in contract.model.state_dict().items()}
     outcome = contract.finish(predictor(contract))
@@ -96,7 +96,7 @@ def test_early_stopping_ends_the_epochs() -> None:
 
 
 def test_the_rate_follows_the_schedule_and_reaches_the_optimizer(tmp_path: Path) -> None:
-    contract = tiny_contract(epochs=4, rate=0.1, schedule=Schedule(step="step"))
+    contract = tiny_contract(epochs=4, rate=0.1, schedule=Rex(step="step"))
     contract.prepare(CPU)
     found = [contract.begin_step(epoch, step) for epoch in range(4) for step in range(3)]
     progress = [step / 12 for step in range(12)]

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from bench_core.errors import WeightsError
-from bench_core.spec.protocol import Checkpoint, EarlyStopping, Schedule
+from bench_core.spec.protocol import EarlyStopping, Last, Rex
 from tests.helpers.outcomes import assert_same_weights, numbers
 from tests.helpers.tiny_jobs import (
     THREE,
@@ -31,8 +31,8 @@ CPU = torch.device("cpu")
     [
         {},
         {"precision": "fp16", "gradient_clipping": 0.5},
-        {"precision": "bf16", "schedule": Schedule(step="step")},
-        {"checkpoint": Checkpoint(choose="last")},
+        {"precision": "bf16", "schedule": Rex(step="step")},
+        {"checkpoint": Last(choose="last")},
         {"early_stopping": EarlyStopping(patience=2, min_delta=0.05)},
         {"task": THREE, "channels": "native", "loss": {"cross-entropy": 0.5, "dice": 0.5}},
     ],

@@ -82,7 +82,7 @@ def test_without_a_rule_it_never_stops(values: list[float]) -> None:
 
 @given(histories)
 def test_the_best_epoch_is_the_first_of_the_largest_numbers(values: list[float]) -> None:
-    best = BestCheckpoint(spec.Checkpoint())
+    best = BestCheckpoint(spec.Best())
     kept = [epoch for epoch, value in enumerate(values) if best.update(epoch, {"miou": value})]
     numbers = [value for value in values if not math.isnan(value)]
     expected = values.index(max(numbers)) if numbers else 0
@@ -92,7 +92,7 @@ def test_the_best_epoch_is_the_first_of_the_largest_numbers(values: list[float])
 
 @given(histories)
 def test_last_keeps_every_epoch(values: list[float]) -> None:
-    best = BestCheckpoint(spec.Checkpoint(choose="last"))
+    best = BestCheckpoint(spec.Last(choose="last"))
     assert all(best.update(epoch, {"miou": value}) for epoch, value in enumerate(values))
     assert best.epoch == len(values) - 1
 
@@ -100,7 +100,7 @@ def test_last_keeps_every_epoch(values: list[float]) -> None:
 @given(histories, st.data())
 def test_the_choice_goes_on_from_its_saved_state(values: list[float], data: st.DataObject) -> None:
     cut = data.draw(st.integers(0, len(values)))
-    unbroken, resumed = (BestCheckpoint(spec.Checkpoint()) for _ in range(2))
+    unbroken, resumed = (BestCheckpoint(spec.Best()) for _ in range(2))
     for epoch, value in enumerate(values[:cut]):
         unbroken.update(epoch, {"miou": value})
     resumed.load_state_dict(unbroken.state_dict())

@@ -15,7 +15,7 @@ from torch import nn
 pytest.importorskip("mmengine")
 
 from bench_core.protocol.contract import RunOptions
-from bench_core.spec.protocol import Checkpoint, EarlyStopping
+from bench_core.spec.protocol import EarlyStopping, Last
 from bench_mmseg import engine as mmseg
 from bench_torch import engine as native
 from tests.helpers.left_behind import Fit, Left, assert_equal, same_bits, untimed
@@ -42,9 +42,7 @@ def _one_thread() -> Iterator[None]:
         pytest.param({"epochs": 12, "early_stopping": STOPPING}, id="early stopping"),
         pytest.param({"gradient_clipping": 0.1}, id="clipping"),
         pytest.param({"random_at_inference": True}, id="random at inference"),
-        pytest.param(
-            {"tested": False, "checkpoint": Checkpoint(choose="last")}, id="no test images, last epoch"
-        ),
+        pytest.param({"tested": False, "checkpoint": Last(choose="last")}, id="no test images, last epoch"),
         pytest.param({"precision": "bf16"}, id="bf16"),
         pytest.param({"precision": "fp16"}, id="fp16"),
         pytest.param({"loader_workers": 2, "epochs": 2}, id="loader processes"),

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from typing import Any
 
+from pydantic import ValidationError
+
+from bench_core.declarations import Architecture
+from bench_core.spec.change import strays
 from bench_core.spec.checks.context import Context
 from bench_core.spec.model import Deviations
 from bench_core.spec.nodes import Loc
-from bench_core.spec.protocol import DEVIATING_FIELDS, Normalization, Optimizer, Protocol, Schedule
+from bench_core.spec.protocol import DEVIATING_FIELDS, Falling, Normalization, Protocol
+from bench_core.spec.section import Section, word_of
+from bench_core.spec.sections import owners_at
 from bench_core.spec.words import join
-
-_USED_BY: Mapping[str, Mapping[str, tuple[str, ...]]] = {
-    "optimizer": {"betas": ("adamw", "adam"), "momentum": ("sgd",)},
-    "schedule": {"alpha": ("rex",), "beta": ("rex",), "power": ("poly",)},
-}
-"""Settings that only some optimizers or schedules have."""
 
 
 def check_settings(context: Context) -> None:
@@ -27,10 +27,9 @@ def check_settings(context: Context) -> None:
     protocol = context.draft.protocol
     if protocol is None:
         return
-    if context.draft.sound(("protocol", "optimizer")):
-        _unused(context, ("protocol", "optimizer"), protocol.optimizer)
+    for index, _, architecture in context.models():
+        _declared(context, ("models", index, "name"), architecture, protocol)
     if context.draft.sound(("protocol", "schedule")):
-        _unused(context, ("protocol", "schedule"), protocol.schedule)
         _floor(context, protocol)
     _rates(context, protocol)
     metrics = protocol.metrics
@@ -81,26 +80,49 @@ def _deviations(context: Context, loc: Loc, deviations: Deviations) -> None:
             cause="there is a reason, but no setting",
             fix=f"add one of {join(list(Deviations.model_fields)[1:])}, or remove the deviations",
         )
-    for name, section in (("optimizer", deviations.optimizer), ("schedule", deviations.schedule)):
-        if section is not None:
-            _unused(context, (*loc, name), section)
-
-
-def _unused(context: Context, loc: Loc, section: Optimizer | Schedule) -> None:
-    what = str(loc[-1])
-    if "name" not in section.model_fields_set and loc[0] == "models":
-        return  # The name is the protocol's, and so may its settings be.
-    for key, users in _USED_BY[what].items():
-        if key in section.model_fields_set and section.name not in users:
+    protocol = context.draft.protocol
+    for name in ("optimizer", "schedule"):
+        change: Section | None = getattr(deviations, name)
+        if protocol is None or change is None or not context.draft.sound(("protocol", name)):
+            continue
+        current: Section = getattr(protocol, name)
+        for key in strays(current, change):
+            others = join(owners_at(("protocol", name), key))
             context.error(
-                what,
-                (*loc, key),
-                f"{key} has no effect with {section.name}",
-                cause=f"it is a setting of {join(users)}",
-                fix="remove it",
+                name,
+                (*loc, name, key),
+                f"{key} would have no effect with {word_of(type(current))}",
+                cause=f"the {name} is the protocol's, {word_of(type(current))}; {key} belongs to {others}",
+                fix=f"remove it, or name the {name} that this model takes instead: {{name: ..., {key}: ...}}",
                 key=True,
-                severity="warning",
             )
+
+
+def _declared(context: Context, loc: Loc, architecture: Architecture, protocol: Protocol) -> None:
+    """A deviation that comes with the model must fit the protocol's section, too."""
+    for name in ("optimizer", "schedule"):
+        deviation = architecture.deviations.get(name)
+        if deviation is None or not context.draft.sound(("protocol", name)):
+            continue
+        change = _change(name, deviation.value)
+        current: Section = getattr(protocol, name)
+        wrong = strays(current, change) if change is not None else []
+        if wrong:
+            context.error(
+                name,
+                loc,
+                f"{architecture.name!r} takes another {join(wrong)}, which {word_of(type(current))} lacks",
+                cause=f"its declaration deviates in {name}: {deviation.because}",
+                fix=f"give its entry `deviations` that name the {name} as a whole",
+            )
+
+
+def _change(name: str, value: Any) -> Section | None:
+    try:
+        change: Section = getattr(Deviations.model_validate({"because": "declared", name: value}), name)
+    except ValidationError:
+        return None  # The planner refuses the plugin that declares it.
+    return change
 
 
 def _floor(context: Context, protocol: Protocol) -> None:
@@ -108,11 +130,12 @@ def _floor(context: Context, protocol: Protocol) -> None:
     if protocol.search is not None:
         rates += protocol.search.learning_rate
     sound = context.draft.sound(("protocol", "search"), ("protocol", "learning_rate"))
-    if sound and rates and protocol.schedule.min_lr >= min(rates):
+    schedule = protocol.schedule
+    if sound and rates and isinstance(schedule, Falling) and schedule.min_lr >= min(rates):
         context.error(
             "schedule",
             ("protocol", "schedule", "min_lr"),
-            f"the floor {protocol.schedule.min_lr:g} is not below the learning rate {min(rates):g}",
+            f"the floor {schedule.min_lr!r} is not below the learning rate {min(rates)!r}",
             cause="the rate could never fall (the floor is absolute, not a factor)",
             fix="lower min_lr",
         )
@@ -129,7 +152,7 @@ def _rates(context: Context, protocol: Protocol) -> None:
             context.error(
                 "learning-rate",
                 (*loc, index),
-                f"learning rate {rate:g} is listed twice",
+                f"learning rate {rate!r} is listed twice",
                 cause="it would train the same job twice",
                 fix="remove one",
             )
