@@ -284,13 +284,34 @@ class Metric:
 class JobEvent:
     """Something that happened in a job, for live views and trackers; nothing is decided by it."""
 
-    kind: Literal["started", "epoch", "testing", "finished", "failed"]
+    kind: Literal["started", "epoch", "progress", "testing", "finished", "failed"]
     digest: str
     epoch: int = 0
+    """The epoch that has ended, from 0."""
     epochs: int = 0
+    """Planned epochs."""
     loss: float | None = None
+    """Mean training loss of the epoch."""
     metrics: Mapping[str, float] = field(default_factory=dict)
+    """Of an epoch: on the validation images. Of `finished`: on the test images."""
     message: str = ""
+    """Why it failed, or what it is doing."""
+    done: int = 0
+    """Units of work behind it: epochs where it trains."""
+    total: int = 0
+    """Units of work in all; 0 where that is unknown."""
+    job: str = ""
+    """The job's readable name; this and all below are filled in for listeners."""
+    model: str = ""
+    """Label of the model."""
+    dataset: str = ""
+    """Label of the dataset."""
+    stage: str = ""
+    """search, evaluate or a step."""
+    fold: int = 0
+    repeat: int = 0
+    store: str = ""
+    """Path of the folder of results."""
 
 
 def resolve_entry(entry: Entry) -> Callable[..., Any]:

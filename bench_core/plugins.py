@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import importlib.util
+import logging
 import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -31,6 +32,7 @@ from bench_core.errors import PluginError, UnknownNameError
 if TYPE_CHECKING:
     import click
 
+log = logging.getLogger(__name__)
 ENTRY_POINT_GROUP = "segtrial"
 Declared = TypeVar("Declared", Architecture, Dataset, RunnerDeclaration, Metric, Analysis, ModelSource)
 
@@ -83,10 +85,16 @@ class Registry:
         """Return the analysis of this name; raise UnknownNameError with the nearest one."""
         return self._find("analysis", name, self.analyses)
 
-    def event(self, event: JobEvent) -> None:
-        """Tell every listening plugin."""
-        if self.manager is not None:
-            self.manager.hook.bench_event(event=event)
+    def event(self, event: JobEvent) -> list[tuple[str, str]]:
+        """Tell every listening plugin; return those whose listener failed, with how."""
+        failed = []
+        for listener in self.manager.hook.bench_event.get_hookimpls() if self.manager is not None else ():
+            try:
+                listener.function(event)
+            except (Exception, SystemExit) as error:
+                log.exception("the listener of plugin %s failed; the job runs on", listener.plugin_name)
+                failed.append((listener.plugin_name, f"{type(error).__name__}: {error}".splitlines()[0]))
+        return failed
 
     @staticmethod
     def _find(kind: str, name: str, table: Mapping[str, Declared]) -> Declared:

@@ -7,15 +7,15 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from bench_core.cli.matrix import legend, matrix_table, rows_of
-from bench_core.cli.views import describe, duration
+from bench_core.cli.views import Reasons, describe, duration
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
     from rich.table import Table
     from rich.text import Text
 
-    from bench_core.execute.board import Board, Progress
-    from bench_core.execute.local import Happening
+    from bench_core.execute.progress import JobProgress, RunProgress
+    from bench_core.execute.run import Happening
 
 _LINES_AROUND = 11
 """Lines of the view that are neither the matrix nor the jobs at work."""
@@ -31,6 +31,7 @@ class LiveView:
         self._title = title
         self._live = Live(console=console, refresh_per_second=4, transient=True, auto_refresh=False)
         self._drawn = 0.0
+        self._reasons = Reasons()
 
     def __enter__(self) -> LiveView:
         self._live.__enter__()
@@ -39,30 +40,39 @@ class LiveView:
     def __exit__(self, *details: object) -> None:
         self._live.__exit__(None, None, None)
 
-    def watch(self, board: Board, happening: Happening | None) -> None:
+    def watch(self, run: RunProgress, happening: Happening | None) -> None:
         """Redraw, at most a few times a second."""
-        if happening is not None and happening.kind in ("failed", "blocked"):
-            self._console.print(
-                f"[red]{happening.progress.job.name}[/red] {describe(happening)}", markup=True
-            )
+        if happening is not None:
+            self._say(happening)
         now = time.monotonic()
         if now - self._drawn >= 0.2:
             self._drawn = now
-            self._live.update(view(board, self._console, self._title), refresh=True)
+            self._live.update(view(run, self._console, self._title), refresh=True)
+
+    def _say(self, happening: Happening) -> None:
+        """Print what stays above the picture: what failed, or can not run."""
+        from rich.text import Text
+
+        progress, kind = happening.progress, happening.kind
+        if progress is None:
+            self._console.print(Text(f"a listener failed and is not told again: {happening.text}", "yellow"))
+        elif kind in ("failed", "blocked"):
+            said = self._reasons.once(progress) if kind == "failed" else describe(kind, progress)
+            self._console.print(Text.assemble((progress.job.name, "red"), f" {said}"))
 
 
-def view(board: Board, console: Console, title: str) -> RenderableType:
+def view(run: RunProgress, console: Console, title: str) -> RenderableType:
     """Return the whole picture of a run."""
     from rich.console import Group
 
-    running = board.with_status("running")
-    statuses: Mapping[str, str] = {digest: progress.status for digest, progress in board.progress.items()}
-    rows = rows_of((progress.job for progress in board.progress.values()), statuses)
+    running = run.with_status("running")
+    statuses: Mapping[str, str] = {digest: item.status for digest, item in run.jobs.items()}
+    rows = rows_of((item.job for item in run.jobs.values()), statuses)
     room = max(3, console.height - _LINES_AROUND - len(running))
     families = len({row.family for row in rows})
     fits = len(rows) + (families if families > 1 else 0) <= room
     parts: list[RenderableType] = [
-        _headline(board, title),
+        _headline(run, title),
         "",
         matrix_table(rows, console, None if fits else room),
         legend(rows, console),
@@ -73,32 +83,32 @@ def view(board: Board, console: Console, title: str) -> RenderableType:
     return Group(*parts, "")
 
 
-def _headline(board: Board, title: str) -> Table:
+def _headline(run: RunProgress, title: str) -> Table:
     from rich.progress_bar import ProgressBar
     from rich.table import Table
 
-    done, total = board.epochs()
-    counts = board.counts()
+    done, total = run.units()
+    counts = run.counts()
     finished = counts["done"] + counts["failed"] + counts["blocked"] + counts["waiting"]
     line = Table.grid(padding=(0, 2, 0, 0), expand=True)
     line.add_column(no_wrap=True)
     line.add_column(ratio=1)
     line.add_column(no_wrap=True)
     line.add_column(no_wrap=True)
-    left = board.seconds_left()
-    times = duration(time.monotonic() - board.begun)
+    left = run.seconds_left()
+    times = duration(time.monotonic() - run.begun)
     if left is not None:
         times += f", <= {duration(left)} left"
     line.add_row(
         f"[bold]{title}[/bold]",
         ProgressBar(total=total or 1, completed=done, complete_style="green"),
-        f"{finished}/{len(board.progress)} jobs",
-        "[yellow]stopping, Ctrl-C again kills[/yellow]" if board.stopping else f"[dim]{times}[/dim]",
+        f"{finished}/{len(run.jobs)} jobs",
+        "[yellow]stopping, Ctrl-C again kills[/yellow]" if run.stopping else f"[dim]{times}[/dim]",
     )
     return line
 
 
-def _jobs_table(running: list[Progress], console: Console) -> Table:
+def _jobs_table(running: list[JobProgress], console: Console) -> Table:
     from rich import box
     from rich.table import Table
 
@@ -116,7 +126,7 @@ def _jobs_table(running: list[Progress], console: Console) -> Table:
         table.add_row(
             progress.job.name,
             progress.device,
-            f"{progress.epochs_done}/{progress.job.training.epochs}",
+            f"{progress.done}/{progress.total}" if progress.total else "",
             "" if progress.loss is None else f"{progress.loss:.4g}",
             _italic(progress.note) if progress.note else "" if value is None else f"{monitor} {value:.3f}",
             "" if progress.seconds_left is None else duration(progress.seconds_left),

@@ -9,6 +9,7 @@ import shlex
 import sys
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,11 +17,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bench_core.cli.common import JSON, SET, SPEC, STORE, console
-from bench_core.cli.views import JsonView, PlainView, View, duration
+from bench_core.cli.views import JsonView, PlainView, Steady, View, duration
 
 if TYPE_CHECKING:
-    from bench_core.execute.board import Board
-    from bench_core.execute.worker import Setup
+    from bench_core.execute.progress import RunProgress
+    from bench_core.execute.queue import Order
     from bench_core.plan.job import Job
     from bench_core.plugins import Registry
     from bench_core.spec.load import LoadedSpec
@@ -68,8 +69,9 @@ def command(
     run` over one store share the work. Exits with 1 if a job failed, with 130 after Ctrl-C.
     """
     from bench_core.execute.devices import choose_slots
-    from bench_core.execute.local import InterruptedRunError, run_jobs
+    from bench_core.execute.local import LocalExecutor
     from bench_core.execute.preflight import preflight
+    from bench_core.execute.run import InterruptedRunError, run_jobs
     from bench_core.execute.select import select_jobs
     from bench_core.plan.expand import make_plan
     from bench_core.spec.load import load_spec
@@ -90,15 +92,18 @@ def command(
         opened = Store(store, create=True)
     threads = threads or loaded.spec.runtime.threads
     slots = choose_slots(device, workers or loaded.spec.runtime.workers, threads)
-    setup = _setup(loaded, store, threads)
+    executor = LocalExecutor(store, slots.devices[: max(1, len(todo))])
+    view = Steady(_view(plan.name, as_json))
     try:
-        with _view(plan.name, as_json) as view:
-            board = run_jobs(jobs, opened, setup, slots.devices[: max(1, len(todo))], view.watch)
+        with view:
+            progress = run_jobs(jobs, opened, _order(loaded, threads), executor, view.watch)
     except InterruptedRunError as error:
-        click.echo(f"{error.message}; go on with:\n  {_again()}", err=True)
+        with suppress(OSError):
+            click.echo(f"{error.message}; resume with:\n  {_again()}", err=True)
         context.exit(130)
-    _summarize(board, spec, store, as_json)
-    if any(progress.status in ("failed", "blocked") for progress in board.progress.values()):
+    if not view.broken:
+        _summarize(progress, spec, store, as_json)
+    if any(item.status in ("failed", "blocked") for item in progress.jobs.values()):
         context.exit(1)
 
 
@@ -111,15 +116,15 @@ def _get_weights(jobs: Iterable[Job], registry: Registry) -> None:
     get_files(missing, err=True)
 
 
-def _setup(loaded: LoadedSpec, store: Path, threads: int) -> Setup:
+def _order(loaded: LoadedSpec, threads: int) -> Order:
     from bench_core.execute.provenance import RunContext
-    from bench_core.execute.worker import Setup
+    from bench_core.execute.queue import Order
     from bench_core.options import complete_options
+    from bench_core.run_options import RunOptions
 
     runtime, registry = loaded.spec.runtime, loaded.registry
     text = json.dumps(loaded.spec.model_dump(mode="json"))
-    return Setup(
-        store=store.resolve(),
+    return Order(
         plugins=tuple(Path(path) for path in registry.plugins.values() if Path(path).is_absolute()),
         context=RunContext(
             spec_name=loaded.spec.name,
@@ -127,16 +132,16 @@ def _setup(loaded: LoadedSpec, store: Path, threads: int) -> Setup:
             command=_again(),
             plugins={name: _origin(origin) for name, origin in registry.plugins.items()},
         ),
-        options={
-            "threads": threads,
-            "loader_workers": runtime.loader_workers,
-            "channels_last": runtime.channels_last,
-            "compile": runtime.compile,
-            "runners": {
+        options=RunOptions(
+            threads=threads,
+            loader_workers=runtime.loader_workers,
+            channels_last=runtime.channels_last,
+            compile=runtime.compile,
+            runners={
                 name: complete_options(registry.runner(name).options, given)
                 for name, given in runtime.runners.items()
             },
-        },
+        ),
         cache=_cache(),
     )
 
@@ -169,26 +174,26 @@ def _view(title: str, as_json: bool) -> View:
     return PlainView()
 
 
-def _summarize(board: Board, spec: Path, store: Path, as_json: bool) -> None:
-    counts = board.counts()
-    failed, blocked = board.with_status("failed"), board.with_status("blocked", "waiting")
+def _summarize(run: RunProgress, spec: Path, store: Path, as_json: bool) -> None:
+    counts = run.counts()
+    failed, blocked = run.with_status("failed"), run.with_status("blocked", "waiting")
     if as_json:
         data: dict[str, Any] = {
             "event": "summary",
-            "jobs": len(board.progress),
+            "jobs": len(run.jobs),
             "counts": dict(sorted(counts.items())),
             "failed": [asdict(progress.failure) for progress in failed if progress.failure],
             "not_run": {progress.job.name: progress.because for progress in blocked},
         }
         click.echo(json.dumps(data, sort_keys=True))
         return
-    ran = sum(progress.ran_here and progress.status == "done" for progress in board.progress.values())
+    ran = sum(progress.ran_here and progress.status == "done" for progress in run.jobs.values())
     before = counts["done"] - ran
     parts = [f"{ran} done now" if before else f"{ran} done"]
     parts += [f"{before} before or elsewhere"] if before else []
     parts += [f"{len(failed)} failed"] if failed else []
     parts += [f"{len(blocked)} not run"] if blocked else []
-    click.echo(f"{', '.join(parts)}, in {duration(time.monotonic() - board.begun)}")
+    click.echo(f"{', '.join(parts)}, in {duration(time.monotonic() - run.begun)}")
     for reason, jobs in _grouped((_reason(progress.failure), progress.job) for progress in failed):
         click.echo(f"\nfailed: {_names(jobs)}{reason}")
         click.echo(f"  log: bench logs {jobs[0].digest[:12]} --store {shlex.quote(str(store))}")

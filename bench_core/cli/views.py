@@ -1,9 +1,10 @@
-"""What a run says while it goes on: plain lines for pipes, JSON lines for programs, and the end's summary."""
+"""What a run says while it is at work: plain lines for pipes, JSON lines for programs."""
 
 from __future__ import annotations
 
 import json
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Protocol
 
 import click
@@ -11,8 +12,9 @@ import click
 from bench_core.store.result import finite
 
 if TYPE_CHECKING:
-    from bench_core.execute.board import Board, Progress
-    from bench_core.execute.local import Happening
+    from bench_core.execute.progress import JobProgress, RunProgress
+    from bench_core.execute.run import Happening
+    from bench_core.store.result import Failure
 
 QUIET_SECONDS = 10.0
 """A job's epochs are told no more often than this in plain lines."""
@@ -27,8 +29,45 @@ class View(Protocol):
     def __exit__(self, *details: object) -> None:
         """End, also after an error."""
 
-    def watch(self, board: Board, happening: Happening | None) -> None:
+    def watch(self, run: RunProgress, happening: Happening | None) -> None:
         """Hear of a change, or (None) that time has passed."""
+
+
+class Steady:
+    """Another view, whose screen may vanish: its reader may end, its disk fill up, its terminal close.
+
+    The run is not for the screen: it continues, and says on stderr (if there is one) that it does.
+    """
+
+    def __init__(self, view: View) -> None:
+        self._view = view
+        self.broken = False
+
+    def __enter__(self) -> Steady:
+        try:
+            self._view.__enter__()
+        except (OSError, ValueError) as error:
+            self._gone(error)
+        return self
+
+    def __exit__(self, *details: object) -> None:
+        with suppress(OSError, ValueError):
+            self._view.__exit__(*details)
+
+    def watch(self, run: RunProgress, happening: Happening | None) -> None:
+        """Pass it on as long as there is a screen."""
+        if self.broken:
+            return
+        try:
+            self._view.watch(run, happening)
+        except (OSError, ValueError) as error:
+            # ValueError: what Python raises for a file that has been closed.
+            self._gone(error)
+
+    def _gone(self, error: Exception) -> None:
+        self.broken = True
+        with suppress(OSError, ValueError):
+            click.echo(f"nothing more can be printed ({error}); the run continues", err=True)
 
 
 class PlainView:
@@ -37,6 +76,7 @@ class PlainView:
     def __init__(self) -> None:
         self._told: dict[str, float] = {}
         self._stopping = False
+        self._reasons = Reasons()
 
     def __enter__(self) -> PlainView:
         return self
@@ -44,28 +84,32 @@ class PlainView:
     def __exit__(self, *details: object) -> None:
         pass
 
-    def watch(self, board: Board, happening: Happening | None) -> None:
+    def watch(self, run: RunProgress, happening: Happening | None) -> None:
         """Print the change."""
-        if board.stopping and not self._stopping:
+        if run.stopping and not self._stopping:
             self._stopping = True
             click.echo("stopping; a second Ctrl-C kills the workers", err=True)
         if happening is None:
             return
         progress, kind = happening.progress, happening.kind
+        if progress is None:
+            click.echo(f"a listener failed and is not told again: {happening.text}", err=True)
+            return
         digest = progress.job.digest
-        if kind in ("epoch", "testing"):
+        if kind in ("epoch", "progress", "testing"):
             now = time.monotonic()
             if kind == "testing" or now - self._told.get(digest, 0.0) < QUIET_SECONDS:
                 return
             self._told[digest] = now
         if kind == "started":
             self._told[digest] = time.monotonic()
-        done = sum(count for status, count in board.counts().items() if status in ("done", "failed"))
-        click.echo(f"[{done}/{len(board.progress)}] {progress.job.name}: {describe(happening)}")
+        done = sum(count for status, count in run.counts().items() if status in ("done", "failed"))
+        said = self._reasons.once(progress) if kind == "failed" else describe(kind, progress)
+        click.echo(f"[{done}/{len(run.jobs)}] {progress.job.name}: {said}")
 
 
 class JsonView:
-    """One JSON object a line."""
+    """One JSON object per line."""
 
     def __enter__(self) -> JsonView:
         return self
@@ -73,34 +117,53 @@ class JsonView:
     def __exit__(self, *details: object) -> None:
         pass
 
-    def watch(self, board: Board, happening: Happening | None) -> None:
+    def watch(self, run: RunProgress, happening: Happening | None) -> None:
         """Print the change as JSON."""
         if happening is None:
             return
         progress = happening.progress
-        data: dict[str, Any] = {
-            "event": happening.kind,
-            "job": progress.job.name,
-            "digest": progress.job.digest,
-        }
-        if happening.kind == "epoch":
-            data |= {"epoch": progress.epochs_done - 1, "epochs": progress.job.training.epochs}
-            data |= {"loss": progress.loss, "validation": dict(progress.metrics)}
-        if happening.kind == "failed" and progress.failure is not None:
-            data["failure"] = progress.failure.to_json()
-        if progress.because:
-            data["because"] = progress.because
+        data: dict[str, Any] = {"event": happening.kind}
+        if progress is None:
+            data["message"] = happening.text
+        else:
+            data |= {"job": progress.job.name, "digest": progress.job.digest} | _facts(
+                happening.kind, progress
+            )
         click.echo(json.dumps(finite(data), sort_keys=True))
 
 
-def describe(happening: Happening) -> str:
+class Reasons:
+    """Why jobs failed, each reason in full once: damaged data are one mistake, not one per job."""
+
+    def __init__(self) -> None:
+        self._first: dict[tuple[str | None, ...], str] = {}
+
+    def once(self, progress: JobProgress) -> str:
+        """Return in words that the job failed and, the first time, why."""
+        failure = progress.failure
+        if failure is None:
+            return "failed in another process"
+        first = self._first.setdefault(reason_of(failure), progress.job.name)
+        if first != progress.job.name:
+            return f"failed for the same reason as {first}"
+        return f"failed: {failure.message}"
+
+
+def reason_of(failure: Failure) -> tuple[str | None, ...]:
+    """Return what is equal for jobs that failed for the same reason."""
+    return failure.kind, failure.message, failure.place, failure.cause
+
+
+def describe(kind: str, progress: JobProgress) -> str:
     """Return a change in words."""
-    progress, kind = happening.progress, happening.kind
     if kind == "started":
         return f"started on {progress.device}"
-    if kind == "epoch":
+    if kind in ("epoch", "progress"):
+        unit = "epoch " if kind == "epoch" else ""
+        of = f"/{progress.total}" if progress.total else ""
         left = f", {duration(progress.seconds_left)} left" if progress.seconds_left else ""
-        return f"epoch {progress.epochs_done}/{progress.job.training.epochs}, {numbers(progress)}{left}"
+        said = numbers(progress) if kind == "epoch" else progress.note
+        return f"{unit}{progress.done}{of}{', ' if said else ''}{said}{left}"
     if kind == "done":
         return f"done, {numbers(progress)}" if progress.ran_here else "done by another process"
     if kind == "failed":
@@ -110,13 +173,13 @@ def describe(happening: Happening) -> str:
     return f"{kind}: {progress.because}" if progress.because else kind
 
 
-def numbers(progress: Progress) -> str:
-    """Return the last epoch's loss and monitored validation metric."""
+def numbers(progress: JobProgress) -> str:
+    """Return the last epoch's loss and monitored validation metric, and the test's where it is over."""
     name = progress.job.search_monitor
-    value = progress.metrics.get(name)
+    value, tested = progress.metrics.get(name), progress.tested.get(name)
     parts = [] if progress.loss is None else [f"loss {progress.loss:.4g}"]
-    if value is not None:
-        parts.append(f"{name} {value:.4f}")
+    parts += [] if value is None else [f"{name} {value:.4f}"]
+    parts += [] if tested is None else [f"tested {name} {tested:.4f}"]
     return ", ".join(parts) or "no epoch left to run"
 
 
@@ -132,3 +195,19 @@ def duration(seconds: float | None) -> str:
         return f"{minutes}:{rest:02d} min"
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02d}:{rest:02d} h"
+
+
+def _facts(kind: str, progress: JobProgress) -> dict[str, Any]:
+    data: dict[str, Any] = {}
+    if kind == "epoch":
+        data |= {"epoch": progress.done - 1, "epochs": progress.total}
+        data |= {"loss": progress.loss, "validation": dict(progress.metrics)}
+    if kind == "progress":
+        data |= {"done": progress.done, "total": progress.total, "note": progress.note}
+    if kind == "done" and progress.tested:
+        data["tested"] = dict(progress.tested)
+    if kind == "failed" and progress.failure is not None:
+        data["failure"] = progress.failure.to_json()
+    if progress.because:
+        data["because"] = progress.because
+    return data

@@ -9,10 +9,11 @@ from bench_core.execute.attempts import Finished
 from bench_core.execute.provenance import RunContext, environment, execution
 from bench_core.execute.rate import ChosenRate
 from bench_core.plan.job import Job
+from bench_core.run_options import RunOptions
 from bench_core.store.result import Result
 
 if TYPE_CHECKING:
-    from bench_core.protocol.contract import Outcome, RunOptions
+    from bench_core.protocol.contract import Outcome
 
 
 def to_result(

@@ -14,12 +14,10 @@ from dataclasses import dataclass, field
 from functools import cache
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from bench_core import __version__
-
-if TYPE_CHECKING:
-    from bench_core.protocol.contract import RunOptions
+from bench_core.run_options import RunOptions
 
 PACKAGES = (
     "torch",

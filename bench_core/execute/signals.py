@@ -1,13 +1,17 @@
-"""How a run hears that it shall stop, and how it tells why a worker process ended."""
+"""How a run and its workers hear that they shall stop."""
 
 from __future__ import annotations
 
+import os
 import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from types import FrameType
 
-_STOPPING = ("SIGINT", "SIGTERM", "SIGHUP")
+STOPPING = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
+STOPPED = 130
+"""Exit code of a worker that was asked to stop."""
 
 
 class StopSignals:
@@ -23,23 +27,58 @@ class StopSignals:
         def heard(number: int, frame: FrameType | None) -> None:
             self.count += 1
 
-        numbers = [getattr(signal, name) for name in _STOPPING if hasattr(signal, name)]
-        before = {number: signal.signal(number, heard) for number in numbers}
+        before = {number: signal.signal(number, heard) for number in STOPPING}
         try:
             yield
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
 
+    def wait(self, seconds: float) -> None:
+        """Wait for a signal, at most so long."""
+        until = time.monotonic() + seconds
+        while not self.count and time.monotonic() < until:
+            time.sleep(0.05)
 
-def explain_death(code: int | None) -> tuple[str, str]:
-    """Return why a process with this exit code has died, and what to do."""
-    if code == -signal.SIGKILL:
-        return (
-            "it was killed, most often because memory ran out",
-            "use fewer --workers or a smaller batch size; the same command goes on from the last epoch",
-        )
-    if code is not None and code < 0:
-        name = signal.Signals(-code).name
-        return f"it was ended by {name}, a crash in a library", "see its log; the same command tries it again"
-    return f"it ended with code {code}", "see its log; the same command tries it again"
+
+@contextmanager
+def held_back() -> Iterator[None]:
+    """Let signals that stop a run wait until the block has ended, in a process started inside, too."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def end_on_signals(last: Callable[[], None], *, ctrl_c: bool = True) -> None:
+    """End this process with STOPPED when it is asked to stop, after `last`; without `ctrl_c` not by SIGINT.
+
+    No exception is raised for it: one that comes up inside a library is often swallowed or taken for another.
+    """
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        for other in STOPPING:
+            signal.signal(other, signal.SIG_IGN)
+        try:
+            with suppress(Exception):
+                last()
+        finally:
+            os._exit(STOPPED)
+
+    for number in STOPPING:
+        signal.signal(number, stop if ctrl_c or number != signal.SIGINT else signal.SIG_IGN)
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
+    if hasattr(os, "register_at_fork"):
+        # What is forked from here (loader processes) owns no job.
+        os.register_at_fork(after_in_child=_default_signals)
+
+
+def _default_signals() -> None:
+    for number in STOPPING:
+        if signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, signal.SIG_DFL)

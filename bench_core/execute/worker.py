@@ -1,180 +1,185 @@
-"""A worker process: loads plugins and framework once, then runs the jobs it is sent, one after another."""
+"""A worker process: loads plugins and framework once, then runs the queued jobs it is sent.
+
+`python -m bench_core.execute.worker STORE DIGEST` runs one queued job without any other process.
+"""
 
 from __future__ import annotations
 
 import gc
 import os
-import signal
 import sys
-import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
-from multiprocessing import connection, parent_process
+from dataclasses import dataclass, field, replace
+from multiprocessing import parent_process
 from multiprocessing.connection import Connection
 from pathlib import Path
-from types import FrameType
-from typing import Any, Literal, NoReturn
+from typing import TYPE_CHECKING
 
 from bench_core.declarations import JobEvent
-from bench_core.execute.provenance import RunContext
-from bench_core.plan.job import Job
-from bench_core.store.result import Failure
+from bench_core.errors import StoreError
+from bench_core.execute.executor import Assignment, Deaf, Ended, Message, Note
+from bench_core.execute.parentage import children_die_with_us, die_with_parent, guard_group
+from bench_core.execute.signals import STOPPED, end_on_signals
 
-
-@dataclass(frozen=True)
-class Setup:
-    """What a worker needs before its first job."""
-
-    store: Path
-    plugins: tuple[Path, ...]
-    """The spec's own plugin files."""
-    context: RunContext
-    options: dict[str, Any]
-    """Fields of RunOptions; as plain data, so that the main process needs no framework."""
-    cache: Path | None = None
-
-
-@dataclass(frozen=True)
-class Task:
-    """A job to run."""
-
-    job: dict[str, Any]
-    """`Job.to_json`."""
-    known_failure: Failure | None = None
-
-
-@dataclass(frozen=True)
-class Note:
-    """What a job is doing before its first epoch."""
-
-    digest: str
-    text: str
-
-
-@dataclass(frozen=True)
-class Ended:
-    """The end of a job as its worker saw it."""
-
-    digest: str
-    outcome: Literal["done", "elsewhere", "failed", "disk"]
-    failure: Failure | None = None
-    retire: bool = False
-    """The worker ends itself: what failed may have left the process in a state that harms the next job."""
-
-
-@dataclass
-class _Channel:
-    """The way back to the main process; from the job's thread only."""
-
-    pipe: Connection
-    last_note: float = field(default=0.0)
-
-    def send(self, message: Any) -> None:
-        self.pipe.send(message)
-
-    def note(self, digest: str, text: str) -> None:
-        now = time.monotonic()
-        if now - self.last_note > 0.2:
-            self.last_note = now
-            self.pipe.send(Note(digest, text))
-
-
-def work(pipe: Connection, setup: Setup) -> None:
-    """Run tasks from `pipe` until it sends None or closes; answers with JobEvent, Note and Ended."""
-    _leave_terminal()
-    # Libraries read these when they are first imported, which has not happened yet.
-    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
-        os.environ[name] = str(setup.options.get("threads", 1))
-    from bench_core.plugins import load_registry
-    from bench_core.protocol.contract import RunOptions
+if TYPE_CHECKING:
+    from bench_core.execute.queue import Order
+    from bench_core.plan.job import Job
+    from bench_core.plugins import Registry
     from bench_core.store.store import Store
 
-    registry, store = load_registry(setup.plugins), Store(setup.store, create=True)
-    options, channel = RunOptions(**setup.options), _Channel(pipe)
-    while (task := _next(pipe)) is not None:
-        job = Job.from_json(task.job)
+Send = Callable[[Message], None]
 
-        def emit(event: JobEvent) -> None:
-            channel.send(event)
-            try:
-                registry.event(event)
-            except Exception:
-                import logging
 
-                logging.getLogger(__name__).exception("a listener of events failed; the job goes on")
+def work(pipe: Connection, store: Path, device: str) -> None:
+    """Run assignments from `pipe` until it sends None or closes; answers with messages."""
+    _stand_alone()
 
-        ended = _run(job, store, registry, options, emit, setup, task.known_failure, channel)
-        gc.collect()
-        channel.send(ended)
+    def send(message: Message) -> None:
+        try:
+            pipe.send(message)
+        except OSError:
+            # Nobody listens any more: the job is no worse for it, and another run resumes it.
+            _give_back()
+            os._exit(STOPPED)
+
+    worker = Worker(store, device, send)
+    while (assignment := _next(pipe)) is not None:
+        ended = worker.run(assignment.digest)
+        send(ended)
         if ended.retire:
             return
 
 
-def _run(
-    job: Job,
-    store: Any,
-    registry: Any,
-    options: Any,
-    emit: Any,
-    setup: Setup,
-    known_failure: Failure | None,
-    channel: _Channel,
-) -> Ended:
-    from bench_core.execute.job import describe, run_job
-    from bench_core.store.claim import ClaimLostError
-    from bench_core.store.files import DiskError
+@dataclass
+class Worker:
+    """Runs queued jobs of a store on one device."""
 
-    def note(text: str) -> None:
-        channel.note(job.digest, text)
+    path: Path
+    device: str
+    send: Send
+    _registries: dict[tuple[Path, ...], Registry] = field(default_factory=dict)
+    _noted: float = 0.0
 
+    def run(self, digest: str) -> Ended:
+        """Run a queued job to its end and say how it ended."""
+        from bench_core.execute.job import describe
+        from bench_core.execute.queue import queued
+        from bench_core.store.store import Store
+
+        store = Store(self.path, create=True)
+        try:
+            job, order = queued(store, digest)
+        except StoreError:
+            if store.is_done(digest):
+                return Ended(digest, "elsewhere")
+            raise
+        # Libraries read these when they are first imported, which has not happened before the first job.
+        for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+            os.environ[name] = str(order.options.threads)
+        try:
+            if order.plugins not in self._registries:
+                from bench_core.plugins import load_registry
+
+                self._registries[order.plugins] = load_registry(order.plugins)
+            ended = self._run(job, order, store, self._registries[order.plugins])
+        except Exception as error:
+            failure = describe(job, error, attempts=1)
+            # After an error on a GPU its context may be broken for good, and its memory stays taken.
+            ended = Ended(digest, "failed", failure, retire=self.device != "cpu")
+        gc.collect()
+        return ended
+
+    def _run(self, job: Job, order: Order, store: Store, registry: Registry) -> Ended:
+        from bench_core.execute.job import describe, run_job
+        from bench_core.store.claim import ClaimLostError
+        from bench_core.store.files import DiskError
+
+        try:
+            outcome = run_job(
+                job,
+                store,
+                registry,
+                replace(order.options, device=self.device),
+                self._listeners(job, store, registry),
+                context=order.context,
+                cache=order.cache,
+                capture=True,
+                known_failure=order.retried,
+                note=lambda text: self._note(job.digest, text),
+            )
+        except ClaimLostError:
+            return Ended(job.digest, "elsewhere")
+        except DiskError as error:
+            return Ended(job.digest, "disk", describe(job, error, attempts=1))
+        return Ended(job.digest, outcome)
+
+    def _listeners(self, job: Job, store: Store, registry: Registry) -> Callable[[JobEvent], None]:
+        """Return what tells the run and every listening plugin; a listener that fails harms nobody."""
+        from bench_core.execute.events import describe_event
+
+        def emit(event: JobEvent) -> None:
+            full = describe_event(event, job, store)
+            self.send(full)
+            for plugin, error in registry.event(full):
+                self.send(Deaf(plugin, error))
+
+        return emit
+
+    def _note(self, digest: str, text: str) -> None:
+        now = time.monotonic()
+        if now - self._noted > 0.2:
+            self._noted = now
+            self.send(Note(digest, text))
+
+
+def _next(pipe: Connection) -> Assignment | None:
     try:
-        outcome = run_job(
-            job,
-            store,
-            registry,
-            options,
-            emit,
-            context=setup.context,
-            cache=setup.cache,
-            capture=True,
-            known_failure=known_failure,
-            note=note,
-        )
-    except ClaimLostError:
-        return Ended(job.digest, "elsewhere")
-    except DiskError as error:
-        return Ended(job.digest, "disk", describe(job, error, attempts=1))
-    except Exception as error:
-        failure = describe(job, error, attempts=1)
-        # After an error on a GPU its context may be broken for good, and its memory stays taken.
-        return Ended(job.digest, "failed", failure, retire=options.device != "cpu")
-    return Ended(job.digest, outcome)
-
-
-def _next(pipe: Connection) -> Task | None:
-    try:
-        task: Task | None = pipe.recv()
+        assignment: Assignment | None = pipe.recv()
     except (EOFError, OSError):
         return None
-    return task
+    return assignment
 
 
-def _leave_terminal() -> None:
-    """Hear of Ctrl-C from the main process alone, and never outlive it."""
+def _stand_alone() -> None:
+    """Lead a process group of its own, hear of Ctrl-C from the main process alone, and never outlive it."""
     with suppress(OSError, AttributeError):
         os.setsid()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, _stop)
     parent = parent_process()
-    if parent is not None:
-        threading.Thread(target=_die_with, args=(parent.sentinel,), daemon=True).start()
+    if parent is not None and parent.pid is not None:
+        guard_group(parent.pid)
+        die_with_parent(parent.pid)
+    # The main process hears of Ctrl-C and tells its workers.
+    end_on_signals(_give_back, ctrl_c=False)
+    children_die_with_us()
+    # What a plugin prints while it is loaded is not part of what the run prints.
+    quiet = os.open(os.devnull, os.O_WRONLY)
+    sys.stdout.flush()
+    os.dup2(quiet, 1)
+    os.close(quiet)
 
 
-def _stop(number: int, frame: FrameType | None) -> NoReturn:
-    sys.exit(130)
+def _give_back() -> None:
+    import logging
+
+    from bench_core.store.claim import release_all
+
+    with suppress(Exception):
+        logging.getLogger(__name__).info("interrupted; the next run resumes from the last whole epoch")
+    release_all()
 
 
-def _die_with(sentinel: int) -> None:
-    connection.wait([sentinel])
-    os._exit(1)
+def main(arguments: list[str]) -> int:
+    """Run one queued job in this process and return an exit code."""
+    store, digest, *rest = arguments
+    end_on_signals(_give_back)
+    children_die_with_us()
+    ended = Worker(Path(store), rest[0] if rest else "cpu", lambda message: None).run(digest)
+    if ended.failure is not None:
+        print(f"{ended.failure.name}: {ended.failure.message}", file=sys.stderr)
+    return 0 if ended.outcome in ("done", "elsewhere") else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

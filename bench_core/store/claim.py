@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import shutil
 import socket
 import threading
@@ -19,19 +20,27 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from functools import cache
 from pathlib import Path
+from typing import Any
 
 from bench_core.errors import StoreError
+from bench_core.file_clock import now_in
 from bench_core.store.files import storing
+from bench_core.store.liveness import is_running, machine_identity, process_start
+from bench_core.unbroken import unbroken
 
 OWNER = "owner.json"
 HEARTBEAT_SECONDS = 10.0
 """How often an owner touches its claim."""
 DEAD_AFTER_SECONDS = 120.0
-"""An owner on another machine that has not touched its claim for so long counts as dead."""
+"""An owner whose process cannot be looked up counts as dead when it was silent for so long."""
 SWEEP_SECONDS = 86400.0
 """Age from which half-made claims are removed."""
+UNREADABLE = "unreadable"
+_TOKEN = re.compile(r"[A-Za-z0-9_-]{1,200}")
+_HALF_MADE = re.compile(r"\.(now|[0-9a-f]{32})\..+")
+_LARGEST = 65536
+"""Bytes of an owner's file at most."""
 
 
 class ClaimLostError(StoreError):
@@ -56,54 +65,34 @@ class ClaimOwner:
     """Where this owner's file lies; not stored in it."""
 
     def alive(self, claims: Path, dead_after: float = DEAD_AFTER_SECONDS) -> bool:
-        """Say whether the owner still lives: by its process here, by its heartbeat elsewhere."""
+        """Say whether the owner lives: by its process where that can be looked up, else by its heartbeat.
+
+        The heartbeat is compared with the file system's own clock.
+        """
         if self.machine == machine_identity():
-            return process_start(self.pid) == self.process_start
+            seen = is_running(self.pid, self.process_start)
+            if seen is not None:
+                return seen
         try:
-            return _now(claims) - Path(self.path).stat().st_mtime < dead_after
-        except FileNotFoundError:
+            return now_in(claims) - Path(self.path).stat().st_mtime < dead_after
+        except OSError:
             return False
 
 
-@cache
-def machine_identity() -> str:
-    """Return a text that is equal for processes that see each other's process ids."""
-    parts = [socket.gethostname()]
-    with contextlib.suppress(OSError):
-        parts.append(Path("/proc/sys/kernel/random/boot_id").read_text().strip())
-    with contextlib.suppress(OSError):
-        parts.append(str(Path("/proc/self/ns/pid").readlink()))
-    return " ".join(parts)
-
-
-def process_start(pid: int) -> str | None:
-    """Return when a process of this machine started, or None if there is none (a zombie counts as none)."""
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        return None if fields[0] in "ZX" else fields[19]
-    except FileNotFoundError:
-        if Path("/proc/self/stat").exists():
-            return None
-    except (OSError, IndexError):
-        return None
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return None
-    except PermissionError:
-        pass
-    return "unknown"
-
-
 def claim_owner(claim: Path) -> ClaimOwner | None:
-    """Return the last owner in a claim's succession, or None if nobody holds it."""
+    """Return the last owner in a claim's succession, or None if nobody holds it.
+
+    A file of an owner that cannot be read counts as one of an unknown owner, whose heartbeat is its time.
+    """
+    seen: set[str] = set()
     owner = _read_owner(claim)
-    while owner is not None:
+    while owner is not None and owner.token not in seen:
+        seen.add(owner.token)
         successor = _read_owner(claim / f"after-{owner.token}")
         if successor is None:
             return owner
         owner = successor
-    return None
+    return owner
 
 
 @contextmanager
@@ -131,7 +120,7 @@ def take_claim(claims: Path, digest: str, dead_after: float = DEAD_AFTER_SECONDS
         host=socket.gethostname(),
         machine=machine_identity(),
         pid=os.getpid(),
-        process_start=process_start(os.getpid()) or "unknown",
+        process_start=process_start(os.getpid()) or "none",
         started=datetime.now(UTC).isoformat(timespec="seconds"),
         token=uuid.uuid4().hex,
     )
@@ -143,6 +132,17 @@ def take_claim(claims: Path, digest: str, dead_after: float = DEAD_AFTER_SECONDS
         return None
     else:
         place = target / f"after-{present.token}"
+    with unbroken():
+        if not _move_in(claims, digest, me, place):
+            return None
+        claim = Claim(claims, digest, me.token, place / OWNER, present)
+        if not claim.held():
+            return None
+        _held.add(claim)
+    return claim
+
+
+def _move_in(claims: Path, digest: str, me: ClaimOwner, place: Path) -> bool:
     beside = claims / f".{digest}.{me.token}"
     with storing(claims):
         beside.mkdir()
@@ -157,11 +157,10 @@ def take_claim(claims: Path, digest: str, dead_after: float = DEAD_AFTER_SECONDS
         except OSError as error:
             shutil.rmtree(beside, ignore_errors=True)
             # Someone else's folder is in the way, or the claim was released since: they were quicker.
-            if place.exists() or not place.parent.exists():
-                return None
+            if place.is_dir() or not place.parent.exists():
+                return False
             raise error
-    claim = Claim(claims, digest, me.token, place / OWNER, present)
-    return claim if claim.held() else None
+    return True
 
 
 class Claim:
@@ -172,17 +171,19 @@ class Claim:
     ) -> None:
         self.claims = claims
         self.digest = digest
+        self.token = token
+        """Names this owner and no other; what it writes stands under this name."""
         self.before = before
         """The dead owner that this one took over from, if any."""
-        self._token = token
         self._file = owner_file
+        self._process = os.getpid()
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
 
     def held(self) -> bool:
         """Say whether this process is still the owner."""
         owner = claim_owner(self.claims / self.digest)
-        return owner is not None and owner.token == self._token
+        return owner is not None and owner.token == self.token
 
     def check(self) -> None:
         """Raise ClaimLostError if another process has taken over."""
@@ -195,58 +196,104 @@ class Claim:
             )
 
     def beat_every(self, seconds: float) -> None:
-        """Touch the owner's file in a thread until the claim is released."""
+        """Touch the owner's file in a thread until the claim is released or lost."""
 
         def beat() -> None:
             while not self._stop.wait(seconds):
                 with contextlib.suppress(OSError):
+                    # In the place of a claim that was lost another one may stand, whose owner may be dead.
+                    owner = _read_owner(self._file.parent)
+                    if owner is None or owner.token != self.token:
+                        return
                     os.utime(self._file)
 
         self._thread = threading.Thread(target=beat, name=f"heartbeat-{self.digest[:8]}", daemon=True)
         self._thread.start()
 
     def release(self) -> None:
-        """Give the claim up, if it is still held; never fails."""
+        """Give the claim up, if it is still held; never fails. In a forked process it does nothing."""
+        if self._process != os.getpid():
+            return
+        _held.discard(self)
         self._stop.set()
         if self._thread is not None:
-            self._thread.join()
-        if not self.held():
-            return
-        aside = self.claims / f".{self.digest}.{self._token}.released"
-        with contextlib.suppress(OSError):
-            (self.claims / self.digest).rename(aside)
+            # It may hang in a file system that does not answer.
+            self._thread.join(timeout=2.0)
+        with unbroken(), contextlib.suppress(OSError):
+            if self.held():
+                self._remove()
+
+    def _remove(self) -> None:
+        whole = self.claims / self.digest
+        aside = self.claims / f".{self.digest}.{self.token}.released"
+        whole.rename(aside)
+        if (aside / f"after-{self.token}").exists():
+            # Somebody has followed us between the look and the rename: theirs it is.
+            with contextlib.suppress(OSError):
+                aside.rename(whole)
+                return
         shutil.rmtree(aside, ignore_errors=True)
+
+
+_held: set[Claim] = set()
+
+
+def release_all() -> None:
+    """Give up every claim that this process holds; for its last moment."""
+    for claim in list(_held):
+        claim.release()
 
 
 def sweep(claims: Path, older_than: float = SWEEP_SECONDS) -> None:
     """Remove what processes that were killed while taking or releasing a claim have left behind."""
-    now = _now(claims)
+    now = now_in(claims)
     for path in claims.glob(".*"):
         with contextlib.suppress(OSError):
-            if now - path.stat().st_mtime > older_than:
-                shutil.rmtree(path)
+            if _HALF_MADE.fullmatch(path.name) and now - path.stat().st_mtime > older_than:
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 def _read_owner(folder: Path) -> ClaimOwner | None:
     path = folder / OWNER
     try:
-        return ClaimOwner(**json.loads(path.read_text()), path=str(path))
+        with path.open("rb") as file:
+            return _owner(json.loads(file.read(_LARGEST)), path)
     except (FileNotFoundError, NotADirectoryError):
-        return None
-    except (ValueError, TypeError) as error:
-        raise StoreError(
-            "damaged file in the store", place=str(path), cause=str(error), fix=f"rm -r '{path.parent}'"
-        ) from error
+        # A folder that holds something else stands in the way of a new claim as an owner does.
+        return _unreadable(folder, folder) if _holds_something(folder) else None
+    except (OSError, ValueError, TypeError, KeyError, RecursionError):
+        return _unreadable(folder, path)
 
 
-def _now(folder: Path) -> float:
-    """Return the file system's own clock, so that machines' clocks need not agree."""
-    probe = folder / f".now.{uuid.uuid4().hex}"
+def _owner(data: Any, path: Path) -> ClaimOwner:
+    texts = {
+        name: _plain(data[name], name) for name in ("host", "machine", "process_start", "started", "token")
+    }
+    pid = data["pid"]
+    if not isinstance(pid, int) or not 0 < pid < 2**31 or not _TOKEN.fullmatch(texts["token"]):
+        raise ValueError("not an owner")
+    return ClaimOwner(**texts, pid=pid, path=str(path))
+
+
+def _plain(value: Any, name: str) -> str:
+    if not isinstance(value, str) or len(value) > 1000 or not value.isprintable():
+        raise ValueError(f"{name} is not a line of text")
+    return value
+
+
+def _unreadable(folder: Path, path: Path) -> ClaimOwner:
+    """Return an owner of whom nothing is known but the time of its file."""
+    # Named by its place in the succession: two of them must not have one name.
+    token = UNREADABLE if not folder.name.startswith("after-") else f"{folder.name}-{UNREADABLE}"[-200:]
+    return ClaimOwner(
+        host="an unknown host", machine="", pid=0, process_start="", started="an unknown time", token=token,
+        path=str(path),
+    )  # fmt: skip
+
+
+def _holds_something(folder: Path) -> bool:
     try:
-        probe.touch()
-        return probe.stat().st_mtime
+        with os.scandir(folder) as entries:
+            return next(entries, None) is not None
     except OSError:
-        return datetime.now(UTC).timestamp()
-    finally:
-        with contextlib.suppress(OSError):
-            probe.unlink()
+        return False

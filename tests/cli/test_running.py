@@ -14,8 +14,8 @@ from bench_core.cli.live import view
 from bench_core.cli.main import bench
 from bench_core.cli.views import JsonView, PlainView, duration
 from bench_core.declarations import JobEvent
-from bench_core.execute.board import Board
-from bench_core.execute.local import Happening
+from bench_core.execute.progress import RunProgress
+from bench_core.execute.run import Happening
 from bench_core.plan.expand import Plan
 from bench_core.store.claim import take_claim
 from bench_core.store.result import Failure
@@ -112,9 +112,9 @@ def test_run_refuses_up_front_and_creates_no_store(tmp_path: Path) -> None:
     assert not (tmp_path / "results").exists()
 
 
-def busy_board(plan: Plan) -> Board:
+def busy_board(plan: Plan) -> RunProgress:
     """A run with its first job done, the second at work, and the third failed."""
-    board = Board(plan.jobs, workers=2)
+    board = RunProgress(plan.jobs, slots=2)
     first, second, third = plan.jobs
     board[first.digest].status = "done"
     board[second.digest].status, board[second.digest].device = "running", "cuda:1"
@@ -122,7 +122,7 @@ def busy_board(plan: Plan) -> Board:
         event = JobEvent(
             kind="epoch", digest=second.digest, epoch=epoch, epochs=2, loss=0.25, metrics={"miou": 0.75}
         )
-        board[second.digest].epoch(event, now=10.0 * epoch)
+        board[second.digest].advance(event, now=10.0 * epoch)
     board[third.digest].status = "failed"
     board[third.digest].failure = Failure(third.digest, third.name, "TrainingError", "loss is NaN")
     return board
@@ -153,7 +153,7 @@ def test_a_large_matrix_shows_the_rows_where_something_happens(study: tuple[Path
         replace(job, digest=f"{number:032x}", model=replace(job.model, label=f"net-{number}"))
         for number in range(100)
     ]
-    board = Board(jobs)
+    board = RunProgress(jobs)
     board[jobs[77].digest].status = "running"
     console = Console(file=io.StringIO(), width=80, height=24, force_terminal=True, color_system=None)
     console.print(view(board, console, "small"))
@@ -183,13 +183,13 @@ def test_plain_lines_and_json_lines(
 
 
 def test_time_left_follows_the_pace_of_the_cell(study: tuple[Path, Path, Plan]) -> None:
-    board = Board(study[2].jobs, workers=1)
+    board = RunProgress(study[2].jobs)
     assert board.seconds_left() is None
     first = study[2].jobs[0]
     board[first.digest].status = "running"
     for epoch in range(2):
         event = JobEvent(kind="epoch", digest=first.digest, epoch=epoch, epochs=2)
-        board[first.digest].epoch(event, now=10.0 * epoch)
+        board[first.digest].advance(event, now=10.0 * epoch)
     assert board.seconds_left() == 10.0 * 2 * 2, "two jobs of two epochs are to do, ten seconds each"
 
 

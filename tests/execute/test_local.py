@@ -16,6 +16,8 @@ from typing import Any
 import pytest
 import torch
 
+from bench_core.execute.provenance import RunContext
+from bench_core.execute.queue import Order, queue_job
 from bench_core.store.store import Store
 from tests.helpers.small_study import load, write_spec
 from tests.helpers.small_study import run as run_here
@@ -130,7 +132,7 @@ def test_ctrl_c_stops_cleanly_and_the_same_command_goes_on(tmp_path: Path, numbe
     run.until("epoch")
     run.process.send_signal(number)
     code, message = run.end()
-    assert code == 130 and "go on with" in message and "--only fold=0" in message
+    assert code == 130 and "resume with" in message and "--only fold=0" in message
     assert list(Store(store).claims.iterdir()) == []
     (running,) = Store(store).running.iterdir()
     assert {"state-0.pt", "trace.jsonl", "log.txt"} <= {path.name for path in running.iterdir()}
@@ -168,3 +170,18 @@ def test_a_store_that_cannot_be_written_ends_the_run_with_one_error(tmp_path: Pa
     code, message = run.end()
     assert code == 2 and message.count("error:") == 1 and "Traceback" not in message
     assert "cannot write to the store" in message and str(opened.running) in message
+
+
+def test_a_job_starts_from_its_digest_and_the_stores_path_alone(tmp_path: Path) -> None:
+    loaded, plan = load(tmp_path / "spec", epochs=1)
+    job, store = plan.jobs[0], Store(tmp_path / "results", create=True)
+    plugins = tuple(Path(path) for path in loaded.registry.plugins.values() if Path(path).is_absolute())
+    queue_job(store, job, Order(plugins=plugins, context=RunContext(spec_name="small")))
+    command = [sys.executable, "-m", "bench_core.execute.worker", str(store.path), job.digest]
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join([str(REPOSITORY), os.environ.get("PYTHONPATH", "")]),
+    }
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert store.result(job.digest).provenance["spec"]["name"] == "small"

@@ -1,0 +1,90 @@
+"""What a job needs beside its description to start: written when it is queued, read by its worker."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from bench_core.errors import StoreError
+from bench_core.execute.provenance import RunContext
+from bench_core.plan.job import Job
+from bench_core.run_options import RunOptions
+from bench_core.store.files import make_folder, read_json, remove_tree, write_json
+from bench_core.store.folder import read_job, write_job
+from bench_core.store.result import Failure
+from bench_core.store.store import Store
+
+FOLDER = "queue"
+ORDER = "order.json"
+
+
+@dataclass(frozen=True)
+class Order:
+    """How a queued job is to be run."""
+
+    plugins: tuple[Path, ...] = ()
+    """The spec's own plugin files."""
+    context: RunContext = field(default_factory=RunContext)
+    options: RunOptions = field(default_factory=RunOptions)
+    """The device is chosen where it runs."""
+    cache: Path | None = None
+    retried: Failure | None = None
+    """The failure that this try follows; a newer one counts as somebody else's work."""
+
+
+def queue_job(store: Store, job: Job, order: Order) -> None:
+    """Write all that a worker must know of a job, so that its digest and the store's path suffice.
+
+    Raises DiskError if the store cannot be written to.
+    """
+    folder = _folder(store, job.digest)
+    make_folder(folder)
+    write_job(folder, job)
+    options = asdict(order.options)
+    del options["device"], options["folder"]
+    data = {
+        "plugins": [str(path) for path in order.plugins],
+        "context": asdict(order.context),
+        "options": options,
+        "cache": None if order.cache is None else str(order.cache),
+        "retried": None if order.retried is None else order.retried.to_json(),
+    }
+    write_json(folder / ORDER, data)
+
+
+def queued(store: Store, digest: str) -> tuple[Job, Order]:
+    """Return a queued job and its order; raise StoreError if it is not queued or the files are damaged."""
+    folder = _folder(store, digest)
+    path = folder / ORDER
+    fix = f"rm -r '{folder}', then `bench run` queues it again"
+    job, data = read_job(folder), read_json(path, fix)
+    try:
+        if job.digest != digest:
+            raise ValueError(f"the job is {job.digest}")
+        return job, _order(data)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise StoreError("damaged file in the store", place=str(path), cause=str(error), fix=fix) from error
+
+
+def tidy(store: Store) -> None:
+    """Remove the orders of jobs that are done, which a run that was killed has left behind."""
+    root = store.path / FOLDER
+    for path in root.iterdir() if root.is_dir() else ():
+        if store.is_done(path.name):
+            remove_tree(path)
+
+
+def _folder(store: Store, digest: str) -> Path:
+    return store.path / FOLDER / digest
+
+
+def _order(data: Mapping[str, Any]) -> Order:
+    return Order(
+        plugins=tuple(Path(text) for text in data["plugins"]),
+        context=RunContext(**data["context"]),
+        options=RunOptions(**data["options"]),
+        cache=None if data["cache"] is None else Path(data["cache"]),
+        retried=None if data["retried"] is None else Failure.from_json(data["retried"]),
+    )

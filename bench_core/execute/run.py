@@ -1,0 +1,176 @@
+"""One `bench run`: hands ready jobs to an executor until nothing more can be done, and ends in order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from bench_core.declarations import JobEvent
+from bench_core.errors import BenchError
+from bench_core.execute.death import give_back, record_death
+from bench_core.execute.executor import Assignment, Deaf, Ended, Executor, Lost, Message, Note
+from bench_core.execute.progress import JobProgress, RunProgress, Status
+from bench_core.execute.queue import Order, queue_job, tidy
+from bench_core.execute.schedule import Schedule
+from bench_core.execute.signals import STOPPED, StopSignals
+from bench_core.plan.job import Job
+from bench_core.store.claim import sweep
+from bench_core.store.files import DiskError
+from bench_core.store.result import Failure
+from bench_core.store.store import Store
+
+POLL_SECONDS = 0.2
+PATIENCE_SECONDS = 30.0
+"""How long jobs may take to stop before they are killed; what they have saved is safe either way."""
+
+Watch = Callable[[RunProgress, "Happening | None"], None]
+"""Hears of everything that happens, and with None a few times a second in between."""
+
+
+@dataclass(frozen=True)
+class Happening:
+    """A change worth a line."""
+
+    kind: str
+    """started, epoch, progress, testing, done, failed, elsewhere, blocked, waiting, deaf."""
+    progress: JobProgress | None
+    """The job that it happened to; None for `deaf`."""
+    text: str = ""
+
+
+class InterruptedRunError(BenchError):
+    """The user stopped the run."""
+
+    exit_code = 130
+
+
+def run_jobs(
+    jobs: Sequence[Job], store: Store, order: Order, executor: Executor, watch: Watch
+) -> RunProgress:
+    """Run every job that is not done, those with `needs` after them, and return how each one ended.
+
+    A failed job stops no other. Jobs that another process runs are waited for, and taken over should it die.
+    Raises InterruptedRunError after Ctrl-C, SIGTERM or SIGHUP, DiskError when the store cannot be written to.
+    """
+    return _Run(jobs, store, order, executor, watch).run()
+
+
+class _Run:
+    def __init__(
+        self, jobs: Sequence[Job], store: Store, order: Order, executor: Executor, watch: Watch
+    ) -> None:
+        self._progress = RunProgress(jobs, executor.slots)
+        self._schedule = Schedule(self._progress, store)
+        self._store, self._order, self._executor, self._watch = store, order, executor, watch
+        self._signals = StopSignals()
+        self._disk: Failure | None = None
+
+    def run(self) -> RunProgress:
+        sweep(self._store.claims)
+        tidy(self._store)
+        self._schedule.read()
+        with self._signals.listening():
+            try:
+                while self._going() and not self._schedule.finished():
+                    self._tell(self._schedule.look())
+                    self._tell(self._schedule.settle())
+                    self._dispatch()
+                    for message in self._executor.hear(POLL_SECONDS):
+                        self._hear(message)
+                    self._watch(self._progress, None)
+                if self._going():
+                    self._executor.dismiss()
+            finally:
+                self._stop()
+        tidy(self._store)
+        if self._disk is not None:
+            raise DiskError(
+                self._disk.message, place=self._disk.place, cause=self._disk.cause, fix=self._disk.fix
+            )
+        if self._signals.count:
+            raise InterruptedRunError("interrupted; nothing that was finished is lost")
+        return self._progress
+
+    def _going(self) -> bool:
+        return self._signals.count == 0 and self._disk is None
+
+    def _tell(self, changed: Sequence[JobProgress]) -> None:
+        for progress in changed:
+            self._watch(self._progress, Happening(progress.status, progress))
+
+    def _dispatch(self) -> None:
+        ready = self._schedule.ready()
+        while self._going() and self._executor.free() and (progress := next(ready, None)) is not None:
+            digest = progress.job.digest
+            retried = self._schedule.known_failure(digest)
+            queue_job(self._store, progress.job, replace(self._order, retried=retried))
+            device = self._executor.start(Assignment(digest))
+            if device is not None:
+                self._schedule.begin(progress, device)
+
+    def _hear(self, message: Message) -> None:
+        if isinstance(message, Note):
+            self._progress[message.digest].note = message.text
+        elif isinstance(message, Ended):
+            self._ended(message)
+        elif isinstance(message, Lost):
+            self._lost(message)
+        elif isinstance(message, Deaf):
+            if message.plugin not in self._progress.deaf:
+                self._progress.deaf[message.plugin] = message.text
+                self._watch(self._progress, Happening("deaf", None, f"{message.plugin}: {message.text}"))
+        else:
+            self._event(message)
+
+    def _event(self, event: JobEvent) -> None:
+        self._progress.event(event)
+        if event.kind in ("started", "epoch", "progress", "testing"):
+            self._watch(self._progress, Happening(event.kind, self._progress[event.digest]))
+
+    def _ended(self, message: Ended) -> None:
+        progress = self._progress[message.digest]
+        progress.note = ""
+        if message.outcome == "elsewhere":
+            self._schedule.leave(progress)
+            self._watch(self._progress, Happening("elsewhere", progress))
+        elif message.outcome == "disk":
+            self._disk = message.failure
+        else:
+            progress.failure = message.failure
+            self._end(progress, message.outcome)
+
+    def _lost(self, message: Lost) -> None:
+        """A worker has died: fail its job with the reason; another takes its place."""
+        progress = self._progress[message.digest]
+        if message.code == STOPPED:
+            # Whoever sent it a signal has most often sent us one, too, which is on its way.
+            self._signals.wait(1.0)
+        if self._signals.count:
+            return
+        progress.failure = record_death(progress.job, self._store, message.code)
+        self._end(progress, "failed")
+
+    def _end(self, progress: JobProgress, status: Status) -> None:
+        self._schedule.end(progress, status)
+        self._watch(self._progress, Happening(status, progress))
+
+    def _stop(self) -> None:
+        """Stop jobs at once: each gives its claim back; a second signal or long silence kills them.
+
+        Whatever else goes wrong on the way, no job is left behind.
+        """
+        executor, running = self._executor, self._progress.with_status("running")
+        self._progress.stopping = bool(running)
+        try:
+            executor.stop()
+            waited = 0.0
+            while not executor.stopped(0.1):
+                waited += 0.1
+                self._watch(self._progress, None)
+                if self._signals.count > 1 or waited > PATIENCE_SECONDS:
+                    break
+        finally:
+            executor.stop(kill=True)
+            executor.stopped(PATIENCE_SECONDS)
+            for progress in running:
+                give_back(self._store, progress.job.digest)

@@ -1,0 +1,24 @@
+"""How a job is executed: what no identity holds and every result records."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """How a job is executed; nothing in here is part of its identity, all of it is recorded."""
+
+    device: str = "cpu"
+    """A torch device, already chosen: cpu, cuda:0, mps."""
+    threads: int = 1
+    loader_workers: int = 0
+    channels_last: bool = False
+    compile: bool = False
+    runners: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """Runner name to the options of its own that the spec gives, complete."""
+    folder: Path | None = None
+    """Where a runner may keep logs of its own; None: nowhere."""
