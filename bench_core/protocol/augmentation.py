@@ -9,26 +9,29 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from bench_core.declarations import IGNORE
 from bench_core.errors import TrainingError
 from bench_core.protocol.randomness import seeded_cpu
 from bench_core.spec.transforms import REFUSED, REFUSED_ARGUMENTS, REQUIRED, TRANSFORMS
 
+BORDERED = ("RandomRotation", "RandomAffine", "RandomPerspective", "ElasticTransform", "RandomCrop")
+"""Transforms that look beyond the image's border."""
 Settings = Sequence[tuple[str, Mapping[str, Any]]]
 
 
 class Augmentation:
     """Transforms applied in order to image uint8 [C, H, W] and mask uint8 [H, W]; both keep shape and type.
 
-    Geometry moves both, with the mask always sampled to the nearest pixel and everything from outside
-    filled with 0, which is background; all else changes the image alone. A draw depends on the seed alone
-    and leaves the global generators as they were. Pickles, so that loader processes can hold it. Gray
-    images stay gray: of ColorJitter and RandomPhotometricDistort brightness and contrast act on them, while
-    saturation, hue and channel order mean nothing for one channel (torchvision leaves such an image as it
-    is).
+    Geometry moves both, with the mask always sampled to the nearest pixel. What comes from outside is 0 in
+    the image and `outside` in the mask: 0, which is background, or IGNORE. All else changes the image alone.
+    A draw depends on the seed alone and leaves the global generators as they were. Pickles, so that loader
+    processes can hold it. Gray images stay gray: of ColorJitter and RandomPhotometricDistort brightness and
+    contrast act on them, while saturation, hue and channel order mean nothing for one channel (torchvision
+    leaves such an image as it is).
     """
 
-    def __init__(self, settings: Settings) -> None:
-        self._steps = [(name, _build(name, dict(arguments))) for name, arguments in settings]
+    def __init__(self, settings: Settings, outside: int = 0) -> None:
+        self._steps = [(name, _build(name, dict(arguments), outside)) for name, arguments in settings]
 
     def __call__(self, image: Tensor, mask: Tensor, seed: int) -> tuple[Tensor, Tensor]:
         """Return the augmented pair; raise TrainingError if a transform changes shape or type, or fails."""
@@ -51,30 +54,37 @@ class Augmentation:
         return moved[0].as_subclass(Tensor), moved[1].as_subclass(Tensor)[0]
 
 
-def build_augmentation(settings: Settings, channels: int, image_size: int) -> Augmentation | None:
+def build_augmentation(
+    settings: Settings, channels: int, image_size: int, padding: str = "background"
+) -> Augmentation | None:
     """Return the augmentation of a protocol's list, tried once on a blank image; None for an empty list.
 
-    Raises TrainingError naming the transform that is unknown, or whose arguments do not fit images
-    [channels, image_size, image_size].
+    `padding` is the protocol's: what masks hold outside of the image, "background" or "ignore". Raises
+    TrainingError naming the transform that is unknown, or whose arguments do not fit images [channels,
+    image_size, image_size].
     """
     if not settings:
         return None
-    augmentation = Augmentation(settings)
+    augmentation = Augmentation(settings, IGNORE if padding == "ignore" else 0)
     blank = torch.zeros(channels, image_size, image_size, dtype=torch.uint8)
     augmentation(blank, blank[0], seed=0)
     return augmentation
 
 
-def _build(name: str, arguments: dict[str, Any]) -> Any:
+def _build(name: str, arguments: dict[str, Any], outside: int) -> Any:
+    from torchvision import tv_tensors
     from torchvision.transforms import InterpolationMode, v2
 
     from bench_core.protocol.blur import SeparableGaussianBlur
+    from bench_core.protocol.crop import CenteredResizedCrop
 
     if name not in TRANSFORMS:
         raise TrainingError(
             f"augmentation {name!r} cannot be used",
             place="protocol.augmentation",
-            cause=REFUSED.get(name, "it is no transform of torchvision.transforms.v2 that takes masks along"),
+            cause=REFUSED.get(
+                name, "it is not a transform of torchvision.transforms.v2 that takes masks along"
+            ),
             fix=f"use one of {', '.join(sorted(TRANSFORMS))}",
         )
     for key, value in arguments.items():
@@ -91,8 +101,11 @@ def _build(name: str, arguments: dict[str, Any]) -> Any:
         arguments["interpolation"] = InterpolationMode(arguments["interpolation"])
     if not hasattr(v2, name):
         raise _failed(name, "the installed torchvision does not have it")
+    if outside and name in BORDERED:
+        arguments["fill"] = {tv_tensors.Image: 0, tv_tensors.Mask: outside}
+    own = {"GaussianBlur": SeparableGaussianBlur, "RandomResizedCrop": CenteredResizedCrop}
     try:
-        kind = SeparableGaussianBlur if name == "GaussianBlur" else getattr(v2, name)
+        kind = own.get(name) or getattr(v2, name)
         return kind(**arguments)
     except Exception as error:  # whatever a transform raises for arguments that do not fit each other
         raise _failed(name, f"{type(error).__name__}: {error}") from error

@@ -120,6 +120,11 @@ FOLDER = Dataset(
         "background": Option(
             type=object, default=None, help="value(s) or color(s), absent: 0 or black; rest: all others"
         ),
+        "ignore": Option(
+            type=object,
+            default=None,
+            help="value(s) or color(s) that count neither in the loss nor in a metric; rest: all others",
+        ),
         "nearest": Option(
             type=bool, default=False, help="take the nearest value or color, for masks stored as JPEG"
         ),

@@ -79,6 +79,7 @@ def test_the_second_opening_decodes_nothing(tmp_path: Path) -> None:
         ({"dataset": "../other set"}, True),
         ({"image_size": 8}, False),
         ({"resize": "stretch"}, False),
+        ({"padding": "ignore"}, False),
     ],
 )
 def test_every_setting_has_its_own_cache(
@@ -311,6 +312,18 @@ def test_all_unusable_samples_are_named_at_once(tmp_path: Path) -> None:
     assert "s4: image has 1 channel(s), expected 3" in message
     assert "s5" in message and "float32" in message
     assert folders(tmp_path) == []
+
+
+def test_ignored_pixels_are_for_tasks_that_declare_them(tmp_path: Path) -> None:
+    source = reader(2)
+    source.masks[1] = np.where(source.masks[1] > 0, 255, 0).astype(np.uint8)
+    with pytest.raises(DataError, match="mask holds class 255"):
+        open_arrays(source, tmp_path, task=LESION)
+    arrays = open_arrays(source, tmp_path, task=Task(classes=("lesion",), channels=3, ignore=True))
+    assert set(np.unique(arrays.masks[1])) == {0, 255}
+    source.masks[0][0, 0] = 2
+    with pytest.raises(DataError, match="mask holds class 2, but the classes end at 1"):
+        open_arrays(source, tmp_path, version=2, task=Task(classes=("lesion",), channels=3, ignore=True))
 
 
 def test_channels_must_agree_even_without_a_task(tmp_path: Path) -> None:

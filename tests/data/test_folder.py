@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import shutil
+import unicodedata
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +73,7 @@ def test_everything_wrong_with_the_layout_is_said_at_once(tmp_path: Path) -> Non
 
 
 def test_missing_folders_are_named(tmp_path: Path) -> None:
-    assert "is no folder" in problems_of(tmp_path / "nowhere")
+    assert "is not a folder" in problems_of(tmp_path / "nowhere")
     (tmp_path / "images").mkdir()
     assert "masks: no such folder" in problems_of(tmp_path)
     (tmp_path / "masks").mkdir()
@@ -277,11 +281,20 @@ def test_sizes_that_differ_are_named_with_both_files(tmp_path: Path) -> None:
         ({"classes": {"a": 1, "b": "#ff0000"}}, "mixes label values and colors"),
         ({"classes": {"a": 1}, "background": "#000000"}, "'background' must be of the same kind"),
         ({"background": "rest", "nearest": True}, "exclude each other"),
-        ({"group_pattern": "("}, "'group_pattern' is no regular expression"),
+        ({"ignore": "rest", "nearest": True}, "exclude each other"),
+        ({"ignore": "rest", "background": "rest"}, "exclude each other"),
+        ({"classes": {"a": 1}, "ignore": 1}, "1 stands for two classes, one of them 'ignore'"),
+        ({"classes": {"a": 1}, "ignore": [255, "#ffffff"]}, "must be of the same kind"),
+        ({"classes": {"a": 1}, "ignore": []}, "'ignore' is given no value"),
+        ({"classes": {"a": 1}, "ignore": 1.5}, "'ignore' is given as 1.5"),
+        ({"classes": {"a": 1, "ignore": 255}}, "write `ignore: 255` beside `classes`"),
+        ({"group_pattern": "("}, "'group_pattern' is not a regular expression"),
         ({"group_pattern": "a", "group_file": "b"}, "exclude each other"),
         ({"intensity": "auto"}, "'intensity' cannot be 'auto'"),
         ({"intensity": [5, 5]}, "low < high"),
         ({"images": ""}, "'images' is empty"),
+        ({"images": "../other"}, "'images' leads out of the root"),
+        ({"masks": "/etc"}, "'masks' leads out of the root"),
     ],
 )
 def test_options_are_checked_before_any_data_is_touched(given: dict[str, Any], message: str) -> None:
@@ -299,3 +312,121 @@ def test_big_endian_files_read_as_little_endian_ones(tmp_path: Path) -> None:
     values = (blob(0).astype(np.uint16) * 257).astype(">u2")
     save_pair(tmp_path, values.T, blob(0).T, (".nii", ".nii"))
     assert (read_one(tmp_path)[0][:, :, 0] == blob(0)).all()
+
+
+def test_ignored_values_count_nowhere(tmp_path: Path) -> None:
+    mask = np.array([[0, 1, 255], [2, 254, 0]], dtype=np.uint8)
+    save_pair(tmp_path, picture(0, 2, 3), mask)
+    classes = {"a": 1, "b": 2}
+    assert read_one(tmp_path, classes=classes, ignore=[254, 255])[1].tolist() == [[0, 1, 255], [2, 255, 0]]
+    assert read_one(tmp_path, classes=classes, ignore="rest")[1].tolist() == [[0, 1, 255], [2, 255, 0]]
+    assert read_one(tmp_path, classes=classes, ignore=255, background="rest")[1].tolist() == [
+        [0, 1, 255],
+        [2, 0, 0],
+    ]
+    assert read_one(tmp_path, classes=classes, ignore=0, background=[254, 255])[1].tolist() == [
+        [255, 1, 0],
+        [2, 0, 255],
+    ]
+    with pytest.raises(DataError, match=r"values that mean no class: 254 \(1 pixels\)"):
+        read_one(tmp_path, classes=classes, ignore=255)
+    assert FOLDER.task_for(folder_options(ignore=7)).ignore
+    assert not FOLDER.task_for(folder_options()).ignore
+
+
+def test_ignored_colors_and_wide_values(tmp_path: Path) -> None:
+    mask = np.zeros((2, 3, 3), dtype=np.uint8)
+    mask[0, 0], mask[0, 1] = (255, 0, 0), (255, 255, 255)
+    save_pair(tmp_path / "color", picture(0, 2, 3), mask)
+    labels = read_one(tmp_path / "color", classes={"a": "#ff0000"}, ignore="#ffffff")[1]
+    assert labels.tolist() == [[1, 255, 0], [0, 0, 0]]
+    wide = np.array([[0, 300, 65535]], dtype=np.uint16)
+    save_pair(tmp_path / "wide", picture(0, 1, 3), wide)
+    labels = read_one(tmp_path / "wide", classes={"a": 300}, ignore=65535)[1]
+    assert labels.tolist() == [[0, 1, 255]]
+
+
+def test_ignored_pixels_reach_the_cache_and_are_no_class(tmp_path: Path) -> None:
+    mask = blob(0, 32, 32, value=255)
+    mask[20:, 20:] = 7
+    save_pair(tmp_path / "data", picture(0, 32, 32), mask)
+    arrays = cache_folder(tmp_path / "data", tmp_path / "cache", image_size=32, ignore=7)
+    assert (arrays.masks[0] == np.where(mask == 7, 255, mask > 0)).all()
+    assert dict(arrays.labels[0]) == {0: 32 * 32 - 90 - 144, 1: 90, 255: 144}
+
+
+def test_a_group_file_written_on_a_mac_fits(tmp_path: Path) -> None:
+    write_folder(tmp_path, 2)
+    for kind in ("images", "masks"):
+        (tmp_path / kind / "case-00.png").rename(tmp_path / kind / unicodedata.normalize("NFC", "Zoé.png"))
+    lines = [unicodedata.normalize("NFD", "Zoé,Zoé"), "case-01,ben"]
+    (tmp_path / "groups.csv").write_text("\n".join(lines), encoding="utf-8")
+    samples = open_folder(tmp_path, group_file="groups.csv").samples()
+    assert {sample.id: sample.group for sample in samples} == {"Zoé": "Zoé", "case-01": "ben"}
+
+
+@pytest.mark.parametrize("way", ["../groups.csv", "link.csv", "{absolute}", "folder/../../groups.csv"])
+def test_a_group_file_outside_of_the_root_is_not_read(tmp_path: Path, way: str) -> None:
+    root = write_folder(tmp_path / "data", 2)
+    (tmp_path / "groups.csv").write_text("secret of another user\n")
+    (root / "folder").mkdir()
+    (root / "link.csv").symlink_to(tmp_path / "groups.csv")
+    message = problems_of(root, group_file=way.format(absolute=tmp_path / "groups.csv"))
+    assert "lies outside of the root" in message and "secret" not in message
+
+
+def test_a_group_file_that_is_no_file_is_named(tmp_path: Path) -> None:
+    root = write_folder(tmp_path, 2)
+    os.mkfifo(root / "pipe.csv")
+    (root / "loop.csv").symlink_to("loop.csv")
+    for name in ("pipe.csv", "images", "loop.csv", "a\0b"):
+        assert "cannot be read as CSV" in problems_of(root, group_file=name)
+
+
+def test_litter_of_file_managers_is_not_data(tmp_path: Path) -> None:
+    write_folder(tmp_path, 3)
+    for kind in ("images", "masks"):
+        for name in (".DS_Store", "Thumbs.db", "desktop.ini", "._case-00.png", ".~lock.case-00.png#"):
+            (tmp_path / kind / name).write_bytes(b"\x00litter")
+    assert [sample.id for sample in open_folder(tmp_path).samples()] == ["case-00", "case-01", "case-02"]
+
+
+def test_partners_in_formats_that_are_not_read_are_named(tmp_path: Path) -> None:
+    write_folder(tmp_path, 3)
+    Path(tmp_path / "masks/case-01.png").rename(tmp_path / "masks/case-01.webp")
+    Path(tmp_path / "images/case-02.png").rename(tmp_path / "images/case-02.dcm")
+    message = problems_of(tmp_path)
+    assert "case-01 under masks); masks/case-01.webp is there, in a format that is not read" in message
+    assert "masks/case-02.png: has no image; images/case-02.dcm is there" in message
+
+
+def test_images_in_sub_folders_are_pointed_at(tmp_path: Path) -> None:
+    for kind in ("images", "masks"):
+        (tmp_path / kind / "p1").mkdir(parents=True)
+        Image.fromarray(picture(0) if kind == "images" else blob(0)).save(tmp_path / kind / "p1/a.png")
+    message = problems_of(tmp_path)
+    assert "images: holds no images" in message and "its sub-folder p1 does: write images/*/*" in message
+    samples = open_folder(tmp_path, images="images/*/*", masks="masks/*/*").samples()
+    assert [sample.id for sample in samples] == ["p1/a"]
+
+
+def test_a_header_that_promises_too_much_is_refused_unread(tmp_path: Path) -> None:
+    save_pair(tmp_path, picture(0), blob(0))
+    header = b"IHDR" + (60_000).to_bytes(4, "big") * 2 + b"\x08\x00\x00\x00\x00"
+    chunks = [(13).to_bytes(4, "big") + header + zlib.crc32(header).to_bytes(4, "big")]
+    chunks.append((9).to_bytes(4, "big") + b"IDAT" + zlib.compress(b"")[:9].ljust(9, b"\0") + bytes(4))
+    (tmp_path / "images/a.png").write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(chunks))
+    with pytest.raises(DataError, match=r"60000 x 60000|exceeds limit"):
+        read_one(tmp_path)
+
+
+def test_too_many_open_files_are_no_fault_of_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_folder(tmp_path / "data", 3)
+
+    def full(*_: Any, **__: Any) -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(Image, "open", full)
+    with pytest.raises(DataError, match="Too many open files") as caught:
+        cache_folder(tmp_path / "data", tmp_path / "cache")
+    assert "ulimit -n" in str(caught.value) and "author" not in str(caught.value)

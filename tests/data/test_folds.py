@@ -83,3 +83,14 @@ def test_identical_pixels_in_two_folds_are_named() -> None:
     check_leaks(arrays, [0, 1, 0, 1])
     with pytest.raises(DataError, match=r"identical pixels in s001 \(fold 0\) and s003 \(fold 1\)"):
         check_leaks(arrays, [0, 0, 1, 1])
+
+
+def test_all_copies_of_an_image_are_named() -> None:
+    arrays = in_memory(6)
+    arrays = replace(arrays, pixel_hashes=("x", "x", "x", "y", "x", "x"))
+    with pytest.raises(DataError) as caught:
+        check_leaks(arrays, [0, 1, 2, 0, 2, 0])
+    assert (
+        "1 leak(s) between folds: identical pixels in s000 and s005 (fold 0), s001 (fold 1) and "
+        "s002 and s004 (fold 2)" in str(caught.value)
+    )

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torchvision.transforms.v2 import functional
 
+from bench_core import IGNORE
 from bench_core.data.resize import Fit, fit_square, pad_square
 from bench_core.errors import DataError
 from tests.helpers.pictures import blob, picture
@@ -56,3 +57,12 @@ def test_stretching_and_padding_differ_only_off_square() -> None:
 def test_a_picture_too_thin_to_pad_is_refused_before_memory_is_taken() -> None:
     with pytest.raises(DataError, match="100000 x 1 pixels: too elongated"):
         pad_square(np.zeros((1, 100_000, 3), dtype=np.uint8))
+
+
+@pytest.mark.parametrize(("padding", "label"), [("background", 0), ("ignore", IGNORE)])
+def test_padding_is_background_or_counts_nowhere(padding: str, label: int) -> None:
+    image, mask = picture(0, 8, 16), np.ones((8, 16), dtype=np.uint8)
+    small, labels = fit_square(image, mask, Fit(16, "pad-square", padding))
+    assert (small[:4] == 0).all() and (small[12:] == 0).all()
+    assert (labels[4:12] == 1).all() and (labels[:4] == label).all() and (labels[12:] == label).all()
+    assert (fit_square(image, mask, Fit(16, "stretch", padding))[1] == 1).all()

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pickle
 import random
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from torchvision.transforms import v2
 
 from bench_core.data.loader import Loader, Split
 from bench_core.errors import TrainingError
-from bench_core.protocol.augmentation import Augmentation, build_augmentation
+from bench_core.protocol.augmentation import BORDERED, Augmentation, build_augmentation
 from bench_core.protocol.randomness import seeded_cpu
 from bench_core.spec.transforms import TRANSFORMS
 from tests.helpers.tiny_jobs import BINARY, tiny_arrays
@@ -215,3 +216,80 @@ def test_what_cannot_work_is_refused_before_training(setting: tuple[str, dict], 
 
 def test_an_empty_list_means_no_augmentation() -> None:
     assert build_augmentation([], 3, SIZE) is None
+
+
+CENTERED: dict[str, dict[str, Any]] = {
+    "RandomResizedCrop": {"size": 96, "scale": [0.6, 1.0]},
+    "RandomAffine": {"degrees": 180, "scale": [0.75, 1.25], "interpolation": "bilinear"},
+    "RandomRotation": {"degrees": 180, "interpolation": "bilinear"},
+    "RandomPerspective": {"p": 1.0, "interpolation": "bilinear"},
+    "ElasticTransform": {"interpolation": "bilinear"},
+}
+
+
+def _centroid(plane: np.ndarray) -> np.ndarray:
+    weights = plane.astype(float)
+    rows, columns = np.mgrid[: plane.shape[0], : plane.shape[1]]
+    return np.array([(weights * rows).sum(), (weights * columns).sum()]) / weights.sum()
+
+
+@pytest.mark.parametrize("interpolation", ["bilinear", "nearest"])
+@pytest.mark.parametrize("name", CENTERED)
+def test_masks_stay_where_their_image_is(name: str, interpolation: str) -> None:
+    rows, columns = np.mgrid[:96, :96]
+    disc = ((rows - 52) ** 2 + (columns - 45) ** 2 < 150).astype(np.uint8)
+    image, mask = torch.from_numpy(np.stack([disc * 255] * 3)), torch.from_numpy(disc)
+    augment = build_augmentation([(name, {**CENTERED[name], "interpolation": interpolation})], 3, 96)
+    assert augment is not None
+    apart = []
+    for seed in range(60):
+        moved, labels = augment(image, mask, seed)
+        # A disc that the border cuts has edges of other gray levels in the image.
+        border = torch.cat([labels[0], labels[-1], labels[:, 0], labels[:, -1]])
+        if not border.any() and labels.sum() > 100:
+            apart.append(_centroid(moved[0].numpy()) - _centroid(labels.numpy()))
+    assert len(apart) > 20
+    assert np.abs(np.mean(apart, axis=0)).max() < 0.05 and np.abs(apart).max() < 0.4
+
+
+def test_a_crop_takes_each_mask_pixel_at_its_center() -> None:
+    mask = torch.randint(0, 9, (64, 64), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
+    augment = build_augmentation([("RandomResizedCrop", {"size": 64, "interpolation": "nearest"})], 3, 64)
+    assert augment is not None
+    for seed in range(20):
+        moved, labels = augment(mask.repeat(3, 1, 1), mask, seed)
+        assert (moved[0] == labels).all(), "an image of labels must move as its mask does"
+
+
+@pytest.mark.parametrize("name", BORDERED)
+def test_what_comes_from_outside_is_background_or_counts_nowhere(name: str) -> None:
+    arguments = {
+        "RandomRotation": {"degrees": [45, 45]},
+        "RandomAffine": {"degrees": 0, "translate": [0.5, 0.5]},
+        "RandomPerspective": {"p": 1.0, "distortion_scale": 0.9},
+        "ElasticTransform": {"alpha": 400.0},
+        "RandomCrop": {"size": 32, "padding": 16},
+    }[name]
+    image, mask = torch.full((3, 32, 32), 200, dtype=torch.uint8), torch.ones((32, 32), dtype=torch.uint8)
+    for padding, outside in (("background", 0), ("ignore", 255)):
+        augment = build_augmentation([(name, arguments)], 3, 32, padding)
+        assert augment is not None
+        seen = torch.zeros(256, dtype=torch.long)
+        for seed in range(8):
+            moved, labels = augment(image, mask, seed)
+            seen += torch.bincount(labels.flatten().long(), minlength=256)
+            assert not moved[0][labels == outside].float().mean() > 150
+        assert seen[outside] > 0 and seen[1] + seen[outside] == seen.sum()
+
+
+@pytest.mark.parametrize("name", [*CENTERED, "RandomHorizontalFlip", "RandomCrop"])
+def test_ignored_pixels_move_with_the_mask(name: str) -> None:
+    arguments = {**CENTERED.get(name, {}), **({"size": 96} if name == "RandomCrop" else {})}
+    image = torch.zeros((1, 96, 96), dtype=torch.uint8)
+    mask = torch.zeros((96, 96), dtype=torch.uint8)
+    mask[30:60, 30:60] = 255
+    mask[40:50, 40:50] = 2
+    augment = build_augmentation([(name, arguments)], 1, 96)
+    assert augment is not None
+    for seed in range(10):
+        assert set(augment(image, mask, seed)[1].unique().tolist()) <= {0, 2, 255}

@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import PurePath
 from typing import Any
 
-from bench_core import Task
+from bench_core import IGNORE, Task
 
 Color = tuple[int, int, int]
 MOST_CLASSES = 254
@@ -16,12 +17,13 @@ _HEX = re.compile(r"#[0-9a-fA-F]{6}")
 
 @dataclass(frozen=True)
 class Classes:
-    """Class index (0 = background) by mask value or color; exactly one of the two tables is used."""
+    """Label (0 = background, IGNORE) by mask value or color; exactly one of the two tables is used."""
 
     names: tuple[str, ...]
     values: Mapping[int, int]
     colors: Mapping[Color, int]
-    rest_is_background: bool
+    rest: int | None
+    """Label of values or colors that are in no table; None: there may be none."""
     nearest: bool
 
 
@@ -30,19 +32,28 @@ def folder_task(options: Mapping[str, Any]) -> Task:
     for option in ("images", "masks"):
         if not str(options.get(option, "x")):
             raise ValueError(f"option {option!r} is empty: give a sub-folder or a pattern")
+        where = PurePath(str(options.get(option, "x")))
+        if where.is_absolute() or ".." in where.parts:
+            raise ValueError(
+                f"option {option!r} leads out of the root ({where}): set `root` to the folder above both"
+            )
     pattern = str(options.get("group_pattern", ""))
     if pattern and options.get("group_file"):
         raise ValueError("options 'group_pattern' and 'group_file' exclude each other")
     try:
         re.compile(pattern)
     except re.error as error:
-        raise ValueError(f"option 'group_pattern' is no regular expression: {error}") from error
+        raise ValueError(f"option 'group_pattern' is not a regular expression: {error}") from error
     intensity_window(options.get("intensity", "dtype"))
-    return Task(classes=parse_classes(options).names, channels=int(options.get("channels", 3)))
+    return Task(
+        classes=parse_classes(options).names,
+        channels=int(options.get("channels", 3)),
+        ignore=options.get("ignore") is not None,
+    )
 
 
 def parse_classes(options: Mapping[str, Any]) -> Classes:
-    """Read the options `classes`, `background` and `nearest`; raise ValueError naming what is wrong."""
+    """Read `classes`, `background`, `ignore` and `nearest`; raise ValueError naming what is wrong."""
     given = options.get("classes") or {}
     if not isinstance(given, Mapping) or not given:
         raise ValueError("option 'classes' is needed: a mapping such as {lesion: 255} or {polyp: '#ff0000'}")
@@ -54,23 +65,46 @@ def parse_classes(options: Mapping[str, Any]) -> Classes:
         _add(str(name), label, what, values, colors)
     if values and colors:
         raise ValueError("option 'classes' mixes label values and colors: use one of them for all classes")
-    background, nearest = options.get("background"), bool(options.get("nearest", False))
-    if background == "rest" and nearest:
-        raise ValueError(
-            "options 'background: rest' and 'nearest: true' exclude each other: name the background"
-        )
-    if background != "rest":
-        default: Any = "#000000" if colors else 0
-        both = bool(values), bool(colors)
-        _add("background", 0, default if background is None else background, values, colors)
-        if both != (bool(values), bool(colors)):
-            raise ValueError("option 'background' must be of the same kind as the classes: values or colors")
-    return Classes(tuple(str(name) for name in given), values, colors, background == "rest", nearest)
+    background, ignored = options.get("background"), options.get("ignore")
+    nearest = bool(options.get("nearest", False))
+    rest = _rest(background, ignored, nearest)
+    in_color = bool(colors)
+    for option, label, what in (("ignore", IGNORE, ignored), ("background", 0, background)):
+        if what not in (None, "rest"):
+            _add(option, label, what, values, colors)
+        if values if in_color else colors:
+            raise ValueError(f"option {option!r} must be of the same kind as the classes: values or colors")
+    if background is None:
+        _add_black(colors if in_color else values, (0, 0, 0) if in_color else 0)
+    return Classes(tuple(str(name) for name in given), values, colors, rest, nearest)
+
+
+def _add_black(table: dict[Any, int], black: Any) -> None:
+    # Where black pixels are ignored, nothing is background unless it is named.
+    if table.get(black) != IGNORE:
+        _once("background", black, 0, table)
+
+
+def _rest(background: Any, ignored: Any, nearest: bool) -> int | None:
+    """Return the label of values that are not listed; raise ValueError where the options contradict."""
+    for option, value in (("background", background), ("ignore", ignored)):
+        if value == "rest" and nearest:
+            raise ValueError(
+                f"options '{option}: rest' and 'nearest: true' exclude each other: name the values or colors"
+            )
+    if background == ignored == "rest":
+        raise ValueError("options 'background: rest' and 'ignore: rest' exclude each other: choose one")
+    return 0 if background == "rest" else (IGNORE if ignored == "rest" else None)
 
 
 def _add(name: str, label: int, what: Any, values: dict[int, int], colors: dict[Color, int]) -> None:
     if not name.strip():
         raise ValueError("option 'classes' holds a class without a name")
+    if name == "ignore" and label != IGNORE:
+        raise ValueError(
+            f"option 'classes' holds a class 'ignore', which would be learned and scored: write "
+            f"`ignore: {what}` beside `classes`"
+        )
     for item in what if isinstance(what, (list, tuple)) else [what]:
         if isinstance(item, int) and not isinstance(item, bool):
             _once(name, item, label, values)

@@ -13,7 +13,6 @@ from bench_core.errors import DataError
 from bench_datasets.folder.classes import Classes
 from bench_datasets.folder.pixels import decode_mask
 
-UNKNOWN = 255
 LISTED = 5
 """Unknown values that a message lists, the most frequent first."""
 
@@ -26,27 +25,27 @@ def read_mask(path: Path, classes: Classes) -> UInt8Array:
         pixels = _packed(pixels)
     if pixels.dtype == np.uint8:
         # Almost every mask: classify 256 values instead of millions of pixels.
-        labels: UInt8Array = _classify(np.arange(256), classes)[pixels]
+        labels, known = (table[pixels] for table in _classify(np.arange(256), classes))
     else:
-        labels = _classify(pixels.astype(np.int64), classes)
-    unknown = labels == UNKNOWN
-    if unknown.any():
-        raise _unknown(path, pixels[unknown], colors)
-    return labels
+        labels, known = _classify(pixels.astype(np.int64), classes)
+    if not known.all():
+        raise _unknown(path, pixels[~known], colors)
+    return np.asarray(labels, dtype=np.uint8)
 
 
-def _classify(values: NDArray[np.int64], classes: Classes) -> UInt8Array:
-    """Return the class index of each value (or packed color), UNKNOWN where there is none."""
+def _classify(values: NDArray[np.int64], classes: Classes) -> tuple[UInt8Array, NDArray[np.bool_]]:
+    """Return the label of each value (or packed color), and whether it has one."""
     known = classes.values or {
         (red << 16) | (green << 8) | blue: label for (red, green, blue), label in classes.colors.items()
     }
     keys = np.array(sorted(known), dtype=np.int64)
     labels = np.array([known[int(key)] for key in keys], dtype=np.uint8)
     if classes.nearest:
-        return labels[_nearest(values, keys, bool(classes.colors))]
+        return labels[_nearest(values, keys, bool(classes.colors))], np.ones(values.shape, dtype=bool)
     position = np.searchsorted(keys, values).clip(0, len(keys) - 1)
-    other = 0 if classes.rest_is_background else UNKNOWN
-    return np.where(keys[position] == values, labels[position], np.uint8(other))
+    listed = keys[position] == values
+    found = np.where(listed, labels[position], np.uint8(classes.rest or 0))
+    return found, listed | (classes.rest is not None)
 
 
 def _packed(colors: NDArray[Any]) -> NDArray[np.int64]:
@@ -83,6 +82,6 @@ def _unknown(path: Path, values: NDArray[Any], colors: bool) -> DataError:
     return DataError(
         f"the mask holds {'colors' if colors else 'values'} that mean no class: {', '.join(shown)}{rest}",
         place=str(path),
-        fix="add them to `classes` or `background`; `background: rest` for all others; `nearest: true` for "
-        "JPEG masks, whose values are not exact",
+        fix="add them to `classes`, `background` or `ignore`; `background: rest` or `ignore: rest` for all "
+        "others; `nearest: true` for JPEG masks, whose values are not exact",
     )

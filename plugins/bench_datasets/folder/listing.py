@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import glob
-import unicodedata
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from bench_core.data.samples import Sample
 from bench_core.errors import DataError
-from bench_datasets.folder.groups import find_groups
+from bench_datasets.folder.groups import composed, find_groups
 
 EXTENSIONS = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".nii", ".nii.gz")
 LISTED = 20
@@ -21,7 +20,7 @@ def list_samples(root: Path, options: Mapping[str, Any]) -> list[Sample]:
     """Return one sample an image, sorted by id; raise DataError with every problem of the layout."""
     if not root.is_dir():
         raise DataError(
-            "the dataset's root is no folder",
+            "the dataset's root is not a folder",
             place=str(root),
             fix="correct `root:` of the dataset in the spec",
         )
@@ -31,15 +30,19 @@ def list_samples(root: Path, options: Mapping[str, Any]) -> list[Sample]:
     images = _find(root, str(options["images"]), str(options["image_suffix"]), problems, taken)
     image_of = _by_key(root, images, "image", problems)
     mask_of = _by_key(root, masks, "mask", problems)
+    unread = _unread(root, str(options["masks"]))
     for key in sorted(image_of.keys() - mask_of.keys()):
+        wanted = f"{key}{options['mask_suffix']}"
         problems.append(
-            f"{_shown(root, image_of[key])}: has no mask (expected {key}{options['mask_suffix']} "
-            f"under {options['masks']})"
+            f"{_shown(root, image_of[key])}: has no mask (expected {wanted} under {options['masks']})"
+            + _instead(root, unread.get(wanted))
         )
+    unread = _unread(root, str(options["images"]))
     for key in sorted(mask_of.keys() - image_of.keys()):
-        problems.append(f"{_shown(root, mask_of[key])}: has no image")
+        other = unread.get(f"{key}{options['image_suffix']}")
+        problems.append(f"{_shown(root, mask_of[key])}: has no image" + _instead(root, other))
     if not image_of and not problems:
-        problems.append(f"{options['images']}: holds no images ({', '.join(EXTENSIONS)})")
+        problems.append(_nothing(root, str(options["images"])))
     keys = sorted(image_of.keys() & mask_of.keys())
     names = {key: _shown(root, image_of[key]) for key in keys}
     groups = find_groups(root, names, str(options["group_pattern"]), str(options["group_file"]), problems)
@@ -48,7 +51,7 @@ def list_samples(root: Path, options: Mapping[str, Any]) -> list[Sample]:
             f"{len(problems)} problem(s) in the folder:\n  " + "\n  ".join(_cut(problems)),
             place=str(root),
             cause="each image needs one mask of the same name, and each sample one group",
-            fix="mend the files, or the dataset's options in the spec (images, masks, suffixes, groups)",
+            fix="correct the files, or the dataset's options in the spec (images, masks, suffixes, groups)",
         )
     return [Sample(key, groups[key], (image_of[key], mask_of[key])) for key in keys]
 
@@ -57,13 +60,7 @@ def _find(
     root: Path, where: str, suffix: str, problems: list[str], taken: set[Path] | None = None
 ) -> list[tuple[Path, str]]:
     """Return files and their keys: the path below the searched folder, without extension and suffix."""
-    if any(character in where for character in "*?["):
-        parts = Path(where).parts
-        fixed = next(number for number, part in enumerate(parts) if glob.has_magic(part))
-        base = root.joinpath(*parts[:fixed])
-        pattern = str(Path(*parts[fixed:]))
-    else:
-        base, pattern = root / where, "*"
+    base, pattern = _searched(root, where)
     if not base.is_dir():
         problems.append(f"{where}: no such folder")
         return []
@@ -74,7 +71,7 @@ def _find(
         extension = _extension(path.name)
         if extension is None or path.name.startswith(".") or path in (taken or ()):
             continue
-        key = unicodedata.normalize("NFC", Path(name).as_posix()[: -len(extension)])
+        key = composed(Path(name).as_posix()[: -len(extension)])
         if not key.endswith(suffix):
             continue
         if not _printable(key):
@@ -85,6 +82,41 @@ def _find(
         else:
             found.append((path, key[: len(key) - len(suffix)]))
     return found
+
+
+def _searched(root: Path, where: str) -> tuple[Path, str]:
+    """Return the folder that is searched and the pattern below it."""
+    parts = Path(where).parts
+    fixed = next((number for number, part in enumerate(parts) if glob.has_magic(part)), None)
+    if fixed is None:
+        return root / where, "*"
+    return root.joinpath(*parts[:fixed]), str(Path(*parts[fixed:]))
+
+
+def _unread(root: Path, where: str) -> dict[str, Path]:
+    """Return files in formats that are not read, by their key with its suffix."""
+    base, pattern = _searched(root, where)
+    names = sorted(glob.glob(pattern, root_dir=base, recursive=True))  # noqa: PTH207
+    return {
+        composed(Path(name).with_suffix("").as_posix()): base / name
+        for name in names
+        if _extension(name) is None and not Path(name).name.startswith(".") and (base / name).is_file()
+    }
+
+
+def _instead(root: Path, path: Path | None) -> str:
+    return "" if path is None else f"; {_shown(root, path)} is there, in a format that is not read"
+
+
+def _nothing(root: Path, where: str) -> str:
+    message = f"{where}: holds no images ({', '.join(EXTENSIONS)})"
+    base, pattern = _searched(root, where)
+    if pattern != "*":
+        return message
+    for folder in sorted(path for path in base.iterdir() if path.is_dir()):
+        if any(_extension(path.name) for path in folder.iterdir()):
+            return f"{message}, but its sub-folder {folder.name} does: write {where}/*/*"
+    return message
 
 
 def _by_key(root: Path, files: list[tuple[Path, str]], kind: str, problems: list[str]) -> dict[str, Path]:

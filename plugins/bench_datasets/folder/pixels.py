@@ -56,7 +56,7 @@ def decode_mask(path: Path, *, colors: bool) -> NDArray[Any]:
         pixels = pixels[:, :, 0]
     if pixels.dtype.kind == "f":
         if not (np.isfinite(pixels).all() and (pixels == np.floor(pixels)).all()):
-            raise DataError("the mask holds values that are no whole numbers", place=str(path), fix=REPLACE)
+            raise DataError("the mask holds values that are not whole numbers", place=str(path), fix=REPLACE)
         pixels = pixels.astype(np.int64)
     return pixels
 
@@ -92,7 +92,7 @@ def _decode_picture(path: Path, *, colors: bool) -> NDArray[Any]:
             image = opened.enter_context(Image.open(file, formats=FORMATS))
         except UnidentifiedImageError as error:
             raise DataError(
-                f"is no image in a known format ({', '.join(FORMATS)})", place=str(path), fix=REPLACE
+                f"is not an image in a known format ({', '.join(FORMATS)})", place=str(path), fix=REPLACE
             ) from error
         _check_size(path, image.width, image.height)
         frames = getattr(image, "n_frames", 1)
@@ -162,4 +162,8 @@ def _scaled(pixels: NDArray[Any], intensity: tuple[float, float] | str, path: Pa
     if not np.isfinite(pixels).all():
         raise DataError("holds values that are not finite", place=str(path), fix="replace NaN and infinity")
     scale = 255.0 / (high - low) if high > low else 0.0
-    return np.clip(np.floor((pixels.astype(np.float64) - low) * scale + 0.5), 0, 255).astype(np.uint8)
+    scaled = np.empty(pixels.shape, dtype=np.uint8)
+    # Line by line: as 64-bit numbers the largest image that is read would take gigabytes.
+    for line, row in enumerate(pixels):
+        scaled[line] = np.clip(np.floor((row.astype(np.float64) - low) * scale + 0.5), 0, 255)
+    return scaled

@@ -1,0 +1,150 @@
+"""From a declared dataset and where it lies to its reader, its arrays, its folds and its fingerprint."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench_core.data.arrays import CachedArrays
+from bench_core.data.cache import HASHES, open_cache
+from bench_core.data.folds import assign_folds, match_folds
+from bench_core.data.hashing import FileHashes
+from bench_core.data.listing import fingerprint_of, list_samples
+from bench_core.data.resize import Fit
+from bench_core.data.samples import Reader
+from bench_core.declarations import Dataset, DatasetRequest, Task, resolve_entry
+from bench_core.errors import BenchError, DataError
+from bench_core.fold_files import GivenFolds, read_folds
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Source:
+    """A dataset of a spec: what is declared, and what the user says about it."""
+
+    label: str
+    declared: Dataset
+    task: Task
+    root: str | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """Complete."""
+    folds: str | None = None
+    """The user's file of folds; None for those that the seed deals."""
+    folds_content: str = ""
+    """Content hash of that file when the study was planned."""
+
+    @property
+    def chosen(self) -> dict[str, Any]:
+        """Options that differ from their default; an option that is added later changes no fingerprint."""
+        known = self.declared.options
+        return {
+            name: value
+            for name, value in self.options.items()
+            if name not in known or value != known[name].default
+        }
+
+
+@dataclass(frozen=True)
+class Present:
+    """What the files of a dataset are now."""
+
+    fingerprint: str | None
+    """None where it cannot be told."""
+    because: str = ""
+    """Why it cannot."""
+
+
+def open_reader(source: Source) -> Reader:
+    """Return the dataset's reader at its root; raise DataError or MissingDependencyError."""
+    declared = source.declared
+    if declared.open is None:
+        raise DataError(f"dataset {declared.name} cannot be read yet", cause=declared.unavailable)
+    root = Path(source.root) if source.root is not None else None
+    reader: Reader = resolve_entry(declared.open)(DatasetRequest(root=root, options=source.options))
+    return reader
+
+
+def open_arrays(source: Source, fit: Fit, cache: Path, progress: Progress | None = None) -> CachedArrays:
+    """Open the dataset through the cache in this folder, which is built if it is missing.
+
+    Raises DataError naming every sample that cannot be used, StoreError if the cache cannot be written.
+    """
+    return open_cache(
+        open_reader(source),
+        dataset=source.declared.name,
+        version=source.declared.version,
+        options=source.chosen,
+        image_size=fit.size,
+        resize=fit.resize,
+        padding=fit.padding,
+        root=cache,
+        task=source.task,
+        progress=progress,
+    )
+
+
+def present_data(source: Source, cache: Path) -> Present:
+    """Return the present fingerprint of the dataset's files.
+
+    Files whose size, times and inode are those of before are not read; others are hashed. Nothing is decoded,
+    though a reader may open files to list its samples. Imports no framework.
+    """
+    try:
+        samples = list_samples(open_reader(source), source.declared.name)
+        hashes = FileHashes(cache / HASHES)
+        found = fingerprint_of(samples, hashes, source.declared.name, source.declared.version, source.chosen)
+    except BenchError as error:
+        return Present(None, str(error).splitlines()[0])
+    except Exception as error:  # A reader is a plugin's code and may raise anything.
+        return Present(None, f"the reader failed: {type(error).__name__}: {error}")
+    if cache.is_dir():
+        hashes.save()
+    return Present(found)
+
+
+def current_fingerprint(source: Source, cache: Path) -> str | None:
+    """Return the present fingerprint of the dataset's files, or None where it cannot be told."""
+    return present_data(source, cache).fingerprint
+
+
+def planned_folds(source: Source) -> GivenFolds | None:
+    """Return the user's folds, None for those that the seed deals.
+
+    Raises DataError if the file cannot be used, or is not what it was when the study was planned.
+    """
+    if source.folds is None:
+        return None
+    given = read_folds(Path(source.folds))
+    if source.folds_content and given.content != source.folds_content:
+        raise DataError(
+            f"the folds of dataset {source.label} have changed since the study was planned",
+            place=source.folds,
+            cause="its jobs belong to the folds of before",
+            fix="put the file back, or start the command again, which plans jobs for the new folds",
+        )
+    return given
+
+
+def cut_folds(
+    source: Source, ids: Sequence[str], groups: Sequence[str], count: int, seed: int
+) -> NDArray[np.int64]:
+    """Return each sample's fold: after the user's file, or dealt by the seed.
+
+    Raises DataError if the file does not fit the samples, or there are too few groups.
+    """
+    given = planned_folds(source)
+    if given is None:
+        return assign_folds(ids, groups, count, seed)
+    if given.count != count:
+        raise DataError(
+            f"the file holds {given.count} folds, the study {count}",
+            place=source.folds,
+            fix=f"set `evaluate: {{folds: {given.count}}}`",
+        )
+    return match_folds(given, ids, str(source.folds))
