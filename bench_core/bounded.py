@@ -1,4 +1,4 @@
-"""Files of others, read within bounds: what an archive or a document claims is checked before it is believed."""
+"""Files of others, read within bounds: what they claim is checked before it is believed."""
 
 from __future__ import annotations
 
