@@ -1,12 +1,53 @@
-"""Settings of the whole suite."""
+"""Settings of the whole suite: no test depends on the folder or the environment that it was started in."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from pathlib import Path
 
+import pytest
 from hypothesis import settings
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+_OF_THE_SCREEN = {"COLUMNS", "LINES", "FORCE_COLOR", "NO_COLOR", "CLICOLOR_FORCE", "TTY_COMPATIBLE"}
 
 # In CI the examples are the same every time: a run that fails there fails for a change, not by chance.
 settings.register_profile("ci", derandomize=True, deadline=None)
 settings.register_profile("local", deadline=None)
 settings.load_profile("ci" if os.environ.get("CI") else "local")
+
+for _name in list(os.environ):
+    if _name.startswith(("SEGTRIAL_", "SEGBENCH_")) or _name in _OF_THE_SCREEN:
+        del os.environ[_name]
+# Processes that tests start find tests.helpers in every folder.
+os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (str(REPOSITORY), os.environ.get("PYTHONPATH"))))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Work in an empty folder: commands look for `results` and write `reports` where they are started."""
+    before, empty = Path.cwd(), tmp_path_factory.mktemp("elsewhere")
+    os.chdir(empty)
+    yield empty
+    os.chdir(before)
+
+
+@pytest.fixture(autouse=True)
+def _nothing_left_behind(_elsewhere: Path) -> Iterator[None]:
+    """Fail a test that writes into the working folder, since the next one would find it there."""
+    yield
+    found = [path.name for path in _elsewhere.iterdir()]
+    assert not found, f"written into the working folder: {', '.join(found)}"
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """Compute from seed 0 on one CPU thread, where results are equal bit for bit."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    yield
+    torch.set_num_threads(before)

@@ -3,29 +3,17 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from bench_core import __version__
 from bench_core.cli.main import COMMANDS
+from tests.helpers.bench import BENCH
+from tests.helpers.bench import run_bench as bench
 
-REPOSITORY = Path(__file__).resolve().parents[2]
-BENCH = [sys.executable, "-c", "from bench_core.cli.main import main; main()"]
-
-
-def bench(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [*BENCH, *arguments],
-        cwd=REPOSITORY,
-        env={**os.environ, **environment},
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
+PAPER = str(Path(__file__).resolve().parents[2] / "specs" / "paper.yaml")
 
 
 def test_help_names_every_command_and_the_exit_codes() -> None:
@@ -64,9 +52,7 @@ def test_a_missing_spec_is_one_clear_error(command: str, tmp_path: Path) -> None
 
 
 def test_a_closed_pipe_is_no_error() -> None:
-    process = subprocess.Popen(
-        [*BENCH, "schema"], cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+    process = subprocess.Popen([*BENCH, "schema"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert process.stdout is not None and process.stderr is not None
     process.stdout.close()
     assert "Traceback" not in process.stderr.read()
@@ -74,7 +60,7 @@ def test_a_closed_pipe_is_no_error() -> None:
     process.stderr.close()
 
 
-@pytest.mark.parametrize("arguments", [["list", "models"], ["plan", "specs/paper.yaml"], ["doctor"]])
+@pytest.mark.parametrize("arguments", [["list", "models"], ["plan", PAPER], ["doctor"]])
 def test_piped_output_has_no_escape_codes(arguments: list[str]) -> None:
     assert "\x1b[" not in bench(*arguments).stdout
     assert "\x1b[3" not in bench(*arguments, NO_COLOR="1", FORCE_COLOR="1").stdout

@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.helpers.bench import run_bench as bench
 from tests.helpers.file_server import FileServer, serving
 
-BENCH = [sys.executable, "-m", "tests.helpers.bench"]
-REPOSITORY = Path(__file__).resolve().parents[2]
 CONTENT = b"weights" * 1000
 DIGEST = hashlib.sha256(CONTENT).hexdigest()
 PLUGIN = """
@@ -61,18 +57,6 @@ def spec(server: FileServer, tmp_path: Path) -> Path:
     (tmp_path / "dots.py").write_text(PLUGIN.replace("ADDRESS", server.address))
     (tmp_path / "spec.yaml").write_text(SPEC)
     return tmp_path / "spec.yaml"
-
-
-def bench(*arguments: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    inherited = {key: value for key, value in os.environ.items() if not key.startswith("SEGTRIAL_")}
-    return subprocess.run(
-        [*BENCH, *map(str, arguments)],
-        cwd=REPOSITORY,
-        env={**inherited, **environment},
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
 
 
 def test_a_spec_s_files_are_listed_fetched_once_and_checked(

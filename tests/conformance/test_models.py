@@ -6,11 +6,9 @@ Large ones under their declared small options. Your own: bench test my-net --plu
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import torch
 
 from bench_core.conformance.candidate import Candidate
 from bench_core.conformance.models import PROPERTIES, Property, judge
@@ -83,12 +81,7 @@ def _plugins(config: pytest.Config) -> tuple[Path, ...]:
     return tuple(config.getoption("--plugin", default=[]))
 
 
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def test_architecture(model: str, item: Property, pytestconfig: pytest.Config) -> None:

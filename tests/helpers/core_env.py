@@ -46,11 +46,11 @@ def make_core_environment(folder: Path) -> Path:
     return python
 
 
-def run_in(python: Path, *arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+def run_in(python: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run `bench` (or any module call) in that environment, untouched by this one's variables."""
     environment = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "PYTHONDONTWRITEBYTECODE": "1"}
     return subprocess.run(
-        [str(python), *arguments], cwd=cwd, env=environment, capture_output=True, text=True, timeout=120
+        [str(python), *arguments], env=environment, capture_output=True, text=True, timeout=120
     )
 
 

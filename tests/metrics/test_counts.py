@@ -23,7 +23,7 @@ from bench_core.metrics.counts import (
 from bench_core.protocol.evaluator import count
 from bench_core.spec.protocol import Metrics
 
-torch.set_num_threads(1)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @st.composite

@@ -27,13 +27,7 @@ SCALES = 60
 WIDTHS, DEPTHS = (64, 128, 256, 512), (4, 4, 18, 4)
 
 
-@pytest.fixture(autouse=True)
-def _one_thread() -> Any:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    torch.manual_seed(0)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def build(**settings: Any) -> InternImage:

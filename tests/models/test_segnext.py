@@ -25,13 +25,7 @@ COUNTS = {1: 48_773_825, 2: 48_774_850, 3: 48_775_875, 4: 48_776_900}
 BACKBONE_COUNT = 44_636_864
 
 
-@pytest.fixture(autouse=True)
-def _one_thread() -> Any:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    torch.manual_seed(0)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def build(**settings: Any) -> SegNeXt:

@@ -23,33 +23,33 @@ def test_core_requirements_are_small() -> None:
 
 @pytest.mark.parametrize("module", ["torch", "torchvision", "cv2", "PIL", "nibabel", "jinja2", "scipy"])
 def test_environment_really_lacks(python: Path, module: str) -> None:
-    done = run_in(python, "-c", f"import {module}", cwd=REPOSITORY)
+    done = run_in(python, "-c", f"import {module}")
     assert done.returncode == 1 and "ModuleNotFoundError" in done.stderr
 
 
 def test_validates_the_shipped_specs(python: Path) -> None:
     specs = [str(path) for path in sorted((REPOSITORY / "specs").glob("*.yaml"))]
-    done = run_in(python, *BENCH, "validate", *specs, cwd=REPOSITORY)
+    done = run_in(python, *BENCH, "validate", *specs)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_plans_the_paper(python: Path) -> None:
-    done = run_in(python, *BENCH, "plan", "specs/paper.yaml", "--json", cwd=REPOSITORY)
+    done = run_in(python, *BENCH, "plan", str(REPOSITORY / "specs" / "paper.yaml"), "--json")
     assert done.returncode == 0, done.stderr
     plan = json.loads(done.stdout)
     assert (len(plan["jobs"]), plan["epochs"]) == (264, 34_650)
 
 
 def test_lists_and_prints_the_schema(python: Path) -> None:
-    models = run_in(python, *BENCH, "list", "models", "--json", cwd=REPOSITORY)
+    models = run_in(python, *BENCH, "list", "models", "--json")
     assert models.returncode == 0, models.stderr
     assert {"u-net", "vw-mit", "segnext"} <= {row["name"] for row in json.loads(models.stdout)}
-    schema = run_in(python, *BENCH, "schema", cwd=REPOSITORY)
+    schema = run_in(python, *BENCH, "schema")
     assert json.loads(schema.stdout)["$schema"].startswith("https://json-schema.org/")
 
 
 def test_doctor_names_what_is_missing_and_the_install_line(python: Path) -> None:
-    done = run_in(python, *BENCH, "doctor", "--json", cwd=REPOSITORY)
+    done = run_in(python, *BENCH, "doctor", "--json")
     assert done.returncode == 0, done.stdout + done.stderr
     torch = next(
         item for item in json.loads(done.stdout) if item["name"] == "torch" and item["area"] == "torch"
@@ -63,6 +63,6 @@ def test_a_run_is_refused_with_the_install_line(python: Path, tmp_path: Path) ->
         "version: 1\nname: tiny\nmodels: [u-net]\ndatasets: [synthetic]\n"
         "protocol: {image_size: 64, learning_rate: 1e-3, pretrained: none, evaluate: {epochs: 1, folds: 3}}\n"
     )
-    done = run_in(python, *BENCH, "run", str(spec), "--store", str(tmp_path / "results"), cwd=REPOSITORY)
+    done = run_in(python, *BENCH, "run", str(spec), "--store", str(tmp_path / "results"))
     assert done.returncode == 2
     assert "segtrial[torch]" in done.stderr and "Traceback" not in done.stderr

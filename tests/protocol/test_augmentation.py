@@ -20,7 +20,7 @@ from bench_core.protocol.randomness import seeded_cpu
 from bench_core.spec.transforms import TRANSFORMS
 from tests.helpers.tiny_jobs import BINARY, tiny_arrays
 
-torch.set_num_threads(1)
+pytestmark = pytest.mark.usefixtures("one_thread")
 SIZE = 24
 GEOMETRY = {
     "RandomHorizontalFlip": {"p": 0.5},

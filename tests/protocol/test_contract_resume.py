@@ -22,7 +22,7 @@ from tests.helpers.tiny_jobs import (
     train,
 )
 
-torch.set_num_threads(1)
+pytestmark = pytest.mark.usefixtures("one_thread")
 CPU = torch.device("cpu")
 
 

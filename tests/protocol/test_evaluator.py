@@ -13,7 +13,7 @@ from bench_core.protocol.evaluator import Evaluator, count, predict_labels
 from bench_core.spec.protocol import Metrics
 from tests.helpers.tiny_jobs import BINARY, THREE
 
-torch.set_num_threads(1)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @settings(deadline=None)

@@ -10,7 +10,7 @@ from bench_core.errors import TrainingError
 from bench_core.protocol.loss import build_loss, check_logits
 from tests.helpers.tiny_jobs import BINARY, THREE
 
-torch.set_num_threads(1)
+pytestmark = pytest.mark.usefixtures("one_thread")
 LOGITS = torch.tensor([[[[0.0, 2.0], [-1.0, 3.0]]]])
 MASK = torch.tensor([[[0, 1], [1, 1]]])
 

@@ -9,7 +9,7 @@ import resource
 import subprocess
 import sys
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -35,12 +35,7 @@ from tests.helpers.tiny_jobs import tiny_contract
 MANAGERS = (MMLogger, MessageHub, Visualizer, DefaultScope)
 
 
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def _options(folder: Path | None = None, **given: Any) -> RunOptions:
