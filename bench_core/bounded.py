@@ -193,7 +193,7 @@ def _header(file: BinaryIO | Any, name: str) -> tuple[np.dtype[Any], tuple[int, 
         read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
         shape, fortran, dtype = read(file, max_header_size=_LONGEST_HEADER)
     except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError, OverflowError) as error:
-        raise BoundError(f"array {name!r} has no valid header: {str(error).splitlines()[0]}") from error
+        raise BoundError(f"array {name!r} has no valid header: {type(error).__name__}") from error
     if dtype.hasobject or dtype.names is not None or dtype.itemsize == 0:
         raise BoundError(f"array {name!r} is of type {dtype}, which is not plain numbers or text")
     if any(length < 0 for length in shape):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from bench_core.text import visible
+
 
 class BenchError(Exception):
     """A failure that ends in one clear message instead of a traceback.
@@ -27,7 +29,7 @@ class BenchError(Exception):
             lines.append(f"  why: {self.cause}")
         if self.fix:
             lines.append(f"  fix: {self.fix}")
-        return "\n".join(lines)
+        return visible("\n".join(lines))
 
     def __reduce__(self) -> tuple[object, ...]:
         # Exceptions cross process borders; keyword arguments do not survive the default protocol.

@@ -28,6 +28,7 @@ from bench_core.declarations import (
     RunnerDeclaration,
 )
 from bench_core.errors import PluginError, UnknownNameError
+from bench_core.paths import expand
 
 if TYPE_CHECKING:
     import click
@@ -61,7 +62,7 @@ class Registry:
         if colon and prefix in self.sources:
             source = self.sources[prefix]
             if source.file_suffix and rest.endswith(source.file_suffix):
-                path = (self.base or Path.cwd()) / Path(rest).expanduser()
+                path = (self.base or Path.cwd()) / expand(rest, f"the file of model {name!r}")
                 # A name that is no such file may still be one that the source knows itself.
                 name = f"{prefix}:{os.path.normpath(path)}" if path.is_file() else name
             return source.resolve(name)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from bench_core.declarations import BuildRequest
 from bench_core.errors import WeightsError
+from bench_core.paths import expand
 
 WEIGHTS_FOLDER = "SEGTRIAL_WEIGHTS"
 """Environment variable that names a folder of weights files."""
@@ -60,7 +61,7 @@ def noting_weights() -> Iterator[list[Wanted]]:
 def weights_folder() -> Path | None:
     """Return the folder $SEGTRIAL_WEIGHTS, which need not exist, or None."""
     folder = os.environ.get(WEIGHTS_FOLDER)
-    return Path(folder).expanduser() if folder else None
+    return expand(folder, f"${WEIGHTS_FOLDER}") if folder else None
 
 
 def find_weights(

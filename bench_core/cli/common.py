@@ -2,14 +2,39 @@
 
 from __future__ import annotations
 
-import json
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from bench_core.errors import BenchError
+from bench_core.text import visible
+
 if TYPE_CHECKING:
     from rich.console import Console
+
+
+class PathType(click.Path):
+    """A path on the command line that can name a file; with `file_okay` false one that is not a file."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(path_type=Path, **settings)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the Path; BenchError names what makes it unusable."""
+        from bench_core.paths import check_path
+
+        option = param.opts[-1] if param is not None else "the command line"
+        path = check_path(Path(value), f"the path given with {option}")
+        if not self.file_okay and path.is_file():
+            raise BenchError(
+                f"the folder given with {option} is a file",
+                place=str(path),
+                fix="name a folder, or a path that does not exist yet",
+            )
+        return super().convert(path, param, ctx)
+
 
 SPEC = click.argument("spec", type=click.Path(path_type=Path))
 SET = click.option(
@@ -17,7 +42,7 @@ SET = click.option(
 )
 STORE = click.option(
     "--store",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=PathType(file_okay=False),
     default=Path("results"),
     show_default=True,
     envvar="SEGTRIAL_STORE",
@@ -27,12 +52,31 @@ JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON for prog
 
 
 def console(*, stderr: bool = False) -> Console:
-    """Return a rich console: no colors or boxes of its own when piped or with NO_COLOR set."""
-    from rich.console import Console
+    """Return a rich console: no colors or boxes of its own when piped or with NO_COLOR set.
 
-    return Console(stderr=stderr, highlight=False, soft_wrap=False)
+    What it prints is made visible: no name can move the cursor, change colors or reverse a line.
+    """
+    from bench_core.cli.screen import SafeConsole
+
+    return SafeConsole(stderr=stderr, highlight=False, soft_wrap=False)
+
+
+def say(text: str, *, err: bool = False, nl: bool = True) -> None:
+    """Print text as `console` does, without wrapping."""
+    click.echo(visible(text), err=err, nl=nl)
 
 
 def print_json(data: Any) -> None:
     """Print data as JSON with sorted keys, byte-stable for equal data."""
-    click.echo(json.dumps(data, indent=2, sort_keys=True, ensure_ascii=False))
+    click.echo(json_text(data, indent=2))
+
+
+def json_text(data: Any, *, indent: int | None = None) -> str:
+    """Return JSON with sorted keys that this stdout can print and that acts on no terminal."""
+    import json
+
+    from bench_core.text import json_visible
+
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+    text = json.dumps(data, indent=indent, sort_keys=True, ensure_ascii=False)
+    return json_visible(text, ascii_only=not encoding.lower().startswith("utf"))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bench_core.cli.common import JSON, console, print_json
+from bench_core.cli.common import JSON, PathType, console, print_json
 from bench_core.cli.views import duration
 from bench_core.errors import BenchError
 
@@ -33,9 +33,7 @@ MODEL = click.option(
     metavar="NAME[={OPTIONS}]",
     help="A network, with options as JSON; more of them are compared one after the other.",
 )
-PLUGIN = click.option(
-    "--plugin", "files", multiple=True, type=click.Path(path_type=Path), help="Also load this file."
-)
+PLUGIN = click.option("--plugin", "files", multiple=True, type=PathType(), help="Also load this file.")
 THREADS = click.option(
     "--threads", type=click.IntRange(min=1), default=1, show_default=True, help="CPU threads."
 )

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from bench_core.cli.common import JSON, console, print_json
+from bench_core.cli.common import JSON, PathType, console, print_json, say
 from bench_core.declarations import Architecture, ModelSource
 from bench_core.errors import BenchError
 from bench_core.plugins import Registry
@@ -21,9 +21,7 @@ Rows = list[dict[str, Any]]
     "what", type=click.Choice(["models", "datasets", "runners", "metrics", "analyses", "plugins"])
 )
 @click.argument("names", nargs=-1, metavar="[NAME]...")
-@click.option(
-    "--plugin", "files", multiple=True, type=click.Path(path_type=Path), help="Also load this file."
-)
+@click.option("--plugin", "files", multiple=True, type=PathType(), help="Also load this file.")
 @click.option("--source", metavar="PREFIX", help="Models: every name that a source such as smp offers.")
 @JSON
 def command(
@@ -186,7 +184,7 @@ def _print_table(rows: Rows, what: str) -> None:
         return
     if not out.is_terminal:
         for row in rows:
-            click.echo("\t".join(str(value) for value in row.values()))
+            say("\t".join(str(value) for value in row.values()))
         return
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
     for key in rows[0]:

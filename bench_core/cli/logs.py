@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bench_core.cli.common import STORE
+from bench_core.cli.common import STORE, say
 
 if TYPE_CHECKING:
     from bench_core.store.store import Store
@@ -30,7 +30,7 @@ def command(job: str, store: Path, follow: bool) -> None:
     digest, *others = find_jobs(opened, job)
     if others:
         listed = ", ".join(other[:12] for other in others)
-        click.echo(f"the latest of {len(others) + 1} jobs of this name; the others: {listed}", err=True)
+        say(f"the latest of {len(others) + 1} jobs of this name; the others: {listed}", err=True)
     path = opened.log_path(digest)
     if path is None:
         raise StoreError(
@@ -39,7 +39,7 @@ def command(job: str, store: Path, follow: bool) -> None:
     if follow:
         _follow(opened, digest)
     else:
-        click.echo(path.read_text(encoding="utf-8", errors="replace"), nl=False)
+        say(_lines(path.read_bytes()), nl=False)
 
 
 def _follow(store: Store, digest: str) -> None:
@@ -56,7 +56,12 @@ def _follow(store: Store, digest: str) -> None:
             except FileNotFoundError:
                 continue  # Sealed in this very moment: it is found in its new place.
             position += len(content)
-            click.echo(content.decode("utf-8", errors="replace"), nl=False)
+            say(_lines(content), nl=False)
         if not running:
             return
         time.sleep(POLL_SECONDS)
+
+
+def _lines(content: bytes) -> str:
+    """Return a log's text; a progress bar that draws over itself becomes one line after the other."""
+    return content.decode("utf-8", errors="replace").replace("\r\n", "\n").replace("\r", "\n")

@@ -11,6 +11,7 @@ from pathlib import Path
 import click
 
 from bench_core import __version__
+from bench_core.cli.streams import prepare_streams
 from bench_core.commands import COMMANDS
 from bench_core.errors import BenchError
 
@@ -68,6 +69,7 @@ def bench() -> None:
 
 def main() -> None:
     """Run `bench` (or `segtrial`); exit 0 done, 1 invalid or failed, 2 could not run, 130 interrupted."""
+    prepare_streams()
     hint_at_old_names()
     name = "segtrial" if Path(sys.argv[0]).stem == "segtrial" else "bench"
     try:

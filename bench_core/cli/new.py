@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from bench_core.cli.common import PathType, say
 from bench_core.errors import PluginError
 from bench_core.scaffold.model import RUNNERS, write_model
 
@@ -22,7 +23,7 @@ from bench_core.scaffold.model import RUNNERS, write_model
 )
 @click.option(
     "--folder",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=PathType(file_okay=False),
     default=Path(),
     help="Where the files are written; the current folder if not given.",
 )
@@ -36,5 +37,5 @@ def command(kind: str, name: str, runner: str, folder: Path) -> None:
     if name in load_registry().models:
         raise PluginError(f"there is an architecture {name!r} already", fix="choose another name")
     plugin, test = write_model(name, runner, folder)
-    click.echo(f"wrote {plugin} and {test}")
-    click.echo(f"try it: bench test {name} --plugin {plugin}")
+    say(f"wrote {plugin} and {test}")
+    say(f"try it: bench test {name} --plugin {plugin}")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bench_core.cli.common import JSON, SET, SPEC, STORE, print_json
+from bench_core.cli.common import JSON, SET, SPEC, STORE, PathType, print_json
 
 if TYPE_CHECKING:
     from bench_core.plan.expand import Plan
@@ -39,7 +39,7 @@ class StoreView:
 @click.option(
     "--diff",
     "other",
-    type=click.Path(path_type=Path),
+    type=PathType(),
     metavar="OTHER",
     help="Compare with another spec: shared jobs, and why the rest differ.",
 )

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from bench_core.cli.common import JSON, SET, SPEC, STORE, console, print_json
+from bench_core.cli.common import JSON, SET, SPEC, STORE, PathType, console, print_json
 
 FORMATS = ("html", "csv", "markdown", "latex")
 
@@ -28,7 +28,7 @@ def _formats(_: click.Context, __: click.Parameter, value: str) -> tuple[str, ..
 @STORE
 @click.option(
     "--out",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=PathType(file_okay=False),
     default=None,
     help="Folder to write into.  [default: reports/NAME of the spec]",
 )

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bench_core.cli.common import JSON, SET, SPEC, STORE, console
+from bench_core.cli.common import JSON, SET, SPEC, STORE, console, json_text, say
 from bench_core.cli.views import JsonView, PlainView, Steady, View, duration
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ def command(
             progress = run_jobs(jobs, opened, _order(loaded, threads), executor, view.watch)
     except InterruptedRunError as error:
         with suppress(OSError):
-            click.echo(f"{error.message}; resume with:\n  {_again()}", err=True)
+            say(f"{error.message}; resume with:\n  {_again()}", err=True)
         context.exit(130)
     if not view.broken:
         _summarize(progress, spec, store, as_json)
@@ -155,8 +155,10 @@ def _origin(text: str) -> str:
 
 
 def _cache() -> Path | None:
+    from bench_core.paths import expand
+
     named = os.environ.get("SEGTRIAL_CACHE")
-    return Path(named).expanduser().resolve() if named else None
+    return expand(named, "SEGTRIAL_CACHE").resolve() if named else None
 
 
 def _again() -> str:
@@ -185,7 +187,7 @@ def _summarize(run: RunProgress, spec: Path, store: Path, as_json: bool) -> None
             "failed": [asdict(progress.failure) for progress in failed if progress.failure],
             "not_run": {progress.job.name: progress.because for progress in blocked},
         }
-        click.echo(json.dumps(data, sort_keys=True))
+        click.echo(json_text(data))
         return
     ran = sum(progress.ran_here and progress.status == "done" for progress in run.jobs.values())
     before = counts["done"] - ran
@@ -193,14 +195,14 @@ def _summarize(run: RunProgress, spec: Path, store: Path, as_json: bool) -> None
     parts += [f"{before} before or elsewhere"] if before else []
     parts += [f"{len(failed)} failed"] if failed else []
     parts += [f"{len(blocked)} not run"] if blocked else []
-    click.echo(f"{', '.join(parts)}, in {duration(time.monotonic() - run.begun)}")
+    say(f"{', '.join(parts)}, in {duration(time.monotonic() - run.begun)}")
     for reason, jobs in _grouped((_reason(progress.failure), progress.job) for progress in failed):
-        click.echo(f"\nfailed: {_names(jobs)}{reason}")
-        click.echo(f"  log: bench logs {jobs[0].digest[:12]} --store {shlex.quote(str(store))}")
+        say(f"\nfailed: {_names(jobs)}{reason}")
+        say(f"  log: bench logs {jobs[0].digest[:12]} --store {shlex.quote(str(store))}")
     for because, jobs in _grouped((progress.because, progress.job) for progress in blocked):
-        click.echo(f"\nnot run: {_names(jobs)}\n  why: {because}")
+        say(f"\nnot run: {_names(jobs)}\n  why: {because}")
     if counts["done"]:
-        click.echo(f"\nnext: bench report {shlex.quote(str(spec))} --store {shlex.quote(str(store))}")
+        say(f"\nnext: bench report {shlex.quote(str(spec))} --store {shlex.quote(str(store))}")
 
 
 def _reason(failure: Failure | None) -> str:

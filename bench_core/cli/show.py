@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bench_core.cli.common import JSON, STORE, console, print_json
+from bench_core.cli.common import JSON, STORE, console, print_json, say
 
 if TYPE_CHECKING:
     from bench_core.store.store import Store
@@ -32,7 +32,7 @@ def command(job: str, store: Path, as_json: bool) -> None:
     _print(data)
     if others:
         listed = ", ".join(other[:12] for other in others)
-        click.echo(f"\n{len(others)} more of this name, under other settings: {listed}")
+        say(f"\n{len(others)} more of this name, under other settings: {listed}")
 
 
 def _data(store: Store, digest: str) -> dict[str, Any]:
@@ -90,7 +90,7 @@ def _print(data: Mapping[str, Any]) -> None:
     )
     for deviation in job["model"]["deviations"]:
         says = "the protocol says" if deviation["of"] == "protocol" else "published is"
-        click.echo(
+        say(
             f"  deviates: {deviation['setting']} is {_text(deviation['value'])}, {says} "
             f"{_text(deviation['protocol'])} ({deviation['because']})"
         )
@@ -132,10 +132,10 @@ def _section(title: str, values: Mapping[str, Any]) -> None:
     if not shown:
         return
     if title:
-        click.echo(f"\n{title}")
+        say(f"\n{title}")
     width = max(len(str(key)) for key in shown)
     for key, value in shown.items():
-        click.echo(f"  {key:<{width}}  {_text(value)}")
+        say(f"  {key:<{width}}  {_text(value)}")
 
 
 def _percent(values: Mapping[str, float | None]) -> str:

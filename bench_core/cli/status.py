@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bench_core.cli.common import JSON, SET, SPEC, STORE, console, print_json
+from bench_core.cli.common import JSON, SET, SPEC, STORE, console, print_json, say
 
 if TYPE_CHECKING:
     from bench_core.plan.expand import Plan
@@ -119,4 +119,4 @@ def _print(
 
 def _more(count: int) -> None:
     if count > MOST_LISTED:
-        click.echo(f"  and {count - MOST_LISTED} more (--json has all)")
+        say(f"  and {count - MOST_LISTED} more (--json has all)")

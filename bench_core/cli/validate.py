@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bench_core.cli.common import SET, print_json
+from bench_core.cli.common import SET, print_json, say
 from bench_core.errors import BenchError
 from bench_core.spec.catalog import CHECKS
 from bench_core.spec.diagnostics import Diagnostic, SpecError
@@ -105,10 +105,10 @@ def _print(outcome: _Outcome, overrides: Sequence[str], *, github: bool) -> None
         click.echo(text if github else f"error: {failure}", err=not github)
         return
     if outcome.spec is not None:
-        click.echo(f"{outcome.path}: valid: {_summary(outcome.spec)}")
+        say(f"{outcome.path}: valid: {_summary(outcome.spec)}")
         return
     errors = sum(found.severity == "error" for found in outcome.diagnostics)
-    click.echo(f"{outcome.path}: not valid: {errors} {'error' if errors == 1 else 'errors'}")
+    say(f"{outcome.path}: not valid: {errors} {'error' if errors == 1 else 'errors'}")
 
 
 def _summary(spec: Spec) -> str:

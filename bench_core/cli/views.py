@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Protocol
 
 import click
 
+from bench_core.cli.common import json_text, say
 from bench_core.store.result import finite
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ class Steady:
     def _gone(self, error: Exception) -> None:
         self.broken = True
         with suppress(OSError, ValueError):
-            click.echo(f"nothing more can be printed ({error}); the run continues", err=True)
+            say(f"nothing more can be printed ({error}); the run continues", err=True)
 
 
 class PlainView:
@@ -88,12 +88,12 @@ class PlainView:
         """Print the change."""
         if run.stopping and not self._stopping:
             self._stopping = True
-            click.echo("stopping; a second Ctrl-C kills the workers", err=True)
+            say("stopping; a second Ctrl-C kills the workers", err=True)
         if happening is None:
             return
         progress, kind = happening.progress, happening.kind
         if progress is None:
-            click.echo(f"a listener failed and is not told again: {happening.text}", err=True)
+            say(f"a listener failed and is not told again: {happening.text}", err=True)
             return
         digest = progress.job.digest
         if kind in ("epoch", "progress", "testing"):
@@ -105,7 +105,7 @@ class PlainView:
             self._told[digest] = time.monotonic()
         done = sum(count for status, count in run.counts().items() if status in ("done", "failed"))
         said = self._reasons.once(progress) if kind == "failed" else describe(kind, progress)
-        click.echo(f"[{done}/{len(run.jobs)}] {progress.job.name}: {said}")
+        say(f"[{done}/{len(run.jobs)}] {progress.job.name}: {said}")
 
 
 class JsonView:
@@ -129,7 +129,7 @@ class JsonView:
             data |= {"job": progress.job.name, "digest": progress.job.digest} | _facts(
                 happening.kind, progress
             )
-        click.echo(json.dumps(finite(data), sort_keys=True))
+        click.echo(json_text(finite(data)))
 
 
 class Reasons:

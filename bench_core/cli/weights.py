@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bench_core.cli.common import JSON, console, print_json
+from bench_core.cli.common import JSON, console, print_json, say
 from bench_core.errors import BenchError
 
 if TYPE_CHECKING:
@@ -46,11 +46,9 @@ def list_files(names: tuple[str, ...], as_json: bool) -> None:
     for row in rows:
         state = f"present {row['file']}" if row["file"] else "missing"
         origin = row["url"] or row["how"]
-        click.echo(
-            "\t".join((" or ".join(row["names"]), state, ", ".join(row["models"]), row["license"], origin))
-        )
+        say("\t".join((" or ".join(row["names"]), state, ", ".join(row["models"]), row["license"], origin)))
     if not rows:
-        click.echo("no weights files are needed")
+        say("no weights files are needed")
 
 
 @command.command()
@@ -67,7 +65,7 @@ def get(context: click.Context, names: tuple[str, ...]) -> None:
     registry = load_registry()
     needs = {need.wanted.names: need for name in names for need in _needs(name, registry)}
     if not needs:
-        click.echo("no weights files are needed")
+        say("no weights files are needed")
     if not get_files(needs.values()):
         context.exit(2)
 
@@ -87,13 +85,13 @@ def get_files(needs: Iterable[Need], *, err: bool = False) -> bool:
             if wanted.file is not None:
                 same_name = (each for each in wanted.published if each.name == wanted.file.name)
                 digest = verify(wanted.file, next(same_name, None))
-                click.echo(f"present  {wanted.file}  sha256 {digest}", err=err)
+                say(f"present  {wanted.file}  sha256 {digest}", err=err)
             else:
                 file, digest = fetch(need, _progress)
-                click.echo(f"fetched  {file}  sha256 {digest}", err=err)
+                say(f"fetched  {file}  sha256 {digest}", err=err)
         except BenchError as error:
             complete = False
-            click.echo(f"error: {error}", err=True)
+            say(f"error: {error}", err=True)
     return complete
 
 
@@ -129,7 +127,7 @@ def _progress(published: PublishedFile) -> Iterator[Progress]:
 
     screen = console(stderr=True)
     if not screen.is_terminal:
-        click.echo(f"fetching {published.url}", err=True)
+        say(f"fetching {published.url}", err=True)
         yield lambda done, total: None
         return
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())

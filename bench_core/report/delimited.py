@@ -6,18 +6,25 @@ import csv
 import io
 
 from bench_core.report.tables import Table, Value
+from bench_core.text import table_cell
 
 
 def to_csv(table: Table) -> str:
-    """Return RFC 4180 text with LF ends; a value that does not exist is an empty field."""
+    """Return RFC 4180 text with LF ends; a value that does not exist is an empty field.
+
+    Texts that a spreadsheet would compute, since they begin like formulas, get an apostrophe in front.
+    """
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     grouped = any(row.group for row in table.rows)
     writer.writerow(
-        [*(["group"] if grouped else []), *(name for column in table.columns for name in column.names)]
+        [
+            *(["group"] if grouped else []),
+            *(table_cell(name) for item in table.columns for name in item.names),
+        ]
     )
     for row in table.rows:
-        fields: list[str] = [row.group] if grouped else []
+        fields: list[str] = [table_cell(row.group)] if grouped else []
         for column, cell in zip(table.columns, row.cells, strict=True):
             values = cell.values or (cell.text,)
             if len(values) != len(column.fields):
@@ -30,4 +37,4 @@ def to_csv(table: Table) -> str:
 def _plain(value: Value) -> str:
     if value is None:
         return ""
-    return repr(value) if isinstance(value, float) else str(value)
+    return repr(value) if isinstance(value, float) else table_cell(str(value))

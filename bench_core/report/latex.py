@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bench_core.report.tables import Cell, Table
+from bench_core.text import visible_name
 
 _ESCAPES = {
     "\\": r"\textbackslash{}",
@@ -63,7 +64,7 @@ def to_latex(table: Table) -> str:
 
 def escape(text: str) -> str:
     """Return text that LaTeX prints as it is."""
-    return "".join(_ESCAPES.get(char, char) for char in text.replace("\n", " "))
+    return "".join(_ESCAPES.get(char, char) for char in visible_name(text.replace("\n", " ")))
 
 
 def _cell(cell: Cell) -> str:

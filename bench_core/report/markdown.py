@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bench_core.report.tables import Cell, Table
+from bench_core.text import visible
 
 _ESCAPES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"} | {char: f"\\{char}" for char in "\\`*_{}[]|~#"}
 
@@ -25,7 +26,7 @@ def to_markdown(table: Table) -> str:
 
 def escape(text: str) -> str:
     """Return text that Markdown shows as it is, on one line."""
-    return "".join(_ESCAPES.get(char, char) for char in " ".join(text.split()))
+    return "".join(_ESCAPES.get(char, char) for char in visible(" ".join(text.split())))
 
 
 def _cell(cell: Cell) -> str:

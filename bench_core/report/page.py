@@ -11,6 +11,7 @@ from bench_core.errors import MissingDependencyError
 from bench_core.report import blocks
 from bench_core.report.compose import Report
 from bench_core.report.tables import Table
+from bench_core.text import visible
 
 _KINDS = {
     blocks.Prose: "prose",
@@ -49,9 +50,11 @@ def to_html(report: Report) -> str:
     environment.tests["kind"] = _is_kind
     environment.globals["shown_above"] = _Shown()
     page = environment.get_template("page.html.j2")
-    return page.render(
+    text = page.render(
         report=report, version=__version__, style=_template("style.css"), script=_template("script.js")
     )
+    # Escaping leaves control characters and marks that reverse text, in drawings, too.
+    return visible(text)
 
 
 class _Shown:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 CHECKS: Mapping[str, str] = {
     # The file.
     "file-size": "files beyond 1 MiB or 100,000 values",
-    "encoding": "binary files and other encodings than UTF-8",
+    "encoding": "binary files, other encodings than UTF-8, invisible line ends and marks that reverse text",
     "syntax": "YAML syntax, tabs included",
     "documents": "empty files, several documents, files that hold no mapping",
     "nesting": "nesting beyond 40 levels",
@@ -19,6 +19,7 @@ CHECKS: Mapping[str, str] = {
     "merge-key": "<< of something that is no mapping",
     "extends": "base specs that are missing or extend each other in a circle",
     "variable": "environment variables that are not set, malformed ${...}",
+    "text": "control characters, reversed text and bytes that are not UTF-8 in keys and values",
     "set": "--set with a path that does not exist",
     # Keys and values.
     "unknown-key": "unknown keys, settings that have no effect with the chosen optimizer, schedule or loss",
@@ -38,6 +39,7 @@ CHECKS: Mapping[str, str] = {
     # The matrix.
     "label": "entries of the same label, and labels that are needed",
     "duplicate": "entries that are the same experiment",
+    "path": "paths of unknown home folders, with names that are too long, or with links in a circle",
     "root": "datasets without the root they need",
     "pretrained": "pretrained weights that the model does not offer",
     "weights": "weights files that do not exist (a warning), or that nothing would load",

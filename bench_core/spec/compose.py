@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 import yaml
@@ -15,7 +16,14 @@ from bench_core.spec.scalars import resolve
 from bench_core.spec.syntax import syntax_error
 
 MOST_VALUES = 100_000
-"""Values in a file, aliases expanded."""
+"""Values in a file, aliases expanded; a text counts as one more for each LONG characters."""
+LONG = 100
+MOST_MISTAKES = 1000
+"""Mistakes of structure after which a file is given up: nobody reads more."""
+MOST_COMPARED = 1000
+"""Anchors among which the nearest one is looked for."""
+FEW = 20
+"""Unknown anchors for which that is done."""
 DEEPEST = 40
 """Levels of nesting."""
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -65,6 +73,7 @@ class _Composer:
         self.anchors: dict[str, Node] = {}
         self.root: Node | None = None
         self.count = 0
+        self.compared = 0
 
     def run(self) -> Node:
         for event in self.events():
@@ -114,7 +123,8 @@ class _Composer:
                 value = 0
         if event.tag is not None:
             self.check_tag(event.tag, value, place)
-        self.finish(Node(value, place, plain=is_plain), event.anchor)
+        size = 1 + len(event.value) // LONG
+        self.finish(Node(value, place, plain=is_plain, size=size), event.anchor)
 
     def check_tag(self, tag: str, value: Scalar, place: Place) -> None:
         kinds: dict[str, tuple[type, ...]] = {
@@ -145,7 +155,7 @@ class _Composer:
                 "write the value out",
             )  # fmt: skip
         if anchor not in self.anchors:
-            near = difflib.get_close_matches(anchor, self.anchors, n=1)
+            near = self.nearest(anchor)
             self.add_error(
                 place,
                 "alias",
@@ -267,6 +277,14 @@ class _Composer:
         self, place: Place, check: str, message: str, *, cause: str | None = None, fix: str
     ) -> None:
         self.report.append(diagnose(place, check, message, cause=cause, fix=fix))
+        if len(self.report) >= MOST_MISTAKES:
+            raise SpecError(self.report)
+
+    def nearest(self, anchor: str) -> list[str]:
+        """Return the anchor that looks most like this one; each comparison takes microseconds, so few do."""
+        self.compared += 1
+        names = islice(self.anchors, MOST_COMPARED) if self.compared <= FEW else ()
+        return difflib.get_close_matches(anchor, names, n=1)
 
     def stop(self, place: Place, check: str, message: str, cause: str, fix: str) -> SpecError:
         return SpecError([*self.report, diagnose(place, check, message, cause=cause, fix=fix)])

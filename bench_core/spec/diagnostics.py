@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from bench_core.errors import BenchError
+from bench_core.text import visible
 
 _ENDLESS = re.compile(r"\S{300,}")
 Severity = Literal["error", "warning"]
@@ -57,7 +58,7 @@ class Diagnostic:
             lines.append(f"  why: {self.cause}")
         if self.fix:
             lines.append(f"  fix: {self.fix}")
-        return "\n".join(lines)
+        return visible("\n".join(lines))
 
 
 def diagnose(

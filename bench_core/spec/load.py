@@ -7,10 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench_core.errors import PluginError
+from bench_core.errors import BenchError
+from bench_core.paths import check_path, expand, folder_of
 from bench_core.plugins import Registry, load_registry
+from bench_core.spec.characters import check_characters
 from bench_core.spec.checks import Context, run_checks
-from bench_core.spec.diagnostics import Diagnostic, SpecError, diagnose
+from bench_core.spec.diagnostics import Diagnostic, SpecError, UnreadableSpecError, diagnose
 from bench_core.spec.draft import draft_of_data, draft_of_spec
 from bench_core.spec.interpolate import interpolate
 from bench_core.spec.layers import read_layers
@@ -33,7 +35,7 @@ class LoadedSpec:
     @property
     def base(self) -> Path:
         """Folder of the spec, to which its paths are relative."""
-        return self.path.parent.resolve()
+        return folder_of(self.path)
 
 
 def load_spec(path: Path, overrides: Sequence[str] = (), *, registry: Registry | None = None) -> LoadedSpec:
@@ -44,15 +46,17 @@ def load_spec(path: Path, overrides: Sequence[str] = (), *, registry: Registry |
     with every mistake at its place, UnreadableSpecError if the file cannot be read, PluginError if an
     installed plugin is broken.
     """
+    _check_own_path(path)
     environment = dict(os.environ)
     report: list[Diagnostic] = []
     tree = expand_shorthand(read_layers(path, report, environment))
     tree = expand_shorthand(apply_overrides(tree, overrides, report))
     tree = interpolate(tree, environment, report)
+    check_characters(tree, report)
     data = plain(tree)
     if not isinstance(data, dict):
         raise SpecError(report)
-    base = path.parent.resolve()
+    base = folder_of(path)
     if registry is None:
         registry = _registry(tree, base, report)
     spec, wrong = validate_structure(tree, data)
@@ -71,19 +75,20 @@ def load_spec(path: Path, overrides: Sequence[str] = (), *, registry: Registry |
 def _registry(tree: Node, base: Path, report: list[Diagnostic]) -> Registry:
     """Return what the installed plugins and the spec's own declare; report those that fail."""
     items = [item for item in (tree.child("plugins") or tree).items or () if isinstance(item.value, str)]
-    files = [_plugin_path(item, base) for item in items]
     try:
-        return load_registry(files, base)
-    except (PluginError, SystemExit):
-        if not files:
+        return load_registry([_plugin_path(item, base) for item in items], base)
+    except BenchError:
+        if not items:
             raise
     good: list[Path] = []
     registry = load_registry(base=base)
-    for item, file in zip(items, files, strict=True):
+    for item in items:
+        file: Path | None = None
         try:
+            file = _plugin_path(item, base)
             registry = load_registry([*good, file], base)
             good.append(file)
-        except PluginError as error:
+        except BenchError as error:
             elsewhere = f"{error.place}: " if error.place not in (None, str(file)) else ""
             cause = f"{elsewhere}{error.cause or ''}".removesuffix(": ") or None
             message = f"{item.value}: {error.message}"
@@ -92,13 +97,23 @@ def _registry(tree: Node, base: Path, report: list[Diagnostic]) -> Registry:
 
 
 def _plugin_path(item: Node, base: Path) -> Path:
-    holder = base if item.place.path == SOURCE else Path(item.place.path).parent.resolve()
-    return holder / Path(str(item.value)).expanduser()
+    holder = base if item.place.path == SOURCE else folder_of(Path(item.place.path))
+    return check_path(holder / expand(str(item.value), "the plugin file"), "the plugin file")
+
+
+def _check_own_path(path: Path) -> None:
+    """Refuse a spec whose folder could not be written into a result."""
+    try:
+        check_path(path, "the spec")
+    except BenchError as error:
+        raise UnreadableSpecError(
+            error.message, place=error.place, cause=error.cause, fix=error.fix
+        ) from None
 
 
 def _with_absolute_paths(spec: Spec, base: Path) -> Spec:
     def absolute(path: str | None) -> str | None:
-        return None if path is None else os.path.normpath(base / Path(path).expanduser())
+        return None if path is None else os.path.normpath(base / expand(path))
 
     models = [entry.model_copy(update={"weights": absolute(entry.weights)}) for entry in spec.models]
     datasets = [entry.model_copy(update={"root": absolute(entry.root)}) for entry in spec.datasets]

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bench_core.spec.compose import compose
+from bench_core.spec.compose import DEEPEST, compose
 from bench_core.spec.diagnostics import Diagnostic, Place, SpecError, diagnose
 from bench_core.spec.nodes import Node, list_node, mapping_node
 from bench_core.spec.reader import decode
+from bench_core.spec.words import shown
 
 SOURCE = "--set"
 
@@ -29,13 +30,13 @@ def _apply(root: Node, text: str, number: int, report: list[Diagnostic]) -> Node
     start = Place(SOURCE, number, 1)
     path, equals, value = text.partition("=")
     steps = path.strip().split(".")
-    if not equals or not all(steps):
+    if not equals or not all(steps) or len(steps) > DEEPEST:
         raise SpecError(
             [
                 diagnose(
                     start,
                     "set",
-                    f"{text!r} is not PATH=VALUE",
+                    f"{shown(text)} is not PATH=VALUE",
                     cause="a path is keys and list indices with dots between them",
                     fix="write for example --set protocol.batch_size=4",
                 )

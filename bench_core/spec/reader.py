@@ -6,12 +6,17 @@ import re
 from pathlib import Path
 
 from bench_core.spec.diagnostics import Place, SpecError, UnreadableSpecError, diagnose
+from bench_core.text import in_words, lines_of
 
 LARGEST_FILE = 1024 * 1024
 """Bytes of a spec file."""
 
-# YAML 1.2.2, production c-printable, without the byte-order mark inside of a file.
-_UNPRINTABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
+# YAML 1.2.2, production c-printable, less what readers disagree about: a byte-order mark inside of a file,
+# and U+0085, U+2028 and U+2029, which YAML 1.1 takes for ends of lines and YAML 1.2 does not. Marks that
+# reverse the text after them would show people another spec than the one that is read.
+_UNPRINTABLE = re.compile(
+    "[^\t\n\r\x20-\x7e\xa0-\u2027\u202f-\u2065\u206a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]"
+)
 
 
 def read_text(path: Path, name: str) -> str:
@@ -54,23 +59,20 @@ def decode(raw: bytes, name: str) -> str:
         raise _binary(name, before, f"byte 0x{raw[error.start]:02x} is not UTF-8") from None
     found = _UNPRINTABLE.search(text)
     if found:
-        raise _binary(name, text[: found.start()], f"character U+{ord(found[0]):04X} is not allowed in YAML")
+        raise _binary(name, text[: found.start()], f"the file holds {in_words(found[0])}")
     return text
 
 
 def _binary(name: str, before: str, message: str) -> SpecError:
-    lines = before.splitlines(keepends=True)
-    last_is_open = bool(lines) and not lines[-1].endswith(("\n", "\r"))
-    line = max(1, len(lines) + (0 if last_is_open else 1))
-    column = len(lines[-1]) + 1 if last_is_open else 1
+    lines = lines_of(before)
     return SpecError(
         [
             diagnose(
-                Place(name, line, column),
+                Place(name, len(lines), len(lines[-1]) + 1),
                 "encoding",
                 message,
-                cause="a spec is a text file in UTF-8",
-                fix="save the file as UTF-8 text, or correct the path if this is not a spec",
+                cause="a spec is a text file in UTF-8 in which everything can be seen",
+                fix="remove it, save the file as UTF-8 text, or correct the path if this is not a spec",
             )
         ]
     )

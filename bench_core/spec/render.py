@@ -11,6 +11,7 @@ import click
 from bench_core.spec.diagnostics import Diagnostic
 from bench_core.spec.overrides import SOURCE
 from bench_core.spec.reader import LARGEST_FILE
+from bench_core.text import lines_of, visible, visible_name
 
 _COLORS = {"error": "red", "warning": "yellow"}
 _WIDEST = 100
@@ -20,7 +21,7 @@ _WIDEST = 100
 def as_text(found: Diagnostic, overrides: Sequence[str] = ()) -> str:
     """Return `file:line:column: error: message`, the line with a caret, why and the fix; with colors."""
     severity = click.style(f"{found.severity}:", fg=_COLORS[found.severity], bold=True)
-    lines = [f"{click.style(str(found.place), bold=True)}: {severity} {found.message}"]
+    lines = [f"{click.style(visible_name(str(found.place)), bold=True)}: {severity} {visible(found.message)}"]
     excerpt = _excerpt(found, overrides)
     if excerpt is not None:
         source, column = excerpt
@@ -28,10 +29,10 @@ def as_text(found: Diagnostic, overrides: Sequence[str] = ()) -> str:
         caret = click.style("^", fg=_COLORS[found.severity], bold=True)
         lines += [f"{gutter}{source}", f"{'':>{len(gutter) - 2}}| {'':>{column}}{caret}"]
     if found.cause:
-        lines.append(f"  why: {found.cause}")
+        lines.append(f"  why: {visible(found.cause)}")
     if found.fix:
-        lines.append(f"  fix: {found.fix}")
-    return _printable("\n".join(lines))
+        lines.append(f"  fix: {visible(found.fix)}")
+    return "\n".join(lines)
 
 
 def as_github(found: Diagnostic) -> str:
@@ -45,7 +46,7 @@ def as_github(found: Diagnostic) -> str:
         f"fix: {found.fix}" if found.fix else "",
     ]
     message = _data("\n".join(part for part in parts if part))
-    return _printable(f"::{found.severity}{' ' if listed else ''}{listed}::{message}")
+    return visible_name(f"::{found.severity}{' ' if listed else ''}{listed}::{message}")
 
 
 def _data(text: str) -> str:
@@ -75,11 +76,6 @@ def _excerpt(found: Diagnostic, overrides: Sequence[str]) -> tuple[str, int] | N
 def _lines(path: str) -> list[str]:
     try:
         with Path(path).open("rb") as file:
-            return file.read(LARGEST_FILE).decode("utf-8", "replace").removeprefix("\ufeff").splitlines()
+            return lines_of(file.read(LARGEST_FILE).decode("utf-8", "replace").removeprefix("\ufeff"))
     except (OSError, ValueError):
         return []
-
-
-def _printable(text: str) -> str:
-    """Escape what no terminal can print: undecodable bytes of file names and variables."""
-    return text.encode("utf-8", "backslashreplace").decode()

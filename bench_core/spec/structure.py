@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from itertools import islice
 from typing import Any
 
 from pydantic import ValidationError
@@ -15,6 +16,8 @@ from bench_core.spec.sections import key_at
 from bench_core.spec.words import WRONG_KIND, Words, describe, describe_kinds
 
 Mistake = tuple[Loc, Words]
+MOST_MISTAKES = 500
+"""Values that are reported: nobody reads more."""
 
 
 def validate_structure(tree: Node, data: Mapping[str, Any]) -> tuple[Spec | None, dict[Loc, Diagnostic]]:
@@ -23,7 +26,7 @@ def validate_structure(tree: Node, data: Mapping[str, Any]) -> tuple[Spec | None
         return Spec.model_validate(data), {}
     except ValidationError as error:
         found = {}
-        for loc, words in mistakes(error, data):
+        for loc, words in islice(mistakes(error, data), MOST_MISTAKES):
             if words.check == "rate-source":
                 continue  # A check of its own, which runs even where other parts of the protocol are wrong.
             key = words.check == "unknown-key"

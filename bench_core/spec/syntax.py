@@ -7,6 +7,7 @@ from collections.abc import Callable
 import yaml
 
 from bench_core.spec.diagnostics import Diagnostic, Place, diagnose
+from bench_core.text import lines_of
 
 _WORDS = (
     ("found a tab character", "tabs have no agreed width", "indent with spaces"),
@@ -29,7 +30,9 @@ def syntax_error(error: yaml.YAMLError, text: str, locate: Callable[[int, int], 
     """Return a diagnostic for a PyYAML error, at a place that lies inside of the text."""
     mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
     problem = getattr(error, "problem", None) or str(error)
-    lines = text.splitlines() or [""]
+    lines = lines_of(text)
+    if len(lines) > 1 and not lines[-1]:
+        lines.pop()
     # libyaml points behind the last line when something is left open at the end.
     line = min(mark.line, len(lines) - 1) if mark is not None else 0
     column = min(mark.column, len(lines[line])) if mark is not None and line == mark.line else 0

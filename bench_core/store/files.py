@@ -14,6 +14,7 @@ from typing import IO, Any
 
 from bench_core import bounded
 from bench_core.errors import StoreError
+from bench_core.text import json_visible
 
 _REASONS = {
     errno.ENOSPC: ("the disk is full", "free some space, then run the same command again: it goes on"),
@@ -97,8 +98,11 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 
 def write_json(path: Path, data: Any) -> None:
-    """Write JSON atomically, keys in the order given; NaN and infinity are refused by ValueError."""
-    text = json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False)
+    """Write JSON atomically, keys in the order given; NaN and infinity are refused by ValueError.
+
+    A byte of a name that is not UTF-8 is written out as text, so that a result never fails for its name.
+    """
+    text = json_visible(json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False))
     write_bytes(path, text.encode() + b"\n")
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from bench_core import Architecture, Departure, ModelSource
 from bench_core.errors import UnknownNameError
+from bench_core.paths import expand
 from bench_core.weights_files import WEIGHTS_FOLDER, find_weights, weights_folder
 from bench_sources.hf_networks import KINDS, MASK_KINDS, NETWORKS, USUAL, dead_parameters
 from bench_sources.names import nearest
@@ -53,7 +54,7 @@ def config_of(name: str) -> tuple[Mapping[str, Any], Path | None]:
 
 
 def _config_file(name: str, text: str) -> Path:
-    own = Path(text).expanduser()
+    own = expand(text, f"the file of model {name!r}")
     if text.endswith(SUFFIX) and own.is_file():
         return own
     is_place = text.startswith((".", "/", "~")) or text.endswith(SUFFIX)

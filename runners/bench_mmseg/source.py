@@ -10,6 +10,7 @@ from typing import Any
 
 from bench_core import Architecture, Departure, Deviation, ModelSource
 from bench_core.errors import BenchError, UnknownNameError
+from bench_core.paths import expand
 from bench_mmseg import zoo
 from bench_mmseg.config_file import ConfigFile, read_config, read_packaged
 
@@ -46,7 +47,7 @@ def place_of(name: str) -> tuple[Path, bool]:
     """Return where the config that a name means lies, and whether it is one of the zoo's."""
     text = name.removeprefix(f"{PREFIX}:")
     packaged = _in_zoo(text)
-    return (Path(text).expanduser(), False) if packaged is None else (packaged, True)
+    return (expand(text, f"the file of model {name!r}"), False) if packaged is None else (packaged, True)
 
 
 def _stem(text: str) -> str:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from bench_core.report import latex, markdown
 from bench_core.report.delimited import to_csv
 from bench_core.report.tables import Cell, Column, Row, Table, score_cell
+from bench_core.text import table_cell
 
 HOSTILE = st.text(alphabet=st.sampled_from(list("ab01 \\&%$#_{}~^<>|\"'`*[]-±★\n")), max_size=20)
 
@@ -66,7 +67,7 @@ def test_markdown_keeps_its_columns(first: str, second: str) -> None:
 @given(HOSTILE, HOSTILE)
 def test_csv_reads_back(first: str, second: str) -> None:
     rows = list(csv.reader(io.StringIO(to_csv(table(first, second)), newline="")))
-    assert [row[-2:] for row in rows] == [["c0", "c1"], [first, second]]
+    assert [row[-2:] for row in rows] == [["c0", "c1"], [table_cell(first), table_cell(second)]]
 
 
 def test_csv_holds_full_precision_and_empty_for_missing() -> None:
@@ -97,3 +98,11 @@ def test_an_incomplete_score_says_so() -> None:
 
     cell = score_cell(Score({0: 0.9, 1: 0.91}, 5))
     assert (cell.text, cell.small) == ("90.5", "± 0.7 (2/5)")
+
+
+@given(st.text(alphabet=st.sampled_from(list("=+-@\t\r1a\x1b\u202e")), min_size=1, max_size=8))
+def test_csv_holds_no_formula_and_nothing_hidden(text: str) -> None:
+    (head, row) = csv.reader(io.StringIO(to_csv(table(text, "plain")), newline=""))
+    for cell in (*head, *row):
+        assert re.fullmatch(r"[-+]?1+", cell) or not cell.startswith(("=", "+", "-", "@", "\t", "\r"))
+        assert "\x1b" not in cell and "\u202e" not in cell

@@ -53,6 +53,8 @@ CASES = [
     Case("extends", VALID + "extends: [«3]\n", "base.yaml"),
     Case("variable", VALID + 'description: «"${SEGTRIAL_SURELY_UNSET}"\n', ":-value"),
     Case("variable", VALID + 'description: «"${a b}"\n', "$$"),
+    Case("text", edited(('"too slow"', '«"too\\x1bslow"')), "remove"),
+    Case("path", edited(("root: data/skin", "root: «~nosuchuser/skin")), "write the path out"),
     Case("set", VALID, "models.1", overrides=["models.7.label=x"]),
     Case("set", VALID, "as a whole", overrides=["name=x", "seed=3", "exclude=[]", "name.search=3"]),
     Case("set", VALID, "--set protocol.batch_size=4", overrides=["protocol.batch_size"]),

@@ -12,6 +12,7 @@ from bench_core.spec.checks.losses import check_losses
 from bench_core.spec.checks.matrix import check_exclusions, check_labels, check_same_experiments
 from bench_core.spec.checks.names import check_names
 from bench_core.spec.checks.options import check_options
+from bench_core.spec.checks.paths import check_paths
 from bench_core.spec.checks.protocol import check_image_size, check_normalization, check_settings
 from bench_core.spec.checks.weights import check_weights
 
@@ -21,6 +22,7 @@ ALL: tuple[Callable[[Context], None], ...] = (
     check_labels,
     check_same_experiments,
     check_exclusions,
+    check_paths,
     check_weights,
     check_settings,
     check_image_size,

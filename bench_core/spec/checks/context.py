@@ -12,6 +12,7 @@ from typing import Any
 from bench_core.declarations import Architecture, Dataset, Task
 from bench_core.errors import BenchError
 from bench_core.options import complete_options
+from bench_core.paths import check_path, expand
 from bench_core.plugins import Registry
 from bench_core.spec.diagnostics import Diagnostic, Severity, diagnose
 from bench_core.spec.draft import Draft
@@ -70,6 +71,13 @@ class Context:
             else:
                 return None
         return data
+
+    def path(self, text: str) -> Path | None:
+        """Return a path of the spec as an absolute one, or None for one that check_paths refuses."""
+        try:
+            return check_path(self.base / expand(text), "the path")
+        except BenchError:
+            return None
 
     @cached_property
     def architectures(self) -> dict[int, Architecture | BenchError]:

@@ -10,6 +10,11 @@ from bench_core.options import Option, complete_options
 from bench_core.spec.checks.context import Context
 from bench_core.spec.model import DatasetEntry
 from bench_core.spec.nodes import Loc
+from bench_core.spec.words import shown
+from bench_core.text import hidden_in
+
+LONGEST_CLASS = 64
+"""Characters of a class name."""
 
 
 def check_options(context: Context) -> None:
@@ -55,7 +60,7 @@ def _each(context: Context, loc: Loc, declared: Mapping[str, Option], given: Map
 
 def _task(context: Context, loc: Loc, entry: DatasetEntry, dataset: Dataset) -> None:
     try:
-        dataset.task_for(complete_options(dataset.options, entry.options))
+        task = dataset.task_for(complete_options(dataset.options, entry.options))
     except ValueError as error:
         # Options that are required together stand nowhere: point at the entry then.
         where = (*loc, "options") if entry.options else (*loc, "name")
@@ -63,3 +68,26 @@ def _task(context: Context, loc: Loc, entry: DatasetEntry, dataset: Dataset) -> 
     except Exception as error:
         message = f"dataset {entry.name!r} failed on its options: {type(error).__name__}: {error}"
         context.error("option", (*loc, "name"), message, fix="report it to the plugin's author")
+    else:
+        where = (*loc, "options", "classes") if "classes" in entry.options else (*loc, "name")
+        for name in task.classes:
+            mistake = _name_mistake(name)
+            if mistake is not None:
+                context.error(
+                    "name",
+                    where,
+                    f"the class name {shown(name)} {mistake}",
+                    cause="class names stand in tables, pages and files",
+                    fix="write a short word, or a few",
+                )
+
+
+def _name_mistake(name: Any) -> str | None:
+    if not isinstance(name, str):
+        return "is not text"
+    if not name.strip() or name != name.strip():
+        return "is empty, or starts or ends with a space"
+    if len(name) > LONGEST_CLASS:
+        return f"is longer than {LONGEST_CLASS} characters"
+    hidden = hidden_in(name, name=True)
+    return f"holds {hidden}" if hidden is not None else None

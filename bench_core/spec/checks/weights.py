@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from bench_core.declarations import Architecture
 from bench_core.spec.checks.context import Context
 from bench_core.spec.model import ModelEntry
@@ -83,7 +81,7 @@ def _file(context: Context, loc: Loc, entry: ModelEntry, chosen: str) -> None:
             cause="the model starts from scratch (`pretrained` is none)",
             fix="remove `weights`, or choose a pretrained source",
         )
-    elif not (context.base / Path(entry.weights).expanduser()).is_file():
+    elif (file := context.path(entry.weights)) is not None and not file.is_file():
         context.error(
             "weights",
             (*loc, "weights"),

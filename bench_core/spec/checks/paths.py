@@ -1,0 +1,25 @@
+"""Paths that cannot name a file: unknown home folders, names that are too long, links in a circle."""
+
+from __future__ import annotations
+
+from bench_core.errors import BenchError
+from bench_core.paths import check_path, expand
+from bench_core.spec.checks.context import Context
+from bench_core.spec.nodes import Loc
+
+
+def check_paths(context: Context) -> None:
+    """Look at the roots of datasets and the weights files of models, but not at whether they exist."""
+    for index, dataset in context.draft.datasets.items():
+        _check(context, ("datasets", index, "root"), dataset.root)
+    for index, model in context.draft.models.items():
+        _check(context, ("models", index, "weights"), model.weights)
+
+
+def _check(context: Context, loc: Loc, text: str | None) -> None:
+    if text is None or not context.draft.sound(loc):
+        return
+    try:
+        check_path(context.base / expand(text), "the path")
+    except BenchError as error:
+        context.error("path", loc, error.message, cause=error.cause, fix=error.fix)
