@@ -6,7 +6,7 @@ import difflib
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,6 +22,8 @@ class Option:
     maximum: float | None = None
     multiple: int | None = None
     """What an integer must be a multiple of."""
+    names: Literal["", "metric"] = ""
+    """Which declared things the text, or each item of the list, must name; asked where plugins are known."""
 
 
 def complete_options(declared: Mapping[str, Option], given: Mapping[str, Any]) -> dict[str, Any]:

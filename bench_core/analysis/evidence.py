@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from bench_core.declarations import Metric
 from bench_core.errors import BenchError
 from bench_core.options import complete_options
 from bench_core.plan.expand import Plan
@@ -110,6 +111,8 @@ class Evidence:
     datasets: tuple[DatasetFacts, ...]
     cells: Mapping[tuple[str, str], Cell]
     gaps: tuple[Gap, ...]
+    metrics: Mapping[str, Metric] = field(default_factory=dict)
+    """All that are declared, by name."""
     command: str = "SPEC"
     """Spec and overrides as the user gave them, quoted for a shell, for the commands that a report prints."""
     base: Path | None = None
@@ -215,6 +218,7 @@ def gather(
         ),
         cells=cells,
         gaps=tuple(gaps),
+        metrics=registry.metrics,
         command=command,
         base=base,
     )

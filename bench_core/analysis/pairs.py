@@ -8,6 +8,7 @@ from statistics import fmean, stdev
 
 from bench_core.analysis.evidence import Evidence
 from bench_core.analysis.scores import AVERAGE, Board
+from bench_core.metrics.scale import PERCENT, Scale
 
 
 @dataclass(frozen=True)
@@ -18,7 +19,8 @@ class Pair:
     reference: str
     dataset: str
     differences: Mapping[int, float]
-    """Fold index to difference of the metric (fraction, not points)."""
+    """Fold index to difference, in the unit of the scale (of fractions, not points)."""
+    scale: Scale = PERCENT
 
     @property
     def mean(self) -> float:
@@ -36,14 +38,14 @@ class Pair:
         return not any(self.differences.values())
 
     @property
-    def above(self) -> int:
-        """Folds in which `model` scores higher."""
-        return sum(value > 0 for value in self.differences.values())
+    def better(self) -> int:
+        """Folds in which `model` is ahead."""
+        return sum(self.scale.gain(value, 0.0) > 0 for value in self.differences.values())
 
     @property
-    def below(self) -> int:
-        """Folds in which `model` scores lower."""
-        return sum(value < 0 for value in self.differences.values())
+    def worse(self) -> int:
+        """Folds in which `reference` is ahead."""
+        return sum(self.scale.gain(value, 0.0) < 0 for value in self.differences.values())
 
 
 def pair(board: Board, model: str, reference: str, dataset: str) -> Pair | None:
@@ -55,9 +57,8 @@ def pair(board: Board, model: str, reference: str, dataset: str) -> Pair | None:
     common = sorted(set(mine.folds) & set(theirs.folds))
     if not common:
         return None
-    return Pair(
-        model, reference, dataset, {index: mine.folds[index] - theirs.folds[index] for index in common}
-    )
+    differences = {index: mine.folds[index] - theirs.folds[index] for index in common}
+    return Pair(model, reference, dataset, differences, mine.scale)
 
 
 @dataclass(frozen=True)
@@ -69,9 +70,9 @@ class Contest:
     """The best model of another family, or the runner-up where there is one family."""
     between_families: bool
     gap: float
-    """Difference of the averages over shared cells."""
+    """By how much the leader's average over shared cells is better, in the unit of the scale."""
     pairs: tuple[Pair, ...]
-    """One a dataset of the average, over shared folds."""
+    """One per dataset of the average, over shared folds."""
 
     @property
     def folds(self) -> int:
@@ -80,13 +81,13 @@ class Contest:
 
     @property
     def won(self) -> int:
-        """Paired folds in which the leader scores higher."""
-        return sum(item.above for item in self.pairs)
+        """Paired folds in which the leader is ahead."""
+        return sum(item.better for item in self.pairs)
 
     @property
     def lost(self) -> int:
-        """Paired folds in which the rival scores higher."""
-        return sum(item.below for item in self.pairs)
+        """Paired folds in which the rival is ahead."""
+        return sum(item.worse for item in self.pairs)
 
     @property
     def equal(self) -> bool:
@@ -101,7 +102,10 @@ class Contest:
 
 def contest(evidence: Evidence, board: Board) -> Contest | None:
     """Return the leader against the best of another family; None below two ranked models."""
-    rows = sorted((row for row in board.rows if AVERAGE in row.ranked), key=lambda row: -row.ranked[AVERAGE])
+    scale = board.scale(AVERAGE)
+    rows = sorted(
+        (row for row in board.rows if AVERAGE in row.ranked), key=lambda row: scale.order(row.ranked[AVERAGE])
+    )
     if len(rows) < 2:
         return None
     leader = rows[0]
@@ -112,6 +116,6 @@ def contest(evidence: Evidence, board: Board) -> Contest | None:
         leader=leader.model,
         rival=rival.model,
         between_families=bool(others),
-        gap=leader.ranked[AVERAGE] - rival.ranked[AVERAGE],
+        gap=scale.gain(leader.ranked[AVERAGE], rival.ranked[AVERAGE]),
         pairs=tuple(item for item in pairs if item is not None),
     )

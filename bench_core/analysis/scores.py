@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from statistics import fmean, stdev
 
 from bench_core.analysis.evidence import Cell, Evidence
-from bench_core.metrics.counts import micro
+from bench_core.analysis.quantities import Quantity
+from bench_core.metrics.scale import PERCENT, Scale, common_scale
 
 AVERAGE = "average"
 """Column of the study's table over all ranked datasets; no dataset's label is compared with it."""
@@ -17,11 +18,14 @@ AVERAGE = "average"
 
 @dataclass(frozen=True)
 class Score:
-    """One metric of one cell over its finished folds, in [0, 1]."""
+    """One quantity of one cell over its finished folds, in the unit of its scale."""
 
     folds: Mapping[int, float]
-    """Fold index to value; folds where the metric is undefined are left out."""
+    """Fold index to value; folds where it is undefined are left out."""
     planned: int
+    scale: Scale = PERCENT
+    undefined: int = 0
+    """Finished folds in which it is undefined."""
 
     @property
     def mean(self) -> float:
@@ -46,22 +50,24 @@ class BoardRow:
     model: str
     family: str
     scores: Mapping[str, Score]
-    """By dataset; a dataset without a finished fold is absent."""
+    """By dataset; one without a finished fold that has a value is absent."""
     ranked: Mapping[str, float]
     """By dataset and AVERAGE: the value that rankings compare; absent where this model cannot be compared."""
+    undefined: frozenset[str] = frozenset()
+    """Datasets with finished folds, in all of which it is undefined."""
 
 
 @dataclass(frozen=True)
 class Board:
-    """Models x datasets for one metric."""
+    """Models x datasets for one quantity."""
 
-    metric: str
+    quantity: Quantity
     rows: tuple[BoardRow, ...]
     shared: Mapping[str, tuple[int, ...]]
     """By dataset: the finished folds of all models that are ranked there; a dataset without two such models
     is absent."""
     averaged: tuple[str, ...]
-    """The datasets that the average runs over: those with a ranking."""
+    """The datasets that the average runs over: those with a ranking, if they have one unit."""
     waiting: tuple[str, ...]
     """Models without any finished fold."""
 
@@ -69,53 +75,58 @@ class Board:
         """Return one model's line."""
         return next(row for row in self.rows if row.model == model)
 
-    def best(self, column: str, family: str | None = None, digits: int = 1) -> frozenset[str]:
-        """Return the models that lead a column (of a family, or of all).
+    def scale(self, column: str) -> Scale:
+        """Return the scale of a dataset's column, or that of the average, if there is one."""
+        if column != AVERAGE:
+            return self.quantity.scale(column)
+        return common_scale(self.quantity.scale(label) for label in self.averaged) or PERCENT
 
-        Values that print the same percentage at `digits` decimals share the lead. Empty where fewer than
-        two models can be compared: to lead alone is no distinction.
+    def best(self, column: str, family: str | None = None, more: int = 0) -> frozenset[str]:
+        """Return the models that lead a column (of a family, or of all), as `Scale.leaders` has it.
+
+        Empty where fewer than two models can be compared, and where the best is the worst there is.
         """
         rows = [row for row in self.rows if column in row.ranked and family in (None, row.family)]
-        return leaders({row.model: row.ranked[column] for row in rows}, digits)
+        return self.scale(column).leaders({row.model: row.ranked[column] for row in rows}, more)
 
 
-def percent(value: float, digits: int = 1) -> str:
-    """Return a fraction as a percentage with fixed decimals, without the sign."""
-    return f"{100 * value:.{digits}f}"
+def score(cell: Cell, quantity: Quantity) -> Score | None:
+    """Return a cell's quantity over its folds, or None where no fold has a value."""
+    return fold_score(cell, quantity, {fold.index: quantity.of_fold(fold) for fold in cell.folds})
 
 
-def leaders(values: Mapping[str, float], digits: int = 1) -> frozenset[str]:
-    """Return the names whose percentage prints highest; none below two: to lead alone is no distinction."""
-    if len(values) < 2:
-        return frozenset()
-    printed = {name: float(percent(value, digits)) for name, value in values.items()}
-    return frozenset(name for name, value in printed.items() if value == max(printed.values()))
-
-
-def score(cell: Cell, metric: str) -> Score | None:
-    """Return a cell's metric over its folds, or None where no fold has a value."""
-    values = {fold.index: micro(fold.counts.values)[metric] for fold in cell.folds}
+def fold_score(cell: Cell, quantity: Quantity, values: Mapping[int, float]) -> Score | None:
+    """Return a score of values by fold, NaN left out; None where nothing is left."""
     known = {index: value for index, value in values.items() if not math.isnan(value)}
-    return Score(known, len(cell.planned)) if known else None
+    if not known:
+        return None
+    return Score(known, len(cell.planned), quantity.scale(cell.dataset), len(values) - len(known))
 
 
-def board(evidence: Evidence, metric: str) -> Board:
-    """Return the study's table for one metric, models in the order of the spec.
+def board(evidence: Evidence, quantity: Quantity) -> Board:
+    """Return the study's table for one quantity, models in the order of the spec.
 
     Models are ranked on a dataset only if they have the same finished folds there, and by their average only
-    if they are ranked on every dataset that has a ranking: what is printed is what is compared.
+    if they are ranked on every dataset that has a ranking: what is printed is what is compared. Datasets
+    whose numbers have different units have no average.
     """
     scores: dict[str, dict[str, Score]] = {}
+    undefined: dict[str, set[str]] = {}
     for model in evidence.models:
-        found = {
-            data.label: score(evidence.cell(model.label, data.label), metric) for data in evidence.datasets
-        }
-        scores[model.label] = {label: value for label, value in found.items() if value is not None}
+        scores[model.label], undefined[model.label] = {}, set()
+        for data in evidence.datasets:
+            cell = evidence.cell(model.label, data.label)
+            found = score(cell, quantity)
+            if found is not None:
+                scores[model.label][data.label] = found
+            elif cell.folds:
+                undefined[model.label].add(data.label)
     shared = {}
     for data in evidence.datasets:
         folds = shared_folds([found[data.label] for found in scores.values() if data.label in found])
         if folds:
             shared[data.label] = folds
+    one_unit = common_scale(quantity.scale(label) for label in shared) is not None
     rows = []
     for model in evidence.models:
         mine = scores[model.label]
@@ -124,11 +135,11 @@ def board(evidence: Evidence, metric: str) -> Board:
             for label, folds in shared.items()
             if label in mine and tuple(sorted(mine[label].folds)) == folds
         }
-        if shared and len(ranked) == len(shared):
+        if one_unit and len(ranked) == len(shared):
             ranked[AVERAGE] = fmean(ranked.values())
-        rows.append(BoardRow(model.label, model.family, mine, ranked))
-    waiting = tuple(label for label, found in scores.items() if not found)
-    return Board(metric, tuple(rows), shared, tuple(shared), waiting)
+        rows.append(BoardRow(model.label, model.family, mine, ranked, frozenset(undefined[model.label])))
+    waiting = tuple(row.model for row in rows if not row.scores and not row.undefined)
+    return Board(quantity, tuple(rows), shared, tuple(shared) if one_unit else (), waiting)
 
 
 def shared_folds(scores: Sequence[Score]) -> tuple[int, ...]:

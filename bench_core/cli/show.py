@@ -119,9 +119,9 @@ def _print_result(data: Mapping[str, Any]) -> None:
         "peak_memory": f"{result['peak_memory_bytes'] / 2**20:.0f} MiB",
     }
     _section("result", {key: result[key] for key in keys} | times)
-    title = f"metrics on {metrics['images']} {metrics['split']} images"
-    rows = {"all classes": metrics["all"], **metrics["classes"]}
-    _section(title, {name: _percent(values) for name, values in rows.items()})
+    title = f"metrics in percent, pooled over {metrics['images']} {metrics['split']} images"
+    rows = {"all classes (micro)": metrics["all"], **metrics["classes"]}
+    _section(title, {name: _scores(values) for name, values in rows.items()})
     _section("weights", result["model_facts"])
     _section("data", result["data_facts"])
     _section("provenance", result["provenance"])
@@ -138,9 +138,11 @@ def _section(title: str, values: Mapping[str, Any]) -> None:
         say(f"  {key:<{width}}  {_text(value)}")
 
 
-def _percent(values: Mapping[str, float | None]) -> str:
+def _scores(values: Mapping[str, float | None]) -> str:
+    from bench_core.metrics.scale import PERCENT
+
     return "  ".join(
-        f"{name} {'undefined' if value is None else f'{100 * value:.2f}'}" for name, value in values.items()
+        f"{name} {'undefined' if value is None else PERCENT.text(value, 1)}" for name, value in values.items()
     )
 
 

@@ -12,6 +12,8 @@ _COUNTS = "bench_core.metrics.counts"
 _SURFACE = "bench_core.metrics.surface"
 _RELOADED = "Maier-Hein, Reinke et al., Nature Methods 2024"
 
+MONITORED = ("mdsc", "miou", "mrecall", "mprecision")
+"""Those of pixel counts, which training can watch."""
 OVERLAP_EMPTY = "undefined where neither has it; 0 where only one of truth and prediction has it"
 LENGTH_EMPTY = (
     "undefined where neither has it; the image's diagonal where only one of truth and prediction has it"

@@ -6,14 +6,22 @@ from collections.abc import Sequence
 
 from bench_core.declarations import Analysis
 from bench_core.hookspecs import hookimpl
+from bench_core.metrics.plugin import MONITORED
 from bench_core.options import Option
 
-_METRICS = ("mdsc", "miou", "mrecall", "mprecision")
 _HOME = "bench_core.report.sections"
 
 
 def _metric(help_text: str) -> Option:
-    return Option(type=str, default="mdsc", help=help_text, choices=_METRICS)
+    return Option(type=str, default="mdsc", help=help_text, names="metric")
+
+
+_EMPTY = Option(
+    type=str,
+    default="ignore",
+    choices=("ignore", "one", "zero"),
+    help="What a class scores that neither mask nor prediction of an image has, in per-image means.",
+)
 
 
 @hookimpl
@@ -24,7 +32,10 @@ def bench_analyses() -> Sequence[Analysis]:
             name="summary",
             help="the finding in words and the study's table: models x datasets, mean and std over folds",
             section=f"{_HOME}.summary:section",
-            options={"metric": _metric("Metric of the finding and of the table shown first.")},
+            options={
+                "metric": _metric("Metric of the finding and of the table shown first."),
+                "empty": _EMPTY,
+            },
         ),
         Analysis(
             name="folds",
@@ -39,7 +50,7 @@ def bench_analyses() -> Sequence[Analysis]:
         ),
         Analysis(
             name="per-class",
-            help="one table a dataset with a column for each foreground class",
+            help="one table per dataset with a column for each foreground class",
             section=f"{_HOME}.classes:section",
             options={"metric": _metric("Metric of the columns.")},
         ),
@@ -53,7 +64,9 @@ def bench_analyses() -> Sequence[Analysis]:
             help="validation metric and training loss by epoch, folds thin, their mean thick",
             section=f"{_HOME}.curves:section",
             options={
-                "metric": _metric("Validation metric of the curves."),
+                "metric": Option(
+                    type=str, default="mdsc", help="Validation metric of the curves.", choices=MONITORED
+                ),
                 "loss": Option(type=bool, default=True, help="Offer the training loss, too."),
             },
         ),

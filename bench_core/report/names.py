@@ -9,16 +9,14 @@ from typing import Any
 
 from bench_core.analysis.evidence import Evidence, ModelFacts
 from bench_core.analysis.scores import AVERAGE, Board
+from bench_core.metrics.plugin import bench_metrics
+from bench_core.metrics.scale import Scale, common_scale
 from bench_core.plan.job import JobDeviation
 
 METRIC_TITLES = {
-    "mdsc": "mDSC",
-    "miou": "mIoU",
-    "mrecall": "mRecall",
-    "mprecision": "mPrecision",
-    "loss": "loss",
+    metric.name: f"micro {metric.title}" for metric in bench_metrics() if metric.needs == "counts"
 }
-CLASS_METRIC_TITLES = {"mdsc": "DSC", "miou": "IoU", "mrecall": "recall", "mprecision": "precision"}
+"""Those that training can watch, as headings print them."""
 
 
 def rate(value: float) -> str:
@@ -101,10 +99,11 @@ def bench(evidence: Evidence, verb: str, argument: str = "") -> str:
 def ordered(evidence: Evidence, board: Board) -> tuple[str, ...]:
     """Return model labels by family, families and models with the best average first, unranked ones last."""
     average = {row.model: row.ranked.get(AVERAGE) for row in board.rows}
+    scale = board.scale(AVERAGE)
 
     def key(label: str) -> tuple[bool, float]:
         value = average[label]
-        return (value is None, -(value or 0.0))
+        return (value is None, 0.0 if value is None else scale.order(value))
 
     groups = [
         [model.label for model in evidence.models if model.family == family] for family in evidence.families
@@ -117,6 +116,31 @@ def ordered(evidence: Evidence, board: Board) -> tuple[str, ...]:
 def family_series(evidence: Evidence, label: str) -> int:
     """Return the color and shape of a model's family."""
     return evidence.families.index(evidence.model(label).family)
+
+
+def unit_heading(evidence: Evidence, board: Board) -> str:
+    """Return how the title of a table over all datasets ends: "in mm, lower is better"."""
+    one = common_scale(board.scale(data.label) for data in evidence.datasets)
+    text = f"in {one.words}" if one else "in the unit of each column"
+    return f"{text}, lower is better" if board.quantity.metric.better == "lower" else text
+
+
+def points_heading(evidence: Evidence, board: Board) -> str:
+    """Return how the title of a table of differences ends: "in points", "in mm"."""
+    one = common_scale(board.scale(data.label) for data in evidence.datasets)
+    return f"in {one.points}" if one else "in the unit of each column"
+
+
+def column_title(evidence: Evidence, board: Board, dataset: str) -> str:
+    """Return a dataset's title, with its unit where the table's title cannot have one for all."""
+    title = evidence.dataset(dataset).title
+    one = common_scale(board.scale(data.label) for data in evidence.datasets)
+    return title if one else f"{title} ({board.scale(dataset).sign})"
+
+
+def axis(title: str, scale: Scale) -> str:
+    """Return an axis's label: what, its unit, and the direction where lower is better."""
+    return f"{title} ({scale.sign}{', lower is better' if scale.better == 'lower' else ''})"
 
 
 class Footnotes:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from bench_core.analysis.pairs import Pair
-from bench_core.analysis.scores import Score, percent
+from bench_core.analysis.scores import Score
 
 Mark = Literal["family", "best", "chosen"]
 Value = float | int | str | None
@@ -73,40 +73,42 @@ class Table:
         return tuple((name, tuple(rows)) for name, rows in found.items())
 
 
-SCORE_FIELDS = ("mean", "std", "folds", "planned")
+SCORE_FIELDS = ("mean", "std", "folds", "planned", "unit")
 
 
-def score_cell(
-    score: Score | None, marks: frozenset[Mark] = frozenset(), digits: int = 1, absent: str = "–"
-) -> Cell:
-    """Return mean ± std in percent; an incomplete cell says how many folds it has."""
+def score_cell(score: Score | None, marks: frozenset[Mark] = frozenset(), absent: str = "–") -> Cell:
+    """Return mean ± std as the score's scale prints them.
+
+    An incomplete cell says how many folds it has, and how many finished ones leave it undefined.
+    """
     if score is None:
-        return Cell(absent, (None, None, 0, None))
-    std = f"± {percent(score.std, digits)}" if score.std is not None else ""
-    part = "" if score.complete else f"({len(score.folds)}/{score.planned})"
+        return Cell(absent, (None, None, 0, None, None))
+    scale = score.scale
+    std = f"± {scale.text(score.std)}" if score.std is not None else ""
+    undefined = f", {score.undefined} undefined" if score.undefined else ""
+    part = "" if score.complete else f"({len(score.folds)}/{score.planned}{undefined})"
     return Cell(
-        percent(score.mean, digits),
-        (score.mean, score.std, len(score.folds), score.planned),
+        scale.text(score.mean),
+        (score.mean, score.std, len(score.folds), score.planned, scale.unit),
         marks,
         small=" ".join(item for item in (std, part) if item),
     )
 
 
-DIFFERENCE_FIELDS = ("mean", "std", "above", "below", "folds")
+DIFFERENCE_FIELDS = ("mean", "std", "better", "worse", "folds", "unit")
 ZERO = "(equal): not one fold differs at all."
 
 
 def difference_cell(found: Pair | None) -> Cell:
-    """Return a paired difference in points; one that is exactly zero in every fold reads as 0."""
+    """Return a paired difference in points or its unit; one that is exactly zero in every fold reads as 0."""
     if found is None:
-        return Cell("–", (None, None, None, None, 0))
-    total = len(found.differences)
-    values = (found.mean, found.std, found.above, found.below, total)
+        return Cell("–", (None, None, None, None, 0, None))
+    total, scale = len(found.differences), found.scale
+    values = (found.mean, found.std, found.better, found.worse, total, scale.unit)
     if found.equal:
         return Cell("0", values, small="(equal)")
-    std = f"± {percent(found.std)} " if found.std is not None else ""
-    text = f"{100 * found.mean:+.1f}".replace("-", "−")
-    return Cell(text, values, small=f"{std}({found.above}/{total})")
+    std = f"± {scale.text(found.std)} " if found.std is not None else ""
+    return Cell(scale.signed(found.mean), values, small=f"{std}({found.better}/{total})")
 
 
 def text_row(values: Sequence[str], group: str = "") -> Row:

@@ -13,10 +13,20 @@ from hypothesis import strategies as st
 
 from bench_core.analysis.evidence import Cell, Evidence, Fold
 from bench_core.analysis.pairs import contest, pair
-from bench_core.analysis.scores import AVERAGE, board, leaders, percent, score, shared_folds
+from bench_core.analysis.quantities import Pooled
+from bench_core.analysis.scores import AVERAGE, Board, score, shared_folds
+from bench_core.analysis.scores import board as board_of
+from bench_core.metrics.scale import PERCENT
 from bench_core.plan.job import Job
+from bench_core.plugins import load_registry
 from bench_core.records import Counts
 from tests.helpers.fake_study import Study, fake_result, oracle_micro, write_study
+
+DICE = Pooled(load_registry().metric("mdsc"))
+
+
+def board(evidence: Evidence, name: str) -> Board:
+    return board_of(evidence, Pooled(evidence.metrics[name]))
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +76,7 @@ def test_values_that_print_alike_share_the_lead(tmp_path: Path) -> None:
     )
     found = board(evidence, "mdsc")
     assert found.best("moles") == {"broad", "wide"}
-    assert found.best("moles", digits=2) == {"wide"}
+    assert found.best("moles", more=1) == {"wide"}
     assert found.best(AVERAGE, "GP-VM") == {"broad", "wide"}
 
 
@@ -125,10 +135,10 @@ def test_undefined_metrics_are_left_out_not_counted_as_zero(study: Study) -> Non
     cell = study.evidence().cell("broad", "moles")
     empty = replace(cell.folds[0].counts, values=np.zeros_like(cell.folds[0].counts.values))
     changed = replace(cell, folds=(replace(cell.folds[0], counts=empty), *cell.folds[1:]))
-    found = score(changed, "mdsc")
+    found = score(changed, DICE)
     assert found is not None
     assert sorted(found.folds) == [1, 2, 3, 4]
-    assert not found.complete
+    assert (found.complete, found.undefined) == (False, 1)
 
 
 @settings(max_examples=40, deadline=None)
@@ -149,7 +159,7 @@ def test_mean_and_std_equal_numpy_for_any_counts(study: Study, data: st.DataObje
         counts = Counts(names, names, job.dataset.task.classes, values)
         folds.append(Fold(job, fake_result(job, counts), counts))
     cell = Cell("m", "d", tuple(jobs), tuple(folds), (), ())
-    found = score(cell, "mdsc")
+    found = score(cell, DICE)
     assert found is not None
     expected = [oracle_micro(fold.counts)["mdsc"] for fold in folds]
     assert found.mean == pytest.approx(np.mean(expected), rel=1e-12)
@@ -175,7 +185,29 @@ def test_the_contest_is_between_families_and_pairs_folds(tmp_path: Path) -> None
 
 
 def test_leaders_and_shared_folds_need_two() -> None:
-    assert leaders({"only": 0.9}) == frozenset()
-    assert leaders({}) == frozenset()
+    assert PERCENT.leaders({"only": 0.9}) == frozenset()
+    assert PERCENT.leaders({}) == frozenset()
     assert shared_folds([]) == ()
-    assert percent(0.12345) == "12.3"
+
+
+def test_nobody_leads_with_zero(tmp_path: Path) -> None:
+    evidence = ranked_study(tmp_path, {"broad": [0] * 5, "wide": [0] * 5, "ring": [0] * 5})
+    found = board(evidence, "mdsc")
+    for column in ("moles", AVERAGE):
+        assert found.best(column) == found.best(column, "GP-VM") == frozenset()
+
+
+def test_a_score_that_is_undefined_is_told_from_a_fold_that_is_not_finished(tmp_path: Path) -> None:
+    def counts(job: Job) -> Counts:
+        found = flat_counts(job, 900)
+        if job.dataset.label == "moles" and job.model.label == "broad":
+            found.values[:] = 0
+        return found
+
+    def keep(job: Job) -> bool:
+        return job.model.label != "wide"
+
+    found = board(write_study(tmp_path, counts_of=counts, keep=keep).evidence(), "mdsc")
+    assert found.waiting == ("wide",)
+    assert found.row("broad").undefined == {"moles"}
+    assert found.row("wide").undefined == found.row("ring").undefined == frozenset()

@@ -82,7 +82,7 @@ def test_show_prints_settings_metrics_and_provenance(study: tuple[Path, Path, Pl
     shown = call("show", plan.jobs[0].name, "--store", store).output
     for part in (
         "batch_size",
-        "metrics on 5 test images",
+        "metrics in percent, pooled over 5 test images",
         "dot  ",
         "fingerprint",
         "learning_rate",

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from bench_core.report import latex, markdown
 from bench_core.report.delimited import to_csv
-from bench_core.report.tables import Cell, Column, Row, Table, score_cell
+from bench_core.report.tables import SCORE_FIELDS, Cell, Column, Row, Table, score_cell
 from bench_core.text import table_cell
 
 HOSTILE = st.text(alphabet=st.sampled_from(list("ab01 \\&%$#_{}~^<>|\"'`*[]-±★\n")), max_size=20)
@@ -74,7 +74,7 @@ def test_csv_holds_full_precision_and_empty_for_missing() -> None:
     from bench_core.analysis.scores import Score
 
     value = 1 / 3
-    columns = (Column("model", "M", numeric=False), Column("x", "X", ("mean", "std", "folds", "planned")))
+    columns = (Column("model", "M", numeric=False), Column("x", "X", SCORE_FIELDS))
     rows = tuple(
         Row((Cell("m"), score_cell(score)))
         for score in (Score({0: value, 1: 0.5}, 3), Score({0: value}, 1), None)
@@ -82,7 +82,7 @@ def test_csv_holds_full_precision_and_empty_for_missing() -> None:
     read = list(csv.DictReader(io.StringIO(to_csv(Table("t", "T", columns, rows)))))
     assert float(read[0]["x_mean"]) == (value + 0.5) / 2
     assert float(read[0]["x_std"]) == pytest.approx(abs(value - 0.5) / 2**0.5)
-    assert (read[0]["x_folds"], read[0]["x_planned"]) == ("2", "3")
+    assert (read[0]["x_folds"], read[0]["x_planned"], read[0]["x_unit"]) == ("2", "3", "fraction")
     assert read[1]["x_std"] == ""
     assert (read[2]["x_mean"], read[2]["x_folds"]) == ("", "0")
 
@@ -98,6 +98,22 @@ def test_an_incomplete_score_says_so() -> None:
 
     cell = score_cell(Score({0: 0.9, 1: 0.91}, 5))
     assert (cell.text, cell.small) == ("90.5", "± 0.7 (2/5)")
+    cell = score_cell(Score({0: 0.9, 1: 0.91}, 5, undefined=1))
+    assert (cell.text, cell.small) == ("90.5", "± 0.7 (2/5, 1 undefined)")
+
+
+def test_a_length_is_printed_in_its_unit() -> None:
+    from bench_core.analysis.pairs import Pair
+    from bench_core.analysis.scores import Score
+    from bench_core.metrics.scale import Scale
+    from bench_core.report.tables import difference_cell
+
+    scale = Scale("mm", "lower")
+    cell = score_cell(Score({0: 3.25, 1: 3.75}, 2, scale))
+    assert (cell.text, cell.small, cell.values[-1]) == ("3.50", "± 0.35", "mm")
+    cell = difference_cell(Pair("a", "b", "d", {0: -1.0, 1: 0.5}, scale))
+    assert (cell.text, cell.small) == ("−0.25", "± 1.06 (1/2)")
+    assert cell.values == (-0.25, pytest.approx(1.0606601717798212), 1, 1, 2, "mm")
 
 
 @given(st.text(alphabet=st.sampled_from(list("=+-@\t\r1a\x1b\u202e")), min_size=1, max_size=8))

@@ -125,7 +125,7 @@ def test_the_finding_says_what_the_numbers_say(study: Study, page: Page) -> None
     }
     leader = max(averages, key=lambda model: averages[model])
     gap = averages[leader] - averages["RingNet"]
-    assert f"{leader} (GP-VM) has the highest average mDSC" in page.text
+    assert f"{leader} (GP-VM) has the highest average micro mDSC" in page.text
     assert (
         f"{100 * averages[leader]:.1f} %, {100 * gap:.1f} points above the best SMA model, RingNet"
         in page.text
@@ -228,7 +228,7 @@ def test_the_spec_picks_orders_and_sets_parts(tmp_path: Path) -> None:
     report = report_of(write_study(tmp_path, more=more))
     assert [section.name for section in report.sections] == ["search", "summary", "provenance"]
     page = Page(to_html(report))
-    assert "has the highest average mIoU" in page.text
+    assert "has the highest average micro mIoU" in page.text
     assert "The resolved spec" not in page.text
     assert next(table.name for table in report.tables if table.name.startswith("study")) == "study-miou"
 

@@ -112,7 +112,7 @@ def test_a_dot_plot_tells_zero_from_what_rounds_to_it() -> None:
 
 def test_programs_read_full_precision(report: Report) -> None:
     (row,) = csv.DictReader(io.StringIO(to_csv(table(report, "runners-mdsc"))))
-    assert (row["moles_mean"], row["moles_above"], row["moles_below"], row["moles_folds"]) == (
+    assert (row["moles_mean"], row["moles_better"], row["moles_worse"], row["moles_folds"]) == (
         "0.0",
         "0",
         "0",

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from bench_core.analysis.evidence import Evidence
+from bench_core.analysis.evidence import Evidence, Fold
 from bench_core.analysis.pairs import Pair, contest, pair
-from bench_core.analysis.scores import Board, board, percent
-from bench_core.metrics.counts import METRICS, micro
+from bench_core.analysis.quantities import Quantity, quantities, quantity
+from bench_core.analysis.scores import Board, board
 from bench_core.report import names, svg
 from bench_core.report.blocks import Block, Details, Figure, Key, Panel, Prose, Section
 from bench_core.report.dotplot import JOINED, DotRow, dot_plot
@@ -19,8 +19,8 @@ from bench_core.report.tables import DIFFERENCE_FIELDS, ZERO, Cell, Column, Row,
 
 def section(evidence: Evidence, options: Mapping[str, Any]) -> Section:
     """Return dots per dataset, paired differences to the reference, and every fold's numbers."""
-    scores = board(evidence, str(options["metric"]))
-    metric = names.METRIC_TITLES[scores.metric]
+    scores = board(evidence, quantity(evidence, str(options["metric"])))
+    metric = scores.quantity.title
     order = names.ordered(evidence, scores)
     if not evidence.folds:
         return Section("folds", "Fold by fold", (Prose(("No fold is finished yet.",)),))
@@ -29,13 +29,16 @@ def section(evidence: Evidence, options: Mapping[str, Any]) -> Section:
         Panel(
             data.title,
             dot_plot(
-                f"{metric} on {data.title}", f"{metric} (%)", _rows(evidence, scores, order, data.label)
+                f"{metric} on {data.title}",
+                names.axis(metric, scores.scale(data.label)),
+                _rows(evidence, scores, order, data.label),
+                digits=scores.scale(data.label).digits,
             ),
         )
         for data in evidence.datasets
         if any(data.label in row.scores for row in scores.rows)
     )
-    caption = "One dot a fold, a bar at the mean (printed at the right)." + (
+    caption = "One dot per fold, a bar at the mean (printed at the right)." + (
         " A faint line follows one fold from model to model." if len(order) <= JOINED else ""
     )
     blocks: list[Block] = [Figure(panels, keys, caption)]
@@ -51,10 +54,10 @@ def section(evidence: Evidence, options: Mapping[str, Any]) -> Section:
 
 
 def _rows(evidence: Evidence, scores: Board, order: tuple[str, ...], dataset: str) -> list[DotRow]:
-    rows = []
+    rows, factor = [], scores.scale(dataset).factor
     for label in order:
         found = scores.row(label).scores.get(dataset)
-        points = tuple((index, 100 * value) for index, value in found.folds.items()) if found else ()
+        points = tuple((index, factor * value) for index, value in found.folds.items()) if found else ()
         if evidence.cell(label, dataset).excluded is None:
             rows.append(DotRow(evidence.model(label).title, names.family_series(evidence, label), points))
     return rows
@@ -81,38 +84,50 @@ def _against(
             if found is not None:
                 pairs[label, data.label] = found
     for data in evidence.datasets:
+        scale = scores.scale(data.label)
         rows = [
             DotRow(
                 evidence.model(label).title,
                 names.family_series(evidence, label),
-                tuple((fold, 100 * value) for fold, value in pairs[label, data.label].differences.items()),
+                tuple(
+                    (fold, scale.factor * value)
+                    for fold, value in pairs[label, data.label].differences.items()
+                ),
             )
             for label in others
             if (label, data.label) in pairs
         ]
         if rows:
             described = f"Difference to {title} on {data.title}"
-            panels.append(Panel(data.title, dot_plot(described, f"points from {title}", rows, zero=True)))
+            axis = f"{scale.points} from {title}"
+            plot = dot_plot(described, axis, rows, zero=True, digits=scale.digits)
+            panels.append(Panel(data.title, plot))
     for label in others:
         cells = [Cell(evidence.model(label).title, (label,))]
         cells += [difference_cell(pairs.get((label, data.label))) for data in evidence.datasets]
         table_rows.append(Row(tuple(cells), evidence.model(label).family))
     if not panels:
         return []
-    metric = names.METRIC_TITLES[scores.metric]
+    shown = scores.quantity
     table = Table(
-        name=f"differences-{scores.metric}",
-        title=f"{metric}: difference to {title} on the same folds, in points",
+        name=f"differences-{shown.name}",
+        title=f"{shown.title}: difference to {title} on the same folds, "
+        f"{names.points_heading(evidence, scores)}",
         columns=(
             Column("model", "Model", numeric=False),
-            *(Column(data.label, data.title, DIFFERENCE_FIELDS) for data in evidence.datasets),
+            *(
+                Column(data.label, names.column_title(evidence, scores, data.label), DIFFERENCE_FIELDS)
+                for data in evidence.datasets
+            ),
         ),
         rows=tuple(table_rows),
         caption="Mean ± standard deviation of the differences; in parentheses the folds that the model wins."
+        + (" Lower is better, so a negative difference is a gain." if shown.metric.better == "lower" else "")
         + (f" {ZERO}" if any(item.equal for item in pairs.values()) else ""),
     )
+    side = "left" if shown.metric.better == "higher" else "right"
     figure = Figure(
-        tuple(panels), keys, f"Each model minus {title}, fold by fold; left of the line {title} is ahead."
+        tuple(panels), keys, f"Each model minus {title}, fold by fold; {side} of the line {title} is ahead."
     )
     return [figure, table]
 
@@ -120,17 +135,17 @@ def _against(
 def fold_table(evidence: Evidence, order: tuple[str, ...]) -> Table:
     """Return all metrics of every finished fold."""
     footnotes = Footnotes(evidence)
+    found = list(quantities(evidence).values())
     rows = []
     for label in order:
         for data in evidence.datasets:
             for fold in evidence.cell(label, data.label).folds:
-                values = micro(fold.counts.values)
                 cells = [
                     Cell(evidence.model(label).title, (label,), notes=footnotes.model(label)),
                     Cell(data.title, (data.label,)),
                     Cell(str(fold.index), (fold.index,)),
                     Cell(str(len(fold.counts.ids)), (len(fold.counts.ids),)),
-                    *(_metric(values[metric]) for metric in METRICS),
+                    *(_value(item, fold) for item in found),
                     Cell(names.rate(fold.result.learning_rate), (fold.result.learning_rate,)),
                     Cell(
                         f"{fold.result.chosen_epoch + 1} of {fold.result.epochs_run}",
@@ -141,13 +156,13 @@ def fold_table(evidence: Evidence, order: tuple[str, ...]) -> Table:
                 rows.append(Row(tuple(cells)))
     return Table(
         name="folds",
-        title=f"Every finished fold ({plural(len(rows), 'row')}), metrics in percent",
+        title=f"Every finished fold ({plural(len(rows), 'row')}), fractions in percent",
         columns=(
             Column("model", "Model", numeric=False),
             Column("dataset", "Dataset", numeric=False),
             Column("fold", "Fold"),
             Column("images", "Images"),
-            *(Column(metric, names.METRIC_TITLES[metric]) for metric in METRICS),
+            *(Column(item.name, item.title, _fields(item)) for item in found),
             Column("learning_rate", "Rate"),
             Column("epoch", "Tested epoch", ("tested", "run")),
         ),
@@ -156,6 +171,16 @@ def fold_table(evidence: Evidence, order: tuple[str, ...]) -> Table:
     )
 
 
-def _metric(value: float) -> Cell:
+def _fields(found: Quantity) -> tuple[str, ...]:
+    """Return a column's fields: a length's unit depends on the dataset, and stands beside each value."""
+    return ("",) if found.metric.unit == "fraction" else ("", "unit")
+
+
+def _value(found: Quantity, fold: Fold) -> Cell:
     # A metric without denominator (recall where no image has foreground) is undefined, not zero.
-    return Cell(percent(value, 2), (value,)) if value == value else Cell("–", (None,))
+    value, scale = found.of_fold(fold), found.scale(fold.job.dataset.label)
+    unit = () if scale.unit == "fraction" else (scale.unit,)
+    if value != value:
+        return Cell("–", (None, *unit))
+    more = 1 if scale.unit == "fraction" else 0
+    return Cell(scale.text(value, more), (value, *unit), small=scale.sign if unit else "")

@@ -6,6 +6,7 @@ from bench_core.analysis.evidence import Evidence
 from bench_core.analysis.pairs import pair
 from bench_core.analysis.scores import Board
 from bench_core.analysis.twins import Twins, twins
+from bench_core.metrics.scale import common_scale
 from bench_core.report import names
 from bench_core.report.names import listed, plural
 from bench_core.report.tables import DIFFERENCE_FIELDS, ZERO, Cell, Column, Row, Table, difference_cell
@@ -36,14 +37,16 @@ def framework_finding(evidence: Evidence, scores: Board) -> str:
 
 
 def _at_most(scores: Board, item: Twins) -> str:
-    differences = [
-        abs(value)
+    found = [
+        difference
         for dataset in scores.row(item.model).scores
-        if (found := pair(scores, item.model, item.reference, dataset)) is not None
-        for value in found.differences.values()
+        if (difference := pair(scores, item.model, item.reference, dataset)) is not None
     ]
-    metric = names.METRIC_TITLES[scores.metric]
-    return f" (by at most {100 * max(differences):.2g} points of {metric})" if differences else ""
+    scale = common_scale(difference.scale for difference in found)
+    if scale is None:
+        return ""
+    largest = scale.factor * max(abs(value) for item in found for value in item.differences.values())
+    return f" (by at most {largest:.2g} {scale.points} of {scores.quantity.title})"
 
 
 def runner_table(evidence: Evidence, scores: Board) -> Table | None:
@@ -66,16 +69,19 @@ def runner_table(evidence: Evidence, scores: Board) -> Table | None:
                 )
             )
         )
-    metric = names.METRIC_TITLES[scores.metric]
     return Table(
-        name=f"runners-{scores.metric}",
-        title=f"{metric}: the same network under another runner, difference on the same folds, in points",
+        name=f"runners-{scores.quantity.name}",
+        title=f"{scores.quantity.title}: the same network under another runner, "
+        f"difference on the same folds, {names.points_heading(evidence, scores)}",
         columns=(
             Column("model", "Model", numeric=False),
             Column("runner", "Runner", numeric=False),
             Column("reference", "minus", numeric=False),
             Column("reference_runner", "its runner", numeric=False),
-            *(Column(data.label, data.title, DIFFERENCE_FIELDS) for data in evidence.datasets),
+            *(
+                Column(data.label, names.column_title(evidence, scores, data.label), DIFFERENCE_FIELDS)
+                for data in evidence.datasets
+            ),
             Column("same", "Identical folds", ("folds", "of")),
         ),
         rows=tuple(rows),

@@ -8,7 +8,7 @@ from typing import Any
 
 from bench_core.analysis.evidence import Evidence
 from bench_core.analysis.rates import RateSearch, searches
-from bench_core.analysis.scores import percent
+from bench_core.metrics.scale import PERCENT
 from bench_core.report import names
 from bench_core.report.blocks import Block, Callout, Figure, Panel, Prose, Section
 from bench_core.report.lineplot import RateSeries, rate_plot
@@ -81,7 +81,7 @@ def _series(evidence: Evidence, item: RateSearch) -> RateSeries:
     return RateSeries(
         evidence.model(item.model).title,
         series_index(evidence, item.model),
-        tuple((rate, 100 * value) for rate, value in means if value is not None),
+        tuple((rate, PERCENT.factor * value) for rate, value in means if value is not None),
         frozenset(item.chosen),
     )
 
@@ -118,7 +118,7 @@ def _rate_cell(item: RateSearch, rate: float) -> Cell:
     if value is None:
         return Cell("–", (None, 0))
     marks: frozenset[Mark] = frozenset({"chosen"} if rate in item.chosen else ())
-    return Cell(percent(value), (value, len(item.values[rate])), marks)
+    return Cell(PERCENT.text(value), (value, len(item.values[rate])), marks)
 
 
 def _chosen(item: RateSearch) -> Cell:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from bench_core.declarations import Dataset
+from bench_core.errors import UnknownNameError
 from bench_core.options import Option, complete_options
 from bench_core.spec.checks.context import Context
 from bench_core.spec.model import DatasetEntry
@@ -55,6 +56,21 @@ def _each(context: Context, loc: Loc, declared: Mapping[str, Option], given: Map
             context.error(
                 "option", (*loc, name), str(error), cause=meaning, fix=fix, key=name not in declared
             )
+        else:
+            sound = _names(context, (*loc, name), declared[name], value) and sound
+    return sound
+
+
+def _names(context: Context, loc: Loc, option: Option, value: Any) -> bool:
+    """Check what must be the name of something that a plugin declares."""
+    sound = True
+    for name in value if isinstance(value, (list, tuple)) else [value]:
+        if option.names and name is not None:
+            try:
+                context.registry.metric(str(name))
+            except UnknownNameError as error:
+                sound = False
+                context.error("option", loc, error.message, cause=error.cause, fix=error.fix)
     return sound
 
 

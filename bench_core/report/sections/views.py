@@ -1,0 +1,85 @@
+"""Views of the same counts: how much a number depends on what is pooled before it is divided."""
+
+from __future__ import annotations
+
+from statistics import fmean, stdev
+
+import numpy as np
+
+from bench_core.analysis.evidence import Cell as EvidenceCell
+from bench_core.analysis.evidence import Evidence
+from bench_core.analysis.quantities import Pooled, Quantity
+from bench_core.analysis.scores import fold_score, score
+from bench_core.metrics.counts import EmptyPolicy
+from bench_core.report.names import plural
+from bench_core.report.tables import SCORE_FIELDS, Cell, Column, Row, Table, score_cell
+
+EMPTY = {
+    "ignore": "is left out",
+    "one": "scores 1",
+    "zero": "scores 0",
+}
+
+
+def views_table(
+    evidence: Evidence, quantity: Quantity, order: tuple[str, ...], empty: EmptyPolicy
+) -> Table | None:
+    """Return micro, macro and per-image means of each cell; None for what is not made of counts.
+
+    `empty` says what a class scores that neither mask nor prediction of an image has.
+    """
+    if not isinstance(quantity, Pooled):
+        return None
+    rows = [
+        _row(evidence, quantity, evidence.cell(label, data.label), empty)
+        for label in order
+        for data in evidence.datasets
+        if evidence.cell(label, data.label).folds
+    ]
+    if not rows:
+        return None
+    title = quantity.metric.title
+    return Table(
+        name=f"views-{quantity.name}",
+        title=f"Views of the same counts: {title} in {quantity.scale('').words}",
+        columns=(
+            Column("model", "Model", numeric=False),
+            Column("dataset", "Dataset", numeric=False),
+            Column("micro", f"micro {title}", SCORE_FIELDS),
+            Column("macro", f"macro {title}", SCORE_FIELDS),
+            Column("image", f"per-image {title}", ("mean", "std", "images", "undefined")),
+        ),
+        rows=tuple(rows),
+        caption="Micro: pooled over images and classes. Macro: the mean over classes, each pooled over "
+        "images. Both: mean ± standard deviation over folds. Per image: the mean over an image's classes, "
+        "then mean ± standard deviation over the test images of all finished folds; a class that neither mask "
+        f"nor prediction of an image has {EMPTY[empty]}.",
+    )
+
+
+def _row(evidence: Evidence, quantity: Pooled, cell: EvidenceCell, empty: EmptyPolicy) -> Row:
+    macro = fold_score(cell, quantity, {fold.index: quantity.macro(fold) for fold in cell.folds})
+    images = np.concatenate([quantity.of_images(fold, empty) for fold in cell.folds])
+    model = evidence.model(cell.model)
+    return Row(
+        (
+            Cell(model.title, (cell.model,)),
+            Cell(evidence.dataset(cell.dataset).title, (cell.dataset,)),
+            score_cell(score(cell, quantity), absent="undefined"),
+            score_cell(macro, absent="undefined"),
+            _images(quantity, cell.dataset, images),
+        ),
+        model.family,
+    )
+
+
+def _images(quantity: Pooled, dataset: str, scores: np.ndarray) -> Cell:
+    scale = quantity.scale(dataset)
+    defined = [float(value) for value in scores if not np.isnan(value)]
+    undefined = len(scores) - len(defined)
+    said = f"({plural(len(scores), 'image')}{f', {undefined} undefined' if undefined else ''})"
+    if not defined:
+        return Cell("undefined", (None, None, len(scores), undefined), small=said)
+    std = stdev(defined) if len(defined) > 1 else None
+    shown = f"± {scale.text(std)} {said}" if std is not None else said
+    return Cell(scale.text(fmean(defined)), (fmean(defined), std, len(scores), undefined), small=shown)
