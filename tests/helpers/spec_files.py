@@ -16,6 +16,7 @@ from bench_core import (
     RunnerDeclaration,
     Task,
 )
+from bench_core.metrics.plugin import bench_metrics
 from bench_core.plugins import Registry, unknown
 from bench_core.spec.diagnostics import Diagnostic, SpecError
 from bench_core.spec.load import load_spec
@@ -94,6 +95,8 @@ def small_registry() -> Registry:
     ]  # fmt: skip
     log = Option(type=bool, default=False, help="keep a log")
     top = Option(type=int, default=3, help="how many")
+    named = Option(type=list, default=["mdsc"], help="which", names="metric")
+    options = {"top": top, "metrics": named}
     return Registry(
         models={item.name: item for item in models},
         sources={"zoo": ModelSource(prefix="zoo", runner="torch", help="animals", resolve=_zoo)},
@@ -103,9 +106,10 @@ def small_registry() -> Registry:
             "other": RunnerDeclaration(name="other", fit="x:y", help="runs", options={"log": log}),
         },
         analyses={
-            "scores": Analysis(name="scores", help="table", section="x:y", options={"top": top}),
+            "scores": Analysis(name="scores", help="table", section="x:y", options=options),
             "curves": Analysis(name="curves", help="plots", section="x:y"),
         },
+        metrics={item.name: item for item in bench_metrics()},
     )  # fmt: skip
 
 

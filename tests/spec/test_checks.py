@@ -102,6 +102,7 @@ CASES = [
     Case("option", edited(("{width: 8}", "{mode: «exacd}")), ""),
     Case("option", edited((HEART, HEART + "  - {name: toy, «options: {classes: 3}}\n")), ""),
     Case("option", VALID + "analyses: [{name: scores, options: {«topp: 3}}]\n", "correct the name"),
+    Case("option", VALID + "analyses: [{name: scores, options: {metrics: «[mdsc, hd59]}}]\n", "'hd95'"),
     Case("label", edited((TINY, TINY + "  - {name: «tiny, options: {width: 4}}\n")), "label"),
     Case("label", edited((HEART, HEART + "  - {name: toy, label: «heart}\n")), "label"),
     Case("label", edited((HEART, HEART + "  - {name: «own, root: x}\n")), "my-images"),

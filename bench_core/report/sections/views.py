@@ -52,8 +52,8 @@ def views_table(
         rows=tuple(rows),
         caption="Micro: pooled over images and classes. Macro: the mean over classes, each pooled over "
         "images. Both: mean ± standard deviation over folds. Per image: the mean over an image's classes, "
-        "then mean ± standard deviation over the test images of all finished folds; a class that neither mask "
-        f"nor prediction of an image has {EMPTY[empty]}.",
+        "then mean ± standard deviation over the test images of all finished folds; a class that neither "
+        f"mask nor prediction of an image has {EMPTY[empty]}.",
     )
 
 
