@@ -37,7 +37,7 @@ def describe_event(event: JobEvent, job: Job, store: Store) -> JobEvent:
 
 
 def _tested(job: Job, store: Store) -> Mapping[str, float]:
-    from bench_core.protocol.metrics import micro
+    from bench_core.metrics.counts import micro
 
     with suppress(StoreError):
         return micro(store.counts(job.digest).values)
