@@ -14,6 +14,7 @@ from bench_core.declarations import (
     JobEvent,
     Metric,
     ModelSource,
+    PublishedFile,
     RunnerDeclaration,
     Task,
 )
@@ -33,6 +34,7 @@ __all__ = [
     "Metric",
     "ModelSource",
     "Option",
+    "PublishedFile",
     "RunnerDeclaration",
     "Task",
     "hookimpl",

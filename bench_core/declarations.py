@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from bench_core.errors import MissingDependencyError, PluginError
+from bench_core.install import install_modules
+from bench_core.names import name_problem
 from bench_core.options import Option
 
 Entry = Callable[..., Any] | str
@@ -62,6 +64,52 @@ class Task:
 
 
 @dataclass(frozen=True, kw_only=True)
+class PublishedFile:
+    """A weights file that a network reads: what it is called, who publishes it, and what is known of it.
+
+    Raises PluginError for a name that is not the plain name of a file.
+    """
+
+    name: str
+    """Under which it lies in $SEGTRIAL_WEIGHTS."""
+    url: str = ""
+    """Where `bench weights get` has it from; "" where no program may or can fetch it."""
+    sha256: str = ""
+    """Hexadecimal, whole or its first digits; if not given, those that the name ends in by custom."""
+    license: str = ""
+    """Of the weights, in their publisher's words; "" where none is known. Never that of a library."""
+    page: str = ""
+    """Where a reader finds it, in words: "the page of NVlabs/SegFormer"."""
+    copies: tuple[PublishedFile, ...] = ()
+    """The same weights under other names, in the order in which they are looked for."""
+    folder: Path | None = None
+    """The one folder in which it lies, where it belongs to something else there; None: the usual places."""
+    packaged: Path | None = None
+    """A copy that an installed package carries, taken where the usual places have none."""
+    fix: str = ""
+    """What to do if it is missing, where that is neither a download nor a page: a package to install."""
+
+    def __post_init__(self) -> None:
+        if problem := name_problem(self.name):
+            raise PluginError(
+                f"{self.name!r} cannot be the name of a weights file",
+                cause=problem,
+                fix="declare the plain name of a file, without folders",
+            )
+
+    @property
+    def known_sha256(self) -> str:
+        """What its publisher says of its SHA-256, nothing perhaps."""
+        named = re.search(r"-([0-9a-f]{8})\.\w+$", self.name)
+        return self.sha256.lower() or (named[1] if named else "")
+
+    @property
+    def everywhere(self) -> tuple[PublishedFile, ...]:
+        """The file and its copies."""
+        return (self, *self.copies)
+
+
+@dataclass(frozen=True, kw_only=True)
 class BuildRequest:
     """What an architecture's builder receives."""
 
@@ -73,9 +121,15 @@ class BuildRequest:
     image_size: int
     pretrained: str
     """One of the architecture's `pretrained` sources, "none" included."""
-    weights_file: Path | None = None
-    """Overrides where the pretrained source's file is looked for."""
+    weights_files: tuple[Path, ...] = ()
+    """The files to fill the network from, one per file that `Architecture.weights` returned and in its order;
+    empty from scratch. They are there."""
     options: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def weights_file(self) -> Path | None:
+        """The file of an architecture that reads a single one, None from scratch."""
+        return self.weights_files[0] if self.weights_files else None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,7 +137,7 @@ class Architecture:
     """A network that a spec can name.
 
     `build(request)` returns a module mapping images [B, C, H, W] (normalized float) to logits [B, K, H, W];
-    it may set `module.weights_report` (bench_core.protocol.weights.WeightsReport) to say what was loaded, and
+    it may set `module.weights_report` (bench_core.weights.load.WeightsReport) to say what was loaded, and
     `module.network_notes`, a tuple of sentences, for what a reader of its numbers must know.
     """
 
@@ -100,7 +154,7 @@ class Architecture:
     year: int | None = None
     """Of the publication that `paper` names."""
     license: str = ""
-    """That of the public weights, not of the code; `bench weights list` prints it beside their files."""
+    """That of the public weights, not of the code, for files that declare none of their own."""
     pretrained: tuple[str, ...] = ("none",)
     """Weights sources on offer, the usual one first, for example ("imagenet", "none")."""
     parameters: Mapping[int, int] = field(default_factory=dict)
@@ -123,11 +177,14 @@ class Architecture:
     random_at_inference: bool = False
     requires: tuple[str, ...] = ()
     """Importable modules that the builder needs beyond the runner's own."""
-    find_weights: Callable[[str, Path | None, Mapping[str, Any]], Path | None] | None = None
-    """Gets a pretrained source, the user's file and the options; returns the file that the builder will read.
+    install: str = ""
+    """What brings them: an extra of segtrial, such as "timm", or a whole command. If not given, the extras
+    that bring these modules are named."""
+    weights: Callable[[str, Mapping[str, Any]], Sequence[PublishedFile]] | None = None
+    """Gets a pretrained source other than "none" and the options; returns the files that the builder reads.
 
-    Asked before any job starts; returns None where none is read, and raises WeightsError if the file is not
-    there. Imports no framework.
+    Asked before any job starts, without looking for the files: the core does that. Raises WeightsError where
+    there are none for these options. Imports no framework.
     """
 
     @property
@@ -181,6 +238,9 @@ class Dataset:
     a spec must give its entry a label, and the label is part of every job's identity."""
     options: Mapping[str, Option] = field(default_factory=dict)
     requires: tuple[str, ...] = ()
+    """Importable modules that the reader needs."""
+    install: str = ""
+    """What brings them, as in `Architecture`."""
 
     @property
     def display(self) -> str:
@@ -201,6 +261,7 @@ class RunnerDeclaration:
     help: str
     requires: tuple[str, ...] = ()
     install: str = ""
+    """What brings `requires`, as in `Architecture`."""
     options: Mapping[str, Option] = field(default_factory=dict)
     """Settings of the engine itself under a spec's `runtime.runners`; they must not change any number."""
     unavailable: str | None = None
@@ -327,7 +388,7 @@ def resolve_entry(entry: Entry) -> Callable[..., Any]:
             raise PluginError(f"module {module_name!r} does not exist", place=entry) from error
         raise MissingDependencyError(
             f"{module_name} needs the package {missing!r}, which is not installed",
-            fix="pip install 'segtrial[torch]' (see `bench doctor`)",
+            fix=install_modules([missing]),
         ) from error
     except ImportError as error:
         raise MissingDependencyError(

@@ -27,13 +27,14 @@ import torch
 from bare_loop import AUGMENTATION, RATE, BareDataset, BareLoop
 from torch import nn
 
-from bench_core import BuildRequest, DatasetRequest, JobEvent, Task
+from bench_core import DatasetRequest, JobEvent, Task
 from bench_core.data.arrays import CachedArrays
 from bench_core.data.cache import open_cache
 from bench_core.data.folds import assign_folds
 from bench_core.data.loader import Split
 from bench_core.declarations import resolve_entry
 from bench_core.execute.keeper import FolderKeeper
+from bench_core.network import build_network
 from bench_core.options import complete_options
 from bench_core.plugins import load_registry
 from bench_core.protocol.contract import Contract, RunOptions
@@ -70,18 +71,13 @@ def build(settings: argparse.Namespace) -> nn.Module:
     declared = load_registry().model(settings.model)
     options = {"width": settings.width} if "width" in declared.options else {}
     torch.manual_seed(0)
-    assert declared.build is not None
-    network: nn.Module = resolve_entry(declared.build)(
-        BuildRequest(
-            name=declared.name,
-            in_channels=3,
-            num_classes=1,
-            image_size=settings.size,
-            pretrained="none",
-            options=complete_options(declared.options, options),
-        )
+    return build_network(
+        declared,
+        in_channels=3,
+        num_classes=1,
+        image_size=settings.size,
+        options=complete_options(declared.options, options),
     )
-    return network
 
 
 def open_data(settings: argparse.Namespace, folder: Path) -> tuple[CachedArrays, np.ndarray]:

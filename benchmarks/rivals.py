@@ -9,8 +9,7 @@ from typing import Any
 
 from torch import nn
 
-from bench_core import BuildRequest
-from bench_core.declarations import resolve_entry
+from bench_core.network import build_network
 from bench_core.options import complete_options
 from bench_core.plugins import load_registry
 
@@ -36,17 +35,13 @@ class Rival:
 def build(name: str, size: int, options: Mapping[str, Any] | None = None, part: str = "") -> nn.Module:
     """Return a network that the registry knows, or a part of it, from scratch."""
     declared = load_registry().model(name)
-    if declared.build is None:
-        raise ValueError(f"{name}: {declared.unavailable}")
-    request = BuildRequest(
-        name=declared.name,
+    network = build_network(
+        declared,
         in_channels=CHANNELS,
         num_classes=CLASSES,
         image_size=size,
-        pretrained="none",
         options=complete_options(declared.options, options or {}),
     )
-    network: nn.Module = resolve_entry(declared.build)(request)
     return network.get_submodule(part)
 
 

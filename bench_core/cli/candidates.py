@@ -13,6 +13,7 @@ from bench_core.cli.conformance import progress
 from bench_core.cli.views import duration
 from bench_core.declarations import Architecture
 from bench_core.errors import MissingDependencyError, PluginError, UnknownNameError
+from bench_core.install import install_command
 from bench_core.options import complete_options
 
 if TYPE_CHECKING:
@@ -125,7 +126,7 @@ def _try(declared: Architecture, options: dict[str, Any], threads: int, *, quiet
     except ModuleNotFoundError as error:
         raise MissingDependencyError(
             f"architectures are tried with {error.name}, which is not installed",
-            fix="pip install 'segtrial[torch]'",
+            fix=install_command("torch"),
         ) from error
     suite.use_threads(threads)
     candidate = suite.Candidate(declared, options)

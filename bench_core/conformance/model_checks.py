@@ -253,9 +253,6 @@ def strict_weights(candidate: Candidate) -> None:
             for path, what in ((missing, "that does not exist"), (foreign, "of another network")):
                 with _refused(f"pretrained: {source} takes a file {what}"):
                     candidate.build(pretrained=source, weights=path)
-            if candidate.architecture.find_weights is not None:
-                with _refused(f"find_weights({source!r}) takes a file that does not exist"):
-                    candidate.architecture.find_weights(source, missing, candidate.complete_options)
 
 
 @contextmanager

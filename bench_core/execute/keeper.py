@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import IO, Any, cast
 
 from bench_core.errors import WeightsError
-from bench_core.store.files import flush_folder, replacing, sha256_of, storing
+from bench_core.hashes import sha256_of
+from bench_core.store.files import flush_folder, replacing, storing
 from bench_core.store.folder import BEST
 
 log = logging.getLogger(__name__)

@@ -9,9 +9,11 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from bench_core.declarations import Architecture, Dataset, Entry, RunnerDeclaration
-from bench_core.errors import BenchError, WeightsError
+from bench_core.errors import BenchError, PluginError, WeightsError
+from bench_core.install import install_command, install_modules
 from bench_core.plan.job import Job
 from bench_core.plugins import Registry
+from bench_core.weights.files import find_files
 
 
 class PreflightError(BenchError):
@@ -73,17 +75,17 @@ def model_problems(job: Job, model: Architecture) -> Iterator[Problem]:
     if model.unavailable or model.build is None:
         yield Problem(subject, model.unavailable or "its plugin has no builder")
         return
-    yield from _packages(subject, model.requires)
+    yield from _packages(subject, model.requires, model.install)
     yield from _module(subject, model.build)
     given = Path(job.model.weights) if job.model.weights else None
     if given is not None and not given.is_file():
         yield Problem(subject, f"weights file {given} does not exist", "correct `weights:`")
-    elif model.find_weights is not None:
-        try:
-            model.find_weights(job.model.pretrained, given, job.model.options)
-        except WeightsError as error:
-            cause = f": {error.cause}" if error.cause else ""
-            yield Problem(subject, f"{error.message}{cause}", error.fix)
+        return
+    try:
+        find_files(model, job.model.pretrained, job.model.options, given)
+    except (PluginError, WeightsError) as error:
+        cause = f": {error.cause}" if error.cause else ""
+        yield Problem(subject, f"{error.message}{cause}", error.fix)
 
 
 def _of_dataset(job: Job, dataset: Dataset) -> Iterator[Problem]:
@@ -91,7 +93,7 @@ def _of_dataset(job: Job, dataset: Dataset) -> Iterator[Problem]:
     if dataset.unavailable or dataset.open is None:
         yield Problem(subject, dataset.unavailable or "its plugin has no reader")
         return
-    yield from _packages(subject, dataset.requires)
+    yield from _packages(subject, dataset.requires, dataset.install)
     yield from _module(subject, dataset.open)
     if not dataset.needs_root:
         return
@@ -115,10 +117,8 @@ def runner_problems(runner: RunnerDeclaration) -> Iterator[Problem]:
 def _packages(subject: str, modules: Iterable[str], install: str = "") -> Iterator[Problem]:
     missing = [module for module in modules if not _is_there(module)]
     if missing:
-        names = ", ".join(missing)
-        yield Problem(
-            subject, f"needs {names}, not installed here", install or "pip install 'segtrial[torch]'"
-        )
+        fix = install_command(install) if install else install_modules(missing)
+        yield Problem(subject, f"needs {', '.join(missing)}, not installed here", fix)
 
 
 def _module(subject: str, entry: Entry) -> Iterator[Problem]:

@@ -12,8 +12,9 @@ import numpy as np
 from bench_core.data.cache import open_cache
 from bench_core.data.folds import assign_folds, check_leaks, fold_hash
 from bench_core.data.loader import Split
-from bench_core.declarations import BuildRequest, DatasetRequest, resolve_entry
-from bench_core.errors import DataError, PluginError
+from bench_core.declarations import DatasetRequest, resolve_entry
+from bench_core.errors import DataError
+from bench_core.network import build_network
 from bench_core.plan.job import Job, job_seed
 from bench_core.plugins import Registry
 from bench_core.seeds import derive_seed
@@ -96,27 +97,17 @@ def build_model(job: Job, registry: Registry) -> nn.Module:
     import torch
 
     declared = registry.model(job.model.name)
-    if declared.build is None:
-        raise PluginError(f"model {job.model.name} cannot be built yet", cause=declared.unavailable)
     task = job.dataset.task
-    request = BuildRequest(
-        name=declared.name,
+    torch.manual_seed(derive_seed(job_seed(job), "init"))
+    return build_network(
+        declared,
         in_channels=3 if job.training.channels == "rgb" else task.channels,
         num_classes=task.logit_channels,
         image_size=job.training.image_size,
         pretrained=job.model.pretrained,
-        weights_file=Path(job.model.weights) if job.model.weights else None,
+        weights=Path(job.model.weights) if job.model.weights else None,
         options=job.model.options,
     )
-    build = resolve_entry(declared.build)
-    torch.manual_seed(derive_seed(job_seed(job), "init"))
-    model = build(request)
-    if not isinstance(model, torch.nn.Module):
-        raise PluginError(
-            f"the builder of {job.model.name} returned {type(model).__name__}, not an nn.Module",
-            fix="return the network from the builder",
-        )
-    return model
 
 
 def model_facts(model: nn.Module) -> dict[str, Any]:

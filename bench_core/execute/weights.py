@@ -8,13 +8,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from bench_core.declarations import Architecture
+from bench_core.declarations import Architecture, PublishedFile
 from bench_core.errors import WeightsError
 from bench_core.options import complete_options
 from bench_core.plan.job import Job
 from bench_core.plugins import Registry
-from bench_core.weights_download import Progress, download
-from bench_core.weights_files import WEIGHTS_FOLDER, PublishedFile, Wanted, noting_weights, weights_folder
+from bench_core.weights.download import Progress, download
+from bench_core.weights.files import WEIGHTS_FOLDER, how_to_get, present, wanted_files, weights_folder
+
+UNKNOWN_LICENSE = "not known"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,22 +25,28 @@ class Need:
 
     models: tuple[str, ...]
     license: str
-    """That of the first model's weights."""
-    wanted: Wanted
+    """That of the file, else that of the first model's weights, else UNKNOWN_LICENSE."""
+    file: PublishedFile
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Under which the file is looked for, the preferred one first."""
+        return tuple(each.name for each in self.file.everywhere)
+
+    @property
+    def place(self) -> Path | None:
+        """Where it lies, None if it is missing."""
+        return present(self.file)
+
+    @property
+    def fix(self) -> str:
+        """What a reader can do to have it."""
+        return how_to_get(self.file)
 
     def only(self, name: str) -> Need:
-        """Return the same need of one of the names under which the file is published."""
-        folder = weights_folder()
-        own = folder / name if folder is not None else None
-        return replace(
-            self,
-            wanted=replace(
-                self.wanted,
-                names=(name,),
-                published=tuple(each for each in self.wanted.published if each.name == name),
-                file=own if own is not None and own.is_file() else None,
-            ),
-        )
+        """Return the same need of the one copy of this name."""
+        own = next(each for each in self.file.everywhere if each.name == name)
+        return replace(self, file=replace(own, copies=(), packaged=None))
 
 
 def needs_of_jobs(jobs: Iterable[Job], registry: Registry) -> list[Need]:
@@ -79,31 +87,30 @@ def fetch(
     `progress` shows how a file is coming. Returns path and SHA-256. Raises WeightsError where no folder is
     named, or nobody offers an address.
     """
-    if not need.wanted.published:
-        names = " or ".join(need.wanted.names)
-        raise WeightsError(f"{names} has no address that it could be downloaded from", fix=need.wanted.fix)
+    offered = [each for each in need.file.everywhere if each.url]
+    if not offered:
+        raise WeightsError(
+            f"{' or '.join(need.names)} has no address that it could be downloaded from", fix=need.fix
+        )
     folder = weights_folder()
     if folder is None:
         raise WeightsError(
             "no folder for weights files is named",
             fix=f"export {WEIGHTS_FOLDER}=FOLDER, for example ~/weights",
         )
-    published = need.wanted.published[0]
-    with progress(published) as show:
-        return download(published, folder, show)
+    with progress(offered[0]) as show:
+        return download(offered[0], folder, show)
 
 
 def _needs(architecture: Architecture, source: str, options: Mapping[str, Any]) -> Iterator[Need]:
-    if source == "none" or architecture.find_weights is None:
+    try:
+        wanted = wanted_files(architecture, source, options)
+    except WeightsError:
+        # These options and this source do not go together: a run says so, and here nothing is needed.
         return
-    with noting_weights() as noted:
-        try:
-            architecture.find_weights(source, None, options)
-        except WeightsError:
-            # These options and this source do not go together: a run says so, and here nothing is needed.
-            return
-    for wanted in noted:
-        yield Need(models=(architecture.name,), license=architecture.license, wanted=wanted)
+    for file in wanted:
+        license = file.license or architecture.license or UNKNOWN_LICENSE
+        yield Need(models=(architecture.name,), license=license, file=file)
 
 
 def _choices(architecture: Architecture) -> Iterator[dict[str, Any]]:
@@ -113,9 +120,10 @@ def _choices(architecture: Architecture) -> Iterator[dict[str, Any]]:
 
 
 def _each_once(needs: Iterable[Need]) -> list[Need]:
-    found: dict[tuple[str, ...], Need] = {}
+    found: dict[tuple[object, ...], Need] = {}
     for need in needs:
-        first = found.setdefault(need.wanted.names, need)
+        key = (need.file.folder, *need.names)
+        first = found.setdefault(key, need)
         models = tuple(dict.fromkeys((*first.models, *need.models)))
-        found[need.wanted.names] = replace(first, models=models)
+        found[key] = replace(first, models=models)
     return list(found.values())

@@ -8,6 +8,7 @@ from typing import Any
 
 from bench_core import __version__
 from bench_core.errors import MissingDependencyError
+from bench_core.install import install_command
 from bench_core.report import blocks
 from bench_core.report.compose import Report
 from bench_core.report.tables import Table
@@ -37,7 +38,7 @@ def to_html(report: Report) -> str:
     except ModuleNotFoundError as error:
         raise MissingDependencyError(
             "the HTML page needs the package 'jinja2', which is not installed",
-            fix="pip install 'segtrial[report]', or leave html out: --format csv,markdown,latex",
+            fix=f"{install_command('report')}, or leave html out: --format csv,markdown,latex",
         ) from error
     environment = jinja2.Environment(
         loader=jinja2.FunctionLoader(_template),

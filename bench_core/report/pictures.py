@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench_core.errors import MissingDependencyError
+from bench_core.install import install_command
 from bench_core.records import Case
 
 UInt8 = NDArray[np.uint8]
@@ -122,6 +123,6 @@ def _pillow() -> Any:
     except ModuleNotFoundError as error:
         raise MissingDependencyError(
             "pictures in a report need the package 'pillow', which is not installed",
-            fix="pip install 'segtrial[report]'",
+            fix=install_command("report"),
         ) from error
     return Image

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import hashlib
 import json
 import os
 import shutil
@@ -114,12 +113,6 @@ def read_json(path: Path, mend: str) -> Any:
         raise StoreError("file is missing from the store", place=str(path), fix=mend) from error
     except (ValueError, OSError) as error:
         raise StoreError("damaged file in the store", place=str(path), cause=str(error), fix=mend) from error
-
-
-def sha256_of(path: Path) -> str:
-    """Return the SHA-256 of a file's content as hexadecimal digits."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def make_folder(path: Path) -> None:

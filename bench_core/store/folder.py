@@ -13,9 +13,10 @@ import numpy as np
 
 from bench_core.bounded import Arrays, open_arrays, parse_json
 from bench_core.errors import StoreError
+from bench_core.hashes import sha256_of
 from bench_core.plan.job import Job
 from bench_core.records import Case, Counts
-from bench_core.store.files import read_json, replacing, sha256_of, storing, write_bytes, write_json
+from bench_core.store.files import read_json, replacing, storing, write_bytes, write_json
 from bench_core.store.result import RESULT_FORMAT, Result
 
 JOB, RESULT, COUNTS, CASES = "job.json", "result.json", "counts.csv", "cases.npz"

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from bench_core import DatasetRequest
 from bench_core.data.samples import Sample, UInt8Array
 from bench_core.errors import DataError, MissingDependencyError
+from bench_core.install import install_command
 
 AXES = {"sagittal": 0, "coronal": 1, "axial": 2}
 FILE = "mni_icbm152_{kind}_tal_nlin_sym_09a_converted.nii.gz"
@@ -121,7 +122,7 @@ def open_mni152(request: DatasetRequest) -> Mni152Reader:
     # Finding the folder does not import nilearn, which would take seconds.
     found = importlib.util.find_spec("nilearn")
     if found is None or not found.submodule_search_locations:
-        raise MissingDependencyError("dataset mni152 needs the package nilearn", fix="pip install nilearn")
+        raise MissingDependencyError("dataset mni152 needs the package nilearn", fix=install_command("torch"))
     folder = Path(found.submodule_search_locations[0]) / "datasets" / "data"
     files = {kind: folder / FILE.format(kind=kind) for kind in ("t1", "gm", "wm")}
     missing = [path.name for path in files.values() if not path.is_file()]
@@ -129,6 +130,6 @@ def open_mni152(request: DatasetRequest) -> Mni152Reader:
         raise DataError(
             f"this nilearn carries no {', '.join(missing)}",
             place=str(folder),
-            fix="pip install 'nilearn>=0.11'",
+            fix=install_command("torch"),
         )
     return Mni152Reader(files, request.options)

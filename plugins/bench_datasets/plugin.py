@@ -36,6 +36,7 @@ SYNTHETIC = Dataset(
     how_to_get="nothing to get: images are drawn on the spot",
     needs_root=False,
     requires=("PIL",),
+    install="data",
     options={
         "look": Option(
             type=str,
@@ -74,9 +75,10 @@ MNI152 = Dataset(
         "ICBM 2009a nonlinear symmetric, copyright 1993-2009 Louis Collins, McConnell Brain Imaging Centre, "
         "McGill University: free to use, copy, modify and distribute with this notice"
     ),
-    how_to_get="pip install nilearn: its wheel carries the files",
+    how_to_get="in the wheel of nilearn, which the extra `torch` brings",
     needs_root=False,
     requires=("nilearn", "nibabel"),
+    install="torch",
     options={
         "plane": Option(
             type=str,
@@ -107,6 +109,7 @@ FOLDER = Dataset(
     how_to_get="put images and masks of the same names into two folders under `root`",
     own_files=True,
     requires=("PIL", "nibabel"),
+    install="data",
     options={
         "images": Option(
             type=str, default="images", help="sub-folder of the root, or a pattern such as */image*.png"

@@ -8,7 +8,7 @@ from pathlib import Path
 from torch import Tensor, nn
 from torch.nn import functional
 
-from bench_core.protocol.weights import WeightsReport, load_strictly, read_checkpoint, sum_over_rgb
+from bench_core.weights.load import WeightsReport, load_strictly, read_checkpoint, sum_over_rgb
 
 Tensors = dict[str, Tensor]
 

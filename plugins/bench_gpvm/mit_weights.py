@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench_core.weights_files import WEIGHTS_FOLDER, PublishedFile, find_weights
+from bench_core import PublishedFile
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -32,23 +31,20 @@ _MMSEG_DATES = {
 }
 
 
-def mit_file(variant: str, given: Path | None) -> Path:
-    """Return the file of a Mix Transformer trained on ImageNet-1k.
-
-    Raises WeightsError naming the file, its publishers and the folder to put it into.
-    """
-    authors, mmseg = f"mit_{variant}.pth", f"mit_{variant}_{_MMSEG_DATES[variant]}.pth"
-    return find_weights(
-        (authors, PublishedFile(name=mmseg, url=f"{_MMSEG_FOLDER}/{mmseg}")),
-        given,
-        fix=f"download {authors} from the page of NVlabs/SegFormer, or {mmseg} from MMSegmentation's model "
-        f"zoo, into the folder ${WEIGHTS_FOLDER}; or give the file as the model's `weights:`",
+def weights(source: str, options: Mapping[str, Any]) -> tuple[PublishedFile, ...]:
+    """Return the file of a Mix Transformer trained on ImageNet-1k, for the option `variant`."""
+    variant = options["variant"]
+    copy = f"mit_{variant}_{_MMSEG_DATES[variant]}.pth"
+    by_mmseg = PublishedFile(
+        name=copy, url=f"{_MMSEG_FOLDER}/{copy}", license=NVIDIA_LICENSE, page="MMSegmentation's model zoo"
     )
-
-
-def weights_file(pretrained: str, given: Path | None, options: Mapping[str, Any]) -> Path | None:
-    """Return the backbone's weights file, None from scratch; raise WeightsError if it is not there."""
-    return None if pretrained == "none" else mit_file(options.get("variant", "b3"), given)
+    authors = PublishedFile(
+        name=f"mit_{variant}.pth",
+        license=NVIDIA_LICENSE,
+        page="the page of NVlabs/SegFormer",
+        copies=(by_mmseg,),
+    )
+    return (authors,)
 
 
 _INSIDE_AUTHORS = (

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from bench_core.weights_files import PublishedFile
+from bench_core import PublishedFile
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 SWIN_TINY = PublishedFile(
     name="swin_tiny_patch4_window7_224.pth",
     url="https://github.com/SwinTransformer/storage/releases/download/v1.0.0/swin_tiny_patch4_window7_224.pth",
+    license="MIT",
 )
 _BUFFERS = re.compile(r"(^|\.)(attn_mask|attn\.relative_position_index)$")
 _BLOCK = (

@@ -14,10 +14,9 @@ from torch.nn import functional
 
 from bench_core import BuildRequest
 from bench_core.errors import TrainingError, WeightsError
-from bench_core.protocol.weights import WeightsReport, load_strictly, read_checkpoint, sum_over_rgb
-from bench_core.weights_files import no_weights
+from bench_core.weights.load import WeightsReport, load_strictly, read_checkpoint, sum_over_rgb
 from bench_sources.hf_networks import KINDS, Kind
-from bench_sources.hf_source import CHECKPOINT, checkpoint_file, config_of
+from bench_sources.hf_source import CHECKPOINT, config_of
 
 _OF_ONE_CHECKPOINT = (
     "architectures",
@@ -77,11 +76,8 @@ def build(request: BuildRequest) -> HfSegmenter:
     not there or do not fit.
     """
     name = request.name
-    config, file = config_of(name)
+    config, _ = config_of(name)
     kind = KINDS[config["model_type"]]
-    weights = None if file is None else checkpoint_file(file, request.pretrained, request.weights_file)
-    if weights is None:
-        no_weights(f"{name} from scratch", request)
     try:
         cls = getattr(transformers, kind.class_name)
         network = cls(network_config(config, request))
@@ -92,7 +88,7 @@ def build(request: BuildRequest) -> HfSegmenter:
             fix="mend the config, or choose another network",
         ) from error
     module = HfSegmenter(network)
-    if weights is not None:
+    if weights := request.weights_file:
         module.weights_report = _fill(network, kind, config, weights)
     return module
 
@@ -152,9 +148,7 @@ def _donor(network: nn.Module, config: Mapping[str, Any], file: Path) -> tuple[A
     labels = config.get("num_labels") or len(config.get("id2label") or {}) or 2
     size = config.get("image_size") or 0
     channels = (config.get("backbone_config") or config).get("num_channels", 3)
-    request = BuildRequest(
-        in_channels=channels, num_classes=labels, image_size=size, pretrained=CHECKPOINT, weights_file=file
-    )
+    request = BuildRequest(in_channels=channels, num_classes=labels, image_size=size, pretrained=CHECKPOINT)
     try:
         with _quiet():
             donor, found = type(own).from_pretrained(

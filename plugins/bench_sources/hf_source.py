@@ -11,10 +11,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from bench_core import Architecture, Departure, ModelSource
+from bench_core import Architecture, Departure, ModelSource, PublishedFile
 from bench_core.errors import UnknownNameError
 from bench_core.paths import expand
-from bench_core.weights_files import WEIGHTS_FOLDER, find_weights, weights_folder
+from bench_core.weights.files import WEIGHTS_FOLDER, weights_folder
 from bench_sources.hf_networks import KINDS, MASK_KINDS, NETWORKS, USUAL, dead_parameters
 from bench_sources.names import nearest
 
@@ -156,7 +156,6 @@ def _declare(
         version=1,
         build="bench_sources.hf_build:build",
         paper=paper,
-        license="" if file else "Apache-2.0",
         pretrained=(CHECKPOINT, "none") if file else ("none",),
         size_multiple=multiple,
         size_minimum=max(multiple, kind.size_minimum),
@@ -165,7 +164,8 @@ def _declare(
         content=hashlib.sha256(file.read_bytes()).hexdigest() if file else "",
         cam_layers=(f"network.{kind.cam_layer}",) if kind.cam_layer else (),
         requires=("transformers",),
-        find_weights=partial(_find_weights, file) if file else None,
+        install="hf",
+        weights=partial(_weights, file) if file else None,
     )
 
 
@@ -175,21 +175,11 @@ def _size_multiple(config: Mapping[str, Any]) -> int:
     return patch if usual == 16 and isinstance(patch, int) and patch > 0 else usual
 
 
-def checkpoint_file(config_file: Path, pretrained: str, given: Path | None) -> Path | None:
-    """Return the weights beside a config, None from scratch; raise WeightsError if they are not there."""
-    if pretrained == "none":
-        return None
-    beside = [config_file.parent / name for name in _FILES]
-    file = next((each for each in beside if each.is_file()), beside[0]).absolute()
-    return find_weights(
-        str(file), given, packaged=file, fix="put it beside its config.json, or set `pretrained: none`"
-    )
-
-
-def _find_weights(
-    config_file: Path, pretrained: str, given: Path | None, options: Mapping[str, Any]
-) -> Path | None:
-    return checkpoint_file(config_file, pretrained, given)
+def _weights(config_file: Path, source: str, options: Mapping[str, Any]) -> tuple[PublishedFile, ...]:
+    """Return the weights beside a config."""
+    folder = config_file.parent.absolute()
+    first, *others = (PublishedFile(name=name, folder=folder) for name in _FILES)
+    return (replace(first, copies=tuple(others), fix="put it beside its config.json"),)
 
 
 SOURCE = ModelSource(

@@ -8,17 +8,16 @@ from torch import nn
 
 from bench_core import BuildRequest
 from bench_core.errors import TrainingError
-from bench_core.weights_files import no_weights
+from bench_core.install import install_command
 from bench_sources.monai_source import NETWORKS, PREFIX
 
 
 def build(request: BuildRequest) -> nn.Module:
     """Build the network that the request names, from images [B, C, H, W] to logits [B, K, H, W].
 
-    Raises TrainingError for what the installed MONAI does not build, WeightsError if weights are asked for.
+    Raises TrainingError for what the installed MONAI does not build.
     """
     network = NETWORKS[request.name.removeprefix(f"{PREFIX}:")]
-    no_weights(f"{network.class_name} of MONAI", request)
     size = {"img_size": request.image_size} if network.takes_size else {}
     try:
         module: nn.Module = getattr(nets, network.class_name)(
@@ -32,6 +31,6 @@ def build(request: BuildRequest) -> nn.Module:
         raise TrainingError(
             f"MONAI {monai.__version__} cannot build {network.class_name}",
             cause=str(error),
-            fix="pip install 'segtrial[monai]', or choose another network",
+            fix=f"{install_command('monai')}, or choose another network",
         ) from error
     return module

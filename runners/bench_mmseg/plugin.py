@@ -16,7 +16,7 @@ def bench_runners() -> list[RunnerDeclaration]:
             fit="bench_mmseg.engine:fit",
             help="MMEngine's loop around MMSegmentation's or any other networks, on CPU, CUDA or MPS",
             requires=("mmengine", "mmcv", "mmseg"),
-            install="pip install 'segtrial[mmseg]'",
+            install="mmseg",
             options={
                 "log": Option(type=bool, default=False, help="keep MMEngine's text log with each result"),
                 "visual": Option(

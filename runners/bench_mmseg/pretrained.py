@@ -10,10 +10,9 @@ from mmseg.models.backbones import VisionTransformer
 from torch import Tensor, nn
 
 from bench_core import BuildRequest
-from bench_core.protocol.weights import WeightsReport, load_strictly, read_checkpoint, sum_over_rgb
-from bench_core.weights_files import no_weights
+from bench_core.weights.load import WeightsReport, load_strictly, read_checkpoint, sum_over_rgb
 from bench_mmseg.segmentor import Segmentor
-from bench_mmseg.zoo import checkpoint_of, weights_file
+from bench_mmseg.zoo import checkpoint_of
 
 _CLASSIFIERS = ("fc", "head", "classifier")
 """Classification heads in backbones' checkpoints, for which a segmentation network has no place."""
@@ -43,16 +42,13 @@ def load_pretrained(network: Segmentor, model: Mapping[str, Any], request: Build
     a checkpoint. Raises WeightsError if the file is not there or does not fit.
     """
     checkpoint = checkpoint_of(model)
-    file = weights_file(checkpoint, request.pretrained, request.weights_file)
-    if file is None or checkpoint is None:
-        no_weights("this config from scratch", request)
-        return
-    tensors = read_checkpoint(file)
-    if any(name.startswith("decode_head.") for name in tensors):
-        report = _load_whole(network, tensors, file, request.pretrained)
-    else:
-        report = _load_part(network.get_submodule(checkpoint.module), tensors, file, request.pretrained)
-    network.weights_report = report
+    if (file := request.weights_file) and checkpoint is not None:
+        tensors = read_checkpoint(file)
+        if any(name.startswith("decode_head.") for name in tensors):
+            report = _load_whole(network, tensors, file, request.pretrained)
+        else:
+            report = _load_part(network.get_submodule(checkpoint.module), tensors, file, request.pretrained)
+        network.weights_report = report
 
 
 def _load_whole(network: Segmentor, tensors: dict[str, Tensor], file: Path, source: str) -> WeightsReport:

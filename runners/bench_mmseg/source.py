@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from bench_core import Architecture, Departure, Deviation, ModelSource
+from bench_core import Architecture, Departure, Deviation, ModelSource, PublishedFile
 from bench_core.errors import BenchError, UnknownNameError
 from bench_core.paths import expand
 from bench_mmseg import zoo
@@ -103,7 +103,6 @@ def _declare(name: str, path: Path, found: Mapping[str, Any] | None, content: st
         build="bench_mmseg.build:build",
         unavailable=zoo.why_not(model),
         paper="" if own else zoo.paper_of(path.parent),
-        license="" if own else "Apache-2.0",
         pretrained=("imagenet", "none") if checkpoint or found is None else ("none",),
         size_multiple=step,
         size_minimum=smallest,
@@ -112,7 +111,8 @@ def _declare(name: str, path: Path, found: Mapping[str, Any] | None, content: st
         content=content,
         random_at_inference=zoo.is_random(model),
         requires=REQUIRES,
-        find_weights=partial(_find_weights, checkpoint),
+        install="mmseg",
+        weights=partial(_weights, checkpoint),
     )
 
 
@@ -148,10 +148,10 @@ def _deviations(model: Mapping[str, Any]) -> dict[str, Deviation]:
     return {"precision": Deviation(value="fp32", because=because)}
 
 
-def _find_weights(
-    checkpoint: zoo.Checkpoint | None, pretrained: str, given: Path | None, options: Mapping[str, Any]
-) -> Path | None:
-    return zoo.weights_file(checkpoint, pretrained, given)
+def _weights(
+    checkpoint: zoo.Checkpoint | None, source: str, options: Mapping[str, Any]
+) -> tuple[PublishedFile, ...]:
+    return zoo.weights_of(checkpoint)
 
 
 SOURCE = ModelSource(

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench_core.weights_files import PublishedFile, find_weights
+from bench_core import PublishedFile
 from bench_mmseg.config_file import package_configs
 
 COMPILED_OPS = "mmcv._ext"
@@ -36,6 +36,9 @@ _OTHER_TASKS = {
 }
 """Component to why the protocol's loss on logits cannot train it, whatever is installed."""
 
+MIT_LICENSE = "NVIDIA Source Code License (non-commercial)"
+"""Of the Mix Transformer's weights, whoever converted them."""
+_MIT = re.compile(r"mit_b[0-5]\b|mit_b[0-5]_")
 _SCHEDULE = re.compile(r"_\d+xb\d+.*$|_\d+x\d+_\d+x\d+.*$")
 _PAPER = re.compile(r"^\s*Paper:\s*\n\s*Title: .*\n\s*URL: (\S+)", re.MULTILINE)
 
@@ -137,14 +140,21 @@ def checkpoint_of(model: Mapping[str, Any]) -> Checkpoint | None:
     return None
 
 
-def weights_file(checkpoint: Checkpoint | None, pretrained: str, given: Path | None) -> Path | None:
-    """Return the file to load, None from scratch; raise WeightsError if it is not there."""
-    if pretrained == "none" or checkpoint is None:
-        return None
+def weights_of(checkpoint: Checkpoint | None) -> tuple[PublishedFile, ...]:
+    """Return the file that a config starts from; none from scratch."""
+    if checkpoint is None:
+        return ()
     first, *others = checkpoint.file_names
     is_on_the_web = checkpoint.address.startswith("https://")
-    published = PublishedFile(name=first, url=checkpoint.address) if is_on_the_web else first
-    return find_weights([published, *others], given)
+    license = MIT_LICENSE if _MIT.match(first) else ""
+    return (
+        PublishedFile(
+            name=first,
+            url=checkpoint.address if is_on_the_web else "",
+            license=license,
+            copies=tuple(PublishedFile(name=name, license=license) for name in others),
+        ),
+    )
 
 
 @functools.cache

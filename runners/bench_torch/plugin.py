@@ -14,6 +14,6 @@ def bench_runners() -> list[RunnerDeclaration]:
             fit="bench_torch.engine:fit",
             help="native PyTorch loop on CPU, CUDA or MPS",
             requires=("torch", "torchvision"),
-            install="pip install 'segtrial[torch]'",
+            install="torch",
         )
     ]

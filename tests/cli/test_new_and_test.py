@@ -175,20 +175,18 @@ CARELESS = {
     "weights that are not read": (
         "weights are loaded strictly",
         {
-            '    no_weights("my-net", request)\n': "",
             "build=build": 'build=build,\n            pretrained=("imagenet", "none")',
         },
     ),
     "weights of another network": (
         "weights are loaded strictly",
         {
-            '    no_weights("my-net", request)\n    return MyNet(': "    network = MyNet(",
+            "    return MyNet(": "    network = MyNet(",
             'request.options["width"])\n': 'request.options["width"])\n'
             "    if request.weights_file is not None:\n"
-            "        file = find_weights('my.pth', request.weights_file)\n"
-            "        network.load_state_dict(torch.load(file, weights_only=True), strict=False)\n"
+            "        tensors = torch.load(request.weights_file, weights_only=True)\n"
+            "        network.load_state_dict(tensors, strict=False)\n"
             "    return network\n",
-            "import no_weights": "import find_weights",
             "build=build": 'build=build,\n            pretrained=("imagenet", "none")',
         },
     ),

@@ -15,14 +15,11 @@ from tests.helpers.file_server import FileServer, serving
 CONTENT = b"weights" * 1000
 DIGEST = hashlib.sha256(CONTENT).hexdigest()
 PLUGIN = """
-from bench_core import Architecture, Option, hookimpl
-from bench_core.weights_files import PublishedFile, find_weights
+from bench_core import Architecture, Option, PublishedFile, hookimpl
 
-def find(source, given, options):
-    if source == "none":
-        return None
+def weights(source, options):
     name = f"dots-{options['size']}.pth"
-    return find_weights(PublishedFile(name=name, url="ADDRESS/" + name), given)
+    return [PublishedFile(name=name, url="ADDRESS/" + name)]
 
 def build(request):
     raise NotImplementedError
@@ -31,7 +28,7 @@ def build(request):
 def bench_models():
     sizes = {"size": Option(type=str, default="s", choices=("s", "l"), help="how large")}
     return [Architecture(name="dots-net", family="x", runner="torch", version=1, build=build, license="MIT",
-                         pretrained=("imagenet", "none"), options=sizes, find_weights=find)]
+                         pretrained=("imagenet", "none"), options=sizes, weights=weights)]
 """
 SPEC = """
 version: 1

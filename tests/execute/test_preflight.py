@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from bench_core.errors import WeightsError
+from bench_core import PublishedFile
 from bench_core.execute.devices import DeviceError, choose_slots
 from bench_core.execute.preflight import PreflightError, preflight
 from bench_core.execute.select import SelectionError, select_jobs
@@ -38,7 +38,9 @@ def test_everything_that_cannot_run_is_named_at_once(study: tuple[Registry, Plan
     problems = {problem.subject: problem for problem in caught.value.problems}
     assert set(problems) == {"model needy-net", "model future-net", "model dots-net", "dataset dots-on-disk"}
     assert "no_such_package" in problems["model needy-net"].message
-    assert problems["model needy-net"].fix is not None and "pip install" in problems["model needy-net"].fix
+    assert (
+        problems["model needy-net"].fix is not None and "no_such_package" in problems["model needy-net"].fix
+    )
     assert problems["model future-net"].message == "its builder is not written yet"
     assert "none.pt does not exist" in problems["model dots-net"].message
     assert "nowhere does not exist" in problems["dataset dots-on-disk"].message
@@ -137,7 +139,7 @@ def test_workers_share_the_cores() -> None:
 
 
 def test_pretrained_weights_that_are_not_there_are_named_before_any_job(
-    study: tuple[Registry, Plan], tmp_path: Path
+    study: tuple[Registry, Plan], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     registry, plan = study
     job = next(job for job in plan.jobs if job.model.label == "dots-net" and job.dataset.label == "dots")
@@ -145,21 +147,23 @@ def test_pretrained_weights_that_are_not_there_are_named_before_any_job(
     given.touch()
     asked = []
 
-    def find(pretrained: str, file: Path | None, options: Mapping[str, Any]) -> Path | None:
-        asked.append((pretrained, file, dict(options)))
-        if pretrained == "imagenet" and file is None:
-            raise WeightsError("dots.pth is not there", cause="looked for it here", fix="fetch it")
-        return file
+    def weights(source: str, options: Mapping[str, Any]) -> list[PublishedFile]:
+        asked.append((source, dict(options)))
+        return [PublishedFile(name="dots.pth", page="a page")]
 
-    model = replace(registry.models["dots-net"], find_weights=find)
+    model = replace(registry.models["dots-net"], pretrained=("imagenet", "none"), weights=weights)
+    monkeypatch.setenv("SEGTRIAL_WEIGHTS", str(tmp_path))
     registry = replace(registry, models={**registry.models, "dots-net": model})
     preflight([job], registry)
     pretrained = replace(job, model=replace(job.model, pretrained="imagenet"))
-    with pytest.raises(PreflightError, match="is not there: looked for it here") as caught:
+    with pytest.raises(PreflightError, match=r"dots\.pth is not there: looked for") as caught:
         preflight([job, pretrained], registry)
-    assert caught.value.problems[0].fix == "fetch it"
+    assert "download dots.pth from a page" in (caught.value.problems[0].fix or "")
+    assert asked == [("imagenet", job.model.options)]
     preflight([replace(pretrained, model=replace(pretrained.model, weights=str(given)))], registry)
-    assert asked[-1] == ("imagenet", given, job.model.options)
-    other = replace(job.model, options={"width": 77})
-    preflight([job, replace(job, model=other)], registry)
-    assert asked[-1] == ("none", None, {"width": 77})
+    other = replace(pretrained.model, options={"width": 77})
+    with pytest.raises(PreflightError):
+        preflight([job, replace(job, model=other)], registry)
+    assert asked[-1] == ("imagenet", {"width": 77})
+    (tmp_path / "dots.pth").touch()
+    preflight([pretrained], registry)

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from bench_core import PublishedFile
 from bench_core.errors import WeightsError
-from bench_core.weights_download import download, verify
-from bench_core.weights_files import PublishedFile
+from bench_core.weights.download import download, verify
 from tests.helpers.file_server import FileServer, serving
 
 CONTENT = bytes(range(256)) * 12_000

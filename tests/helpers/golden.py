@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from bench_core.protocol.weights import load_strictly
+from bench_core.weights.load import load_strictly
 
 Convert = Callable[[dict[str, Tensor]], dict[str, Tensor]]
 Run = Callable[[nn.Module, Tensor], tuple[Tensor, Sequence[Tensor]]]

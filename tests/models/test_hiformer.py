@@ -15,7 +15,7 @@ from torchvision.ops import StochasticDepth
 from bench_core.errors import TrainingError, WeightsError
 from bench_core.plugins import load_registry
 from bench_sma.hiformer.network import HiFormer
-from tests.helpers.networks import build_network
+from tests.helpers.networks import build_network, finder
 from tests.helpers.swin_file import filled, value_of, write_swin_tiny
 
 COUNTS = {1: 25_510_955, 3: 25_511_245, 4: 25_511_390}
@@ -216,8 +216,7 @@ def test_the_authors_loading_keeps_tables_alone(tmp_path: Path) -> None:
 
 def test_a_missing_file_is_named_with_its_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SEGTRIAL_WEIGHTS", str(tmp_path))
-    find = load_registry().model("hiformer").find_weights
-    assert find is not None
+    find = finder("hiformer")
     assert find("none", None, {}) is None
     with pytest.raises(WeightsError, match=r"resnet34-b627a593\.pth is not there"):
         find("imagenet", None, {"variant": "l"})
@@ -233,7 +232,7 @@ def test_a_missing_file_is_named_with_its_place(tmp_path: Path, monkeypatch: pyt
     with pytest.raises(WeightsError, match="does not exist"):
         find("imagenet", other, {"variant": "b"})
     other.touch()
-    with pytest.raises(WeightsError, match="needs two weights files"):
+    with pytest.raises(WeightsError, match="needs 2 weights files"):
         find("imagenet", other, {"variant": "b"})
     with pytest.raises(WeightsError, match="variant tiny"):
         find("imagenet", None, {"variant": "tiny"})

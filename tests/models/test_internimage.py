@@ -15,10 +15,11 @@ from bench_core.plugins import load_registry
 from bench_gpvm.drop_path import DropPath
 from bench_gpvm.internimage.dcnv3 import DCNv3
 from bench_gpvm.internimage.network import InternImage, from_published
-from bench_gpvm.internimage.weights import FILE
+from bench_gpvm.internimage.weights import INTERNIMAGE_T
 from tests.helpers.golden import golden_tensor
-from tests.helpers.networks import build_network
+from tests.helpers.networks import build_network, finder
 
+FILE = INTERNIMAGE_T.name
 COUNTS = {1: 58_371_825, 2: 58_372_338, 3: 58_372_851, 4: 58_373_364}
 BACKBONE_COUNT = 28_769_520
 BACKBONE_TENSORS = 685
@@ -190,15 +191,14 @@ def test_a_missing_file_is_named_with_its_source_and_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SEGTRIAL_WEIGHTS", str(tmp_path))
-    find = load_registry().model("internimage").find_weights
-    assert find is not None
+    find = finder("internimage")
     with pytest.raises(WeightsError, match=r"internimage_t_1k_224\.pth is not there") as caught:
         find("imagenet", None, {"variant": "t"})
     assert str(tmp_path / FILE) in (caught.value.cause or "")
     for part in ("OpenGVLab/InternImage", "$SEGTRIAL_WEIGHTS", "`weights:`"):
         assert part in (caught.value.fix or "")
     assert find("none", None, {"variant": "t"}) is None
-    with pytest.raises(WeightsError, match="no pretrained weights for internimage's variant 'micro'"):
+    with pytest.raises(WeightsError, match="no pretrained weights for internimage with variant micro"):
         find("imagenet", None, {"variant": "micro"})
     (tmp_path / FILE).touch()
     assert find("imagenet", None, {"variant": "t"}) == tmp_path / FILE

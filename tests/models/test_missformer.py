@@ -17,7 +17,7 @@ from bench_sma.missformer.bridge import Scales
 from bench_sma.missformer.network import SIZES, MISSFormer
 from bench_sma.missformer.weights import MMSEG_COPY, from_reference
 from tests.helpers.golden import golden_tensor
-from tests.helpers.networks import build_network
+from tests.helpers.networks import build_network, finder
 
 COUNTS = {1: 42_462_017, 3: 42_462_147, 4: 42_462_212}
 DEAD = 7_009_792
@@ -224,8 +224,7 @@ def test_a_missing_file_is_named_with_its_publisher_and_its_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SEGTRIAL_WEIGHTS", str(tmp_path))
-    find = load_registry().model("missformer").find_weights
-    assert find is not None
+    find = finder("missformer")
     assert find("none", None, {"variant": "b1"}) is None
     with pytest.raises(WeightsError, match=r"mit_b1\.pth") as caught:
         find("imagenet", None, {"variant": "b1"})

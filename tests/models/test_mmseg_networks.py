@@ -26,6 +26,7 @@ from bench_mmseg.build import build_config
 from bench_mmseg.config_file import read_packaged
 from bench_mmseg.segmentor import Segmentor, build_segmentor
 from bench_mmseg.source import resolve
+from tests.helpers.networks import finder
 
 R50 = "_4xb2-40k_cityscapes-512x1024"
 R18 = "_4xb2-80k_cityscapes-512x1024"
@@ -329,7 +330,7 @@ class TestWeights:
     def test_from_scratch_takes_no_file(self, tmp_path: Path) -> None:
         (tmp_path / "any.pth").touch()
         with pytest.raises(WeightsError, match="no pretrained weights"):
-            self._build(tmp_path / "any.pth", SMALL["unet"])
+            finder(resolve(f"mmseg:{SMALL['unet']}"))("imagenet", tmp_path / "any.pth", {})
 
 
 def _model(config: str) -> Mapping[str, Any]:
@@ -351,7 +352,7 @@ def _request(
         num_classes=classes,
         image_size=size,
         pretrained=pretrained,
-        weights_file=weights_file,
+        weights_files=() if weights_file is None else (weights_file,),
     )
 
 

@@ -21,6 +21,7 @@ from bench_core.plugins import load_registry
 from bench_mmseg import zoo
 from bench_mmseg.config_file import read_config
 from bench_mmseg.source import EXAMPLE, SOURCE, resolve
+from tests.helpers.networks import finder
 
 PSPNET = "pspnet_r50-d8_4xb2-40k_cityscapes-512x1024"
 
@@ -111,7 +112,7 @@ def test_architectures_cross_process_borders() -> None:
 def test_resolving_and_listing_import_no_framework() -> None:
     code = (
         "import sys; from bench_mmseg.source import SOURCE; all(map(SOURCE.resolve, SOURCE.names())); "
-        f"SOURCE.resolve('mmseg:{PSPNET}').find_weights('none', None, {{}}); "
+        f"SOURCE.resolve('mmseg:{PSPNET}').weights('imagenet', {{}}); "
         "print([m for m in ('torch', 'mmengine', 'mmcv', 'mmseg') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -131,8 +132,8 @@ def test_weights_are_looked_for_under_the_published_names(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SEGTRIAL_WEIGHTS", str(tmp_path))
-    find = resolve(f"mmseg:{PSPNET}").find_weights
-    assert find is not None and find("none", None, {}) is None
+    find = finder(resolve(f"mmseg:{PSPNET}"))
+    assert find("none", None, {}) is None
     with pytest.raises(WeightsError, match=r"resnet50_v1c-2cccc1ad\.pth or resnet50_v1c\.pth"):
         find("imagenet", None, {})
     (tmp_path / "resnet50_v1c.pth").touch()

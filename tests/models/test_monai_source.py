@@ -13,6 +13,7 @@ from bench_core.declarations import resolve_entry
 from bench_core.errors import UnknownNameError, WeightsError
 from bench_core.plugins import load_registry
 from bench_sources.monai_source import NETWORKS, SOURCE, resolve
+from tests.helpers.networks import build_network
 
 
 def test_the_registry_knows_the_source_and_declarations_cross_process_borders() -> None:
@@ -73,8 +74,5 @@ def test_networks_give_logits_and_all_but_the_declared_parameters_gradients(
 
 def test_weights_are_refused() -> None:
     pytest.importorskip("monai")
-    request = BuildRequest(
-        name="monai:unet", in_channels=3, num_classes=1, image_size=32, pretrained="imagenet"
-    )
     with pytest.raises(WeightsError, match="no pretrained weights"):
-        resolve_entry(resolve("monai:unet").build)(request)  # type: ignore[arg-type]
+        build_network("monai:unet", pretrained="imagenet")

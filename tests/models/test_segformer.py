@@ -11,16 +11,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from bench_core import BuildRequest
-from bench_core.declarations import resolve_entry
 from bench_core.errors import WeightsError
-from bench_core.options import complete_options
 from bench_core.plugins import load_registry
-from bench_core.protocol.weights import load_strictly
+from bench_core.weights.load import load_strictly
 from bench_gpvm.drop_path import DropPath
 from bench_gpvm.mit import VARIANTS, MixTransformer
 from bench_gpvm.segformer.network import SegFormer, from_published
 from tests.helpers.mit_file import authors_file
+from tests.helpers.networks import build_network, finder
 
 MMSEG_COUNTS = {2: 47_227_074, 4: 47_228_612}
 AUTHORS_COUNTS = {1: 47_223_362, 2: 47_224_260, 3: 47_225_158, 4: 47_226_056}
@@ -30,17 +28,12 @@ BACKBONE_COUNT = 44_072_128
 def build(
     pretrained: str = "none", weights: Path | None = None, channels: int = 3, **options: Any
 ) -> SegFormer:
-    declared = load_registry().model("segformer")
-    assert declared.build is not None
-    network = resolve_entry(declared.build)(
-        BuildRequest(
-            in_channels=channels,
-            num_classes=2,
-            image_size=64,
-            pretrained=pretrained,
-            weights_file=weights,
-            options=complete_options(declared.options, {"decoder_width": 16, **options}),
-        )
+    network = build_network(
+        "segformer",
+        pretrained=pretrained,
+        weights=weights,
+        channels=channels,
+        **{"decoder_width": 16, **options},
     )
     assert isinstance(network, SegFormer)
     return network
@@ -290,8 +283,7 @@ def test_a_missing_file_is_named_with_its_publishers_and_its_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SEGTRIAL_WEIGHTS", str(tmp_path))
-    find = load_registry().model("segformer").find_weights
-    assert find is not None
+    find = finder("segformer")
     assert find("none", None, {"variant": "b2"}) is None
     with pytest.raises(WeightsError) as caught:
         find("imagenet", None, {"variant": "b2"})

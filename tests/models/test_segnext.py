@@ -12,8 +12,8 @@ from bench_core.data.loader import Split
 from bench_core.plugins import load_registry
 from bench_core.protocol.inference import Inference
 from bench_core.protocol.normalization import Normalize, Transfer
-from bench_core.protocol.weights import load_strictly
 from bench_core.spec.protocol import Normalization
+from bench_core.weights.load import load_strictly
 from bench_gpvm.drop_path import DropPath
 from bench_gpvm.segnext.mscan import MSCAN, SIZES
 from bench_gpvm.segnext.network import HEAD_WIDTHS, NonNegativeFactorization, SegNeXt, from_published

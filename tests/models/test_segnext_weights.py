@@ -10,12 +10,11 @@ import torch
 from torch import Tensor
 
 from bench_core.errors import WeightsError
-from bench_core.plugins import load_registry
 from bench_gpvm.segnext.mscan import SIZES
 from bench_gpvm.segnext.network import SegNeXt
 from bench_gpvm.segnext.weights import MMSEG_COPIES, to_backbone
 from tests.helpers.golden import golden_tensor
-from tests.helpers.networks import build_network
+from tests.helpers.networks import build_network, finder
 
 
 def build(**settings: Any) -> SegNeXt:
@@ -89,8 +88,7 @@ def test_a_missing_file_is_named_with_its_source_and_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SEGTRIAL_WEIGHTS", str(tmp_path))
-    find = load_registry().model("segnext").find_weights
-    assert find is not None
+    find = finder("segnext")
     with pytest.raises(WeightsError, match=r"mscan_b\.pth or mscan_b_20230227-3ab7d230\.pth") as caught:
         find("imagenet", None, {"variant": "b"})
     assert str(tmp_path / "mscan_b.pth") in (caught.value.cause or "")

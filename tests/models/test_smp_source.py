@@ -91,7 +91,7 @@ def test_resolving_imports_no_framework() -> None:
     code = (
         "import sys; from bench_core.plugins import load_registry; "
         "model = load_registry().model('smp:unet/efficientnet-lite0'); "
-        "model.find_weights('imagenet', None, {}); "
+        "model.weights('imagenet', {}); "
         "print([m for m in ('torch', 'timm', 'segmentation_models_pytorch') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -18,11 +18,12 @@ from bench_core.plugins import load_registry
 from bench_sma.swin_umamba.network import SwinUMamba
 from bench_sma.swin_umamba.scan import dispatcher
 from bench_sma.swin_umamba.vmamba import FourWayScan, VMamba
-from bench_sma.swin_umamba.weights import NAMES, from_reference, load_encoder
-from tests.helpers.networks import build_network
+from bench_sma.swin_umamba.weights import VMAMBA_TINY, from_reference, load_encoder
+from tests.helpers.networks import build_network, finder
 
 WIDTHS, DEPTHS = (96, 192, 384, 768), (2, 2, 9, 2)
 SMALL_WIDTHS, SMALL_DEPTHS = (16, 32, 64, 128), (1, 1, 2, 1)
+NAMES = tuple(file.name for file in VMAMBA_TINY.everywhere)
 PER_BLOCK = 12
 
 
@@ -295,8 +296,7 @@ def test_a_file_that_does_not_fit_fails(tmp_path: Path, change: str) -> None:
 
 
 def test_a_missing_file_is_named_with_its_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    find = load_registry().model("swin-umamba").find_weights
-    assert find is not None
+    find = finder("swin-umamba")
     assert find("none", None, {}) is None
     monkeypatch.setenv("SEGTRIAL_WEIGHTS", str(tmp_path))
     with pytest.raises(WeightsError) as caught:
@@ -306,7 +306,7 @@ def test_a_missing_file_is_named_with_its_source(tmp_path: Path, monkeypatch: py
     for name in reversed(NAMES):
         (tmp_path / name).touch()
         assert find("imagenet", None, {}) == tmp_path / name
-    with pytest.raises(WeightsError, match="no pretrained weights for swin-umamba's variant pico"):
+    with pytest.raises(WeightsError, match="no pretrained weights for swin-umamba with variant pico"):
         find("imagenet", None, {"variant": "pico"})
     with pytest.raises(WeightsError, match="no pretrained weights"):
         build_network("swin-umamba", weights=tmp_path / NAMES[0], variant="pico")

@@ -13,7 +13,7 @@ from torchvision.ops import StochasticDepth
 from bench_core.errors import TrainingError, WeightsError
 from bench_core.plugins import load_registry
 from bench_sma.swin_unet.network import SwinUnet
-from tests.helpers.networks import build_network
+from tests.helpers.networks import build_network, finder
 from tests.helpers.swin_file import filled, swin_tiny_shapes, value_of, write_swin_tiny
 
 COUNTS = {1: 27_168_132, 3: 27_168_324, 4: 27_168_420, 9: 27_168_900}
@@ -134,8 +134,7 @@ def test_a_file_that_does_not_fit_fails(tmp_path: Path, change: str) -> None:
 
 def test_a_missing_file_is_named_with_its_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SEGTRIAL_WEIGHTS", str(tmp_path))
-    find = load_registry().model("swin-unet").find_weights
-    assert find is not None
+    find = finder("swin-unet")
     assert find("none", None, {}) is None
     with pytest.raises(WeightsError, match=r"swin_tiny_patch4_window7_224\.pth is not there") as caught:
         find("imagenet", None, {"variant": "t"})

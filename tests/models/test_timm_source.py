@@ -10,26 +10,26 @@ from pathlib import Path
 import pytest
 import torch
 
-from bench_core import BuildRequest
-from bench_core.declarations import resolve_entry
 from bench_core.errors import TrainingError, UnknownNameError, WeightsError
+from bench_core.network import build_network
 from bench_core.plugins import load_registry
 from bench_sources import timm_source
 from bench_sources.timm_source import SOURCE, backbones, resolve
+from tests.helpers.networks import finder
 
 timm = pytest.importorskip("timm")
 
 
 def build(name: str, size: int = 32, classes: int = 2, channels: int = 3, **more: object) -> torch.nn.Module:
-    request = BuildRequest(
-        name=name,
+    torch.manual_seed(0)
+    return build_network(
+        resolve(name),
         in_channels=channels,
         num_classes=classes,
         image_size=size,
-        **{"pretrained": "none", **more},
+        options={},
+        **more,  # type: ignore[arg-type]
     )
-    torch.manual_seed(0)
-    return resolve_entry(resolve(name).build)(request)  # type: ignore[arg-type,no-any-return]
 
 
 def test_the_list_is_that_of_the_installed_library() -> None:
@@ -79,7 +79,7 @@ def test_without_timm_a_name_waits_for_its_package(monkeypatch: pytest.MonkeyPat
 def test_resolving_imports_no_framework() -> None:
     code = (
         "import sys; from bench_core.plugins import load_registry; "
-        "load_registry().model('timm:resnet18/uper').find_weights('none', None, {}); "
+        "load_registry().model('timm:resnet18/uper').weights('imagenet', {}); "
         "print([m for m in ('torch', 'timm') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -115,7 +115,7 @@ def test_a_checkpoint_of_timm_fills_the_whole_backbone(tmp_path: Path, backbone:
     whole = timm.create_model(backbone, pretrained=False)
     torch.save(whole.state_dict(), tmp_path / "w.pth")
     network = build(
-        f"timm:{backbone}/fpn", channels=channels, pretrained="imagenet", weights_file=tmp_path / "w.pth"
+        f"timm:{backbone}/fpn", channels=channels, pretrained="imagenet", weights=tmp_path / "w.pth"
     )
     report = network.weights_report
     assert report.loaded == report.total == len(network.backbone.state_dict())  # type: ignore[union-attr,arg-type]
@@ -130,15 +130,14 @@ def test_a_checkpoint_of_timm_fills_the_whole_backbone(tmp_path: Path, backbone:
 def test_a_checkpoint_of_another_backbone_is_refused(tmp_path: Path) -> None:
     torch.save(timm.create_model("resnet14t", pretrained=False).state_dict(), tmp_path / "w.pth")
     with pytest.raises(WeightsError, match="do not fit"):
-        build("timm:resnet10t", pretrained="imagenet", weights_file=tmp_path / "w.pth")
+        build("timm:resnet10t", pretrained="imagenet", weights=tmp_path / "w.pth")
 
 
 def test_weights_are_looked_for_under_the_backbones_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SEGTRIAL_WEIGHTS", str(tmp_path))
-    find = resolve("timm:resnet10t.c3_in1k").find_weights
-    assert find is not None
+    find = finder(resolve("timm:resnet10t.c3_in1k"))
     with pytest.raises(WeightsError, match=r"resnet10t\.c3_in1k\.safetensors"):
         find("imagenet", None, {})
     (tmp_path / "resnet10t.c3_in1k.pth").touch()

@@ -17,7 +17,7 @@ from bench_core.plugins import load_registry
 from bench_gpvm.drop_path import DropPath
 from bench_gpvm.transnext.attention import AggregatedAttention, GlobalAttention, attend_with_rest
 from bench_gpvm.transnext.network import SIZES, TransNeXt, TransNeXtBackbone
-from tests.helpers.networks import build_network
+from tests.helpers.networks import build_network, finder
 
 CLASSIFIED = {"micro": 12.8, "tiny": 28.2, "small": 49.7, "base": 89.7}
 """Millions of parameters in the paper's table, with the ImageNet classifier."""
@@ -312,15 +312,14 @@ def test_a_missing_file_is_named_with_its_place_and_its_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SEGTRIAL_WEIGHTS", str(tmp_path))
-    find = load_registry().model("transnext").find_weights
-    assert find is not None
+    find = finder("transnext")
     assert find("none", None, {"variant": "tiny"}) is None
     with pytest.raises(WeightsError, match=r"transnext_tiny_224_1k\.pth is not there") as caught:
         find("imagenet", None, {"variant": "tiny"})
     assert str(tmp_path / "transnext_tiny_224_1k.pth") in (caught.value.cause or "")
     for part in ("transnext-tiny-224-1k/resolve/main", "$SEGTRIAL_WEIGHTS", "`weights:`"):
         assert part in (caught.value.fix or "")
-    with pytest.raises(WeightsError, match="no published weights for TransNeXt of variant pico"):
+    with pytest.raises(WeightsError, match="no pretrained weights for transnext with variant pico"):
         find("imagenet", None, {"variant": "pico"})
     with pytest.raises(WeightsError, match="no pretrained weights"):
         build(weights=tmp_path / "transnext_tiny_224_1k.pth")

@@ -16,13 +16,13 @@ from torch.nn import functional
 
 from bench_core.errors import TrainingError, WeightsError
 from bench_core.plugins import load_registry
-from bench_core.protocol.weights import load_strictly
+from bench_core.weights.load import load_strictly
 from bench_sma.transunet.network import SIZES, TransUNet
 from bench_sma.transunet.resnet import ResNet, StandardizedConv
 from bench_sma.transunet.vit import resize_positions
 from bench_sma.transunet.weights import DROPS, RANDOM, from_npz, from_reference, load_npz
 from tests.helpers.golden import golden_tensor
-from tests.helpers.networks import build_network
+from tests.helpers.networks import build_network, finder
 
 COUNTS = {1: 105_275_921, 3: 105_276_211, 4: 105_276_356}
 COUNTS_BY_SIZE = {224: 105_276_211, 256: 105_322_291, 448: 105_727_795, 512: 105_912_115}
@@ -305,8 +305,7 @@ def test_a_missing_file_is_named_with_its_source_and_its_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SEGTRIAL_WEIGHTS", str(tmp_path))
-    find = load_registry().model("transunet").find_weights
-    assert find is not None
+    find = finder("transunet")
     assert find("none", None, {}) is None
     with pytest.raises(WeightsError, match=re.escape("R50+ViT-B_16.npz or R50-ViT-B_16.npz")) as caught:
         find("imagenet", None, {"variant": "r50-vit-b16"})

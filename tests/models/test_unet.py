@@ -14,6 +14,7 @@ from bench_core.errors import WeightsError
 from bench_core.plugins import load_registry
 from bench_sma.u_net.network import UNet, build, from_reference
 from tests.helpers.golden import golden_tensor
+from tests.helpers.networks import build_network, finder
 
 
 def _parameters(model: torch.nn.Module) -> int:
@@ -72,7 +73,7 @@ def test_reference_names_map_onto_every_tensor() -> None:
 
 def test_pretrained_weights_are_refused() -> None:
     with pytest.raises(WeightsError, match="no pretrained weights for u-net"):
-        build(_request(pretrained="imagenet"))
+        build_network("u-net", pretrained="imagenet")
 
 
 def test_vgg13_fills_four_encoder_stages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -80,8 +81,7 @@ def test_vgg13_fills_four_encoder_stages(tmp_path: Path, monkeypatch: pytest.Mon
     published = _vgg13()
     file = tmp_path / "vgg13_bn-abd245e5.pth"
     torch.save(_published(published), file)
-    request = _request(pretrained="vgg13_bn", options={"width": 64})
-    network = build(request)
+    network = build_network("u-net", pretrained="vgg13_bn")
     assert isinstance(network, UNet)
     # Eight convolutions with five tensors of normalization each; their biases are folded into those.
     assert (network.weights_report.file, network.weights_report.loaded) == (file.name, 8 * 6)
@@ -94,7 +94,7 @@ def test_vgg13_fills_four_encoder_stages(tmp_path: Path, monkeypatch: pytest.Mon
             features = network.encoder[stage](features if stage == 0 else network.pool(features))
             expected = published[start:stop](expected)
             torch.testing.assert_close(features, expected, rtol=1e-3, atol=1e-4)
-    gray = build(_request(pretrained="vgg13_bn", options={"width": 64}, channels=1))
+    gray = build_network("u-net", pretrained="vgg13_bn", channels=1)
     assert isinstance(gray, UNet)
     torch.testing.assert_close(gray.encoder[0][0].weight, network.encoder[0][0].weight.sum(1, keepdim=True))
     assert gray.weights_report.notes
@@ -102,14 +102,13 @@ def test_vgg13_fills_four_encoder_stages(tmp_path: Path, monkeypatch: pytest.Mon
 
 def test_vgg13_that_does_not_fit_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SEGTRIAL_WEIGHTS", str(tmp_path))
-    find = load_registry().model("u-net").find_weights
-    assert find is not None
+    find = finder("u-net")
     assert find("none", None, {"width": 64}) is None
     with pytest.raises(WeightsError, match=r"vgg13_bn-abd245e5\.pth is not there") as caught:
         find("vgg13_bn", None, {"width": 64})
     for part in ("bench weights get vgg13_bn-abd245e5.pth", "https://", "$SEGTRIAL_WEIGHTS"):
         assert part in (caught.value.fix or "")
-    with pytest.raises(WeightsError, match="width 64 only"):
+    with pytest.raises(WeightsError, match="u-net with width 32"):
         find("vgg13_bn", None, {"width": 32})
     file = tmp_path / "mine.pth"
     tensors = _published(_vgg13())
@@ -153,6 +152,6 @@ def _request(
         num_classes=2,
         image_size=32,
         pretrained=pretrained,
-        weights_file=weights,
+        weights_files=() if weights is None else (weights,),
         options=options or {},
     )

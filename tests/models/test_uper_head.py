@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from bench_core.protocol.weights import load_strictly
+from bench_core.weights.load import load_strictly
 from bench_gpvm.uper_head import UPerHead, to_uper_head
 
 WIDTHS = (6, 10, 16, 24)

@@ -14,11 +14,10 @@ from bench_core.errors import TrainingError, WeightsError
 from bench_core.plugins import load_registry
 from bench_gpvm.drop_path import DropPath
 from bench_gpvm.mit import MixTransformer
-from bench_gpvm.vw.convnext_weights import weights_file
 from bench_gpvm.vw.head import WINDOWS, VaryingWindowAttention, fold_contexts, to_map, to_windows
 from tests.helpers.golden import golden_tensor
 from tests.helpers.mit_file import authors_file
-from tests.helpers.networks import build_network
+from tests.helpers.networks import build_network, finder
 
 COUNTS = {
     "vw-mit": {1: 51_422_273, 2: 51_422_786, 3: 51_423_299, 4: 51_423_812},
@@ -271,11 +270,12 @@ def test_a_gray_image_is_seen_as_three_equal_channels(tmp_path: Path) -> None:
 
 def test_missing_and_unfit_files_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SEGTRIAL_WEIGHTS", str(tmp_path))
+    find = finder("vw-conv")
     with pytest.raises(WeightsError) as caught:
-        weights_file("imagenet", None, {"variant": "s"})
+        find("imagenet", None, {"variant": "s"})
     assert FILE in (caught.value.fix or "") and "SEGTRIAL_WEIGHTS" in (caught.value.fix or "")
-    with pytest.raises(WeightsError, match="no published weights of ConvNeXt atto"):
-        weights_file("imagenet", None, {"variant": "atto"})
+    with pytest.raises(WeightsError, match="no pretrained weights for vw-conv with variant atto"):
+        find("imagenet", None, {"variant": "atto"})
     tensors = published("authors")
     del tensors["stages.2.5.gamma"]
     torch.save({"model": tensors}, tmp_path / FILE)

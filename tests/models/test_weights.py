@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -12,10 +14,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from bench_core import BuildRequest
-from bench_core.errors import WeightsError
-from bench_core.protocol.weights import load_strictly, read_checkpoint, sha256_of, sum_over_rgb
-from bench_core.weights_files import find_weights, no_weights
+from bench_core import Architecture, PublishedFile
+from bench_core.errors import PluginError, WeightsError
+from bench_core.hashes import sha256_of
+from bench_core.weights.files import find_files
+from bench_core.weights.load import load_strictly, read_checkpoint, sum_over_rgb
 
 
 def _module() -> nn.Module:
@@ -169,38 +172,99 @@ def test_a_stem_for_one_channel_is_the_sum_over_rgb() -> None:
     assert sum_over_rgb(rgb.state_dict(), rgb.state_dict())[1] == ()
 
 
+def net(*files: PublishedFile, **more: Any) -> Architecture:
+    return Architecture(
+        name="net",
+        family="x",
+        runner="torch",
+        version=1,
+        pretrained=("imagenet", "none"),
+        weights=lambda source, options: files,
+        **more,
+    )
+
+
 def test_search_order_of_weights_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    given_file, packaged = tmp_path / "mine.pth", tmp_path / "packaged.pth"
+    given, packaged = tmp_path / "mine.pth", tmp_path / "packaged.pth"
     packaged.touch()
     folder = tmp_path / "folder"
     folder.mkdir()
     monkeypatch.setenv("SEGTRIAL_WEIGHTS", str(folder))
-    assert find_weights("net.pth", packaged=packaged) == packaged
+    model = net(PublishedFile(name="net.pth", packaged=packaged))
+    assert find_files(model, "imagenet", {}) == (packaged,)
     (folder / "net.pth").touch()
-    assert find_weights("net.pth", packaged=packaged) == folder / "net.pth"
+    assert find_files(model, "imagenet", {}) == (folder / "net.pth",)
     with pytest.raises(WeightsError) as caught:
-        find_weights("net.pth", given_file, packaged=packaged)
-    assert caught.value.place == str(given_file)
-    given_file.touch()
-    assert find_weights("net.pth", given_file, packaged=packaged) == given_file
+        find_files(model, "imagenet", {}, given)
+    assert caught.value.place == str(given)
+    given.touch()
+    assert find_files(model, "imagenet", {}, given) == (given,)
     with pytest.raises(WeightsError) as caught:
-        find_weights("other.pth")
+        find_files(net(PublishedFile(name="other.pth")), "imagenet", {})
     assert str(folder / "other.pth") in (caught.value.cause or "")
-    assert find_weights(["other.pth", "net.pth"]) == folder / "net.pth"
+    copied = net(PublishedFile(name="other.pth", copies=(PublishedFile(name="net.pth"),)))
+    assert find_files(copied, "imagenet", {}) == (folder / "net.pth",)
     (folder / "other.pth").touch()
-    assert find_weights(["other.pth", "net.pth"]) == folder / "other.pth"
-    with pytest.raises(WeightsError, match=r"b\.pth or a\.pth is not there"):
-        find_weights(["b.pth", "a.pth"])
+    assert find_files(copied, "imagenet", {}) == (folder / "other.pth",)
+    elsewhere = net(PublishedFile(name="net.pth", folder=tmp_path / "alone"))
+    with pytest.raises(WeightsError, match=r"net\.pth is not there"):
+        find_files(elsewhere, "imagenet", {})
+
+
+def test_of_several_files_the_users_own_is_the_one_that_it_resembles(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("SEGTRIAL_WEIGHTS", raising=False)
+    names = ("resnet50-0676ba61.pth", "swin_tiny_patch4_window7_224.pth")
+    model = net(*(PublishedFile(name=name) for name in names))
+    resnet, swin = (tmp_path / name for name in names)
+    own = tmp_path / "swin_tiny_mine.pth"
+    own.touch()
+    with pytest.raises(WeightsError, match=r"resnet50-0676ba61\.pth is not there"):
+        find_files(model, "imagenet", {}, own)
+    resnet.touch()
+    assert find_files(model, "imagenet", {}, own) == (resnet, own)
+    swin.touch()
+    assert find_files(model, "imagenet", {}, resnet) == (resnet, swin)
+    unlike = tmp_path / "mine.pth"
+    unlike.touch()
+    with pytest.raises(WeightsError, match="does not say which"):
+        find_files(model, "imagenet", {}, unlike)
 
 
 def test_weights_for_a_network_without_any_are_refused(tmp_path: Path) -> None:
-    no_weights("net", _request(pretrained="none"))
-    for request in (_request(), _request(tmp_path / "mine.pth", pretrained="none")):
-        with pytest.raises(WeightsError, match="no pretrained weights for net"):
-            no_weights("net", request)
+    file = tmp_path / "mine.pth"
+    file.touch()
+    model = replace(net(), weights=None)
+    assert find_files(model, "none", {}) == ()
+    with pytest.raises(WeightsError, match="no pretrained weights for net from scratch"):
+        find_files(model, "none", {}, file)
+    with pytest.raises(WeightsError, match="no pretrained weights for net"):
+        find_files(model, "other", {})
+    with pytest.raises(WeightsError, match="declares no weights file"):
+        find_files(model, "imagenet", {})
+    assert find_files(model, "imagenet", {}, file) == (file,)
 
 
-def _request(weights: Path | None = None, pretrained: str = "imagenet") -> BuildRequest:
-    return BuildRequest(
-        in_channels=3, num_classes=1, image_size=32, pretrained=pretrained, weights_file=weights
-    )
+def test_only_published_files_are_taken_for_a_declaration() -> None:
+    wrong = replace(net(), weights=lambda source, options: ["net.pth"])  # type: ignore[list-item]
+    with pytest.raises(PluginError, match=r"returned 'net\.pth'"):
+        find_files(wrong, "imagenet", {})
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("../net.pth", "/net.pth", "a/net.pth", "a\\net.pth", "C:net.pth", "..", ".", "", " "),
+        *("net\0.pth", "net\n.pth", "\ud800.pth", "\u2028.pth"),
+        *("nul", "aux.pth", "n" * 300, "net.", " net.pth"),
+    ],
+)
+def test_names_of_files_lead_nowhere_else(name: str) -> None:
+    with pytest.raises(PluginError, match="cannot be the name of a weights file"):
+        PublishedFile(name=name)
+
+
+@pytest.mark.parametrize("name", ["R50+ViT-B_16.npz", "mit_b0.pth", "é.pth", "a b.pth", ".hidden"])
+def test_plain_names_are_taken(name: str) -> None:
+    assert PublishedFile(name=name).name == name

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from bench_core.errors import MissingDependencyError
+from bench_core.install import install_command
 from bench_core.plan.job import Job
 from bench_core.report.blocks import Section
 from bench_core.report.compose import Report, compose
@@ -237,7 +238,7 @@ def test_a_missing_jinja_names_the_extra(report: Report, monkeypatch: pytest.Mon
     monkeypatch.setitem(__import__("sys").modules, "jinja2", None)
     with pytest.raises(MissingDependencyError) as caught:
         to_html(report)
-    assert "pip install 'segtrial[report]'" in str(caught.value)
+    assert install_command("report") in str(caught.value)
 
 
 def luminance(color: str) -> float:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from bench_core.cli.main import main
+from bench_core.install import install_command
 from bench_core.store.result import Failure
 from tests.helpers.fake_study import Study, write_study
 
@@ -162,5 +163,5 @@ def test_tables_need_neither_jinja_nor_pillow_nor_torch(study: Study, tmp_path: 
         [sys.executable, "-c", code.replace("FORMAT", "'html'")], capture_output=True, text=True
     )
     assert page.returncode == 2
-    assert "pip install 'segtrial[report]'" in page.stderr
+    assert install_command("report") in page.stderr
     assert "Traceback" not in page.stderr

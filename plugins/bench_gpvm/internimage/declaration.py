@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bench_core import Architecture, Departure
-from bench_gpvm.internimage.weights import weights_file
+from bench_gpvm.internimage.weights import weights
 from bench_gpvm.options import decoder_width, drop_path, variant
 
 INTERNIMAGE = Architecture(
@@ -17,7 +17,7 @@ INTERNIMAGE = Architecture(
     year=2023,
     license="MIT",
     pretrained=("imagenet", "none"),
-    find_weights=weights_file,
+    weights=weights,
     parameters={1: 58_371_825, 2: 58_372_338, 3: 58_372_851, 4: 58_373_364},
     options={
         "variant": variant(

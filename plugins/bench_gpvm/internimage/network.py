@@ -13,11 +13,10 @@ import torch
 from torch import Tensor, nn
 
 from bench_core import BuildRequest
-from bench_core.weights_files import no_weights
 from bench_gpvm.drop_path import DropPath
 from bench_gpvm.encoder_decoder import EncoderDecoder, Tensors, convert_parts, load_backbone
 from bench_gpvm.internimage.dcnv3 import DCNv3
-from bench_gpvm.internimage.weights import CLASSIFIER, to_backbone, weights_file
+from bench_gpvm.internimage.weights import CLASSIFIER, to_backbone
 from bench_gpvm.uper_head import UPerHead, to_uper_head
 
 _CHANNELS_PER_GROUP = 16
@@ -178,10 +177,7 @@ def from_published(tensors: Tensors) -> Tensors:
 def build(request: BuildRequest) -> nn.Module:
     """Build an InternImage, its backbone filled from a published file unless the request asks for none."""
     network = InternImage(request.in_channels, request.num_classes, **request.options)
-    file = weights_file(request.pretrained, request.weights_file, request.options)
-    if file is None:
-        no_weights("internimage from scratch", request)
-    else:
+    if file := request.weights_file:
         # Classifiers were trained without these factors, which start from 1 here as in the authors' code.
         scales = [name for name in network.backbone.state_dict() if name.endswith("_scale")]
         network.weights_report = load_backbone(

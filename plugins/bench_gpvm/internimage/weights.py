@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench_core.errors import WeightsError
-from bench_core.weights_files import PublishedFile, find_weights
+from bench_core import PublishedFile
+from bench_core.weights.files import unpublished
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-FILE = "internimage_t_1k_224.pth"
-_URL = f"https://huggingface.co/OpenGVLab/InternImage/resolve/main/{FILE}"
+INTERNIMAGE_T = PublishedFile(
+    name="internimage_t_1k_224.pth",
+    url="https://huggingface.co/OpenGVLab/InternImage/resolve/main/internimage_t_1k_224.pth",
+    license="MIT",
+)
 CLASSIFIER = ("conv_head", "head")
 """What the file holds beyond the backbone."""
 
@@ -42,17 +44,11 @@ _STEM = (
 _DOWNSAMPLE = ((r"^downsample\.conv\.", "0."), (r"^downsample\.norm\.1\.", "1."))
 
 
-def weights_file(source: str, given: Path | None, options: Mapping[str, Any]) -> Path | None:
-    """Return the backbone's file, None from scratch; raise WeightsError if there is none or it is missing."""
-    if source == "none":
-        return None
+def weights(source: str, options: Mapping[str, Any]) -> tuple[PublishedFile, ...]:
+    """Return the backbone's file; raise WeightsError for a variant that it does not fit."""
     if options["variant"] != "t":
-        raise WeightsError(
-            f"there are no pretrained weights for internimage's variant {options['variant']!r}",
-            cause="only the published size, variant 't', was trained on ImageNet",
-            fix="set `pretrained: none` with its reason, or take variant 't'",
-        )
-    return find_weights(PublishedFile(name=FILE, url=_URL), given)
+        raise unpublished("internimage", "variant", options["variant"], ["t"])
+    return (INTERNIMAGE_T,)
 
 
 def to_backbone(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bench_core import Architecture, Option
-from bench_gpvm.mit_weights import NVIDIA_LICENSE, weights_file
+from bench_gpvm.mit_weights import NVIDIA_LICENSE, weights
 from bench_gpvm.options import decoder_width, drop_path, variant
 
 SEGFORMER = Architecture(
@@ -17,7 +17,7 @@ SEGFORMER = Architecture(
     year=2021,
     license=NVIDIA_LICENSE,
     pretrained=("imagenet", "none"),
-    find_weights=weights_file,
+    weights=weights,
     parameters={1: 47_226_305, 2: 47_227_074, 3: 47_227_843, 4: 47_228_612},
     options={
         "variant": variant("b3", ("b0", "b1", "b2", "b3", "b4", "b5"), "size of the Mix Transformer"),

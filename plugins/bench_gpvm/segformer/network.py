@@ -12,10 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from bench_core import BuildRequest
-from bench_core.weights_files import no_weights
 from bench_gpvm.encoder_decoder import EncoderDecoder, Tensors, convert_parts, load_backbone, resize
 from bench_gpvm.mit import MixTransformer
-from bench_gpvm.mit_weights import CLASSIFIER, to_backbone, weights_file
+from bench_gpvm.mit_weights import CLASSIFIER, to_backbone
 
 _UNUSED_WIDTH = 128
 _DECODER_WIDTHS = {"b0": 256, "b1": 256}
@@ -147,10 +146,7 @@ def _conv_norm(name: str) -> str:
 def build(request: BuildRequest) -> nn.Module:
     """Build a SegFormer, its backbone filled from a published file unless the request asks for none."""
     network = SegFormer(request.in_channels, request.num_classes, **request.options)
-    file = weights_file(request.pretrained, request.weights_file, request.options)
-    if file is None:
-        no_weights("segformer from scratch", request)
-    else:
+    if file := request.weights_file:
         network.weights_report = load_backbone(
             network.backbone, file, request.pretrained, to_backbone, CLASSIFIER
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bench_core import Architecture, Deviation, Option
 from bench_gpvm.options import drop_path, variant
-from bench_gpvm.segnext.weights import weights_file
+from bench_gpvm.segnext.weights import weights
 
 SEGNEXT = Architecture(
     name="segnext",
@@ -17,7 +17,7 @@ SEGNEXT = Architecture(
     year=2022,
     license="Apache-2.0",
     pretrained=("imagenet", "none"),
-    find_weights=weights_file,
+    weights=weights,
     parameters={1: 48_773_825, 2: 48_774_850, 3: 48_775_875, 4: 48_776_900},
     options={
         "variant": variant(

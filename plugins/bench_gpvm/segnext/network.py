@@ -14,10 +14,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from bench_core import BuildRequest
-from bench_core.weights_files import no_weights
 from bench_gpvm.encoder_decoder import EncoderDecoder, Tensors, convert_parts, load_backbone, resize
 from bench_gpvm.segnext.mscan import MSCAN, SIZES
-from bench_gpvm.segnext.weights import CLASSIFIER, to_backbone, weights_file
+from bench_gpvm.segnext.weights import CLASSIFIER, to_backbone
 
 HEAD_WIDTHS: Mapping[str, int] = {"t": 256, "s": 256, "b": 512, "l": 1024}
 _GROUPS = 32
@@ -164,10 +163,7 @@ def build(request: BuildRequest) -> nn.Module:
     network = SegNeXt(
         request.in_channels, request.num_classes, options["variant"], options["md_r"], options["drop_path"]
     )
-    file = weights_file(request.pretrained, request.weights_file, options)
-    if file is None:
-        no_weights("segnext from scratch", request)
-    else:
+    if file := request.weights_file:
         network.weights_report = load_backbone(
             network.backbone, file, request.pretrained, to_backbone, CLASSIFIER
         )

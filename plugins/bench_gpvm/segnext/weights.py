@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench_core.weights_files import WEIGHTS_FOLDER, PublishedFile, find_weights
+from bench_core import PublishedFile
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+_LICENSE = "Apache-2.0"
 _MMSEG_FOLDER = "https://mmassets.onedl.ai/mmsegmentation/v0.5/pretrain/segnext"
 MMSEG_COPIES = {
     "t": "mscan_t_20230227-119e8c9f.pth",
@@ -45,18 +45,19 @@ _BLOCK = (
 )
 
 
-def weights_file(source: str, given: Path | None, options: Mapping[str, Any]) -> Path | None:
-    """Return the file for the option `variant`, None from scratch; raise WeightsError if it is not there."""
-    if source == "none":
-        return None
-    official, copy = f"mscan_{options['variant']}.pth", MMSEG_COPIES[options["variant"]]
-    return find_weights(
-        (official, PublishedFile(name=copy, url=f"{_MMSEG_FOLDER}/{copy}")),
-        given,
-        fix=f"download {official} from the page of Visual-Attention-Network/SegNeXt, or {copy} from "
-        f"MMSegmentation's model zoo, into the folder ${WEIGHTS_FOLDER}; or give the file as the model's "
-        "`weights:`",
+def weights(source: str, options: Mapping[str, Any]) -> tuple[PublishedFile, ...]:
+    """Return the backbone's file for the option `variant`."""
+    copy = MMSEG_COPIES[options["variant"]]
+    by_mmseg = PublishedFile(
+        name=copy, url=f"{_MMSEG_FOLDER}/{copy}", license=_LICENSE, page="MMSegmentation's model zoo"
     )
+    authors = PublishedFile(
+        name=f"mscan_{options['variant']}.pth",
+        license=_LICENSE,
+        page="the page of Visual-Attention-Network/SegNeXt",
+        copies=(by_mmseg,),
+    )
+    return (authors,)
 
 
 def to_backbone(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

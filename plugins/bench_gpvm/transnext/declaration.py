@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bench_core import Architecture, Departure
 from bench_gpvm.options import decoder_width, drop_path, variant
-from bench_gpvm.transnext.weights import weights_file
+from bench_gpvm.transnext.weights import weights
 
 TRANSNEXT = Architecture(
     name="transnext",
@@ -17,7 +17,7 @@ TRANSNEXT = Architecture(
     year=2024,
     license="Apache-2.0",
     pretrained=("imagenet", "none"),
-    find_weights=weights_file,
+    weights=weights,
     parameters={1: 57_738_921, 2: 57_739_434, 3: 57_739_947, 4: 57_740_460},
     options={
         "variant": variant(

@@ -16,11 +16,10 @@ from torch.nn import functional
 
 from bench_core import BuildRequest
 from bench_core.errors import TrainingError
-from bench_core.weights_files import no_weights
 from bench_gpvm.drop_path import DropPath
 from bench_gpvm.encoder_decoder import EncoderDecoder, Tensors, convert_parts, load_backbone
 from bench_gpvm.transnext.attention import AggregatedAttention, GlobalAttention, Grid
-from bench_gpvm.transnext.weights import DROPS, to_backbone, weights_file
+from bench_gpvm.transnext.weights import DROPS, to_backbone
 from bench_gpvm.uper_head import UPerHead, to_uper_head
 
 _HEAD_WIDTH = 24
@@ -205,9 +204,6 @@ def from_published(tensors: Tensors) -> Tensors:
 def build(request: BuildRequest) -> nn.Module:
     """Build a TransNeXt, its backbone filled from a published file unless the request asks for none."""
     network = TransNeXt(request.in_channels, request.num_classes, **request.options)
-    file = weights_file(request.pretrained, request.weights_file, request.options)
-    if file is None:
-        no_weights("transnext from scratch", request)
-    else:
+    if file := request.weights_file:
         network.weights_report = load_backbone(network.backbone, file, request.pretrained, to_backbone, DROPS)
     return network

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench_core.errors import WeightsError
-from bench_core.weights_files import PublishedFile, find_weights
+from bench_core import PublishedFile
+from bench_core.weights.files import unpublished
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -52,22 +51,14 @@ _BLOCK = (
 _INSIDE_BLOCK = re.compile(r"(stages\.[0-3]\.blocks\.\d+\.)(.+)")
 
 
-def weights_file(source: str, given: Path | None, options: Mapping[str, Any]) -> Path | None:
-    """Return the file for the option `variant`, None from scratch.
-
-    Raises WeightsError if it is not there, or if the variant was never trained by the authors.
-    """
-    if source == "none":
-        return None
+def weights(source: str, options: Mapping[str, Any]) -> tuple[PublishedFile, ...]:
+    """Return the file for the option `variant`; raise WeightsError for one that was never trained."""
     variant = options["variant"]
-    if variant not in PUBLISHED and given is None:
-        raise WeightsError(
-            f"there are no published weights for TransNeXt of variant {variant}",
-            fix=f"set `pretrained: none` with its reason, or one of the variants {', '.join(PUBLISHED)}",
-        )
+    if variant not in PUBLISHED:
+        raise unpublished("transnext", "variant", variant, PUBLISHED)
     name = f"transnext_{variant}_224_1k.pth"
     url = f"{_PAGE}/transnext-{variant}-224-1k/resolve/main/{name}"
-    return find_weights(PublishedFile(name=name, url=url), given)
+    return (PublishedFile(name=name, url=url, license="Apache-2.0"),)
 
 
 def to_backbone(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench_core.errors import WeightsError
-from bench_core.weights_files import WEIGHTS_FOLDER, PublishedFile, find_weights
+from bench_core import PublishedFile
+from bench_core.weights.files import unpublished
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -24,44 +23,36 @@ NOT_PUBLISHED = tuple(f"stages.{stage}.output_norm" for stage in range(3))
 _PUBLISHED_AS = {"t": "tiny", "s": "small", "b": "base", "l": "large"}
 _AUTHORS_FOLDER = "https://dl.fbaipublicfiles.com/convnext"
 _MMCLS_SMALL = "convnext-small_3rdparty_32xb128-noema_in1k_20220301-303e75e3.pth"
+_LICENSE = "MIT"
 _MMCLS_COPIES = {
-    "s": PublishedFile(
-        name=_MMCLS_SMALL,
-        url=f"https://download.openmmlab.com/mmclassification/v0/convnext/downstream/{_MMCLS_SMALL}",
+    "s": (
+        PublishedFile(
+            name=_MMCLS_SMALL,
+            url=f"https://download.openmmlab.com/mmclassification/v0/convnext/downstream/{_MMCLS_SMALL}",
+            license=_LICENSE,
+            page="MMClassification's model zoo",
+        ),
     )
 }
 
 
-def weights_file(source: str, given: Path | None, options: Mapping[str, Any]) -> Path | None:
-    """Return the file for the option `variant`, None from scratch; raise WeightsError if it is not there."""
-    if source == "none":
-        return None
-    variant = options.get("variant", "s")
+def weights(source: str, options: Mapping[str, Any]) -> tuple[PublishedFile, ...]:
+    """Return the file for the option `variant`; raise WeightsError for one whose authors have none."""
+    variant = options["variant"]
     if variant not in _PUBLISHED_AS:
-        raise WeightsError(
-            f"there are no published weights of ConvNeXt {variant}",
-            cause="its authors' files are of a network with another block",
-            fix=f"use one of the variants {', '.join(_PUBLISHED_AS)}, or give `pretrained: none` its reason",
-        )
+        raise unpublished("vw-conv", "variant", variant, tuple(_PUBLISHED_AS))
     size = _PUBLISHED_AS[variant]
-    authors, timm = f"convnext_{size}_1k_224_ema.pth", f"convnext_{size}.fb_in1k"
-    copies = [_MMCLS_COPIES[variant]] if variant in _MMCLS_COPIES else []
-    from_authors = PublishedFile(name=authors, url=f"{_AUTHORS_FOLDER}/{authors}")
-    names: tuple[str | PublishedFile, ...] = (
-        from_authors,
-        *copies,
-        f"{timm}.safetensors",
-        f"{timm}.bin",
-        f"{timm}.pth",
+    name, by_timm = f"convnext_{size}_1k_224_ema.pth", f"convnext_{size}.fb_in1k"
+    timm_page = PublishedFile(name=f"{by_timm}.safetensors", license=_LICENSE, page="timm's repositories")
+    timm_copies = (PublishedFile(name=f"{by_timm}{end}", license=_LICENSE) for end in (".bin", ".pth"))
+    authors = PublishedFile(
+        name=name,
+        url=f"{_AUTHORS_FOLDER}/{name}",
+        license=_LICENSE,
+        page="the page of facebookresearch/ConvNeXt",
+        copies=(*_MMCLS_COPIES.get(variant, ()), timm_page, *timm_copies),
     )
-    elsewhere = [f"{copy.name} from MMClassification's model zoo" for copy in copies]
-    return find_weights(
-        names,
-        given,
-        fix=f"download {authors} from the page of facebookresearch/ConvNeXt, or "
-        + ", or ".join([*elsewhere, f"timm's {timm} (as {timm}.safetensors)"])
-        + f", into the folder ${WEIGHTS_FOLDER}; or give the file as the model's `weights:`",
-    )
+    return (authors,)
 
 
 _DOWNSAMPLE = re.compile(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from bench_core import Architecture, Option
 from bench_gpvm import mit_weights
-from bench_gpvm.mit_weights import NVIDIA_LICENSE
 from bench_gpvm.options import decoder_width, drop_path, variant
 from bench_gpvm.vw import convnext_weights
 
@@ -17,9 +16,9 @@ VW_MIT = Architecture(
     title="VW-MiT",
     paper="Yan et al., ICLR 2024, arXiv:2404.16573",
     year=2024,
-    license=NVIDIA_LICENSE,
+    license=mit_weights.NVIDIA_LICENSE,
     pretrained=("imagenet", "none"),
-    find_weights=mit_weights.weights_file,
+    weights=mit_weights.weights,
     parameters={1: 51_422_273, 2: 51_422_786, 3: 51_423_299, 4: 51_423_812},
     options={
         "variant": variant(
@@ -56,7 +55,7 @@ VW_CONV = Architecture(
     year=2024,
     license="MIT",
     pretrained=("imagenet", "none"),
-    find_weights=convnext_weights.weights_file,
+    weights=convnext_weights.weights,
     parameters={1: 57_004_321, 2: 57_004_834, 3: 57_005_347, 4: 57_005_860},
     options={
         "variant": variant("s", ("atto", "t", "s", "b", "l"), "size of ConvNeXt; the study's is s"),

@@ -8,7 +8,6 @@ from torch import Tensor, nn
 
 from bench_core import BuildRequest
 from bench_core.errors import TrainingError
-from bench_core.weights_files import no_weights
 from bench_gpvm import mit_weights
 from bench_gpvm.encoder_decoder import EncoderDecoder, Tensors, convert_parts, load_backbone
 from bench_gpvm.mit import MixTransformer
@@ -78,10 +77,7 @@ def build_vw_mit(request: BuildRequest) -> nn.Module:
     variant, drop_path, head = _split(request)
     backbone = MixTransformer(variant, request.in_channels, drop_path)
     network = VWFormer(backbone, request.num_classes, **head)
-    file = mit_weights.weights_file(request.pretrained, request.weights_file, request.options)
-    if file is None:
-        no_weights("vw-mit from scratch", request)
-    else:
+    if file := request.weights_file:
         network.weights_report = load_backbone(
             backbone, file, request.pretrained, mit_weights.to_backbone, mit_weights.CLASSIFIER
         )
@@ -93,10 +89,7 @@ def build_vw_conv(request: BuildRequest) -> nn.Module:
     variant, drop_path, head = _split(request)
     backbone = ConvNeXt(variant, request.in_channels, drop_path)
     network = VWFormer(backbone, request.num_classes, **head)
-    file = convnext_weights.weights_file(request.pretrained, request.weights_file, request.options)
-    if file is None:
-        no_weights("vw-conv from scratch", request)
-    else:
+    if file := request.weights_file:
         network.weights_report = load_backbone(
             backbone,
             file,

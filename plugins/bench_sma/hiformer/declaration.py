@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bench_core import Architecture, Departure, Option
-from bench_sma.hiformer.weights import weights_file
+from bench_sma.hiformer.weights import weights
 from bench_sma.options import drop_path, inner_size, variant, window
 
 HIFORMER = Architecture(
@@ -15,9 +15,9 @@ HIFORMER = Architecture(
     title="HiFormer",
     paper="Heidari et al., WACV 2023, arXiv:2207.08518",
     year=2023,
-    license="BSD-3-Clause (ResNet-50), MIT (Swin-Tiny)",
+    license="not known (ResNet-50), MIT (Swin-Tiny)",
     pretrained=("imagenet", "none"),
-    find_weights=weights_file,
+    weights=weights,
     requires=("torchvision",),
     parameters={1: 25_510_955, 2: 25_511_100, 3: 25_511_245, 4: 25_511_390},
     options={

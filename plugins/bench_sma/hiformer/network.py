@@ -12,11 +12,10 @@ from itertools import accumulate, pairwise
 from torch import Tensor, nn
 
 from bench_core import BuildRequest
-from bench_core.protocol.weights import WeightsReport
-from bench_core.weights_files import no_weights
+from bench_core.weights.load import WeightsReport
 from bench_sma.hiformer.fusion import DoubleLevelFusion
 from bench_sma.hiformer.pyramid import ConvolutionalPyramid, Level
-from bench_sma.hiformer.weights import PRETRAINED_SIZE, load_pyramid, weights_files
+from bench_sma.hiformer.weights import PRETRAINED_SIZE, load_pyramid
 from bench_sma.inner_size import at_inner_size, check_sides
 from bench_sma.swin_blocks import PatchMerging, init_tokens, linear_rates, swin_blocks
 
@@ -162,11 +161,11 @@ def build(request: BuildRequest) -> nn.Module:
     )
     if variant == "tiny":
         network.network_notes = ("variant tiny: narrower than the published network",)
-    if request.pretrained == "none":
-        no_weights("hiformer from scratch", request)
-        return network
-    files = weights_files(request.weights_file, options)
-    network.weights_report = load_pyramid(
-        network, files, request.pretrained, keeps_swin=options.get("swin_weights") != "reference"
-    )
+    if request.weights_files:
+        network.weights_report = load_pyramid(
+            network,
+            request.weights_files,
+            request.pretrained,
+            keeps_swin=options.get("swin_weights") != "reference",
+        )
     return network

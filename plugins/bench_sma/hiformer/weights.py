@@ -1,24 +1,24 @@
 """Published tensors of HiFormer, and of the ResNet and the Swin-Tiny that its pyramid starts from.
 
-Two files are needed. `weights:` may name either; the other is looked for beside it, then where files are
-looked for by name.
+Two files are needed. `weights:` may name either; the other is looked for beside it first.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bench_core import PublishedFile
 from bench_core.errors import WeightsError
-from bench_core.weights_files import PublishedFile, find_weights
+from bench_core.weights.files import unpublished
 from bench_sma.swin_weights import SWIN_TINY, block_name, fit_bias_tables, without_index_tables
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from bench_core.protocol.weights import WeightsReport
+    from bench_core.weights.load import WeightsReport
 
 PRETRAINED_SIZE = 224
 RESNET_50 = PublishedFile(
@@ -33,51 +33,31 @@ SWIN_DROPS = ("patch_embed", "norm", "head", "layers.2.downsample", "layers.3")
 """What the two files hold beyond the pyramid."""
 
 
-def weights_file(source: str, given: Path | None, options: Mapping[str, Any]) -> Path | None:
-    """Return the ResNet's file, None from scratch; raise WeightsError unless both files are there."""
-    return None if source == "none" else weights_files(given, options)[0]
-
-
-def weights_files(given: Path | None, options: Mapping[str, Any]) -> tuple[Path, Path]:
-    """Return the files of the ResNet and of Swin-Tiny; raise WeightsError if one is missing or unfit."""
-    variant = options.get("variant", "b")
+def weights(source: str, options: Mapping[str, Any]) -> tuple[PublishedFile, ...]:
+    """Return the files of the ResNet and of Swin-Tiny; raise WeightsError for a variant they do not fit."""
+    variant = options["variant"]
     if variant not in _RESNETS:
-        raise WeightsError(
-            f"there are no pretrained weights for hiformer with variant {variant}",
-            fix="set `pretrained: none` with its reason, and no `weights:`; they fit variants b, s and l",
-        )
-    resnet = _RESNETS[variant]
-    if given is None:
-        return find_weights(resnet), find_weights(SWIN_TINY)
-    if not given.is_file():
-        raise WeightsError("weights file does not exist", place=str(given), fix="correct `weights:`")
-    if given.name.startswith(resnet.name.partition("-")[0]):
-        return given, _beside(given, SWIN_TINY)
-    if given.name.startswith("swin"):
-        return _beside(given, resnet), given
-    raise WeightsError(
-        "hiformer needs two weights files, and this one's name does not say which it is",
-        place=str(given),
-        fix=f"give {resnet.name} or {SWIN_TINY.name} as `weights:`, with the other one beside it",
-    )
-
-
-def _beside(given: Path, other: PublishedFile) -> Path:
-    neighbor = given.with_name(other.name)
-    return neighbor if neighbor.is_file() else find_weights(other)
+        raise unpublished("hiformer", "variant", variant, tuple(_RESNETS))
+    return _RESNETS[variant], SWIN_TINY
 
 
 def load_pyramid(
-    network: nn.Module, files: tuple[Path, Path], source: str, *, keeps_swin: bool
+    network: nn.Module, files: Sequence[Path], source: str, *, keeps_swin: bool
 ) -> WeightsReport:
     """Fill ResNet and levels of the network, and report on both files together.
 
     Unless `keeps_swin`, linear layers and normalizations of the levels are initialized again afterwards, as
     in the authors' code. Raises WeightsError if anything is missing, unexpected or of another shape.
     """
-    from bench_core.protocol.weights import WeightsReport, load_strictly, read_checkpoint, sum_over_rgb
+    from bench_core.weights.load import WeightsReport, load_strictly, read_checkpoint, sum_over_rgb
     from bench_sma.swin_blocks import init_tokens
 
+    if len(files) != 2:
+        raise WeightsError(
+            "hiformer needs two weights files, a ResNet's and a Swin Transformer's",
+            place=str(files[0]),
+            fix="set `pretrained: none` with its reason, and no `weights:`",
+        )
     resnet, levels = network.get_submodule("resnet"), network.get_submodule("levels")
     tensors, summed = sum_over_rgb(resnet.state_dict(), read_checkpoint(files[0]))
     counters = tuple(name for name in resnet.state_dict() if name.endswith("num_batches_tracked"))

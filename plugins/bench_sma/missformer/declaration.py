@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bench_core import Architecture, Departure
-from bench_sma.missformer.weights import weights_file
+from bench_sma.missformer.weights import weights
 from bench_sma.options import inner_size, variant
 
 _FEED_FORWARDS = (
@@ -22,7 +22,7 @@ MISSFORMER = Architecture(
     year=2021,
     license="NVIDIA Source Code License (non-commercial) (MiT-B1)",
     pretrained=("imagenet", "none"),
-    find_weights=weights_file,
+    weights=weights,
     parameters={1: 42_462_017, 2: 42_462_082, 3: 42_462_147, 4: 42_462_212},
     options={
         "variant": variant(

@@ -16,11 +16,11 @@ import torch
 from torch import Tensor, nn
 
 from bench_core import BuildRequest
-from bench_core.protocol.weights import WeightsReport, load_strictly, read_checkpoint, sum_over_rgb
+from bench_core.weights.load import WeightsReport, load_strictly, read_checkpoint, sum_over_rgb
 from bench_sma.inner_size import at_inner_size, check_sides
 from bench_sma.missformer.blocks import HEADS, REDUCTIONS, Block, Grid, to_maps, to_tokens
 from bench_sma.missformer.bridge import Bridge
-from bench_sma.missformer.weights import CLASSIFIER, encoder_from_mit, weights_file
+from bench_sma.missformer.weights import CLASSIFIER, encoder_from_mit
 
 _SIZE_MULTIPLE = 32
 
@@ -191,8 +191,7 @@ def build(request: BuildRequest) -> nn.Module:
     network = MISSFormer(request.in_channels, request.num_classes, variant, request.options.get("inner_size"))
     if variant != "b1":
         network.network_notes = (f"variant {variant}: narrower than the published network",)
-    file = weights_file(request.pretrained, request.weights_file, request.options)
-    if file is not None:
+    if file := request.weights_file:
         tensors = encoder_from_mit(read_checkpoint(file))
         encoder = network.encoder.state_dict()
         tensors, notes = sum_over_rgb(encoder, tensors)

@@ -4,21 +4,28 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench_core.errors import WeightsError
-from bench_core.weights_files import WEIGHTS_FOLDER, PublishedFile, find_weights
+from bench_core import PublishedFile
+from bench_core.weights.files import unpublished
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-MIT_B1 = "mit_b1.pth"
+_LICENSE = "NVIDIA Source Code License (non-commercial)"
 MMSEG_COPY = PublishedFile(
     name="mit_b1_20220624-02e5a6a1.pth",
     url="https://mmassets.onedl.ai/mmsegmentation/v0.5/pretrain/segformer/mit_b1_20220624-02e5a6a1.pth",
+    license=_LICENSE,
+    page="MMSegmentation's model zoo",
 )
 """The same tensors under MMSegmentation's names."""
+MIT_B1 = PublishedFile(
+    name="mit_b1.pth",
+    license=_LICENSE,
+    page="the page of NVlabs/SegFormer (its weights trained on ImageNet-1K)",
+    copies=(MMSEG_COPY,),
+)
 CLASSIFIER = ("head",)
 """What MiT-B1's file holds beyond the encoder."""
 
@@ -64,25 +71,11 @@ _DECODER_LAYERS = {
 }
 
 
-def weights_file(pretrained: str, given: Path | None, options: Mapping[str, Any]) -> Path | None:
-    """Return MiT-B1's file, None from scratch; raise WeightsError if it is not there or cannot fit."""
-    if pretrained == "none" and given is None:
-        return None
-    variant = options.get("variant", "b1")
-    if pretrained == "none" or variant != "b1":
-        scratch = "missformer from scratch" if pretrained == "none" else f"missformer with variant {variant}"
-        raise WeightsError(
-            f"there are no pretrained weights for {scratch}",
-            cause=f"asked for {given or pretrained!r}",
-            fix="set `pretrained: none` with its reason, and no `weights:`; MiT-B1 fits variant b1",
-        )
-    return find_weights(
-        (MIT_B1, MMSEG_COPY),
-        given,
-        fix=f"download {MIT_B1} from the page of NVlabs/SegFormer (its weights trained on ImageNet-1K), or "
-        f"{MMSEG_COPY.name} from MMSegmentation's model zoo, into the folder ${WEIGHTS_FOLDER}; or give the "
-        "file as the model's `weights:`",
-    )
+def weights(source: str, options: Mapping[str, Any]) -> tuple[PublishedFile, ...]:
+    """Return MiT-B1's file; raise WeightsError for a variant that it does not fit."""
+    if options["variant"] != "b1":
+        raise unpublished("missformer", "variant", options["variant"], ["b1"])
+    return (MIT_B1,)
 
 
 def from_reference(tensors: dict[str, Tensor]) -> dict[str, Tensor]:

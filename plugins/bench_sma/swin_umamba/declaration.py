@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bench_core import Architecture, Departure
 from bench_sma.options import drop_path, variant
-from bench_sma.swin_umamba.weights import weights_file
+from bench_sma.swin_umamba.weights import weights
 
 SWIN_UMAMBA = Architecture(
     name="swin-umamba",
@@ -17,7 +17,7 @@ SWIN_UMAMBA = Architecture(
     year=2024,
     license="MIT (VMamba-Tiny)",
     pretrained=("imagenet", "none"),
-    find_weights=weights_file,
+    weights=weights,
     parameters={1: 59_885_620, 2: 59_886_344, 3: 59_887_068, 4: 59_887_792},
     options={
         "variant": variant(

@@ -13,11 +13,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from bench_core import BuildRequest
-from bench_core.protocol.weights import WeightsReport
-from bench_core.weights_files import no_weights
+from bench_core.weights.load import WeightsReport
 from bench_sma.swin_umamba.scan.dispatcher import is_installed
 from bench_sma.swin_umamba.vmamba import VMamba
-from bench_sma.swin_umamba.weights import load_encoder, weights_file
+from bench_sma.swin_umamba.weights import load_encoder
 
 VARIANTS = {"vmamba-tiny": (96, (2, 2, 9, 2)), "pico": (16, (1, 1, 1, 1))}
 """Width of the first stage, which doubles at each following one, and numbers of blocks."""
@@ -110,13 +109,10 @@ class SwinUMamba(nn.Module):
 def build(request: BuildRequest) -> nn.Module:
     """Build a Swin-UMamba for a job, its encoder from published weights or random."""
     variant = request.options.get("variant", "vmamba-tiny")
-    if request.pretrained == "none":
-        no_weights("a Swin-UMamba from scratch", request)
     network = SwinUMamba(
         request.in_channels, request.num_classes, variant, request.options.get("drop_path", 0.2)
     )
-    file = weights_file(request.pretrained, request.weights_file, request.options)
-    if file is not None:
+    if file := request.weights_file:
         network.weights_report = load_encoder(network.encoder, file, request.pretrained)
     network.network_notes = tuple(_notes(variant))
     return network

@@ -8,20 +8,21 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench_core.errors import WeightsError
-from bench_core.weights_files import PublishedFile, find_weights
+from bench_core import PublishedFile
+from bench_core.weights.files import unpublished
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from bench_core.protocol.weights import WeightsReport
+    from bench_core.weights.load import WeightsReport
 
 VMAMBA_TINY = PublishedFile(
     name="vssmtiny_dp01_ckpt_epoch_292.pth",
     url="https://github.com/MzeroMiko/VMamba/releases/download/%2320240218/vssmtiny_dp01_ckpt_epoch_292.pth",
+    license="MIT",
+    copies=(PublishedFile(name="vmamba_tiny_e292.pth", license="MIT"),),
 )
-NAMES = (VMAMBA_TINY.name, "vmamba_tiny_e292.pth")
-"""The name of its authors' release, and the one that Swin-UMamba's authors gave it."""
+"""Its authors' release, and the same file under the name that Swin-UMamba's authors gave it."""
 CLASSIFIER = ("norm", "head")
 """What the file holds beyond the encoder."""
 SETTINGS = (OrderedDict, "yacs.config.CfgNode")
@@ -68,18 +69,11 @@ _NETWORK = (
 )
 
 
-def weights_file(source: str, given: Path | None, options: Mapping[str, Any]) -> Path | None:
-    """Return the encoder's file, None from scratch; raise WeightsError if it is not there or none fits."""
-    if source == "none":
-        return None
-    variant = options.get("variant", "vmamba-tiny")
-    if variant != "vmamba-tiny":
-        raise WeightsError(
-            f"there are no pretrained weights for swin-umamba's variant {variant}",
-            cause="VMamba-Tiny is the only encoder with published weights",
-            fix="set `pretrained: none` with its reason, or leave `variant` out",
-        )
-    return find_weights((VMAMBA_TINY, *NAMES[1:]), given)
+def weights(source: str, options: Mapping[str, Any]) -> tuple[PublishedFile, ...]:
+    """Return VMamba-Tiny's file; raise WeightsError for a variant that it does not fit."""
+    if options["variant"] != "vmamba-tiny":
+        raise unpublished("swin-umamba", "variant", options["variant"], ["vmamba-tiny"])
+    return (VMAMBA_TINY,)
 
 
 def load_encoder(encoder: nn.Module, file: Path, source: str) -> WeightsReport:
@@ -89,7 +83,7 @@ def load_encoder(encoder: nn.Module, file: Path, source: str) -> WeightsReport:
     """
     import torch
 
-    from bench_core.protocol.weights import load_strictly, read_checkpoint
+    from bench_core.weights.load import load_strictly, read_checkpoint
 
     with torch.serialization.safe_globals([SETTINGS]):
         tensors = encoder_names(read_checkpoint(file))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bench_core import Architecture, Departure
 from bench_sma.options import drop_path, variant, window
-from bench_sma.swin_unet.weights import weights_file
+from bench_sma.swin_unet.weights import weights
 
 SWIN_UNET = Architecture(
     name="swin-unet",
@@ -17,7 +17,7 @@ SWIN_UNET = Architecture(
     year=2022,
     license="MIT (Swin-Tiny)",
     pretrained=("imagenet", "none"),
-    find_weights=weights_file,
+    weights=weights,
     requires=("torchvision",),
     parameters={1: 27_168_132, 2: 27_168_228, 3: 27_168_324, 4: 27_168_420},
     options={

@@ -9,16 +9,16 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from itertools import pairwise
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
 from bench_core import BuildRequest
-from bench_core.protocol.weights import WeightsReport, load_strictly, read_checkpoint, sum_over_rgb
-from bench_core.weights_files import no_weights
+from bench_core.weights.load import WeightsReport, load_strictly, read_checkpoint, sum_over_rgb
 from bench_sma.inner_size import check_sides
 from bench_sma.swin_blocks import PatchMerging, init_tokens, linear_rates, swin_blocks, to_grid, to_maps
-from bench_sma.swin_unet.weights import FROM_SCRATCH, NOT_USED, VARIANTS, mirrored, weights_file
+from bench_sma.swin_unet.weights import FROM_SCRATCH, NOT_USED, VARIANTS, mirrored
 from bench_sma.swin_weights import block_name, fit_bias_tables, without_index_tables
 
 _DEPTH = 2
@@ -177,10 +177,12 @@ def build(request: BuildRequest) -> nn.Module:
     network = SwinUnet(request.in_channels, request.num_classes, **request.options)
     if (variant := request.options.get("variant", "t")) != "t":
         network.network_notes = (f"variant {variant}: narrower than the published network",)
-    file = weights_file(request.pretrained, request.weights_file, request.options)
-    if file is None:
-        no_weights("swin-unet from scratch", request)
-        return network
+    if file := request.weights_file:
+        _fill(network, file, request.pretrained)
+    return network
+
+
+def _fill(network: SwinUnet, file: Path, source: str) -> None:
     tensors = from_published(mirrored(read_checkpoint(file)))
     own = network.state_dict()
     tensors, summed = sum_over_rgb(own, tensors)
@@ -190,8 +192,7 @@ def build(request: BuildRequest) -> nn.Module:
         tensors,
         allowed_missing=FROM_SCRATCH,
         allowed_unexpected=NOT_USED,
-        source=request.pretrained,
+        source=source,
         file=file,
         notes=summed + resized,
     )
-    return network

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench_core.errors import WeightsError
-from bench_core.weights_files import find_weights
+from bench_core import PublishedFile
+from bench_core.weights.files import unpublished
 from bench_sma.swin_weights import SWIN_TINY
 
 if TYPE_CHECKING:
@@ -30,17 +29,11 @@ NOT_USED = tuple(f"encoder.2.blocks.{block}" for block in range(2, 6))
 _STAGE = re.compile(r"^layers\.([012])\.blocks\.([01])\.")
 
 
-def weights_file(source: str, given: Path | None, options: Mapping[str, Any]) -> Path | None:
-    """Return the backbone's weights file, None from scratch; raise WeightsError if it is not there."""
-    if source == "none":
-        return None
-    if (variant := options.get("variant", "t")) != "t":
-        raise WeightsError(
-            f"there are no pretrained weights for swin-unet with variant {variant}",
-            cause=f"asked for {given or source!r}",
-            fix="set `pretrained: none` with its reason, or take variant t",
-        )
-    return find_weights(SWIN_TINY, given)
+def weights(source: str, options: Mapping[str, Any]) -> tuple[PublishedFile, ...]:
+    """Return Swin-Tiny's file; raise WeightsError for a variant that it does not fit."""
+    if options["variant"] != "t":
+        raise unpublished("swin-unet", "variant", options["variant"], ["t"])
+    return (SWIN_TINY,)
 
 
 def mirrored(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

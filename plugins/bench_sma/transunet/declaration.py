@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bench_core import Architecture, Departure, Option
 from bench_sma.options import variant
-from bench_sma.transunet.weights import weights_file
+from bench_sma.transunet.weights import weights
 
 TRANSUNET = Architecture(
     name="transunet",
@@ -17,7 +17,7 @@ TRANSUNET = Architecture(
     year=2021,
     license="Apache-2.0 (R50+ViT-B/16)",
     pretrained=("imagenet", "none"),
-    find_weights=weights_file,
+    weights=weights,
     parameters={1: 105_275_921, 2: 105_276_066, 3: 105_276_211, 4: 105_276_356},
     options={
         "variant": variant(

@@ -15,11 +15,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from bench_core import BuildRequest
-from bench_core.protocol.weights import WeightsReport
+from bench_core.weights.load import WeightsReport
 from bench_sma.inner_size import check_sides
 from bench_sma.transunet.resnet import ResNet
 from bench_sma.transunet.vit import VisionTransformer
-from bench_sma.transunet.weights import PRETRAINED_GRID, load_npz, weights_file
+from bench_sma.transunet.weights import PRETRAINED_GRID, load_npz
 
 _STRIDE = 16
 _RGB = 3
@@ -138,8 +138,7 @@ def build(request: BuildRequest) -> nn.Module:
     network = TransUNet(request.in_channels, request.num_classes, variant, grid, corrected)
     if variant != "r50-vit-b16":
         network.network_notes = (f"variant {variant}: narrower than the published network",)
-    file = weights_file(request.pretrained, request.weights_file, options)
-    if file is not None:
+    if file := request.weights_file:
         network.weights_report = load_npz(network, file, request.pretrained)
         if not corrected:
             network.network_notes += (

@@ -9,24 +9,26 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bench_core import PublishedFile
 from bench_core.errors import WeightsError
-from bench_core.weights_files import PublishedFile, find_weights
+from bench_core.weights.files import unpublished
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
     from torch import Tensor, nn
 
-    from bench_core.protocol.weights import WeightsReport
+    from bench_core.weights.load import WeightsReport
 
 PRETRAINED_GRID = 14
 """Side of the square of positions in the published file: images of 224 pixels, patches of 16."""
 NPZ = PublishedFile(
     name="R50+ViT-B_16.npz",
     url="https://storage.googleapis.com/vit_models/imagenet21k/R50+ViT-B_16.npz",
+    license="Apache-2.0",
+    copies=(PublishedFile(name="R50-ViT-B_16.npz", license="Apache-2.0"),),
 )
-OTHER_NAME = "R50-ViT-B_16.npz"
-"""What the authors' instructions call it."""
+"""Google's file, and the same under the name that the authors' instructions give it."""
 RANDOM = ("decoder", "segmentation_head")
 """Parts that are not in the file."""
 DROPS = ("cls", "pre_logits", "head")
@@ -80,19 +82,11 @@ _UNIT_LAYERS = {
 }
 
 
-def weights_file(pretrained: str, given: Path | None, options: Mapping[str, Any]) -> Path | None:
-    """Return the encoder's file, None from scratch; raise WeightsError if it is not there or cannot fit."""
-    if pretrained == "none" and given is None:
-        return None
-    variant = options.get("variant", "r50-vit-b16")
-    if pretrained == "none" or variant != "r50-vit-b16":
-        scratch = "transunet from scratch" if pretrained == "none" else f"transunet with variant {variant}"
-        raise WeightsError(
-            f"there are no pretrained weights for {scratch}",
-            cause=f"asked for {given or pretrained!r}",
-            fix="set `pretrained: none` with its reason, and no `weights:`; the file fits the published size",
-        )
-    return find_weights((NPZ, OTHER_NAME), given)
+def weights(source: str, options: Mapping[str, Any]) -> tuple[PublishedFile, ...]:
+    """Return the encoder's file; raise WeightsError for a variant that it does not fit."""
+    if options["variant"] != "r50-vit-b16":
+        raise unpublished("transunet", "variant", options["variant"], ["r50-vit-b16"])
+    return (NPZ,)
 
 
 def from_reference(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -131,7 +125,7 @@ def load_npz(network: nn.Module, file: Path, source: str) -> WeightsReport:
 
     Raises WeightsError if the file cannot be read, or if anything is missing, unexpected or of another shape.
     """
-    from bench_core.protocol.weights import load_strictly
+    from bench_core.weights.load import load_strictly
     from bench_sma.transunet.vit import resize_positions
 
     tensors = from_npz(read_npz(file))

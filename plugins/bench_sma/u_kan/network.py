@@ -15,7 +15,6 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from bench_core import BuildRequest
-from bench_core.weights_files import no_weights
 from bench_sma.inner_size import check_sides
 from bench_sma.u_kan.kan import KANLinear
 
@@ -217,5 +216,4 @@ def _renamed(name: str) -> str:
 
 def build(request: BuildRequest) -> nn.Module:
     """Build a U-KAN with random weights; nobody published any for ImageNet."""
-    no_weights("u-kan", request)
     return UKAN(request.in_channels, request.num_classes, request.options["variant"])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bench_core import Architecture, Deviation, Option
-from bench_sma.u_net.weights import weights_file
+from bench_sma.u_net.weights import weights
 
 U_NET = Architecture(
     name="u-net",
@@ -14,9 +14,9 @@ U_NET = Architecture(
     title="U-Net",
     paper="Ronneberger et al., MICCAI 2015, arXiv:1505.04597",
     year=2015,
-    license="BSD-3-Clause (VGG13-BN)",
+    license="not known (VGG13-BN)",
     pretrained=("none", "vgg13_bn"),
-    find_weights=weights_file,
+    weights=weights,
     parameters={1: 31_037_633, 2: 31_037_698, 3: 31_037_763, 4: 31_037_828},
     size_minimum=16,
     cam_layers=("encoder.4", "decoder.4"),

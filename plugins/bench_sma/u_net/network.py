@@ -13,9 +13,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from bench_core import BuildRequest
-from bench_core.protocol.weights import WeightsReport, load_strictly, read_checkpoint, sum_over_rgb
-from bench_core.weights_files import no_weights
-from bench_sma.u_net.weights import DROPS, MISSING, PUBLISHED_WIDTH, to_encoder, weights_file
+from bench_core.weights.load import WeightsReport, load_strictly, read_checkpoint, sum_over_rgb
+from bench_sma.u_net.weights import DROPS, MISSING, PUBLISHED_WIDTH, to_encoder
 
 _STAGES = 5
 
@@ -111,10 +110,7 @@ def build(request: BuildRequest) -> nn.Module:
     """Build a U-Net; its four upper encoder stages filled from VGG13-BN if the request asks for that."""
     width = request.options.get("width", PUBLISHED_WIDTH)
     network = UNet(request.in_channels, request.num_classes, width)
-    file = weights_file(request.pretrained, request.weights_file, {"width": width})
-    if file is None:
-        no_weights("u-net from scratch", request)
-    else:
+    if file := request.weights_file:
         tensors, notes = sum_over_rgb(network.state_dict(), to_encoder(read_checkpoint(file)))
         network.weights_report = load_strictly(
             network,

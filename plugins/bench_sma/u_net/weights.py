@@ -7,11 +7,10 @@ layers and pooling are the U-Net's; the fifth stage, the decoder and the head ha
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench_core.errors import WeightsError
-from bench_core.weights_files import PublishedFile, find_weights
+from bench_core import PublishedFile
+from bench_core.weights.files import unpublished
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -33,17 +32,11 @@ MISSING = (
 """What stays random, and what need not be in the file."""
 
 
-def weights_file(source: str, given: Path | None, options: Mapping[str, Any]) -> Path | None:
-    """Return VGG13-BN's file, None for another source; raise WeightsError if it is missing or unfit."""
-    if source != "vgg13_bn":
-        return None
+def weights(source: str, options: Mapping[str, Any]) -> tuple[PublishedFile, ...]:
+    """Return VGG13-BN's file; raise WeightsError for a width that it does not fit."""
     if options["width"] != PUBLISHED_WIDTH:
-        raise WeightsError(
-            f"VGG13-BN fits a U-Net of width {PUBLISHED_WIDTH} only",
-            cause=f"its `width` is {options['width']}",
-            fix="leave `width` out, or set `pretrained: none`",
-        )
-    return find_weights(VGG13_BN, given)
+        raise unpublished("u-net", "width", options["width"], [PUBLISHED_WIDTH])
+    return (VGG13_BN,)
 
 
 def to_encoder(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

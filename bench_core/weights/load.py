@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from bench_core.errors import WeightsError
-from bench_core.weights_files import WEIGHTS_FOLDER
+from bench_core.hashes import sha256_of
+from bench_core.weights.files import WEIGHTS_FOLDER
 
 _WRAPPERS = ("state_dict", "model")
 _NAMED = 3
@@ -156,12 +156,6 @@ def sum_over_rgb(
     changed = {name: tensors[name].sum(dim=1, keepdim=True) for name in stems}
     notes = tuple(f"{name} summed over red, green and blue for one input channel" for name in stems)
     return {**tensors, **changed}, notes
-
-
-def sha256_of(path: Path) -> str:
-    """Return the file's SHA-256 in hexadecimal."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _allowed(name: str, prefixes: Sequence[str]) -> bool:

@@ -13,9 +13,10 @@ from typing import IO
 from urllib.parse import urlsplit
 
 from bench_core import __version__
+from bench_core.declarations import PublishedFile
 from bench_core.errors import WeightsError
-from bench_core.store.files import sha256_of
-from bench_core.weights_files import WEIGHTS_FOLDER, PublishedFile
+from bench_core.hashes import sha256_of
+from bench_core.weights.files import WEIGHTS_FOLDER
 
 Progress = Callable[[int, int | None], None]
 """Gets the bytes that are there and those that there will be, None if the server does not say."""
