@@ -11,6 +11,8 @@ from bench_core.text import hidden_in, visible_name
 
 LONGEST_NAME = 255
 """Bytes of one name within a path that common file systems take."""
+LONGEST_DECLARED = 200
+"""Bytes of a declared name: it gets endings and temporary names."""
 LONGEST_PATH = 4096
 """Bytes of a whole path that Linux takes."""
 
@@ -28,6 +30,18 @@ def path_mistake(path: Path | str) -> str | None:
     if _runs_in_a_circle(text):
         return "its symbolic links run in a circle"
     return None
+
+
+def file_name_mistake(name: str) -> str | None:
+    """Return in words why a name that code declares cannot be the name of a file in a folder, or None."""
+    if not name or name != name.strip():
+        return "it is empty, or starts or ends with a space"
+    if "/" in name or "\\" in name or name.startswith("."):
+        return "it is a path, or the name of a hidden file"
+    if len(name.encode("utf-8", "replace")) > LONGEST_DECLARED:
+        return f"it is longer than {LONGEST_DECLARED} bytes"
+    hidden = hidden_in(name, name=True)
+    return f"it holds {hidden}" if hidden is not None else None
 
 
 def check_path(path: Path, what: str) -> Path:

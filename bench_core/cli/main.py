@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import os
 import sys
@@ -15,6 +16,19 @@ from bench_core.cli.streams import prepare_streams
 from bench_core.commands import COMMANDS
 from bench_core.errors import BenchError
 
+_OF_THE_DISK = {
+    errno.EACCES,
+    errno.EDQUOT,
+    errno.EISDIR,
+    errno.ELOOP,
+    errno.EMFILE,
+    errno.ENAMETOOLONG,
+    errno.ENOSPC,
+    errno.ENOTDIR,
+    errno.EPERM,
+    errno.EROFS,
+}
+"""What a user's disk, rights and paths can cause anywhere."""
 OLD_PREFIX = "SEGBENCH_"
 
 
@@ -91,6 +105,17 @@ def main() -> None:
     except BenchError as error:
         click.echo(f"error: {error}", err=True)
         sys.exit(error.exit_code)
+    except OSError as error:
+        if error.errno not in _OF_THE_DISK:
+            raise
+        click.echo(f"error: {_reason(error)}", err=True)
+        sys.exit(2)
+
+
+def _reason(error: OSError) -> BenchError:
+    place = str(error.filename) if error.filename is not None else None
+    cause = None if place else "the output or a temporary file cannot be written"
+    return BenchError(os.strerror(error.errno or 0).lower(), place=place, cause=cause, fix=None)
 
 
 def hint_at_old_names() -> None:

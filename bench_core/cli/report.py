@@ -40,6 +40,7 @@ def _formats(_: click.Context, __: click.Parameter, value: str) -> tuple[str, ..
     callback=_formats,
     help="What to write, separated by commas.",
 )
+@click.option("--force", is_flag=True, help="Overwrite the report of another study in that folder.")
 @JSON
 def command(
     spec: Path,
@@ -47,17 +48,20 @@ def command(
     store: Path,
     out: Path | None,
     formats: tuple[str, ...],
+    force: bool,
     as_json: bool,
 ) -> None:
     """Turn the results of SPEC into report.html and tables (CSV, Markdown, LaTeX).
 
     A partial study gives a partial report that says what is missing. Exit codes: 0 written, 1 invalid
-    spec, 2 could not run (nothing finished or failed at all in the store, or the folder cannot be written).
+    spec, 2 could not run (nothing finished or failed at all in the store, or the folder cannot be written or
+    holds the report of another spec).
     """
     from bench_core.analysis.evidence import gather
     from bench_core.errors import StoreError
     from bench_core.plan.expand import make_plan
     from bench_core.report.compose import compose
+    from bench_core.report.folder import Origin
     from bench_core.report.write import write_report
     from bench_core.spec.load import load_spec
     from bench_core.store.store import Store
@@ -74,7 +78,9 @@ def command(
             fix=f"bench run {command_line} --store {shlex.quote(str(store))}",
         )
     report = compose(evidence, loaded.registry)
-    written = write_report(report, out or Path("reports") / loaded.spec.name, formats)
+    folder = out or Path("reports") / loaded.spec.name
+    origin = Origin.of(loaded.spec, spec, overrides)
+    written = write_report(report, folder, formats, origin=origin, force=force)
     done = len(plan.jobs) - len(evidence.gaps)
     if as_json:
         print_json(

@@ -8,10 +8,12 @@ from bench_core.analysis.evidence import Evidence
 from bench_core.declarations import resolve_entry
 from bench_core.errors import BenchError, PluginError
 from bench_core.options import complete_options
+from bench_core.paths import file_name_mistake
 from bench_core.plugins import Registry
 from bench_core.report.blocks import Callout, Section, tables_of
 from bench_core.report.status import headline, status
 from bench_core.report.tables import Table
+from bench_core.text import visible_name
 
 
 @dataclass(frozen=True)
@@ -28,16 +30,25 @@ class Report:
 
     @property
     def tables(self) -> tuple[Table, ...]:
-        """All tables of all sections; raises PluginError where two share a file name."""
+        """All tables of all sections; PluginError where two share a file name, or one names no file."""
         tables = tuple(table for section in self.sections for table in tables_of(section.blocks))
-        names = [table.name for table in tables]
-        for name in names:
-            if names.count(name) > 1:
+        seen: set[str] = set()
+        for table in tables:
+            mistake = file_name_mistake(table.name)
+            if mistake is not None:
                 raise PluginError(
-                    f"two tables of the report are called {name!r}",
+                    f"a table of the report is called {visible_name(table.name)[:100]!r}, not a file name",
+                    cause=mistake,
+                    fix="give the table a plain name, such as my-table",
+                )
+            # Some file systems do not tell large letters from small ones.
+            if table.name.lower() in seen:
+                raise PluginError(
+                    f"two tables of the report are called {table.name!r}",
                     cause="a part is listed twice with the same options, or two parts share a name",
                     fix="list each part once under `analyses:`",
                 )
+            seen.add(table.name.lower())
         return tables
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from bench_core.errors import StoreError
 from bench_core.report.compose import Report
 from bench_core.report.delimited import to_csv
+from bench_core.report.folder import RECORD, Origin, check_folder, record
 from bench_core.report.latex import to_latex
 from bench_core.report.markdown import to_markdown
 from bench_core.report.page import to_html
@@ -24,11 +25,21 @@ _TABLES: Mapping[str, tuple[str, Callable[[Table], str]]] = {
 }
 
 
-def write_report(report: Report, folder: Path, formats: Sequence[str] = FORMATS) -> tuple[Path, ...]:
+def write_report(
+    report: Report,
+    folder: Path,
+    formats: Sequence[str] = FORMATS,
+    *,
+    origin: Origin | None = None,
+    force: bool = False,
+) -> tuple[Path, ...]:
     """Write the chosen formats and return the files; equal evidence gives equal bytes.
 
-    report.html lies in `folder`, tables in `folder`/tables. Raises StoreError where it cannot be written.
+    report.html lies in `folder`, tables in `folder`/tables, and beside them whose they are (`origin`).
+    Raises StoreError where it cannot be written, or, without `force`, where another study's report lies.
     """
+    if origin is not None and not force:
+        check_folder(folder, origin)
     contents: dict[Path, str] = {}
     if "html" in formats:
         contents[folder / PAGE] = to_html(report)
@@ -39,6 +50,8 @@ def write_report(report: Report, folder: Path, formats: Sequence[str] = FORMATS)
                 contents[folder / "tables" / f"{table.name}.{suffix}"] = render(table)
     for path, content in contents.items():
         _write(path, content)
+    if origin is not None:
+        _write(folder / RECORD, record(origin))
     return tuple(contents)
 
 
