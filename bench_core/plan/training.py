@@ -9,6 +9,7 @@ from bench_core.plan.errors import PlanError
 from bench_core.plan.job import JobDeviation, JobModel
 from bench_core.plan.resolve import DatasetChoice, ModelChoice
 from bench_core.spec.change import applied
+from bench_core.spec.loss import Losses
 from bench_core.spec.protocol import DEVIATING_FIELDS, EarlyStopping, Protocol, Section
 from bench_core.spec.training import Training
 
@@ -68,6 +69,8 @@ def _protocol_settings(protocol: Protocol, dataset: DatasetChoice, task: Task) -
 
 
 def _changed(setting: str, current: Any, change: Any, task: Task, place: str) -> Any:
+    if setting == "loss":
+        return _loss(change, task)
     if isinstance(change, Section):
         try:
             return applied(current, change)
@@ -78,8 +81,6 @@ def _changed(setting: str, current: Any, change: Any, task: Task, place: str) ->
                 cause=str(error),
                 fix="give the deviation a `name` to replace the protocol's as a whole, or remove the setting",
             ) from error
-    if setting == "loss":
-        return _loss(change, task)
     if setting == "augmentation":
         return _augmentation(change)
     if setting == "gradient_clipping":
@@ -87,12 +88,12 @@ def _changed(setting: str, current: Any, change: Any, task: Task, place: str) ->
     return change
 
 
-def _loss(value: str | dict[str, float], task: Task) -> dict[str, float]:
-    if isinstance(value, dict):
-        return {name: float(value[name]) for name in sorted(value)}
+def _loss(value: str | Losses, task: Task) -> Losses:
+    if isinstance(value, Losses):
+        return value
     if value == "auto":
-        return {"bce" if task.binary else "cross-entropy": 1.0}
-    return {value: 1.0}
+        value = "bce" if task.binary else "cross-entropy"
+    return Losses.model_validate({value: 1.0})
 
 
 def _augmentation(
@@ -118,7 +119,7 @@ def _deviations(base: Settings, settings: Settings, model: ModelChoice) -> tuple
             continue
         because = model.changes[setting][1]
         before, after = base[setting], settings[setting]
-        if isinstance(before, Section):
+        if isinstance(before, Section) and not isinstance(before, Losses):
             old, new = before.model_dump(mode="json"), after.model_dump(mode="json")
             found.extend(
                 JobDeviation(f"{setting}.{name}", old.get(name), new.get(name), because)
@@ -138,6 +139,8 @@ def _plain(value: Any) -> Any:
     """Return plain JSON data, with `off` for what is switched off."""
     if value is None:
         return "off"
+    if isinstance(value, Losses):
+        return value.plain()
     if isinstance(value, tuple):
         return [_plain(item) for item in value]
     return value

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from bench_core.data.describe import label_pixels
 from bench_core.data.loader import Loader, Split
 from bench_core.declarations import JobEvent, Task
 from bench_core.errors import TrainingError
@@ -106,7 +107,7 @@ class Contract:
         channels = 3 if training.channels == "rgb" else task.channels
         self._normalize = Normalize(training.normalization, channels)
         self._augment = build_augmentation(training.augmentation, channels, training.image_size)
-        self._criterion = build_loss(training.loss, task)
+        self._criterion = build_loss(training.loss, task, self._class_pixels)
         self._stopping = EarlyStopping(training.early_stopping)
         self._best = BestCheckpoint(training.checkpoint)
         self._history: list[EpochRecord] = []
@@ -139,6 +140,11 @@ class Contract:
     def test_batches(self) -> int:
         """Batches that are counted at the end."""
         return self._setup.inference.batches(self._tested)
+
+    @property
+    def class_weights(self) -> dict[str, dict[str, float]]:
+        """Weights that losses computed from the training pixels, by loss and class."""
+        return self._criterion.class_weights
 
     @property
     def parameters(self) -> int:
@@ -303,6 +309,12 @@ class Contract:
             counts_split="validation" if self._test is None else "test",
             cases=self._setup.inference.cases(split, chosen, predict),
         )
+
+    def _class_pixels(self) -> list[int]:
+        """Return the training pixels of each class, background first, at the protocol's size."""
+        pixels = label_pixels(self._train.arrays)[self._train.indices].sum(axis=0)
+        counts: list[int] = pixels[: len(self.task.classes) + 1].tolist()
+        return counts
 
     @property
     def _tested(self) -> Split:

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from bench_core.declarations import Task
+from bench_core.declarations import IGNORE, Task
 from bench_core.errors import DivergedError, TrainingError
 from bench_core.spec import protocol as spec
 
@@ -30,15 +30,18 @@ def predict_labels(logits: Tensor, task: Task, metrics: spec.Metrics) -> Tensor:
 def count(logits: Tensor, masks: Tensor, task: Task, metrics: spec.Metrics) -> Tensor:
     """Return true positives, false positives, false negatives [B, K, 3] (int64) of each foreground class.
 
-    Logits are [B, K, H, W], masks [B, H, W] hold class indices. Whole numbers are counted, so nothing is
-    rounded.
+    Logits are [B, K, H, W], masks [B, H, W] hold class indices, or IGNORE where a pixel counts nowhere. Whole
+    numbers are counted, so nothing is rounded.
     """
     labels = predict_labels(logits, task, metrics)
     images, classes = masks.shape[0], len(task.classes) + 1
-    offset = torch.arange(images, device=masks.device)[:, None, None] * classes
-    pairs = (offset + masks.long()) * classes + labels
-    table = torch.bincount(pairs.flatten(), minlength=images * classes * classes)
-    confusion = table.view(images, classes, classes)
+    # Ignored pixels get a row of their own, which is left out: on a GPU their number is then not asked for.
+    rows = classes + 1
+    truth = torch.where(masks == IGNORE, classes, masks.long())
+    offset = torch.arange(images, device=masks.device)[:, None, None] * rows
+    pairs = (offset + truth) * classes + labels
+    table = torch.bincount(pairs.flatten(), minlength=images * rows * classes)
+    confusion = table.view(images, rows, classes)[:, :classes]
     hits = confusion.diagonal(dim1=1, dim2=2)
     counts = torch.stack([hits, confusion.sum(1) - hits, confusion.sum(2) - hits], dim=-1)
     return counts[:, 1:]

@@ -1,75 +1,116 @@
-"""Losses on full-resolution logits, in float32."""
+"""The protocol's loss on full-resolution logits, in float32."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from bench_core.declarations import Task
 from bench_core.errors import TrainingError
+from bench_core.protocol.pixel_losses import binary_cross_entropy, cross_entropy, focal, pixel_weights
+from bench_core.protocol.region_losses import dice, tversky
+from bench_core.spec import loss as spec
 
-Loss = Callable[[Tensor, Tensor], Tensor]
-"""Logits [B, K, H, W] float32 and masks [B, H, W] int64 to a scalar."""
-DICE_SMOOTHING = 1.0
-"""In pixels: gives a class that the batch lacks a loss near 0 where it is not predicted."""
+Pixels = Callable[[], Sequence[int]]
+"""Number of training pixels of each class, background first; asked only where a loss needs it."""
 
 
-def build_loss(weights: Mapping[str, float], task: Task) -> Loss:
-    """Return the weighted sum of bce, cross-entropy and dice; raise TrainingError where it can't be."""
-    for name in weights:
-        if name not in LOSSES:
-            raise TrainingError(f"unknown loss {name!r}", fix=f"use one of {', '.join(sorted(LOSSES))}")
-        if name == ("cross-entropy" if task.binary else "bce"):
-            usual = "bce" if task.binary else "cross-entropy"
-            raise TrainingError(
-                f"the loss {name!r} does not fit a task with {task.logit_channels} logit channel(s)",
-                cause="bce is for one foreground class, cross-entropy for several",
-                fix=f"use {usual!r}, 'dice' or a sum of the two",
-            )
-    # Sorted, so that two specs that write the same sum in another order add in the same order.
-    terms = [(weights[name], LOSSES[name]) for name in sorted(weights)]
+class Criterion:
+    """A weighted sum of losses.
 
-    def total(logits: Tensor, masks: Tensor) -> Tensor:
-        parts = [value * loss(logits, masks) for value, loss in terms]
+    `class_weights` are the weights that were computed from the training pixels, by loss and class; empty
+    where none were.
+    """
+
+    def __init__(self, losses: spec.Losses, task: Task, pixels: Pixels | None = None) -> None:
+        self.class_weights: dict[str, dict[str, float]] = {}
+        # By name, so that two specs that write the same sum in another order add in the same order.
+        self._terms = [
+            (term.weight, _build(term, self._weights(name, term, task, pixels)))
+            for name, term in losses.terms()
+        ]
+
+    def __call__(self, logits: Tensor, masks: Tensor) -> Tensor:
+        """Return the scalar loss of logits [B, K, H, W] float32 against masks [B, H, W] int64."""
+        parts = [weight * loss(logits, masks) for weight, loss in self._terms]
         return parts[0] if len(parts) == 1 else torch.stack(parts).sum()
 
-    return total
+    def _weights(self, name: str, term: spec.Term, task: Task, pixels: Pixels | None) -> list[float] | None:
+        given = getattr(term, "weights", "equal")
+        classes = ("background", *task.classes)
+        if isinstance(given, Mapping):
+            unknown = sorted(given.keys() - set(classes))
+            if unknown:
+                raise TrainingError(
+                    f"the loss {name!r} gives weights to classes that do not exist: {', '.join(unknown)}",
+                    cause=f"the classes are {', '.join(classes)}",
+                    fix="correct the names under `weights`",
+                )
+            return [given.get(label, 1.0) for label in classes]
+        if given == "equal":
+            return None
+        if pixels is None:
+            raise TrainingError(f"the loss {name!r} needs the training pixels of each class")
+        weights = inverse_frequencies(pixels())
+        self.class_weights[name] = dict(zip(classes, weights, strict=True))
+        return weights
 
 
-def binary_cross_entropy(logits: Tensor, masks: Tensor) -> Tensor:
-    """Return the mean over pixels of -g log p - (1 - g) log(1 - p), p = sigmoid(logit)."""
-    return F.binary_cross_entropy_with_logits(logits[:, 0], masks.to(logits.dtype))
+Term = Callable[[Tensor, Tensor], Tensor]
 
 
-def cross_entropy(logits: Tensor, masks: Tensor) -> Tensor:
-    """Return the mean over pixels of -log softmax(logits)[class], all classes weighted equally."""
-    return F.cross_entropy(logits, masks)
+def build_loss(losses: spec.Losses, task: Task, pixels: Pixels | None = None) -> Criterion:
+    """Return the sum of losses; raise TrainingError where one does not fit the task."""
+    names = [name for name, _ in losses.terms()]
+    if not names:
+        raise TrainingError("the loss is a sum of nothing", fix="name a loss, for example `loss: auto`")
+    wrong, usual = ("cross-entropy", "bce") if task.binary else ("bce", "cross-entropy")
+    if wrong in names:
+        raise TrainingError(
+            f"the loss {wrong!r} does not fit a task with {task.logit_channels} logit channel(s)",
+            cause="bce is for one foreground class, cross-entropy for several",
+            fix=f"use {usual!r}, 'dice', 'focal', 'tversky' or a sum of them",
+        )
+    return Criterion(losses, task, pixels)
 
 
-def dice(logits: Tensor, masks: Tensor) -> Tensor:
-    """Return soft Dice loss: 1 - mean over foreground classes of (2 sum(p g) + s) / (sum(p) + sum(g) + s).
+def inverse_frequencies(pixels: Sequence[int]) -> list[float]:
+    """Return n / (k n_c) for each class of n_c pixels, 0 where there are none; n pixels of k classes in all.
 
-    Sums run over all pixels of the batch; g is the one-hot mask, s = 1 pixel. p is the sigmoid of the one
-    channel, or the softmax over all channels, of which background is then left out. After Milletari et al.,
-    "V-Net", 2016, with the unsquared denominator of Sudre et al., "Generalised Dice overlap", 2017.
+    The mean weight of a pixel is 1. King and Zeng, "Logistic Regression in Rare Events Data", 2001.
     """
-    if logits.shape[1] == 1:
-        probabilities = torch.sigmoid(logits)
-        targets = masks[:, None].to(logits.dtype)
-    else:
-        probabilities = torch.softmax(logits, dim=1)[:, 1:]
-        labels = torch.arange(1, logits.shape[1], device=masks.device)
-        targets = (masks[:, None] == labels[None, :, None, None]).to(logits.dtype)
-    pixels = (0, 2, 3)
-    overlap = (probabilities * targets).sum(pixels)
-    total = probabilities.sum(pixels) + targets.sum(pixels)
-    return 1.0 - ((2.0 * overlap + DICE_SMOOTHING) / (total + DICE_SMOOTHING)).mean()
+    present = [count for count in pixels if count]
+    return [sum(present) / (len(present) * count) if count else 0.0 for count in pixels]
 
 
-LOSSES: Mapping[str, Loss] = {"bce": binary_cross_entropy, "cross-entropy": cross_entropy, "dice": dice}
+def _build(term: spec.Term, weights: list[float] | None) -> Term:
+    if isinstance(term, spec.Dice):
+        return dice
+    if isinstance(term, spec.Tversky):
+        return partial(tversky, alpha=term.alpha, beta=term.beta)
+    if isinstance(term, spec.BinaryCrossEntropy):
+        return _mean(partial(binary_cross_entropy, smoothing=term.label_smoothing), weights)
+    if isinstance(term, spec.CrossEntropy):
+        return _mean(partial(cross_entropy, smoothing=term.label_smoothing), weights)
+    if isinstance(term, spec.Focal):
+        return _mean(partial(focal, gamma=term.gamma, alpha=term.alpha), weights)
+    raise TypeError(f"no loss is built from {type(term).__name__}")
+
+
+def _mean(
+    loss: Callable[[Tensor, Tensor, Tensor | None, Tensor], Tensor], weights: list[float] | None
+) -> Term:
+    """Return the mean over pixels, weighted by their classes where there are weights."""
+    table = None if weights is None else torch.tensor(weights, dtype=torch.float64)
+
+    def mean(logits: Tensor, masks: Tensor) -> Tensor:
+        here = None if table is None else table.to(logits)
+        return loss(logits, masks, here, pixel_weights(masks, here))
+
+    return mean
 
 
 def check_logits(logits: Tensor, masks: Tensor, task: Task) -> None:

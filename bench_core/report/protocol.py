@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from bench_core.report.names import METRIC_TITLES, plural, rate, setting
+from bench_core.spec.loss import Losses
 from bench_core.spec.model import Spec
 from bench_core.spec.protocol import (
     SGD,
@@ -53,12 +54,20 @@ def _per_dataset(spec: Spec) -> Iterator[tuple[str, str]]:
             yield f"loss on {label}", _loss(entry.loss)
 
 
-def _loss(value: str | dict[str, float]) -> str:
+def _loss(value: str | Losses) -> str:
     if value == "auto":
         return "binary cross-entropy for one foreground class, otherwise cross-entropy"
     if isinstance(value, str):
-        return value
-    return " + ".join(f"{weight:g} {name}" for name, weight in value.items())
+        return _term(value, Losses.model_validate({value: 1.0}))
+    return " + ".join(f"{term.weight:g} {_term(name, value)}" for name, term in value.terms())
+
+
+def _term(name: str, losses: Losses) -> str:
+    """Return a loss's name with those of its settings that act."""
+    data = dict(losses.terms())[name].model_dump(exclude={"weight"}, exclude_none=True)
+    idle = {"weights": "equal", "label_smoothing": 0.0}
+    acting = {key.replace("_", " "): item for key, item in data.items() if idle.get(key) != item}
+    return f"{name} ({setting(acting)})" if acting else name
 
 
 def _normalization(item: Normalization) -> str:

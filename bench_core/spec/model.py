@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints
 
+from bench_core.spec.loss import Losses, LossName
 from bench_core.spec.optimizer import AnyOptimizerChange
 from bench_core.spec.protocol import EarlyStopping, Metrics, Normalization, Protocol
 from bench_core.spec.schedule import AnyScheduleChange
@@ -24,7 +25,7 @@ class Deviations(Section):
     schedule: AnyScheduleChange | None = None
     batch_size: PositiveInt | None = None
     precision: Literal["fp32", "fp16", "bf16"] | None = None
-    loss: Literal["bce", "cross-entropy", "dice"] | dict[str, PositiveFloat] | None = None
+    loss: LossName | Losses | None = None
     augmentation: list[str | dict[str, dict[str, Any] | None]] | None = None
     gradient_clipping: PositiveFloat | Off | None = None
 
@@ -58,7 +59,7 @@ class DatasetEntry(Section):
     options: dict[str, Any] = {}
     augmentation: list[str | dict[str, dict[str, Any] | None]] | None = None
     """Replaces the protocol's list for this dataset, for all models alike."""
-    loss: Literal["bce", "cross-entropy", "dice"] | dict[str, PositiveFloat] | None = None
+    loss: LossName | Losses | None = None
     """Replaces the protocol's loss for this dataset, for all models alike."""
 
 

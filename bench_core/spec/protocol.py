@@ -6,6 +6,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
+from bench_core.spec.loss import Losses, LossName
 from bench_core.spec.optimizer import SGD, Adam, AdamW, Optimizer
 from bench_core.spec.schedule import Constant, Cosine, Falling, Poly, Rex, Schedule
 from bench_core.spec.section import (
@@ -127,7 +128,7 @@ class Protocol(Section):
     """Global batch size; more devices split it."""
     precision: Literal["fp32", "fp16", "bf16"] = "fp32"
     """fp16 and bf16 are autocast; fp16 with gradient scaling."""
-    loss: Literal["auto", "bce", "cross-entropy", "dice"] | dict[str, PositiveFloat] = "auto"
+    loss: Literal["auto"] | LossName | Losses = "auto"
     """auto: bce for binary tasks, cross-entropy otherwise. A mapping such as {bce: 0.5, dice: 0.5} sums."""
     augmentation: list[str | dict[str, dict[str, Any] | None]] = []
     """torchvision.transforms.v2 names with their arguments, applied in order to image and mask together."""

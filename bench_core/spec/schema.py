@@ -37,7 +37,10 @@ def spec_schema() -> dict[str, Any]:
         _redirect([definitions["PartialSpec"], partial], f"#/$defs/{name}", f"#/$defs/Partial{name}")
     definitions |= partial
     for definition in definitions.values():
-        _allow_variables(definition.get("properties", {}))
+        for part in (definition, *definition.get("anyOf", ())):
+            _allow_variables(part.get("properties", {}))
+        if {"type": "number", "exclusiveMinimum": 0} in definition.get("anyOf", ()):
+            definition["anyOf"].append({"$ref": "#/$defs/Variable"})
     return {
         "$schema": _DIALECT,
         "title": "segtrial spec",

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
@@ -35,36 +36,49 @@ def validate_structure(tree: Node, data: Mapping[str, Any]) -> tuple[Spec | None
         return None, found
 
 
+@dataclass(frozen=True)
+class _Error:
+    """One of pydantic's errors, with its way in the data and the unions on it, outermost first."""
+
+    loc: Loc
+    raw: dict[str, Any]
+    unions: tuple[tuple[Loc, str], ...]
+    """Way of each union, and the name of the branch that was tried."""
+
+
 def mistakes(error: ValidationError, data: Any) -> Iterable[Mistake]:
     """Yield each wrong value once, with its way in the data.
 
     Pydantic reports every branch of a union, and puts the branch's name into the error's way. Only
     branches of the value's own kind are about what the user meant.
     """
-    unions: dict[Loc, dict[str, list[tuple[Loc, dict[str, Any]]]]] = {}
-    plain: list[tuple[Loc, dict[str, Any]]] = []
+    found = []
     for item in error.errors(include_url=False):
-        raw: dict[str, Any] = {**item}
-        loc, union, branch, form = _locate(raw["loc"], raw["type"], data)
-        raw["form"] = form
-        loc, raw = _unnamed(loc, raw)
-        if union is None:
-            plain.append((loc, raw))
+        loc, unions = _locate(item["loc"], item["type"], data)
+        loc, raw = _unnamed(loc, {**item})
+        found.append(_Error(loc, raw | {"form": unions[-1][1] if unions else ""}, unions))
+    yield from _told(found, 0)
+
+
+def _told(found: Sequence[_Error], depth: int) -> Iterator[Mistake]:
+    """Yield the mistakes of errors that share their unions up to `depth`."""
+    unions: dict[Loc, dict[str, list[_Error]]] = {}
+    for item in found:
+        if len(item.unions) <= depth:
+            yield item.loc, describe(item.raw, item.loc)
         else:
-            unions.setdefault(union, {}).setdefault(branch, []).append((loc, raw))
-    for loc, raw in plain:
-        yield loc, describe(raw, loc)
+            union, branch = item.unions[depth]
+            unions.setdefault(union, {}).setdefault(branch, []).append(item)
     for union, branches in unions.items():
-        meant = [
-            found
-            for found in branches.values()
-            if not any(loc == union and raw["type"] in WRONG_KIND for loc, raw in found)
+        kinds = [
+            [item.raw for item in branch if item.loc == union and item.raw["type"] in WRONG_KIND]
+            for branch in branches.values()
         ]
+        meant = [branch for branch, wrong in zip(branches.values(), kinds, strict=True) if not wrong]
         if meant:
-            for loc, raw in min(meant, key=len):
-                yield loc, describe(raw, loc)
+            yield from _told(min(meant, key=len), depth + 1)
         else:
-            yield union, describe_kinds([raw for found in branches.values() for _, raw in found], union)
+            yield union, describe_kinds([raw for wrong in kinds for raw in wrong], union)
 
 
 def _unnamed(loc: Loc, raw: dict[str, Any]) -> tuple[Loc, dict[str, Any]]:
@@ -82,11 +96,10 @@ def _unnamed(loc: Loc, raw: dict[str, Any]) -> tuple[Loc, dict[str, Any]]:
     return (*loc, key), raw | wrong | {"input": given[key]}
 
 
-def _locate(loc: Loc, kind: str, data: Any) -> tuple[Loc, Loc | None, str, str]:
-    """Split pydantic's way: the way in the data, the outermost union on it, its branch, the last branch."""
+def _locate(loc: Loc, kind: str, data: Any) -> tuple[Loc, tuple[tuple[Loc, str], ...]]:
+    """Split pydantic's way into the way in the data and the unions on it, each with its branch."""
     found: list[str | int] = []
-    union: Loc | None = None
-    branch = last = ""
+    unions: list[tuple[Loc, str]] = []
     for number, step in enumerate(loc):
         is_last = number == len(loc) - 1
         if isinstance(data, Mapping) and step in data:
@@ -94,9 +107,8 @@ def _locate(loc: Loc, kind: str, data: Any) -> tuple[Loc, Loc | None, str, str]:
         elif isinstance(data, list) and isinstance(step, int) and step < len(data):
             data = data[step]
         elif not (is_last and kind == "missing"):
-            last = str(step)
-            if union is None:
-                union, branch = tuple(found), last
+            if not unions or unions[-1][0] != tuple(found):
+                unions.append((tuple(found), str(step)))
             continue
         found.append(step)
-    return tuple(found), union, branch, last
+    return tuple(found), tuple(unions)

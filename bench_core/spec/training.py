@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
+from bench_core.spec.loss import Losses
 from bench_core.spec.protocol import (
     Checkpoint,
     EarlyStopping,
@@ -27,8 +28,7 @@ class Training(Section):
     schedule: Schedule
     batch_size: int
     precision: Literal["fp32", "fp16", "bf16"]
-    loss: dict[str, float]
-    """Loss name (bce, cross-entropy, dice) to weight; summed."""
+    loss: Losses
     augmentation: tuple[tuple[str, dict[str, Any]], ...]
     """(torchvision.transforms.v2 name, arguments) in order."""
     gradient_clipping: float | None

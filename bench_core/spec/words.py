@@ -42,8 +42,9 @@ MOVED: Mapping[Loc, tuple[str, str]] = {
         "show scores of single images",
         "remove it; `bench list analyses` prints the options",
     ),
+    ("loss", "auto"): ("each key of the sum is a loss", "name the loss; `auto` stands alone"),
 }
-"""Keys that a reader may know from elsewhere, with why they are not there and what to write instead."""
+"""Ends of ways to keys that a reader may expect: why they are not there, and what to write instead."""
 _MOST_COMPARED = 1000
 """Words among which a nearest one is looked for: each comparison takes some 10 microseconds."""
 _BOUNDS = {
@@ -147,9 +148,10 @@ def _missing(loc: Loc) -> Words:
 def _unknown_key(loc: Loc, form: str) -> Words:
     key, holder = str(loc[-1]), dotted(loc[:-1])
     message = f"unknown key {key!r}" + (f" in {holder}" if holder else "")
-    moved = MOVED.get(tuple(step for step in loc if isinstance(step, str)))
-    if moved is not None:
-        return Words("unknown-key", message, *moved)
+    words = tuple(step for step in loc if isinstance(step, str))
+    for known, moved in MOVED.items():
+        if words[-len(known) :] == known:
+            return Words("unknown-key", message, *moved)
     others = owners_at(loc[:-1], key)
     if others:
         what = str(loc[-2])
@@ -162,7 +164,9 @@ def _unknown_key(loc: Loc, form: str) -> Words:
     valid = keys_at(loc[:-1], form)
     fix = nearest(key, valid)
     if fix is None and key in homes():
-        fix = f"move it: `{key}` belongs to {join(homes()[key])}"
+        beside = dotted(tuple(step for step in loc[:-2] if isinstance(step, str))) + "."
+        near = [home for home in homes()[key] if home.startswith(beside)]
+        fix = f"move it: `{key}` belongs to {join(near or homes()[key])}"
     return Words(
         "unknown-key", message, f"valid keys are {', '.join(valid)}" if valid else None, fix or "remove it"
     )

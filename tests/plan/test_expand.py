@@ -158,7 +158,7 @@ def test_each_stage_has_its_own_epochs_and_stopping() -> None:
 
 def test_the_loss_follows_the_task_and_the_dataset_may_replace_it() -> None:
     datasets = [{"name": "skin"}, {"name": "gut"}, {"name": "heart", "loss": {"dice": 1, "cross-entropy": 2}}]
-    losses = {job.dataset.name: job.training.loss for job in small_plan(datasets=datasets).jobs}
+    losses = {job.dataset.name: job.training.loss.plain() for job in small_plan(datasets=datasets).jobs}
     assert losses == {
         "skin": {"bce": 1.0},
         "gut": {"cross-entropy": 1.0},

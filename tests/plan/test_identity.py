@@ -16,6 +16,7 @@ from bench_core.declarations import Task
 from bench_core.plan import identity
 from bench_core.plan.identity import IDENTITY_FORMAT, NOT_IDENTITY, canonical, digest_of, identity_of
 from bench_core.plan.job import Job, JobDataset, JobDeviation, JobFold, JobModel
+from bench_core.spec.loss import losses
 from bench_core.spec.protocol import AdamW, Best, EarlyStopping, Last, Metrics, Normalization, Rex
 from bench_core.spec.training import Training
 
@@ -31,7 +32,7 @@ TRAINING = Training(
     schedule=Rex(),
     batch_size=8,
     precision="fp16",
-    loss={"bce": 1.0},
+    loss=losses("bce"),
     augmentation=(("GaussianBlur", {"kernel_size": 25, "sigma": [0.001, 2.0]}),),
     gradient_clipping=None,
     early_stopping=EarlyStopping(),
@@ -117,7 +118,7 @@ OTHER: dict[str, dict[str, Any]] = {
         "schedule": Rex(step="step"),
         "batch_size": 4,
         "precision": "fp32",
-        "loss": {"dice": 1.0},
+        "loss": losses("dice"),
         "augmentation": (("GaussianBlur", {"kernel_size": 23, "sigma": [0.001, 2.0]}),),
         "gradient_clipping": 1.0,
         "early_stopping": EarlyStopping(patience=10),

@@ -8,6 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bench_core.declarations import IGNORE
 from bench_core.errors import TrainingError
 from bench_core.protocol.evaluator import Evaluator, count, predict_labels
 from bench_core.spec.protocol import Metrics
@@ -107,3 +108,23 @@ def test_every_image_is_counted_exactly_once(ids: tuple[str, ...]) -> None:
     evaluator.add(*batches(2)[0])
     with pytest.raises(TrainingError, match="4 predictions for 2 images"):
         evaluator.values(("a0", "b0"))
+
+
+def test_ignored_pixels_count_nowhere_whatever_is_predicted() -> None:
+    torch.manual_seed(3)
+    masks = torch.randint(0, 3, (4, 6, 6))
+    ignored = torch.rand(4, 6, 6) < 0.4
+    logits = torch.randn(4, 3, 6, 6)
+    holed = torch.where(ignored, IGNORE, masks)
+    expected = torch.zeros(4, 2, 3, dtype=torch.int64)
+    labels = logits.argmax(1)
+    for image in range(4):
+        for label in (1, 2):
+            seen = ~ignored[image]
+            predicted, true = labels[image][seen] == label, masks[image][seen] == label
+            expected[image, label - 1] = torch.stack(
+                [(predicted & true).sum(), (predicted & ~true).sum(), (~predicted & true).sum()]
+            )
+    assert torch.equal(count(logits, holed, THREE, Metrics()), expected)
+    everything = torch.full_like(masks, IGNORE)
+    assert not count(logits, everything, THREE, Metrics()).any()

@@ -136,11 +136,26 @@ CASES = [
     Case("image-size", edited((SIZE, "image_size: «64")), "use 128"),
     Case("loss", edited((SIZE, SIZE + "\n  loss: «bce")), "'cross-entropy'"),
     Case("loss", edited((SIZE, SIZE + "\n  loss: {«cross-entropy: 1, dice: 1}")), "'bce'"),
-    Case("loss", edited((SIZE, SIZE + "\n  loss: {«dise: 1}")), "'dice'"),
-    Case("loss", edited((SIZE, SIZE + "\n  loss: {«auto: 1}")), "stands alone"),
+    Case("unknown-key", edited((SIZE, SIZE + "\n  loss: {«dise: 1}")), "'dice'"),
+    Case("unknown-key", edited((SIZE, SIZE + "\n  loss: {«auto: 1}")), "stands alone"),
     Case("loss", edited((SIZE, SIZE + "\n  «loss: {}")), "bce: 0.5"),
     Case("loss", edited((HEART, "  - {name: heart, loss: «bce}\n")), "'cross-entropy'"),
     Case("loss", edited((TINY, "  - {name: tiny, deviations: {loss: «bce, because: a test}}\n")), "'dice'"),
+    Case("unknown-key", edited((SIZE, SIZE + "\n  loss: {dice: {«gamma: 2}}")), "to protocol.loss.focal"),
+    Case("unknown-key", edited((SIZE, SIZE + "\n  loss: {focal: {«gama: 2}}")), "'gamma'"),
+    Case("range", edited((SIZE, SIZE + "\n  loss: {dice: «-1}")), "greater than 0"),
+    Case("range", edited((SIZE, SIZE + "\n  loss: {focal: {alpha: «1}}")), "less than 1"),
+    Case("type", edited((SIZE, SIZE + "\n  loss: {dice: «half}")), "a number"),
+    Case("choice", edited((SIZE, SIZE + "\n  loss: {focal: {weights: «inverse}}")), "'inverse-frequency'"),
+    Case("range", edited((HEART, "  - {name: heart, loss: {focal: {weights: {a: «0}}}}\n")), "greater"),
+    Case("range", edited((HEART, "  - {name: heart, loss: {focal: {«weights: {}}}}\n")), "add one"),
+    Case("loss", edited((HEART, "  - {name: heart, loss: {focal: {weights: {a: 2, «aa: 2}}}}\n")), "'a'"),
+    Case("loss", edited((SIZE, SIZE + "\n  loss: {focal: {weights: {«lesion: 2}}}")), "a `loss` of its own"),
+    Case(
+        "loss",
+        edited((SIZE, SIZE + "\n  loss: {«cross-entropy: {label_smoothing: 0.1}, dice: 1}")),
+        "'bce'",
+    ),
     Case("normalization", edited((NORMALIZATION, "{mean: «[0.5, 0.5]}")), "one value"),
     Case(
         "normalization",
@@ -286,10 +301,10 @@ def test_mistakes_do_not_hide_each_other(tmp_path: Path) -> None:
     )
     found = findings(write(tmp_path, text))
     assert {item.check for item in found} >= {
-        "missing-key", "unknown-key", "model", "option", "dataset", "image-size", "loss", "choice",
+        "missing-key", "unknown-key", "model", "option", "dataset", "image-size", "choice",
         "augmentation", "type", "fold", "reason",
     }  # fmt: skip
-    assert sum(item.check == "unknown-key" for item in found) == 4
+    assert sum(item.check == "unknown-key" for item in found) == 5
     assert [item.line for item in found] == sorted(item.line for item in found)
 
 

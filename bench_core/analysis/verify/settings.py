@@ -14,6 +14,7 @@ from bench_core.plan.identity import canonical
 from bench_core.plan.job import Job, JobDeviation
 from bench_core.plan.resolve import choose_dataset, choose_model
 from bench_core.plan.training import Cell
+from bench_core.spec.loss import Losses
 from bench_core.spec.protocol import Section
 from bench_core.spec.training import Training
 from bench_core.store.folder import JOB, RESULT
@@ -72,7 +73,10 @@ def _settings(training: Training) -> dict[str, Any]:
     found: dict[str, Any] = {}
     data = training.model_dump(mode="json")
     for name in type(training).model_fields:
-        if isinstance(getattr(training, name), Section):
+        value = getattr(training, name)
+        if isinstance(value, Losses):
+            found[name] = canonical(value.plain())
+        elif isinstance(value, Section):
             found |= {f"{name}.{key}": canonical(value) for key, value in data[name].items()}
         else:
             found[name] = "off" if data[name] is None else canonical(data[name])
