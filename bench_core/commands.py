@@ -6,6 +6,8 @@ COMMANDS = {
     "validate": "check specs and name every mistake at once",
     "schema": "print the JSON Schema of a spec",
     "plan": "expand a spec into its job matrix",
+    "data": "check and describe the data of a spec",
+    "folds": "write the folds of a spec to a file, or check a file of folds",
     "run": "run the jobs of a spec that are not done",
     "status": "say what is done, running, failed and to do",
     "logs": "print the log of a job",

@@ -68,6 +68,7 @@ def command(
     Jobs that were cut off go on from their last whole epoch, failed ones are tried again, and several `bench
     run` over one store share the work. Exits with 1 if a job failed, with 130 after Ctrl-C.
     """
+    from bench_core.cli.data import cache_folder, open_datasets, warn
     from bench_core.execute.devices import choose_slots
     from bench_core.execute.local import LocalExecutor
     from bench_core.execute.preflight import preflight
@@ -90,6 +91,7 @@ def command(
             _get_weights(todo, loaded.registry)
         preflight(todo, loaded.registry)
         opened = Store(store, create=True)
+        warn(open_datasets(todo, loaded.registry, cache_folder() or opened.cache))
     threads = threads or loaded.spec.runtime.threads
     slots = choose_slots(device, workers or loaded.spec.runtime.workers, threads)
     executor = LocalExecutor(store, slots.devices[: max(1, len(todo))])
@@ -117,6 +119,7 @@ def _get_weights(jobs: Iterable[Job], registry: Registry) -> None:
 
 
 def _order(loaded: LoadedSpec, threads: int) -> Order:
+    from bench_core.cli.data import cache_folder
     from bench_core.execute.provenance import RunContext
     from bench_core.execute.queue import Order
     from bench_core.options import complete_options
@@ -142,7 +145,7 @@ def _order(loaded: LoadedSpec, threads: int) -> Order:
                 for name, given in runtime.runners.items()
             },
         ),
-        cache=_cache(),
+        cache=cache_folder(),
     )
 
 
@@ -152,13 +155,6 @@ def _origin(text: str) -> str:
     if not path.is_absolute():
         return text
     return f"{path.name}, sha256 {hashlib.sha256(path.read_bytes()).hexdigest()}"
-
-
-def _cache() -> Path | None:
-    from bench_core.paths import expand
-
-    named = os.environ.get("SEGTRIAL_CACHE")
-    return expand(named, "SEGTRIAL_CACHE").resolve() if named else None
 
 
 def _again() -> str:

@@ -12,16 +12,25 @@ from bench_core.data.arrays import CachedArrays
 from bench_core.declarations import IGNORE, Task
 from bench_core.samples import Samples, Value
 
+CONSEQUENCE = {
+    "training": ": nothing can be learned from them",
+    "validation": ": no epoch and no learning rate can be chosen by them",
+    "test": ": most scores on them are undefined",
+}
+"""Of a part without foreground, by role."""
 NAMED = 3
 """Samples or folds that a warning names; the rest are counted."""
 
 
 @dataclass(frozen=True)
 class Part:
-    """Some of a dataset's samples under the name that a warning gives them: fold 0's training images."""
+    """Some of a dataset's samples, as a fold of a study uses them."""
 
     name: str
+    """As a warning names it: fold 0's training images."""
     numbers: NDArray[np.int64]
+    role: str = ""
+    """training, validation or test."""
 
 
 def describe(arrays: CachedArrays, folds: Mapping[str, NDArray[np.int64]] | None = None) -> Samples:
@@ -76,16 +85,30 @@ def data_warnings(arrays: CachedArrays, task: Task, parts: Iterable[Part] = ()) 
     void = np.flatnonzero(counted.sum(axis=1) == 0)
     if void.size:
         found.append(f"{_masks(arrays, void)} hold nothing but ignored pixels")
-    by_class: dict[str, list[str]] = {}
-    for part in parts:
-        for label, name in enumerate(task.classes, start=1):
-            if name not in nowhere and not counted[part.numbers, label].any():
-                by_class.setdefault(name, []).append(part.name)
-    found += [f"class {name!r} is in no mask of {_listed(where)}" for name, where in by_class.items()]
+    found += _in_parts(counted, task, list(parts), nowhere)
     known = sum(pair is not None for pair in arrays.spacing)
     if 0 < known < len(arrays.ids):
         found.append(f"{known} of {len(arrays.ids)} images say their spacing; distances will be in pixels")
     return found
+
+
+def _in_parts(counted: NDArray[np.int64], task: Task, parts: Sequence[Part], nowhere: set[str]) -> list[str]:
+    """Return what the parts lack and the whole dataset has."""
+    if len(nowhere) == len(task.classes):
+        return []
+    empty: dict[str, list[str]] = {}
+    by_class: dict[str, list[str]] = {}
+    for part in parts:
+        if not counted[part.numbers, 1:].any():
+            empty.setdefault(part.role, []).append(part.name)
+            continue
+        for label, name in enumerate(task.classes, start=1):
+            if name not in nowhere and not counted[part.numbers, label].any():
+                by_class.setdefault(name, []).append(part.name)
+    return [
+        f"no pixel of any class is in {_listed(names)}{CONSEQUENCE.get(role, '')}"
+        for role, names in empty.items()
+    ] + [f"class {name!r} is in no mask of {_listed(names)}" for name, names in by_class.items()]
 
 
 def _absent(counted: NDArray[np.int64], task: Task) -> list[str]:

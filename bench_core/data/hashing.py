@@ -53,6 +53,16 @@ class FileHashes:
         self._seen[path] = stamp, digest, settled
         return digest
 
+    def new_bytes(self, paths: Iterable[Path]) -> int:
+        """Return how much `sha256` would have to read for these files."""
+        total = 0
+        for path in paths:
+            status = _status(path)
+            known = self._known.get(str(path.absolute()))
+            if path not in self._seen and (known is None or known[:4] != [*stamp_of(status)]):
+                total += status.st_size
+        return total
+
     def confirm(self, paths: Iterable[Path]) -> None:
         """Raise ChangedFileError if a file is not what `sha256` has hashed in this object's life."""
         for path in paths:

@@ -89,28 +89,33 @@ def open_arrays(source: Source, fit: Fit, cache: Path, progress: Progress | None
     )
 
 
-def present_data(source: Source, cache: Path) -> Present:
+def present_data(source: Source, cache: Path, most_bytes: int | None = None) -> Present:
     """Return the present fingerprint of the dataset's files.
 
-    Files whose size, times and inode are those of before are not read; others are hashed. Nothing is decoded,
-    though a reader may open files to list its samples. Imports no framework.
+    Files whose size, times and inode are those of before are not read; others are hashed, unless they are
+    more than `most_bytes` together. Nothing is decoded, though a reader may open files to list its samples.
+    Imports no framework.
     """
+    declared = source.declared
     try:
-        samples = list_samples(open_reader(source), source.declared.name)
+        samples = list_samples(open_reader(source), declared.name)
         hashes = FileHashes(cache / HASHES)
-        found = fingerprint_of(samples, hashes, source.declared.name, source.declared.version, source.chosen)
+        files = {path for sample in samples for path in sample.files}
+        if most_bytes is not None and (size := hashes.new_bytes(files)) > most_bytes:
+            return Present(None, f"{size / 1e6:.0f} MB of its files are new to this cache")
+        found = fingerprint_of(samples, hashes, declared.name, declared.version, source.chosen)
     except BenchError as error:
         return Present(None, str(error).splitlines()[0])
     except Exception as error:  # A reader is a plugin's code and may raise anything.
-        return Present(None, f"the reader failed: {type(error).__name__}: {error}")
+        return Present(None, f"its reader failed: {type(error).__name__}: {error}")
     if cache.is_dir():
         hashes.save()
     return Present(found)
 
 
-def current_fingerprint(source: Source, cache: Path) -> str | None:
+def current_fingerprint(source: Source, cache: Path, most_bytes: int | None = None) -> str | None:
     """Return the present fingerprint of the dataset's files, or None where it cannot be told."""
-    return present_data(source, cache).fingerprint
+    return present_data(source, cache, most_bytes).fingerprint
 
 
 def planned_folds(source: Source) -> GivenFolds | None:

@@ -1,0 +1,157 @@
+"""`bench folds`: the folds of a spec as a file, and a file of folds held against the data."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from bench_core.cli.common import SET, SPEC
+from bench_core.errors import BenchError
+
+if TYPE_CHECKING:
+    from bench_core.data.opening import Source
+    from bench_core.data.samples import Sample
+    from bench_core.plan.job import Job
+
+FORMATS = ("csv", "json", "nnunet")
+DATASET = click.option("--dataset", metavar="LABEL", help="Needed where the spec has several datasets.")
+
+
+@click.group()
+def command() -> None:
+    """Write the folds of a spec to a file, or check a file of folds against the data.
+
+    Needs the data's files and no framework; decodes no image.
+    """
+
+
+@command.command()
+@SPEC
+@SET
+@DATASET
+@click.option("--format", "form", type=click.Choice(FORMATS), default="csv", show_default=True)
+@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="File; default: the screen.")
+def export(spec: Path, overrides: tuple[str, ...], dataset: str | None, form: str, out: Path | None) -> None:
+    """Write which sample lies in which fold.
+
+    csv has lines `id,fold`, json the same with count and seed, nnunet is a splits_final.json whose split i
+    holds the training, validation and test ids of fold i. Each can be given to a dataset as `folds: FILE`.
+    """
+    from bench_core.data.opening import cut_folds
+    from bench_core.fold_files import write_csv
+
+    job, source, samples = _opened(spec, overrides, dataset)
+    ids = [sample.id for sample in samples]
+    groups = [sample.group for sample in samples]
+    folds = cut_folds(source, ids, groups, job.fold.count, job.seed).tolist()
+    if form == "csv":
+        text = write_csv(ids, folds)
+    elif form == "json":
+        facts = {"dataset": job.dataset.label, "count": job.fold.count, "seed": job.seed}
+        text = _json({**facts, "folds": dict(zip(ids, folds, strict=True))})
+    else:
+        text = _json(_splits(job, ids, folds))
+    _write(text, out)
+
+
+@command.command("import")
+@SPEC
+@click.argument("file", type=click.Path(path_type=Path))
+@SET
+@DATASET
+@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Write the folds there as CSV.")
+def import_(
+    spec: Path, file: Path, overrides: tuple[str, ...], dataset: str | None, out: Path | None
+) -> None:
+    """Check FILE against the data of SPEC: unknown and missing ids, groups in two folds, sizes.
+
+    FILE is CSV (id,fold or id,split), JSON, or nnU-Net's splits_final.json. Says what to write in the spec.
+    Exit codes: 0 it fits, 1 invalid spec, 2 it does not fit.
+    """
+    import numpy as np
+
+    from bench_core.data.folds import group_leaks, leak_error, match_folds
+    from bench_core.fold_files import ROLE_NAMES, read_folds, write_csv
+
+    given = read_folds(file)
+    job, _, samples = _opened(spec, overrides, dataset)
+    ids = [sample.id for sample in samples]
+    folds = match_folds(given, ids, str(file))
+    leaks = group_leaks(ids, [sample.group for sample in samples], folds)
+    if leaks:
+        raise leak_error(leaks, str(file))
+    sizes = np.bincount(folds, minlength=given.count).tolist()
+    groups = len({sample.group for sample in samples})
+    named = [ROLE_NAMES[fold] if given.roles else f"fold {fold}" for fold in range(given.count)]
+    click.echo(f"{file}: fits {job.dataset.label}: {len(ids)} images in {groups} groups")
+    for name, size in zip(named, sizes, strict=True):
+        click.echo(f"  {name}: {size} images")
+    if out is not None:
+        _write(write_csv(ids, folds.tolist(), roles=given.roles), out)
+    click.echo(f"in the spec, beside the dataset's name:\n  folds: {out or file}")
+    if not given.roles and given.count != job.fold.count:
+        click.echo(f"and under protocol.evaluate:\n  folds: {given.count}")
+
+
+def _opened(
+    spec: Path, overrides: tuple[str, ...], label: str | None
+) -> tuple[Job, Source, Sequence[Sample]]:
+    """Return a job on the dataset, the dataset as what can be opened, and its samples."""
+    from bench_core.data.listing import list_samples
+    from bench_core.data.opening import open_reader
+    from bench_core.execute.datasets import source_of
+    from bench_core.plan.expand import make_plan
+    from bench_core.spec.load import load_spec
+
+    loaded = load_spec(spec, overrides)
+    plan = make_plan(loaded.spec, loaded.registry)
+    jobs: dict[str, Job] = {}
+    for job in plan.jobs:
+        if job.stage == "evaluate":
+            jobs.setdefault(job.dataset.label, job)
+    if label is None and len(jobs) > 1:
+        raise click.UsageError(f"choose one of the datasets with --dataset: {', '.join(jobs)}")
+    chosen = next(iter(jobs), "") if label is None else label
+    if chosen not in jobs:
+        raise BenchError(
+            f"no dataset {chosen!r} in the spec", place=str(spec), fix=f"choose from {', '.join(jobs)}"
+        )
+    job = jobs[chosen]
+    source = source_of(job.dataset, loaded.registry)
+    return job, source, list_samples(open_reader(source), job.dataset.name)
+
+
+def _splits(job: Job, ids: Sequence[str], folds: Sequence[int]) -> list[dict[str, list[str]]]:
+    """Return nnU-Net's list of splits; under `rotate` each has a third list, which nnU-Net passes over."""
+    rotate = job.fold.layout == "rotate"
+    splits: list[dict[str, list[str]]] = []
+    for index in range(job.fold.count):
+        roles: dict[str, list[str]] = {"train": [], "val": [], **({"test": []} if rotate else {})}
+        for sample, fold in zip(ids, folds, strict=True):
+            tested = rotate and fold == (index + 1) % job.fold.count
+            roles["val" if fold == index else ("test" if tested else "train")].append(sample)
+        splits.append(roles)
+    return splits
+
+
+def _json(data: Any) -> str:
+    return json.dumps(data, indent=1, ensure_ascii=False) + "\n"
+
+
+def _write(text: str, out: Path | None) -> None:
+    if out is None:
+        click.echo(text, nl=False)
+        return
+    try:
+        out.write_text(text, encoding="utf-8")
+    except (OSError, ValueError) as error:
+        raise BenchError(
+            f"cannot be written: {getattr(error, 'strerror', None) or error}",
+            place=str(out),
+            fix="choose another --out",
+        ) from error
+    click.echo(f"wrote {out}", err=True)
