@@ -14,6 +14,7 @@ from bench_core.cli.live import view
 from bench_core.cli.main import bench
 from bench_core.cli.views import JsonView, PlainView, duration
 from bench_core.declarations import JobEvent
+from bench_core.errors import DataError
 from bench_core.execute.progress import RunProgress
 from bench_core.execute.run import Happening
 from bench_core.plan.expand import Plan
@@ -221,11 +222,18 @@ def test_one_only_takes_several_keys(tmp_path: Path) -> None:
     assert stray.exit_code == 2 and "--only fold=1" in stray.output
 
 
-def test_one_mistake_of_many_jobs_is_told_once(tmp_path: Path) -> None:
+def test_corrupt_data_are_told_once_and_no_job_is_begun(tmp_path: Path) -> None:
     root = tmp_path / "data"
     root.mkdir()
     (root / "content.txt").write_text("corrupt")
     load(tmp_path, datasets=f"[{{name: dots-on-disk, label: dots, root: {root}}}]")
+    with pytest.raises(DataError, match="15 samples cannot be used"):
+        call("run", tmp_path / "spec.yaml", "--store", tmp_path / "results", "--device", "cpu")
+    assert set(Store(tmp_path / "results").states().values()) == set()
+
+
+def test_one_mistake_of_many_jobs_is_told_once(tmp_path: Path) -> None:
+    load(tmp_path, models="[broken-net]")
     done = call(
         "run", tmp_path / "spec.yaml", "--store", tmp_path / "results", "--device", "cpu", "--workers", "1"
     )
