@@ -16,6 +16,7 @@ from bench_core.errors import WeightsError
 from bench_core.hashes import sha256_of
 from bench_core.store.files import flush_folder, replacing, storing
 from bench_core.store.folder import BEST
+from bench_core.unbroken import unbroken
 
 log = logging.getLogger(__name__)
 STATE_FORMAT = 1
@@ -67,7 +68,7 @@ class FolderKeeper:
                 log.warning("cannot read %s (%s)", slot.path, error)
                 continue
             self._current, self._best = slot, slot.best
-            log.info("going on from %s", slot.path.name)
+            log.info("resuming from %s", slot.path.name)
             return cast(dict[str, Any], state)
         if present:
             log.warning(
@@ -80,6 +81,10 @@ class FolderKeeper:
 
     def save(self, state: dict[str, Any]) -> None:
         """Replace the older of the two generations; the newer one stays until this one is safe."""
+        with unbroken():
+            self._save(state)
+
+    def _save(self, state: dict[str, Any]) -> None:
         import torch
 
         self._check()
@@ -135,7 +140,7 @@ class FolderKeeper:
         """Give the best weights their final name and return it; None if none were saved."""
         if self._best is None:
             return BEST if (self.folder / BEST).exists() else None
-        with storing(self.folder):
+        with unbroken(), storing(self.folder):
             target = self.folder / BEST
             target.unlink(missing_ok=True)
             # A link and not a rename: until the job is sealed, its states still refer to the old name.
