@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, cast
 
+from bench_core.bounded import open_regular
 from bench_core.errors import WeightsError
 from bench_core.hashes import sha256_of
 from bench_core.store.files import flush_folder, replacing, storing
@@ -55,7 +56,7 @@ class FolderKeeper:
 
     def load(self) -> dict[str, Any] | None:
         """Return the newest whole state, or None if the job must start from zero."""
-        import torch
+        from bench_core.weights.load import load_bounded
 
         present = [path for name in _SLOTS if (path := self.folder / name).exists()]
         for slot in sorted(filter(None, map(_footer, present)), key=lambda slot: -slot.generation):
@@ -63,7 +64,7 @@ class FolderKeeper:
             if content is None:
                 continue
             try:
-                state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+                state = load_bounded(io.BytesIO(content))
             except Exception as error:
                 log.warning("cannot read %s (%s)", slot.path, error)
                 continue
@@ -122,11 +123,12 @@ class FolderKeeper:
 
     def load_best(self) -> dict[str, Any]:
         """Return the weights of the best epoch; raises WeightsError if they are missing or damaged."""
-        import torch
+        from bench_core.weights.load import load_bounded
 
         path = self.folder / (self._best or BEST)
         try:
-            state = torch.load(path, map_location="cpu", weights_only=True)
+            with open_regular(path) as file:
+                state = load_bounded(file)
         except Exception as error:
             raise WeightsError(
                 "the best epoch's weights cannot be read",
