@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bench_core.cli.common import JSON, SET, SPEC, STORE, console, json_text, say
+from bench_core.cli.common import JSON, SET, SPEC, STORE, console, print_json_line, say
 from bench_core.cli.views import JsonView, PlainView, Steady, View, duration
 from bench_core.streams import let_go
 
@@ -190,7 +190,7 @@ def _summarize(run: RunProgress, spec: Path, store: Path, as_json: bool) -> None
             "failed": [asdict(progress.failure) for progress in failed if progress.failure],
             "not_run": {progress.job.name: progress.because for progress in blocked},
         }
-        click.echo(json_text(data))
+        print_json_line(data)
         return
     ran = sum(progress.ran_here and progress.status == "done" for progress in run.jobs.values())
     before = counts["done"] - ran

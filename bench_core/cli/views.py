@@ -6,9 +6,7 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Protocol
 
-import click
-
-from bench_core.cli.common import json_text, say
+from bench_core.cli.common import print_json_line, say
 from bench_core.store.result import finite
 
 if TYPE_CHECKING:
@@ -133,7 +131,7 @@ class JsonView:
             data |= {"job": progress.job.name, "digest": progress.job.digest} | _facts(
                 happening.kind, progress
             )
-        click.echo(json_text(finite(data)))
+        print_json_line(finite(data))
 
 
 class Reasons:
