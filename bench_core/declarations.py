@@ -17,7 +17,6 @@ from bench_core.errors import MissingDependencyError, PluginError
 from bench_core.install import install_modules
 from bench_core.names import name_problem
 from bench_core.options import Option
-from bench_core.plugin_code import call, shown
 
 Entry = Callable[..., Any] | str
 """A callable, or its "package.module:attribute" name, imported when first used."""
@@ -172,6 +171,9 @@ class Architecture:
     """Oddities of the published network or code that are kept here, one sentence each."""
     dead_parameters: tuple[str, ...] = ()
     """Name prefixes of parameters that never receive a gradient."""
+    encoder: tuple[str, ...] = ()
+    """Names of the encoder's modules, one for each group of layers, from its input on: ("stem", "stages.0").
+    Their parameters may learn at rates of their own (`encoder_factor`, `layer_decay` of a protocol)."""
     content: str = ""
     """Hash of the user's own files that define the network, for names that are places; part of identity."""
     cam_layers: tuple[str, ...] = ()
@@ -249,14 +251,8 @@ class Dataset:
         return self.title or self.name
 
     def task_for(self, options: Mapping[str, Any]) -> Task:
-        """Return the task under these options; ValueError says what is wrong with them."""
-        if isinstance(self.task, Task):
-            return self.task
-        task, what = self.task, f"the task of dataset {self.name!r}"
-        found = call(what, lambda: task(options), expected=(ValueError,))
-        if not isinstance(found, Task):
-            raise PluginError(f"{what} is not a Task", cause=f"its function returned {shown(found)}")
-        return found
+        """Return the task under these options."""
+        return self.task if isinstance(self.task, Task) else self.task(options)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,6 +17,7 @@ _TITLES = {
     "departures": "departs from the published",
     "deviations": "departs from the protocol",
     "dead_parameters": "parameters without gradient",
+    "encoder": "layers of the encoder",
     "cam_layers": "CAM layers",
     "random_at_inference": "random at inference",
 }
@@ -53,6 +54,7 @@ def facts(model: Architecture, state: str) -> dict[str, Any]:
         ],
         "quirks": list(model.quirks),
         "dead_parameters": list(model.dead_parameters),
+        "encoder": list(model.encoder),
         "cam_layers": list(model.cam_layers),
         "random_at_inference": model.random_at_inference,
         "requires": list(model.requires),

@@ -38,7 +38,7 @@ def observe(
     options: RunOptions,
     interrupt: Interrupt = lambda epoch, step: None,
 ) -> Record:
-    """Train the job in `folder`, resuming from a state that is there, and return the record.
+    """Train the job in `folder`, going on from a state that is there, and return the record.
 
     A failure of the runner ends the record and is named in it, with its traceback in the log.
     """
@@ -86,6 +86,7 @@ def _train(
         emit=lambda event: None,
         digest=job.digest,
         random_at_inference=registry.model(job.model.name).random_at_inference,
+        encoder=registry.model(job.model.name).encoder,
         loader_workers=options.loader_workers,
     )
     runner = registry.runner(job.model.runner)

@@ -236,6 +236,7 @@ class _Run:
             emit=self._tell,
             digest=job.digest,
             random_at_inference=self.registry.model(job.model.name).random_at_inference,
+            encoder=self.registry.model(job.model.name).encoder,
             loader_workers=self.options.loader_workers,
         )
 

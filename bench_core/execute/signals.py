@@ -27,9 +27,7 @@ class StopSignals:
         def heard(number: int, frame: FrameType | None) -> None:
             self.count += 1
 
-        # What the caller has ignored (nohup, a job in the background) stays ignored.
-        numbers = [number for number in STOPPING if signal.getsignal(number) != signal.SIG_IGN]
-        before = {number: signal.signal(number, heard) for number in numbers}
+        before = {number: signal.signal(number, heard) for number in STOPPING}
         try:
             yield
         finally:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -95,6 +95,7 @@ class Contract:
         emit: Callable[[JobEvent], None],
         digest: str,
         random_at_inference: bool = False,
+        encoder: Sequence[str] = (),
         loader_workers: int = 0,
     ) -> None:
         self.job_name, self.digest, self.seed = job_name, digest, seed
@@ -103,6 +104,7 @@ class Contract:
         self._train, self._validation, self._test = train, validation, test
         self._keeper, self._trace, self._emit = keeper, trace, emit
         self._random_at_inference = random_at_inference
+        self._encoder = tuple(encoder)
         self._workers = loader_workers
         channels = 3 if training.channels == "rgb" else task.channels
         self._normalize = Normalize(training.normalization, channels)
@@ -162,7 +164,7 @@ class Contract:
         transfer = Transfer(self._normalize, self.task, device, memory_format)
         self._prepared = _Setup(
             device=device,
-            optimizer=build_optimizer(training.optimizer, self.model, self._rate),
+            optimizer=build_optimizer(training.optimizer, self.model, self._rate, self._encoder),
             scaler=build_scaler(training.precision, device),
             loader=Loader(
                 self._train,
@@ -218,7 +220,7 @@ class Contract:
             self.training.schedule, self._rate, epoch, step, self.training.epochs, setup.loader.steps
         )
         for group in setup.optimizer.param_groups:
-            group["lr"] = self._rate_now
+            group["lr"] = self._rate_now * group.get("factor", 1.0)
         return self._rate_now
 
     def autocast(self) -> AbstractContextManager[object]:

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from bench_core.errors import StoreError
-from bench_core.unbroken import unbroken
 
 
 @dataclass(frozen=True)
@@ -42,7 +41,7 @@ class Trace:
         """Keep the first `epochs` epochs and cut what an interrupted job wrote after them."""
         if self.path is None:
             return
-        with unbroken(), _storing(self.path):
+        with _storing(self.path):
             kept = list(self._lines(epochs))
             finished = sum("step" not in json.loads(line) for line in kept)
             if finished != epochs:
@@ -66,7 +65,7 @@ class Trace:
         if metrics is not None:
             validation = {name: _number(value) for name, value in metrics.items()}
             lines.append(_dump({"epoch": epoch, "loss": _number(loss), "validation": validation}))
-        with unbroken(), _storing(self.path):
+        with _storing(self.path):
             _write(self.path, lines, "a")
 
     def _lines(self, epochs: int) -> Iterator[str]:

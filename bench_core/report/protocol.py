@@ -19,6 +19,7 @@ from bench_core.spec.protocol import (
     Rex,
     Schedule,
 )
+from bench_core.spec.schedule import WarmupSteps
 
 
 def protocol_lines(spec: Spec) -> tuple[tuple[str, str], ...]:
@@ -86,17 +87,31 @@ def _augmentation(steps: list) -> str:
 
 def _optimizer(item: Optimizer) -> str:
     more = f"momentum {item.momentum:g}" if isinstance(item, SGD) else f"betas {setting(item.betas)}"
-    return f"{item.name}, weight decay {setting(item.weight_decay)}, {more}"
+    decay = " (weights only)" if item.decay == "weights-only" else ""
+    encoder = f", encoder at {item.encoder_factor:g} of the rate" if item.encoder_factor != 1 else ""
+    layers = f", layer-wise decay of the rate {item.layer_decay:g}" if item.layer_decay != 1 else ""
+    return f"{item.name}, weight decay {setting(item.weight_decay)}{decay}, {more}{encoder}{layers}"
 
 
 def _schedule(item: Schedule) -> str:
     if isinstance(item, Constant):
-        return item.name
+        return f"{item.name}{_warmup(item)}"
     details = f", power {item.power:g}" if isinstance(item, Poly) else ""
     if isinstance(item, Rex):
         details = f", alpha {item.alpha:g}, beta {item.beta:g}"
     floor = f", never below {rate(item.min_lr)}" if item.min_lr else ""
-    return f"{item.name}, evaluated every {item.step}{details}{floor}"
+    return f"{item.name}, evaluated every {item.step}{details}{floor}{_warmup(item)}"
+
+
+def _warmup(item: Schedule) -> str:
+    warmup = item.warmup
+    if warmup == "off":
+        return ""
+    if isinstance(warmup, WarmupSteps):
+        length = plural(warmup.steps, "step")
+    else:
+        length = plural(warmup.epochs, "epoch")
+    return f", after a linear warm-up over {length} from {warmup.factor:g} of the rate"
 
 
 def _stopping(item: EarlyStopping | str) -> str:

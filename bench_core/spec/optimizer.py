@@ -12,29 +12,38 @@ from bench_core.spec.section import Form, Fraction, NonNegativeFloat, Section, W
 Betas = Annotated[tuple[Fraction, Fraction], Field(strict=False)]
 
 
-class AdamW(Form):
+class Grouping(Form):
+    """What the optimizers share: which parameters decay, and how fast each learns."""
+
+    weight_decay: NonNegativeFloat = 0.01
+    decay: Literal["all", "weights-only"] = "all"
+    """weights-only leaves norms, biases, other vectors and what the network names without weight decay."""
+    encoder_factor: Annotated[float, Field(gt=0, le=100)] = 1.0
+    """Of the learning rate, for the parameters of the encoder that the model declares."""
+    layer_decay: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Of the learning rate, once more for each step from the decoder down the encoder's declared layers."""
+
+
+class AdamW(Grouping):
     """AdamW: weight decay apart from the gradient's."""
 
     name: Literal["adamw"] = "adamw"
-    weight_decay: NonNegativeFloat = 0.01
     betas: Betas = (0.9, 0.999)
     """Decay of the running means of the gradient and of its square."""
 
 
-class Adam(Form):
+class Adam(Grouping):
     """Adam: weight decay as an L2 penalty."""
 
     name: Literal["adam"]
-    weight_decay: NonNegativeFloat = 0.01
     betas: Betas = (0.9, 0.999)
     """Decay of the running means of the gradient and of its square."""
 
 
-class SGD(Form):
+class SGD(Grouping):
     """Stochastic gradient descent: weight decay as an L2 penalty."""
 
     name: Literal["sgd"]
-    weight_decay: NonNegativeFloat = 0.01
     momentum: Fraction = 0.9
 
 

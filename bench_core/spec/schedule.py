@@ -2,15 +2,65 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import Discriminator, Tag
+from pydantic import Discriminator, Field, Tag
 
 from bench_core.spec.change import change_of
-from bench_core.spec.section import Form, NonNegativeFloat, PositiveFloat, Section, Words, chosen_by
+from bench_core.spec.section import (
+    Epochs,
+    Form,
+    NonNegativeFloat,
+    Off,
+    PositiveFloat,
+    PositiveInt,
+    Section,
+    Words,
+    chosen_by,
+)
 
 
-class Falling(Form):
+class WarmupEpochs(Section):
+    """The rate rises to the schedule's over the stage's first epochs."""
+
+    epochs: Epochs
+    """Epochs over which the rate rises, step by step."""
+    factor: Annotated[float, Field(gt=0, lt=1)] = 1e-3
+    """Of the schedule's rate, at the first step."""
+
+
+class WarmupSteps(Section):
+    """The rate rises to the schedule's over the stage's first optimizer steps."""
+
+    steps: PositiveInt
+    """Optimizer steps over which the rate rises."""
+    factor: Annotated[float, Field(gt=0, lt=1)] = 1e-3
+    """Of the schedule's rate, at the first step."""
+
+
+def _duration(value: object) -> str | None:
+    if isinstance(value, Mapping):
+        return "(steps)" if "steps" in value else "(epochs)"
+    if isinstance(value, WarmupSteps):
+        return "(steps)"
+    return "(epochs)" if isinstance(value, WarmupEpochs) else None
+
+
+Warmup = Annotated[
+    Annotated[WarmupEpochs, Tag("(epochs)")] | Annotated[WarmupSteps, Tag("(steps)")],
+    Discriminator(_duration),
+]
+
+
+class Warming(Form):
+    """A rate that may rise before it follows its schedule."""
+
+    warmup: Warmup | Off = "off"
+    """The rate rises in a line from factor times the schedule's rate; with `epochs` or with `steps`."""
+
+
+class Falling(Warming):
     """A rate that falls over a stage; T is the stage's epochs (or steps)."""
 
     step: Literal["epoch", "step"] = "epoch"
@@ -29,7 +79,7 @@ class Rex(Falling):
     """REX: see alpha."""
 
 
-class Constant(Form):
+class Constant(Warming):
     """The base rate throughout."""
 
     name: Literal["constant"]

@@ -13,6 +13,7 @@ from pydantic_core import CoreSchema
 Off = Literal["off"]
 Metric = Literal["miou", "mdsc", "mrecall", "mprecision"]
 PositiveInt = Annotated[int, Field(gt=0, lt=2**31)]
+Epochs = Annotated[int, Field(gt=0, le=100_000)]
 PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NonNegativeFloat = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]

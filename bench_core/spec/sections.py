@@ -39,8 +39,14 @@ def keys_at(loc: Loc, form: str | None = None) -> list[str]:
     """Return the keys that are valid in the mapping at `loc`, of several forms in that of this name."""
     sections = sections_at(loc)
     chosen = [section for section in sections if form is not None and word_of(section) == form]
-    keys = [key_of(section, name) for section in chosen or sections for name in section.model_fields]
+    keys = [key_of(section, name) for section in chosen or sections for name in _fields(section)]
     return [*dict.fromkeys(keys), *(() if loc else ("extends",))]
+
+
+def _fields(section: type[Section]) -> list[str]:
+    """Return a section's fields, that which tells forms apart before the others."""
+    first = section.key if issubclass(section, Form) else ""
+    return sorted(section.model_fields, key=lambda name: name != first)
 
 
 def key_at(loc: Loc) -> str:

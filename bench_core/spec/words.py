@@ -42,6 +42,7 @@ MOVED: Mapping[Loc, tuple[str, str]] = {
         "show scores of single images",
         "remove it; `bench list analyses` prints the options",
     ),
+    ("warmup", "epochs"): ("a warm-up lasts epochs or steps", "remove `epochs` or `steps`"),
     ("loss", "auto"): ("each key of the sum is a loss", "name the loss; `auto` stands alone"),
 }
 """Ends of ways to keys that a reader may expect: why they are not there, and what to write instead."""

@@ -132,6 +132,7 @@ def resolve(name: str) -> Architecture:
         size_multiple=multiple,
         size_minimum=max(decoder.size_minimum, multiple),
         dead_parameters=_dead_parameters(decoder_name, encoder),
+        encoder=("encoder",),
         cam_layers=("decoder",),
         requires=("segmentation_models_pytorch",),
         install="torch",

@@ -62,6 +62,7 @@ def resolve(name: str) -> Architecture:
         pretrained=("imagenet", "none"),
         size_multiple=multiple,
         size_minimum=max(multiple, STRIDE),
+        encoder=("backbone",),
         cam_layers=("decode_head",),
         requires=("timm",),
         install="timm",

@@ -110,6 +110,7 @@ def tiny_contract(
     rate: float = 0.02,
     seed: int = 5,
     random_at_inference: bool = False,
+    encoder: tuple[str, ...] = (),
     loader_workers: int = 0,
     **changes: Any,
 ) -> Contract:
@@ -136,6 +137,7 @@ def tiny_contract(
         emit=(lambda event: None) if events is None else events.append,
         digest="d" * 32,
         random_at_inference=random_at_inference,
+        encoder=encoder,
         loader_workers=loader_workers,
     )
 

@@ -1,15 +1,18 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bench_core.errors import TrainingError
 from bench_core.protocol.schedule import factor, learning_rate
 from bench_core.spec.protocol import Constant, Cosine, Falling, Poly, Protocol, Rex, Schedule
+from bench_core.spec.schedule import WarmupEpochs, WarmupSteps
 
-_shared = {"step": st.sampled_from(["epoch", "step"]), "min_lr": st.floats(0, 1e-4)}
+_shared: dict[str, Any] = {"step": st.sampled_from(["epoch", "step"]), "min_lr": st.floats(0, 1e-4)}
 falling = st.one_of(
     st.builds(Rex, alpha=st.floats(0.05, 2), beta=st.floats(0, 2), **_shared),
     st.builds(Cosine, name=st.just("cosine"), **_shared),
@@ -86,3 +89,45 @@ def test_the_rate_is_constant_within_an_epoch_only_when_evaluated_by_epoch(epoch
 def test_the_floor_is_absolute() -> None:
     assert learning_rate(Rex(min_lr=1e-5), 1e-4, 149, 0, 150, 1) == 1e-5
     assert learning_rate(Rex(min_lr=1e-5), 1e-4, 0, 0, 150, 1) == 1e-4
+
+
+warmups = st.one_of(
+    st.builds(WarmupEpochs, epochs=st.integers(1, 5), factor=st.floats(1e-6, 0.999)),
+    st.builds(WarmupSteps, steps=st.integers(1, 30), factor=st.floats(1e-6, 0.999)),
+)
+
+
+@given(schedules, warmups, st.integers(1, 12), st.integers(1, 9))
+def test_a_warmup_rises_to_the_schedule_and_leaves_the_rest_of_it_alone(
+    schedule: Schedule, warmup: WarmupEpochs | WarmupSteps, epochs: int, steps: int
+) -> None:
+    warmed = schedule.model_copy(update={"warmup": warmup})
+    length = warmup.steps if isinstance(warmup, WarmupSteps) else warmup.epochs * steps
+    if length >= epochs * steps:
+        with pytest.raises(TrainingError, match="optimizer steps"):
+            learning_rate(warmed, 0.1, 0, 0, epochs, steps)
+        return
+    made = [(epoch, step) for epoch in range(epochs) for step in range(steps)]
+    with_it, without = (
+        [learning_rate(item, 0.1, epoch, step, epochs, steps) for epoch, step in made]
+        for item in (warmed, schedule)
+    )
+    assert with_it[length:] == without[length:]
+    shares = [ours / theirs for ours, theirs in zip(with_it, without, strict=True)]
+    assert shares[0] == pytest.approx(warmup.factor)
+    rises = [later - earlier for earlier, later in pairwise(shares[: length + 1])]
+    assert rises == pytest.approx([(1 - warmup.factor) / length] * length)
+
+
+def test_a_warmup_is_pytorchs_linear_one_times_the_schedule() -> None:
+    torch = pytest.importorskip("torch")
+    schedule = Cosine(name="cosine", step="step", warmup=WarmupSteps(steps=5, factor=0.1))
+    linear = torch.optim.lr_scheduler.LinearLR(
+        torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0), start_factor=0.1, total_iters=5
+    )
+    for made in range(12):
+        epoch, step = divmod(made, 4)
+        expected = 0.3 * factor(Cosine(name="cosine"), made / 12) * linear.get_last_lr()[0]
+        assert learning_rate(schedule, 0.3, epoch, step, 3, 4) == pytest.approx(expected)
+        linear.optimizer.step()
+        linear.step()

@@ -78,7 +78,9 @@ def test_only_the_chosen_forms_mistakes_are_told(tmp_path: Path) -> None:
         ("range", "protocol.optimizer.weight_decay is -1, but must be at least 0"),
         ("unknown-key", "unknown key 'nesterov' in protocol.optimizer"),
     ]
-    assert found[2].cause == "valid keys are name, weight_decay, momentum"
+    assert found[2].cause == (
+        "valid keys are name, weight_decay, decay, encoder_factor, layer_decay, momentum"
+    )
 
 
 def test_a_deviation_that_names_another_form_replaces_and_any_other_keeps_the_rest() -> None:

@@ -7,13 +7,16 @@ from contextlib import suppress
 
 from bench_core.spec.checks.augmentation import check_augmentation
 from bench_core.spec.checks.context import Context, Enough
+from bench_core.spec.checks.deviations import check_deviations
 from bench_core.spec.checks.folds import check_folds
 from bench_core.spec.checks.losses import check_losses
 from bench_core.spec.checks.matrix import check_exclusions, check_labels, check_same_experiments
 from bench_core.spec.checks.names import check_names
+from bench_core.spec.checks.optimizer import check_optimizer
 from bench_core.spec.checks.options import check_options
 from bench_core.spec.checks.paths import check_paths
-from bench_core.spec.checks.protocol import check_image_size, check_normalization, check_settings
+from bench_core.spec.checks.protocol import check_image_size, check_normalization, check_threshold
+from bench_core.spec.checks.rates import check_rates
 from bench_core.spec.checks.weights import check_weights
 
 ALL: tuple[Callable[[Context], None], ...] = (
@@ -24,7 +27,10 @@ ALL: tuple[Callable[[Context], None], ...] = (
     check_exclusions,
     check_paths,
     check_weights,
-    check_settings,
+    check_rates,
+    check_deviations,
+    check_optimizer,
+    check_threshold,
     check_image_size,
     check_normalization,
     check_folds,

@@ -38,6 +38,7 @@ SEGFORMER = Architecture(
     size_minimum=32,
     # Inherited by the authors' decoder from its base class, never used; not in MMSegmentation's.
     dead_parameters=("decode_head.conv_seg.",),
+    encoder=tuple(f"backbone.stages.{stage}" for stage in range(4)),
     cam_layers=("decode_head.fuse",),
     quirks=(
         "The authors' decoder (`head: nvlabs`) has a layer that nothing uses, which the published "

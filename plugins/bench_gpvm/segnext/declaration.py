@@ -39,6 +39,7 @@ SEGNEXT = Architecture(
     deviations={"precision": Deviation(value="fp32", because="its matrix decomposition overflows in fp16")},
     # The decomposition starts from new random bases in every forward pass.
     random_at_inference=True,
+    encoder=tuple(f"backbone.stages.{stage}" for stage in range(4)),
     cam_layers=("decode_head.align",),
     quirks=(
         "The decoder factorizes its features from new random bases in every forward pass, in evaluation too.",

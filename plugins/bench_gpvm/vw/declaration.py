@@ -34,6 +34,7 @@ VW_MIT = Architecture(
     small={"variant": "b0"},
     size_multiple=64,
     size_minimum=128,
+    encoder=tuple(f"backbone.stages.{stage}" for stage in range(4)),
     cam_layers=("backbone.stages.3", "decode_head.refine"),
     quirks=(
         "No configuration with a Mix Transformer was published: its head is the one for the other "
@@ -69,6 +70,7 @@ VW_CONV = Architecture(
     small={"variant": "atto"},
     size_multiple=64,
     size_minimum=128,
+    encoder=tuple(f"backbone.stages.{stage}" for stage in range(4)),
     cam_layers=("backbone.stages.3", "decode_head.refine"),
     quirks=(
         "The published configurations differ in attention heads and in whether each window's own "

@@ -60,6 +60,7 @@ HIFORMER = Architecture(
     dead_parameters=(
         *(f"fusion.{part}." for part in ("class_norms", "blocks", "leave", "attend", "come_back")),
     ),
+    encoder=("resnet", "levels"),
     cam_layers=("levels.2", "reduce"),
     quirks=(
         "What the fusion's transformer blocks compute is not used; their 3.2 million parameters "

@@ -44,6 +44,7 @@ MISSFORMER = Architecture(
         "decoder.3.blocks.",
         *(f"{path}.unused_norms." for path in _FEED_FORWARDS),
     ),
+    encoder=tuple(f"encoder.stages.{stage}" for stage in range(4)),
     cam_layers=("encoder.stages.3", "decoder.0"),
     quirks=(
         "Of the deepest decoder level only the expansion is used, and of each feed-forward network's "

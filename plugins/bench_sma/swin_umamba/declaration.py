@@ -34,6 +34,7 @@ SWIN_UMAMBA = Architecture(
     size_minimum=64,
     # Heads of deep supervision; the authors' counts and checkpoints include them.
     dead_parameters=("heads.1.", "heads.2.", "heads.3."),
+    encoder=("encoder",),
     cam_layers=("encoder.stages.3", "finish"),
     quirks=(
         "Of the patches' normalization the bias comes from the ImageNet file and the weight does not, "

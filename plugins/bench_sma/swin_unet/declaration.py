@@ -32,6 +32,7 @@ SWIN_UNET = Architecture(
     small={"variant": "nano"},
     size_multiple=32,
     size_minimum=32,
+    encoder=("embed", *(f"encoder.{stage}" for stage in range(4))),
     cam_layers=("encoder.3", "decoder.2"),
     quirks=(
         "The encoder's third stage has two blocks, where Swin-Tiny has six, and the decoder two at "

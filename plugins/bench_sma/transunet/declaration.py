@@ -45,6 +45,7 @@ TRANSUNET = Architecture(
     size_multiple=16,
     # At 16 pixels the last stage has a single one, over which its shortcut cannot be normalized.
     size_minimum=32,
+    encoder=("resnet", "transformer"),
     cam_layers=("transformer", "decoder.blocks.3"),
     quirks=(
         "Its convolutional network is not quite the one that its weights were trained in: shortcuts "

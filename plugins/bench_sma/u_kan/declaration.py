@@ -28,6 +28,7 @@ U_KAN = Architecture(
     size_multiple=32,
     # At 32 the deepest stage has one pixel, over which one image alone cannot be normalized in training.
     size_minimum=64,
+    encoder=("encoder", "token_encoder"),
     cam_layers=("token_encoder.1", "decoder.2"),
     deviations={"pretrained": Deviation(value="none", because="no ImageNet weights exist for it")},
     quirks=(

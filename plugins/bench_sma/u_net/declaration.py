@@ -19,6 +19,7 @@ U_NET = Architecture(
     weights=weights,
     parameters={1: 31_037_633, 2: 31_037_698, 3: 31_037_763, 4: 31_037_828},
     size_minimum=16,
+    encoder=tuple(f"encoder.{level}" for level in range(5)),
     cam_layers=("encoder.4", "decoder.4"),
     options={
         "width": Option(
