@@ -17,6 +17,7 @@ from bench_core.errors import MissingDependencyError, PluginError
 from bench_core.install import install_modules
 from bench_core.names import name_problem
 from bench_core.options import Option
+from bench_core.plugin_code import call, shown
 
 Entry = Callable[..., Any] | str
 """A callable, or its "package.module:attribute" name, imported when first used."""
@@ -251,8 +252,14 @@ class Dataset:
         return self.title or self.name
 
     def task_for(self, options: Mapping[str, Any]) -> Task:
-        """Return the task under these options."""
-        return self.task if isinstance(self.task, Task) else self.task(options)
+        """Return the task under these options; ValueError says what is wrong with them."""
+        if isinstance(self.task, Task):
+            return self.task
+        task, what = self.task, f"the task of dataset {self.name!r}"
+        found = call(what, lambda: task(options), expected=(ValueError,))
+        if not isinstance(found, Task):
+            raise PluginError(f"{what} is not a Task", cause=f"its function returned {shown(found)}")
+        return found
 
 
 @dataclass(frozen=True, kw_only=True)

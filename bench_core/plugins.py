@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import difflib
 import importlib.util
+import inspect
 import logging
 import os
 import sys
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, is_dataclass
+from functools import partial
 from importlib.metadata import entry_points
+from itertools import islice
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -27,14 +30,18 @@ from bench_core.declarations import (
     ModelSource,
     RunnerDeclaration,
 )
+from bench_core.declared import wrong_field
 from bench_core.errors import PluginError, UnknownNameError
-from bench_core.paths import expand
+from bench_core.paths import expand, file_name_mistake
+from bench_core.plugin_code import call, printing_to_stderr, shown, told
 
 if TYPE_CHECKING:
     import click
 
 log = logging.getLogger(__name__)
 ENTRY_POINT_GROUP = "segtrial"
+MOST_DECLARED = 10_000
+"""Declarations of one hook that are read: more come from an endless generator."""
 Declared = TypeVar("Declared", Architecture, Dataset, RunnerDeclaration, Metric, Analysis, ModelSource)
 
 
@@ -65,7 +72,7 @@ class Registry:
                 path = (self.base or Path.cwd()) / expand(rest, f"the file of model {name!r}")
                 # A name that is no such file may still be one that the source knows itself.
                 name = f"{prefix}:{os.path.normpath(path)}" if path.is_file() else name
-            return source.resolve(name)
+            return _resolved(source, name)
         if colon:
             raise unknown("model source", prefix, self.sources)
         return self._find("model", name, self.models)
@@ -92,9 +99,11 @@ class Registry:
         for listener in self.manager.hook.bench_event.get_hookimpls() if self.manager is not None else ():
             try:
                 listener.function(event)
-            except (Exception, SystemExit) as error:
+            except KeyboardInterrupt:
+                raise
+            except BaseException as error:
                 log.exception("the listener of plugin %s failed; the job runs on", listener.plugin_name)
-                failed.append((listener.plugin_name, f"{type(error).__name__}: {error}".splitlines()[0]))
+                failed.append((listener.plugin_name, told(error)))
         return failed
 
     @staticmethod
@@ -102,6 +111,14 @@ class Registry:
         if name not in table:
             raise unknown(kind, name, table)
         return table[name]
+
+
+def _resolved(source: ModelSource, name: str) -> Architecture:
+    found = call(f"the model source {source.prefix!r} on {name!r}", lambda: source.resolve(name))
+    wrong = wrong_field(found) if isinstance(found, Architecture) else f"it is {shown(found)}"
+    if wrong is not None:
+        raise PluginError(f"the model source {source.prefix!r} declares {name!r} wrongly: {wrong}")
+    return found
 
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> UnknownNameError:
@@ -119,8 +136,8 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> UnknownNameError:
 def load_registry(files: Sequence[Path] = (), base: Path | None = None) -> Registry:
     """Load entry-point plugins, then `files`, and collect what they declare; `base` is the spec's folder.
 
-    Raises PluginError for a plugin that fails to import, implements an unknown hook, or declares a
-    name twice.
+    Raises PluginError for a plugin that fails to import, implements a hook wrongly, or declares something of
+    a wrong type, by a name that cannot be one, or twice. What plugins print meanwhile goes to stderr.
     """
     manager = pluggy.PluginManager("segtrial")
     manager.add_hookspecs(hookspecs)
@@ -132,16 +149,17 @@ def load_registry(files: Sequence[Path] = (), base: Path | None = None) -> Regis
     for path in files:
         _register(manager, path.stem, load_plugin_file(path), str(path))
         origins[path.stem] = str(path)
+    collect = partial(_collect, manager, origins)
     return Registry(
-        models=_collect(manager, "bench_models", "name"),
-        sources=_collect(manager, "bench_model_sources", "prefix"),
-        datasets=_collect(manager, "bench_datasets", "name"),
-        runners=_collect(manager, "bench_runners", "name"),
-        metrics=_collect(manager, "bench_metrics", "name"),
-        analyses=_collect(manager, "bench_analyses", "name"),
+        models=collect("bench_models", Architecture),
+        sources=collect("bench_model_sources", ModelSource, "prefix"),
+        datasets=collect("bench_datasets", Dataset),
+        runners=collect("bench_runners", RunnerDeclaration),
+        metrics=collect("bench_metrics", Metric),
+        analyses=collect("bench_analyses", Analysis),
         plugins=origins,
         manager=manager,
-        commands=_commands(manager),
+        commands=_commands(manager, origins),
         base=base,
     )
 
@@ -157,27 +175,38 @@ def load_plugin_file(path: Path) -> ModuleType:
     if spec is None or spec.loader is None:
         raise PluginError("plugin file is not a Python module", place=str(path), fix="name it something.py")
     module = importlib.util.module_from_spec(spec)
+    loader, before = spec.loader, sys.modules.get(name)
     sys.modules[name] = module
-    loader = spec.loader
-    _import(lambda: loader.exec_module(module), str(path))
+    try:
+        _import(lambda: loader.exec_module(module), str(path))
+    except BaseException:
+        # Half a module must not be found by whoever imports it next.
+        if before is None:
+            del sys.modules[name]
+        else:
+            sys.modules[name] = before
+        raise
     return module
 
 
-def _import(load: Any, origin: str) -> Any:
+def _import(load: Callable[[], Any], origin: str) -> Any:
     try:
-        return load()
+        with printing_to_stderr():
+            return load()
+    except KeyboardInterrupt:
+        raise
     except SystemExit as error:
         raise PluginError(
-            f"plugin ends the program when it is imported: SystemExit: {error}",
+            f"plugin ends the program when it is imported: {told(error)}",
             place=origin,
             fix="keep such code under `if __name__ == '__main__':`",
         ) from error
-    except Exception as error:
+    except BaseException as error:
         line = _line_in(error, origin)
         raise PluginError(
-            f"plugin failed to import: {type(error).__name__}: {error}",
+            f"plugin failed to import: {told(error)}",
             place=f"{origin}:{line}" if line else origin,
-            fix="mend it until Python imports it on its own",
+            fix="correct it until Python imports it on its own",
         ) from error
 
 
@@ -195,48 +224,97 @@ def _line_in(error: BaseException, origin: str) -> int | None:
 def _register(manager: pluggy.PluginManager, name: str, module: Any, origin: str) -> None:
     hooks = [key for key in dir(hookspecs) if key.startswith("bench_")]
     for key, value in vars(module).items():
-        if getattr(value, "segtrial_impl", None) is not None and key not in hooks:
+        marks = _marks(value)
+        if marks is not None and key not in hooks:
             error = unknown("hook", key, hooks)
             raise PluginError(error.message, place=origin, cause=error.cause, fix=error.fix)
+        if marks is None and key in hooks:
+            raise PluginError(
+                f"{key} is not marked as a hook",
+                place=origin,
+                cause="without its mark it would never be called",
+                fix=f"write @hookimpl above it (from bench_core import hookimpl), or rename {key}",
+            )
+        if marks is not None and not inspect.isfunction(value):
+            raise PluginError(f"{key} is not a function", place=origin, fix=f"write `def {key}(): ...`")
+        if marks is not None and (marks.get("wrapper") or marks.get("hookwrapper")):
+            raise PluginError(
+                f"{key} is marked as a wrapper of other plugins' hooks",
+                place=origin,
+                fix="write a plain @hookimpl above it, without wrapper or hookwrapper",
+            )
     try:
         manager.register(module, name)
-    except (pluggy.PluginValidationError, ValueError) as failure:
+    except (pluggy.PluginValidationError, ValueError, TypeError) as failure:
         raise PluginError(f"plugin is not valid: {failure}", place=origin) from failure
 
 
-def _commands(manager: pluggy.PluginManager) -> dict[str, click.Command]:
+def _marks(value: object) -> Mapping[str, Any] | None:
+    """Return what @hookimpl has noted on a function; None without, whatever else the object pretends."""
+    try:
+        found = inspect.getattr_static(value, "segtrial_impl", None)
+    except Exception:
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def _commands(manager: pluggy.PluginManager, origins: Mapping[str, str]) -> dict[str, click.Command]:
     if not manager.hook.bench_commands.get_hookimpls():
         return {}
     import click
 
-    table = _collect(manager, "bench_commands", "name")
-    for name, item in table.items():
+    table: dict[str, click.Command] = _collect(manager, origins, "bench_commands", click.Command)
+    for name in table:
         if name in COMMANDS:
             raise PluginError(f"a plugin declares the command {name!r}, which bench has itself",
                               fix="give it another name")  # fmt: skip
-        if not isinstance(item, click.Command):
-            raise PluginError(f"bench_commands returned {type(item).__name__}, not a click command")
     return table
 
 
-def _collect(manager: pluggy.PluginManager, hook: str, key: str) -> dict[str, Any]:
+def _collect(
+    manager: pluggy.PluginManager, origins: Mapping[str, str], hook: str, kind: type, key: str = "name"
+) -> dict[str, Any]:
     table: dict[str, Any] = {}
     owners: dict[str, str] = {}
     for implementation in getattr(manager.hook, hook).get_hookimpls():
-        try:
-            declared = list(implementation.function())
-        except (Exception, SystemExit) as error:
-            raise PluginError(f"{hook} of plugin {implementation.plugin_name} failed: {error}") from error
-        for item in declared:
-            name = getattr(item, key, None)
-            if not isinstance(name, str):
-                raise PluginError(
-                    f"{hook} returned {item!r}, which declares no {key}", place=implementation.plugin_name
-                )
+        plugin = implementation.plugin_name
+        place = origins.get(plugin, plugin)
+        declare = partial(_listed, implementation.function)
+        for item in call(f"{hook} of plugin {plugin}", declare, place=place):
+            name = _checked_name(item, hook, kind, key, place)
             if name in table:
                 raise PluginError(
-                    f"{name!r} is declared twice, by {owners[name]} and {implementation.plugin_name}",
+                    f"{name!r} is declared twice, by {owners[name]} and {plugin}",
+                    place=place,
                     fix="rename one of them",
                 )
-            table[name], owners[name] = item, implementation.plugin_name
+            table[name], owners[name] = item, plugin
     return table
+
+
+def _listed(function: Callable[[], Iterable[Any]]) -> list[Any]:
+    declared = function()
+    if isinstance(declared, str) or not isinstance(declared, Iterable):
+        raise TypeError(f"it returned {shown(declared)}, not a list of declarations")
+    return list(islice(declared, MOST_DECLARED))
+
+
+def _checked_name(item: Any, hook: str, kind: type, key: str, place: str) -> str:
+    if not isinstance(item, kind):
+        raise PluginError(f"{hook} returned {shown(item)}, which is not of type {kind.__name__}", place=place)
+    wrong = wrong_field(item) if is_dataclass(item) else None
+    if wrong is not None:
+        named = shown(getattr(item, key, None))
+        raise PluginError(f"{hook} declares {named} wrongly: {wrong}", place=place)
+    name: Any = getattr(item, key)
+    mistake = file_name_mistake(name) if isinstance(name, str) else "it is not text"
+    if mistake is None and ":" in name:
+        mistake = "it holds a colon, which parts a model source from its names"
+    if mistake is not None:
+        raise PluginError(
+            f"{hook} declares the {key} {shown(name)}, which cannot be one",
+            place=place,
+            cause=mistake,
+            fix="write letters, digits and dashes",
+        )
+    return str(name)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import click
 
@@ -48,7 +48,27 @@ STORE = click.option(
     envvar="SEGTRIAL_STORE",
     help="Folder of results.",
 )
-JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
+
+
+def keep_stdout_for_json(context: click.Context) -> None:
+    """Send whatever else is printed during a command, by plugins say, to stderr."""
+    from bench_core.plugin_code import printing_to_stderr
+
+    context.meta[_STDOUT] = sys.stdout
+    context.with_resource(printing_to_stderr())
+
+
+def _for_programs(context: click.Context, _: click.Parameter, value: bool) -> bool:
+    if value:
+        keep_stdout_for_json(context)
+    return value
+
+
+JSON = click.option(
+    "--json", "as_json", is_flag=True, callback=_for_programs, help="Print JSON for programs."
+)
+_STDOUT = "bench_core.stdout"
+"""Where the context of a command keeps the stdout that its JSON goes to."""
 
 
 def console(*, stderr: bool = False) -> Console:
@@ -68,7 +88,19 @@ def say(text: str, *, err: bool = False, nl: bool = True) -> None:
 
 def print_json(data: Any) -> None:
     """Print data as JSON with sorted keys, byte-stable for equal data."""
-    click.echo(json_text(data, indent=2))
+    print_json_line(data, indent=2)
+
+
+def print_json_line(data: Any, *, indent: int | None = None) -> None:
+    """Print data as JSON to stdout, which --json keeps free of anything else."""
+    click.echo(json_text(data, indent=indent), file=json_stream())
+
+
+def json_stream() -> IO[str]:
+    """Return the stdout that JSON goes to."""
+    context = click.get_current_context(silent=True)
+    kept: IO[str] | None = None if context is None else context.meta.get(_STDOUT)
+    return kept if kept is not None else sys.stdout
 
 
 def json_text(data: Any, *, indent: int | None = None) -> str:
@@ -77,6 +109,6 @@ def json_text(data: Any, *, indent: int | None = None) -> str:
 
     from bench_core.text import json_visible
 
-    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+    encoding = getattr(json_stream(), "encoding", None) or "utf-8"
     text = json.dumps(data, indent=indent, sort_keys=True, ensure_ascii=False)
     return json_visible(text, ascii_only=not encoding.lower().startswith("utf"))

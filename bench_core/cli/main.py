@@ -5,9 +5,13 @@ from __future__ import annotations
 import errno
 import importlib
 import os
+import signal
 import sys
+import traceback
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
+from types import FrameType
 
 import click
 
@@ -15,6 +19,7 @@ from bench_core import __version__
 from bench_core.cli.streams import prepare_streams
 from bench_core.commands import COMMANDS
 from bench_core.errors import BenchError
+from bench_core.streams import let_go, open_standard_files
 
 _OF_THE_DISK = {
     errno.EACCES,
@@ -83,39 +88,75 @@ def bench() -> None:
 
 def main() -> None:
     """Run `bench` (or `segtrial`); exit 0 done, 1 invalid or failed, 2 could not run, 130 interrupted."""
+    open_standard_files()
     prepare_streams()
+    _hear_of_the_end()
+    try:
+        code = _run()
+    finally:
+        let_go()
+    sys.exit(code)
+
+
+def _run() -> int:
     hint_at_old_names()
     name = "segtrial" if Path(sys.argv[0]).stem == "segtrial" else "bench"
     try:
         # Outside its standalone mode click returns the code of `ctx.exit(code)` instead of raising it.
         code = bench.main(standalone_mode=False, prog_name=name)
-        sys.exit(code if isinstance(code, int) else 0)
+        if not isinstance(code, int) or code == 0:
+            sys.stdout.flush()
+        return code if isinstance(code, int) else 0
     except click.exceptions.Exit as stop:
-        sys.exit(stop.exit_code)
+        return stop.exit_code
     except click.ClickException as error:
-        error.show()
-        sys.exit(2)
+        with suppress(OSError):
+            error.show()
+        return 2
     except (click.Abort, KeyboardInterrupt):
-        click.echo("interrupted", err=True)
-        sys.exit(130)
+        _complain("interrupted")
+        return 130
     except BrokenPipeError:
-        # The reader (head, less) went away: that is no error. Keep the interpreter's exit flush quiet too.
-        sys.stdout = None
-        sys.exit(0)
+        return 0  # The reader (head, less) went away: that is no error.
     except BenchError as error:
-        click.echo(f"error: {error}", err=True)
-        sys.exit(error.exit_code)
+        _complain(f"error: {error}")
+        return error.exit_code
     except OSError as error:
-        if error.errno not in _OF_THE_DISK:
+        if not _while_printing(error) and error.errno not in _OF_THE_DISK:
             raise
-        click.echo(f"error: {_reason(error)}", err=True)
-        sys.exit(2)
+        _complain(f"error: {_reason(error)}")
+        return 2
 
 
 def _reason(error: OSError) -> BenchError:
+    if _while_printing(error):
+        return BenchError("standard output cannot be written to", cause=error.strerror or str(error))
     place = str(error.filename) if error.filename is not None else None
-    cause = None if place else "the output or a temporary file cannot be written"
+    cause = None if place else "a temporary file cannot be written"
     return BenchError(os.strerror(error.errno or 0).lower(), place=place, cause=cause, fix=None)
+
+
+def _while_printing(error: OSError) -> bool:
+    """Say whether an error comes from standard output or standard error, and from no other file."""
+    place = Path(traceback.extract_tb(error.__traceback__)[-1].filename)
+    return error.filename is None and (place == Path(__file__) or place.parent.name in ("click", "rich"))
+
+
+def _complain(text: str) -> None:
+    with suppress(OSError):
+        click.echo(text, err=True)
+
+
+def _hear_of_the_end() -> None:
+    """Take SIGTERM and a closed terminal for Ctrl-C, unless the caller (nohup) has them ignored."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    for name in ("SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) == signal.SIG_DFL:
+            signal.signal(number, stop)
 
 
 def hint_at_old_names() -> None:

@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bench_core.cli.common import JSON, SET, SPEC, STORE, console, json_text, say
+from bench_core.cli.common import JSON, SET, SPEC, STORE, console, print_json_line, say
 from bench_core.cli.views import JsonView, PlainView, Steady, View, duration
+from bench_core.streams import let_go
 
 if TYPE_CHECKING:
     from bench_core.execute.progress import RunProgress
@@ -103,8 +104,14 @@ def command(
         with suppress(OSError):
             say(f"{error.message}; resume with:\n  {_again()}", err=True)
         context.exit(130)
-    if not view.broken:
-        _summarize(progress, spec, store, as_json)
+    try:
+        if not view.broken:
+            _summarize(progress, spec, store, as_json)
+            sys.stdout.flush()
+    except OSError as error:
+        view.gone(error)
+    if view.broken:
+        let_go(output=True)
     if any(item.status in ("failed", "blocked") for item in progress.jobs.values()):
         context.exit(1)
 
@@ -183,7 +190,7 @@ def _summarize(run: RunProgress, spec: Path, store: Path, as_json: bool) -> None
             "failed": [asdict(progress.failure) for progress in failed if progress.failure],
             "not_run": {progress.job.name: progress.because for progress in blocked},
         }
-        click.echo(json_text(data))
+        print_json_line(data)
         return
     ran = sum(progress.ran_here and progress.status == "done" for progress in run.jobs.values())
     before = counts["done"] - ran

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bench_core.cli.common import SET, print_json, say
+from bench_core.cli.common import SET, keep_stdout_for_json, print_json, say
 from bench_core.errors import BenchError
 from bench_core.spec.catalog import CHECKS
 from bench_core.spec.diagnostics import Diagnostic, SpecError
@@ -62,6 +62,8 @@ def command(specs: tuple[Path, ...], overrides: tuple[str, ...], style: str) -> 
 
     Needs neither data nor a framework.
     """
+    if style == "json":
+        keep_stdout_for_json(click.get_current_context())
     outcomes = [_check(path, overrides) for path in specs]
     if style == "json":
         print_json({"specs": [_as_json(outcome) for outcome in outcomes]})

@@ -6,9 +6,7 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Protocol
 
-import click
-
-from bench_core.cli.common import json_text, say
+from bench_core.cli.common import print_json_line, say
 from bench_core.store.result import finite
 
 if TYPE_CHECKING:
@@ -47,12 +45,14 @@ class Steady:
         try:
             self._view.__enter__()
         except (OSError, ValueError) as error:
-            self._gone(error)
+            self.gone(error)
         return self
 
     def __exit__(self, *details: object) -> None:
-        with suppress(OSError, ValueError):
+        try:
             self._view.__exit__(*details)
+        except (OSError, ValueError) as error:
+            self.gone(error)
 
     def watch(self, run: RunProgress, happening: Happening | None) -> None:
         """Pass it on as long as there is a screen."""
@@ -62,12 +62,14 @@ class Steady:
             self._view.watch(run, happening)
         except (OSError, ValueError) as error:
             # ValueError: what Python raises for a file that has been closed.
-            self._gone(error)
+            self.gone(error)
 
-    def _gone(self, error: Exception) -> None:
-        self.broken = True
-        with suppress(OSError, ValueError):
-            say(f"nothing more can be printed ({error}); the run continues", err=True)
+    def gone(self, error: Exception) -> None:
+        """Note that nothing can be printed, and say so once where that can be read."""
+        if not self.broken:
+            self.broken = True
+            with suppress(OSError, ValueError):
+                say(f"nothing more can be printed ({error}); the run continues", err=True)
 
 
 class PlainView:
@@ -129,7 +131,7 @@ class JsonView:
             data |= {"job": progress.job.name, "digest": progress.job.digest} | _facts(
                 happening.kind, progress
             )
-        click.echo(json_text(finite(data)))
+        print_json_line(finite(data))
 
 
 class Reasons:

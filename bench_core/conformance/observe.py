@@ -38,7 +38,7 @@ def observe(
     options: RunOptions,
     interrupt: Interrupt = lambda epoch, step: None,
 ) -> Record:
-    """Train the job in `folder`, going on from a state that is there, and return the record.
+    """Train the job in `folder`, resuming from a state that is there, and return the record.
 
     A failure of the runner ends the record and is named in it, with its traceback in the log.
     """

@@ -12,10 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, cast
 
+from bench_core.bounded import open_regular
 from bench_core.errors import WeightsError
 from bench_core.hashes import sha256_of
 from bench_core.store.files import flush_folder, replacing, storing
 from bench_core.store.folder import BEST
+from bench_core.unbroken import unbroken
 
 log = logging.getLogger(__name__)
 STATE_FORMAT = 1
@@ -54,7 +56,7 @@ class FolderKeeper:
 
     def load(self) -> dict[str, Any] | None:
         """Return the newest whole state, or None if the job must start from zero."""
-        import torch
+        from bench_core.weights.load import load_bounded
 
         present = [path for name in _SLOTS if (path := self.folder / name).exists()]
         for slot in sorted(filter(None, map(_footer, present)), key=lambda slot: -slot.generation):
@@ -62,12 +64,12 @@ class FolderKeeper:
             if content is None:
                 continue
             try:
-                state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+                state = load_bounded(io.BytesIO(content))
             except Exception as error:
                 log.warning("cannot read %s (%s)", slot.path, error)
                 continue
             self._current, self._best = slot, slot.best
-            log.info("going on from %s", slot.path.name)
+            log.info("resuming from %s", slot.path.name)
             return cast(dict[str, Any], state)
         if present:
             log.warning(
@@ -80,6 +82,10 @@ class FolderKeeper:
 
     def save(self, state: dict[str, Any]) -> None:
         """Replace the older of the two generations; the newer one stays until this one is safe."""
+        with unbroken():
+            self._save(state)
+
+    def _save(self, state: dict[str, Any]) -> None:
         import torch
 
         self._check()
@@ -117,11 +123,12 @@ class FolderKeeper:
 
     def load_best(self) -> dict[str, Any]:
         """Return the weights of the best epoch; raises WeightsError if they are missing or damaged."""
-        import torch
+        from bench_core.weights.load import load_bounded
 
         path = self.folder / (self._best or BEST)
         try:
-            state = torch.load(path, map_location="cpu", weights_only=True)
+            with open_regular(path) as file:
+                state = load_bounded(file)
         except Exception as error:
             raise WeightsError(
                 "the best epoch's weights cannot be read",
@@ -135,7 +142,7 @@ class FolderKeeper:
         """Give the best weights their final name and return it; None if none were saved."""
         if self._best is None:
             return BEST if (self.folder / BEST).exists() else None
-        with storing(self.folder):
+        with unbroken(), storing(self.folder):
             target = self.folder / BEST
             target.unlink(missing_ok=True)
             # A link and not a rename: until the job is sealed, its states still refer to the old name.

@@ -11,9 +11,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing import connection
 from multiprocessing.connection import Connection
-from multiprocessing.context import SpawnProcess
+from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from bench_core.execute.executor import Assignment, Ended, Lost, Message
 from bench_core.execute.signals import held_back
@@ -25,7 +25,7 @@ PATIENCE_SECONDS = 30.0
 
 @dataclass(eq=False)
 class _Worker:
-    process: SpawnProcess
+    process: BaseProcess
     pipe: Connection
     device: str
     digest: str | None = None
@@ -59,13 +59,17 @@ class _Worker:
 class LocalExecutor:
     """A pool of worker processes over one store (see bench_core.execute.executor.Executor).
 
-    `devices` names one for each worker; a worker that has died is replaced at the next start.
+    `devices` names one for each worker; a worker that has died is replaced at the next start. Workers are
+    spawned, since a framework that has begun to use threads or a GPU does not survive a fork.
     """
 
-    def __init__(self, store: Path, devices: Sequence[str]) -> None:
+    def __init__(
+        self, store: Path, devices: Sequence[str], start_method: Literal["spawn", "fork"] = "spawn"
+    ) -> None:
         self.slots = len(devices)
         self._store = store.resolve()
         self._devices = list(devices)
+        self._start_method = start_method
         self._workers: list[_Worker] = []
 
     def free(self) -> int:
@@ -119,7 +123,8 @@ class LocalExecutor:
     def _hire(self) -> _Worker:
         busy = [worker.device for worker in self._workers]
         device = next(device for device in self._devices if busy.count(device) < self._devices.count(device))
-        context = multiprocessing.get_context("spawn")
+        fork = self._start_method == "fork"
+        context = multiprocessing.get_context("fork") if fork else multiprocessing.get_context("spawn")
         mine, theirs = context.Pipe()
         process = context.Process(target=work, args=(theirs, self._store, device), name=f"bench-{device}")
         # The worker hears of them once it knows what to do then.

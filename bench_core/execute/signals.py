@@ -27,7 +27,9 @@ class StopSignals:
         def heard(number: int, frame: FrameType | None) -> None:
             self.count += 1
 
-        before = {number: signal.signal(number, heard) for number in STOPPING}
+        # What the caller has ignored (nohup, a job in the background) stays ignored.
+        numbers = [number for number in STOPPING if signal.getsignal(number) != signal.SIG_IGN]
+        before = {number: signal.signal(number, heard) for number in numbers}
         try:
             yield
         finally:

@@ -22,6 +22,7 @@ from bench_core.errors import StoreError
 from bench_core.execute.executor import Assignment, Deaf, Ended, Message, Note
 from bench_core.execute.parentage import children_die_with_us, die_with_parent, guard_group
 from bench_core.execute.signals import STOPPED, end_on_signals
+from bench_core.streams import open_standard_files
 
 if TYPE_CHECKING:
     from bench_core.execute.queue import Order
@@ -153,9 +154,9 @@ def _stand_alone() -> None:
     # The main process hears of Ctrl-C and tells its workers.
     end_on_signals(_give_back, ctrl_c=False)
     children_die_with_us()
+    open_standard_files()
     # What a plugin prints while it is loaded is not part of what the run prints.
     quiet = os.open(os.devnull, os.O_WRONLY)
-    sys.stdout.flush()
     os.dup2(quiet, 1)
     os.close(quiet)
 

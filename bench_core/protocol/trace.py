@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from bench_core.errors import StoreError
+from bench_core.unbroken import unbroken
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ class Trace:
         """Keep the first `epochs` epochs and cut what an interrupted job wrote after them."""
         if self.path is None:
             return
-        with _storing(self.path):
+        with unbroken(), _storing(self.path):
             kept = list(self._lines(epochs))
             finished = sum("step" not in json.loads(line) for line in kept)
             if finished != epochs:
@@ -65,7 +66,7 @@ class Trace:
         if metrics is not None:
             validation = {name: _number(value) for name, value in metrics.items()}
             lines.append(_dump({"epoch": epoch, "loss": _number(loss), "validation": validation}))
-        with _storing(self.path):
+        with unbroken(), _storing(self.path):
             _write(self.path, lines, "a")
 
     def _lines(self, epochs: int) -> Iterator[str]:

@@ -14,6 +14,7 @@ from typing import IO, Any
 from bench_core import bounded
 from bench_core.errors import StoreError
 from bench_core.text import json_visible
+from bench_core.unbroken import unbroken
 
 _REASONS = {
     errno.ENOSPC: ("the disk is full", "free some space, then run the same command again: it goes on"),
@@ -63,7 +64,7 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
     Raises DiskError when the disk is full or not writable; `path` then keeps its old content.
     """
     beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with storing(path):
+    with unbroken(), storing(path):
         try:
             with beside.open("wb") as file:
                 yield file

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import torch
 from torch import Tensor, nn
 
+from bench_core.bounded import BoundError, open_regular
 from bench_core.errors import WeightsError
 from bench_core.hashes import sha256_of
+from bench_core.weights.checkpoint import check_checkpoint, most_bytes
 from bench_core.weights.files import WEIGHTS_FOLDER
 
 _WRAPPERS = ("state_dict", "model")
@@ -37,7 +39,8 @@ class WeightsReport:
 def read_checkpoint(path: Path) -> dict[str, Tensor]:
     """Return the named tensors of a checkpoint (.pth, .safetensors), flat or under `state_dict` or `model`.
 
-    Never unpickles code. Raises WeightsError if the file is missing, truncated, foreign or holds no tensors.
+    Never unpickles code, and takes no more memory than the file's size explains. Raises WeightsError if the
+    file is missing, truncated, foreign, hostile or holds no tensors.
     """
     if not path.is_file():
         raise WeightsError(
@@ -47,6 +50,13 @@ def read_checkpoint(path: Path) -> dict[str, Tensor]:
         )
     try:
         content = _read(path)
+    except BoundError as error:
+        raise WeightsError(
+            "weights file claims what no weights need",
+            place=str(path),
+            cause=str(error),
+            fix="fetch it again from its publisher",
+        ) from error
     except Exception as error:  # torch.load raises nearly anything for bytes that are no checkpoint
         raise WeightsError(
             "weights file cannot be read",
@@ -62,7 +72,59 @@ def _read(path: Path) -> Any:
         from safetensors.torch import load_file
 
         return load_file(path, device="cpu")
-    return torch.load(path, map_location="cpu", weights_only=True)
+    with open_regular(path) as file:
+        return load_bounded(file)
+
+
+def load_bounded(file: BinaryIO) -> Any:
+    """Return what torch.save wrote: tensors on the CPU and plain data, never code.
+
+    Raises BoundError where the content claims more memory than its size explains, and what torch.load raises
+    for content that is none of its own.
+    """
+    check_checkpoint(file, _registered())
+    start = file.tell()
+    size = file.seek(0, 2) - start
+    file.seek(start)
+    content = torch.load(file, map_location="cpu", weights_only=True)
+    _check_tensors(content, most_bytes(size))
+    return content
+
+
+def _registered() -> frozenset[str]:
+    """Return the classes that torch.serialization.safe_globals allows at present, as pickles write them."""
+    named = [
+        entry[1] if isinstance(entry, tuple) else f"{entry.__module__}.{entry.__qualname__}"
+        for entry in torch.serialization.get_safe_globals()
+    ]
+    return frozenset(" ".join(name.rsplit(".", 1)) for name in named)
+
+
+def _check_tensors(content: Any, most: int) -> None:
+    """Raise BoundError where tensors are not plain ones, or claim more than was stored."""
+    storages: dict[int, int] = {}
+    for tensor in _tensors(content):
+        if tensor.layout != torch.strided or tensor.device.type != "cpu" or tensor.is_quantized:
+            raise BoundError(f"it holds a tensor of kind {tensor.layout} on {tensor.device}")
+        storage = tensor.untyped_storage()
+        if tensor.numel() * tensor.element_size() > storage.nbytes():
+            raise BoundError(f"a tensor of shape {list(tensor.shape)} has {storage.nbytes()} bytes only")
+        storages[storage.data_ptr()] = storage.nbytes()
+    if sum(storages.values()) > most:
+        raise BoundError(f"its tensors take {sum(storages.values())} bytes, more than {most}")
+
+
+def _tensors(content: Any) -> Iterator[Tensor]:
+    """Yield every tensor in nested containers, each container once."""
+    seen: set[int] = set()
+    queue = [content]
+    while queue:
+        item = queue.pop()
+        if isinstance(item, Tensor):
+            yield item
+        elif isinstance(item, Mapping | list | tuple | set) and id(item) not in seen:
+            seen.add(id(item))
+            queue += item.values() if isinstance(item, Mapping) else item
 
 
 def _named_tensors(content: Any, path: Path) -> dict[str, Tensor]:

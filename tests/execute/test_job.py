@@ -131,7 +131,7 @@ def test_an_interrupted_job_goes_on_and_ends_with_the_same_numbers(
     assert result.attempts == 2 and result.provenance["environments"] == 1
     assert [r.loss for r in result.history] == [r.loss for r in unbroken.result(job.digest).history]
     log = (store.folder(job.digest) / "log.txt").read_text()
-    assert "interrupted" in log and "going on from" in log and "attempt 2" in log
+    assert "interrupted" in log and "resuming from" in log and "attempt 2" in log
 
 
 @pytest.mark.parametrize("damaged", [1, 2])

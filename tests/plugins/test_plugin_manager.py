@@ -89,7 +89,7 @@ def test_one_file_adds_every_kind_of_thing(plugin: Path) -> None:
     [
         ('[click.Command("run")]', "'run', which bench has itself"),
         ('[click.Command("hi"), click.Command("hi")]', "declared twice"),
-        ('["hi"]', "declares no name"),
+        ('["hi"]', "is not of type"),
     ],
 )
 def test_a_command_that_clashes_is_refused(tmp_path: Path, declared: str, message: str) -> None:
@@ -145,7 +145,7 @@ def test_unknown_names_get_the_nearest_valid_one(kind: str, name: str, nearest: 
         ),
         (
             "from bench_core import hookimpl\n@hookimpl\ndef bench_models():\n    return [42]",
-            "declares no name",
+            "is not of type",
             "bad",
         ),
         (

@@ -89,8 +89,6 @@ class Context:
             return self.registry.model(name)
         except BenchError as error:
             return error
-        except Exception as error:  # A source's resolve is a plugin's code and may do anything.
-            return BenchError(f"the model source of {name!r} failed: {type(error).__name__}: {error}")
 
     def models(self) -> Iterator[tuple[int, ModelEntry, Architecture]]:
         """Yield the model entries whose architecture is known."""
@@ -112,7 +110,7 @@ class Context:
         for index, entry, dataset in self.datasets():
             try:
                 tasks[index] = dataset.task_for(complete_options(dataset.options, entry.options))
-            except Exception:  # Reported by check_options, whatever the plugin raised.
+            except (ValueError, BenchError):  # Reported by check_options.
                 continue
         return tasks
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from bench_core.declarations import Dataset
-from bench_core.errors import UnknownNameError
+from bench_core.errors import BenchError, UnknownNameError
 from bench_core.options import Option, complete_options
 from bench_core.spec.checks.context import Context
 from bench_core.spec.model import DatasetEntry
@@ -81,9 +81,9 @@ def _task(context: Context, loc: Loc, entry: DatasetEntry, dataset: Dataset) -> 
         # Options that are required together stand nowhere: point at the entry then.
         where = (*loc, "options") if entry.options else (*loc, "name")
         context.error("option", where, f"options of {entry.name!r} do not fit: {error}")
-    except Exception as error:
-        message = f"dataset {entry.name!r} failed on its options: {type(error).__name__}: {error}"
-        context.error("option", (*loc, "name"), message, fix="report it to the plugin's author")
+    except BenchError as error:
+        fix = error.fix or "report it to the plugin's author"
+        context.error("option", (*loc, "name"), error.message, cause=error.cause, fix=fix)
     else:
         where = (*loc, "options", "classes") if "classes" in entry.options else (*loc, "name")
         for name in task.classes:

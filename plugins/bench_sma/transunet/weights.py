@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 import re
-import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench_core import PublishedFile
+from bench_core.bounded import BoundError, open_arrays
 from bench_core.errors import WeightsError
 from bench_core.weights.files import unpublished
 
@@ -151,9 +151,9 @@ def read_npz(file: Path) -> dict[str, NDArray[np.float32]]:
     import numpy as np
 
     try:
-        with np.load(file, allow_pickle=False) as stored:
-            return {key: np.asarray(stored[key], dtype=np.float32) for key in stored.files}
-    except (AttributeError, EOFError, OSError, TypeError, ValueError, zipfile.BadZipFile) as error:
+        with open_arrays(file) as stored:
+            return {name: stored.read(name, np.floating).astype(np.float32) for name in stored.names}
+    except (BoundError, OSError) as error:
         raise WeightsError(
             "weights file cannot be read",
             place=str(file),
