@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, is_dataclass
 from functools import partial
 from importlib.metadata import entry_points
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -31,13 +31,18 @@ from bench_core.declarations import (
     RunnerDeclaration,
 )
 from bench_core.declared import wrong_field
-from bench_core.errors import PluginError, UnknownNameError
+from bench_core.errors import BenchError, PluginError, UnknownNameError
+from bench_core.nearest import ranked_names
 from bench_core.paths import expand, file_name_mistake
 from bench_core.plugin_code import call, printing_to_stderr, shown, told
 
 if TYPE_CHECKING:
     import click
 
+_AS_GOOD = 0.05
+"""Difference of scores below which names are equally near."""
+_LETTERS = 0.75
+"""How alike letters must be where no part is: tini is tiny, but nnunet is not u-net."""
 log = logging.getLogger(__name__)
 ENTRY_POINT_GROUP = "segtrial"
 MOST_DECLARED = 10_000
@@ -75,7 +80,36 @@ class Registry:
             return _resolved(source, name)
         if colon:
             raise unknown("model source", prefix, self.sources)
-        return self._find("model", name, self.models)
+        if name not in self.models:
+            raise self._unknown_model(name)
+        return self.models[name]
+
+    def _unknown_model(self, name: str) -> UnknownNameError:
+        """Return the error that looks beyond the registered names: most networks come from sources."""
+        known = ranked_names(name, self.models)[:1]
+        named = [ranked_names(name, self.source_names(prefix))[:1] for prefix in self.sources]
+        best = max((score for score, _ in (*known, *chain(*named))), default=0.0)
+        near = [found for score, found in known if score >= best - _AS_GOOD]
+        near = near or [found for score, found in chain(*named) if score >= best - _AS_GOOD]
+        near = near or difflib.get_close_matches(name, sorted(self.models), n=1, cutoff=_LETTERS)
+        cause = f"known are: {', '.join(sorted(self.models))}"
+        fix = "see `bench list models`"
+        if self.sources:
+            prefixes = ", ".join(f"{prefix}:" for prefix in self.sources)
+            cause += f"; networks of other libraries have a prefix: {prefixes}"
+            fix += f", and `bench list models --source {next(iter(self.sources))}` and so on"
+        if near:
+            fix = f"did you mean {' or '.join(map(repr, sorted(near, key=len)))}?"
+        return UnknownNameError(f"unknown model {name!r}", cause=cause, fix=fix)
+
+    def source_names(self, prefix: str) -> Sequence[str]:
+        """Return the names that a source lists; none where its library is missing or its list fails."""
+        source = self.sources[prefix]
+        try:
+            names = call(f"the list of the model source {prefix!r}", source.names)
+            return [name for name in names if isinstance(name, str)]
+        except (BenchError, TypeError):
+            return ()
 
     def dataset(self, name: str) -> Dataset:
         """Return the dataset of this name; raise UnknownNameError with the nearest one."""

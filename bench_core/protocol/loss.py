@@ -113,8 +113,10 @@ def _mean(
     return mean
 
 
-def check_logits(logits: Tensor, masks: Tensor, task: Task) -> None:
-    """Raise TrainingError unless logits are [B, K, H, W] for masks [B, H, W] and the task's K."""
+def check_logits(logits: object, masks: Tensor, task: Task) -> None:
+    """Raise TrainingError unless logits are one tensor [B, K, H, W] for masks [B, H, W] and the task's K."""
+    if not isinstance(logits, Tensor):
+        raise _no_tensor(logits)
     expected = (masks.shape[0], task.logit_channels, *masks.shape[1:])
     if tuple(logits.shape) != expected:
         raise TrainingError(
@@ -123,3 +125,19 @@ def check_logits(logits: Tensor, masks: Tensor, task: Task) -> None:
             "classes with background",
             fix="correct the model's builder: its head's channels (request.num_classes) or its upsampling",
         )
+
+
+def _no_tensor(found: object) -> TrainingError:
+    kind = type(found).__name__
+    if isinstance(found, Mapping):
+        inside = f"a mapping with {', '.join(map(repr, list(found)[:5]))}"
+    elif isinstance(found, (tuple, list)):
+        inside = f"a sequence of {len(found)}"
+    else:
+        inside = f"a value of type {kind}"
+    fix = "let the builder return a network whose forward gives the logits only, in training too"
+    if isinstance(found, Mapping) and "out" in found:
+        fix += ": a module that calls the network and returns its 'out'"
+    return TrainingError(
+        f"the network returns {kind}, not one tensor of logits", cause=f"it is {inside}", fix=fix
+    )

@@ -7,12 +7,14 @@ import importlib.util
 from collections.abc import Iterable
 from pathlib import Path
 
+from bench_core.nearest import nearest_names
+
 
 def nearest(name: str, known: Iterable[str], usual: str) -> str:
-    """Return the known name that begins with `name`, else the most similar one, else `usual`."""
+    """Return the known name that begins with `name` or has its parts, else a similar one, else `usual`."""
     names = list(known)
     begun = [each for each in names if name and each.startswith(name)]
-    similar = begun or difflib.get_close_matches(name, names, n=1, cutoff=0.4)
+    similar = nearest_names(name, begun or names) or difflib.get_close_matches(name, names, n=1, cutoff=0.4)
     return similar[0] if similar else usual
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 from bench_core import Architecture, Departure, Deviation, ModelSource, PublishedFile
 from bench_core.errors import BenchError, UnknownNameError
+from bench_core.nearest import nearest_names
 from bench_core.paths import expand
 from bench_mmseg import zoo
 from bench_mmseg.config_file import ConfigFile, read_config, read_packaged
@@ -57,7 +57,7 @@ def _stem(text: str) -> str:
 def _nearest(stem: str) -> str:
     known = zoo.zoo_configs()
     begun = [name for name in known if stem and name.startswith(stem)]
-    return next(iter(begun or difflib.get_close_matches(stem, known, n=1, cutoff=0.4)), EXAMPLE)
+    return next(iter(nearest_names(stem, begun or known)), EXAMPLE)
 
 
 def _in_zoo(text: str) -> Path | None:

@@ -106,3 +106,19 @@ def test_logits_of_another_shape_are_refused_with_both_shapes(shape: tuple[int, 
         check_logits(torch.zeros(shape), torch.zeros(2, 8, 8), BINARY)
     assert str(list(shape)) in caught.value.message
     assert "[2, 1, 8, 8]" in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("found", "said"),
+    [
+        ({"out": torch.zeros(1, 1, 4, 4), "aux": None}, "'out', 'aux'"),
+        ([torch.zeros(1, 1, 4, 4)], "a sequence of 1"),
+        ((torch.zeros(1), torch.zeros(1)), "a sequence of 2"),
+        (None, "NoneType"),
+        (3.0, "float"),
+    ],
+)
+def test_what_is_no_tensor_is_said_as_bench_test_says_it(found: object, said: str) -> None:
+    with pytest.raises(TrainingError, match="not one tensor of logits") as caught:
+        check_logits(found, torch.zeros(1, 4, 4), BINARY)
+    assert said in (caught.value.cause or "") and "logits only" in (caught.value.fix or "")

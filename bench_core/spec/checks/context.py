@@ -82,7 +82,16 @@ class Context:
     @cached_property
     def architectures(self) -> dict[int, Architecture | BenchError]:
         """Each model entry's architecture, or why there is none."""
-        return {index: self._architecture(entry.name) for index, entry in self.draft.models.items()}
+        found: dict[int, Architecture | BenchError] = {}
+        unknown = 0
+        for index, entry in self.draft.models.items():
+            # Looking for the nearest names takes its time, and no more mistakes than these are reported.
+            if unknown > MOST_OF_A_KIND and ":" not in entry.name and entry.name not in self.registry.models:
+                found[index] = BenchError(f"unknown model {entry.name!r}")
+                continue
+            found[index] = self._architecture(entry.name)
+            unknown += isinstance(found[index], BenchError)
+        return found
 
     def _architecture(self, name: str) -> Architecture | BenchError:
         try:
