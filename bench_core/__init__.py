@@ -16,6 +16,7 @@ from bench_core.declarations import (
     ModelSource,
     PublishedFile,
     RunnerDeclaration,
+    Step,
     Task,
 )
 from bench_core.hookspecs import hookimpl
@@ -36,6 +37,7 @@ __all__ = [
     "Option",
     "PublishedFile",
     "RunnerDeclaration",
+    "Step",
     "Task",
     "hookimpl",
 ]

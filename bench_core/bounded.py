@@ -169,6 +169,11 @@ def _translated() -> Iterator[None]:
         raise
     except (zipfile.BadZipFile, zlib.error, EOFError) as error:
         raise BoundError(f"the archive is damaged: {error}") from error
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+        # An offset before the file's start, from a table of contents that was altered.
+        raise BoundError("the archive is damaged: an array lies outside of it") from error
     except (NotImplementedError, RuntimeError) as error:
         # Encryption and features that zipfile does not know.
         raise BoundError(f"the archive is not a plain one: {error}") from error

@@ -264,18 +264,52 @@ class Dataset:
 
 @dataclass(frozen=True, kw_only=True)
 class RunnerDeclaration:
-    """An engine; `fit(contract, options)` trains and tests one job (see bench_core.protocol.contract)."""
+    """What trains and tests jobs under one framework, or by a procedure of its own.
+
+    Under the shared protocol `fit(contract, options)` gets a bench_core.protocol.contract.Contract. With
+    `protocol="own"` it gets a bench_core.protocol.session.Session and the complete `options`, a mapping.
+    Both return a bench_core.protocol.outcome.Outcome.
+    """
 
     name: str
     fit: Entry
     help: str
+    protocol: Literal["shared", "own"] = "shared"
+    """own: no search is planned for it, its options are settings that count for identity, and reports say so
+    wherever its numbers are."""
+    version: int = 1
+    """Of an own procedure, part of every job's identity: raise it when its numbers change."""
     requires: tuple[str, ...] = ()
     install: str = ""
     """What brings `requires`, as in `Architecture`."""
     options: Mapping[str, Option] = field(default_factory=dict)
-    """Settings of the engine itself under a spec's `runtime.runners`; they must not change any number."""
+    """Shared protocol: settings of the framework under a spec's `runtime.runners`, which must not change any
+    number. Own protocol: settings under a model's `options`."""
     unavailable: str | None = None
     """Why `fit` is not there yet: the name is known to specs and plans, and a run is refused up front."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """Work on finished evaluate jobs that a spec's `steps:` can name; one job per evaluate job and entry.
+
+    `run(session, options)` gets a bench_core.protocol.session.Session, whose `source` is the finished job,
+    and the complete options; it returns a bench_core.protocol.outcome.Outcome.
+    """
+
+    name: str
+    version: int
+    """Part of every job's identity: raise it when the step's numbers change."""
+    run: Entry
+    help: str
+    needs: Literal["weights", "predictions"] = "predictions"
+    """What of the finished job it reads; jobs that leave no weights get no step that needs them."""
+    dataset: Literal["same", "other"] = "same"
+    """other: each entry names a `dataset`, all of whose images are looked at."""
+    options: Mapping[str, Option] = field(default_factory=dict)
+    requires: tuple[str, ...] = ()
+    """Importable modules that it needs."""
+    install: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

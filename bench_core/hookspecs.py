@@ -19,6 +19,7 @@ from bench_core.declarations import (
     Metric,
     ModelSource,
     RunnerDeclaration,
+    Step,
 )
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ def bench_datasets() -> Sequence[Dataset]:  # type: ignore[empty-body]
 
 @hookspec
 def bench_runners() -> Sequence[RunnerDeclaration]:  # type: ignore[empty-body]
-    """Engines that train and test a job under the contract."""
+    """What trains and tests a job: under the contract, or by a procedure of its own."""
 
 
 @hookspec
@@ -56,6 +57,11 @@ def bench_metrics() -> Sequence[Metric]:  # type: ignore[empty-body]
 @hookspec
 def bench_analyses() -> Sequence[Analysis]:  # type: ignore[empty-body]
     """Parts of the report that a spec's `analyses:` can name."""
+
+
+@hookspec
+def bench_steps() -> Sequence[Step]:  # type: ignore[empty-body]
+    """Work on finished jobs that a spec's `steps:` can name."""
 
 
 @hookspec

@@ -118,3 +118,8 @@ def _plain(name: str, value: Any) -> Any:
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
     raise ValueError(f"option {name!r} holds {value!r}, which is no number, text, list or mapping")
+
+
+def differing(declared: Mapping[str, Option], complete: Mapping[str, Any]) -> dict[str, Any]:
+    """Return those of complete options that are not at their declared default."""
+    return {name: value for name, value in complete.items() if value != _plain(name, declared[name].default)}

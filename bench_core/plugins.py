@@ -29,6 +29,7 @@ from bench_core.declarations import (
     Metric,
     ModelSource,
     RunnerDeclaration,
+    Step,
 )
 from bench_core.declared import wrong_field
 from bench_core.errors import BenchError, PluginError, UnknownNameError
@@ -47,7 +48,7 @@ log = logging.getLogger(__name__)
 ENTRY_POINT_GROUP = "segtrial"
 MOST_DECLARED = 10_000
 """Declarations of one hook that are read: more come from an endless generator."""
-Declared = TypeVar("Declared", Architecture, Dataset, RunnerDeclaration, Metric, Analysis, ModelSource)
+Declared = TypeVar("Declared", Architecture, Dataset, RunnerDeclaration, Metric, Analysis, ModelSource, Step)
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,7 @@ class Registry:
     runners: Mapping[str, RunnerDeclaration]
     analyses: Mapping[str, Analysis]
     metrics: Mapping[str, Metric] = field(default_factory=dict)
+    steps: Mapping[str, Step] = field(default_factory=dict)
     plugins: Mapping[str, str] = field(default_factory=dict)
     """Plugin name to where it comes from."""
     manager: pluggy.PluginManager | None = None
@@ -140,6 +142,10 @@ class Registry:
                 failed.append((listener.plugin_name, told(error)))
         return failed
 
+    def step(self, name: str) -> Step:
+        """Return the step of this name; raise UnknownNameError with the nearest one."""
+        return self._find("step", name, self.steps)
+
     @staticmethod
     def _find(kind: str, name: str, table: Mapping[str, Declared]) -> Declared:
         if name not in table:
@@ -191,6 +197,7 @@ def load_registry(files: Sequence[Path] = (), base: Path | None = None) -> Regis
         runners=collect("bench_runners", RunnerDeclaration),
         metrics=collect("bench_metrics", Metric),
         analyses=collect("bench_analyses", Analysis),
+        steps=collect("bench_steps", Step),
         plugins=origins,
         manager=manager,
         commands=_commands(manager, origins),

@@ -1,31 +1,100 @@
-"""What training and testing leave behind, in plain arrays: written by a contract, kept by a store."""
+"""What jobs leave behind, as plain data and arrays: made under a session or contract, kept by a store."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import BeforeValidator, Field
 
 Rank = Literal["best", "median", "worst"]
+TestedSplit = Literal["test", "validation"]
+Real = Annotated[float, BeforeValidator(lambda value: float("nan") if value is None else value)]
+"""A number that JSON writes as null where it is undefined (NaN)."""
+Count = Annotated[int, Field(ge=0, lt=2**53)]
+Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 @dataclass(frozen=True)
 class EpochRecord:
     """One epoch of a job's history."""
 
-    epoch: int
+    epoch: Count
     """From 0."""
-    learning_rate: float
+    learning_rate: Annotated[float, Field(ge=0, allow_inf_nan=False)]
     """At the epoch's first step."""
-    loss: float
+    loss: Real
     """Mean over the epoch's training samples."""
-    validation: Mapping[str, float]
+    validation: Mapping[str, Real]
     """mdsc, miou, mrecall, mprecision on the validation folds, in [0, 1]; NaN where undefined."""
-    train_seconds: float
-    validation_seconds: float
+    train_seconds: Seconds
+    validation_seconds: Seconds
+
+
+@dataclass(frozen=True)
+class TrainingRecord:
+    """How a job trained under the shared protocol."""
+
+    learning_rate: Annotated[float, Field(gt=0, allow_inf_nan=False)]
+    """The rate it trained with, chosen or given."""
+    candidates: Mapping[str, Real]
+    """Learning rate (as text) to the search metric that chose it; empty where nothing was chosen."""
+    history: tuple[EpochRecord, ...]
+    planned_epochs: Count
+    chosen_epoch: Count
+    """The epoch whose weights were tested, from 0."""
+    monitor: str
+    best_value: Real
+    """Monitored validation metric at the chosen epoch, in [0, 1]."""
+
+    @property
+    def epochs_run(self) -> int:
+        """Epochs that ended, those of earlier attempts included."""
+        return len(self.history)
+
+    @property
+    def stopped_early(self) -> bool:
+        """True where the stopping rule ended it before the last planned epoch."""
+        return self.epochs_run < self.planned_epochs
+
+
+@dataclass(frozen=True)
+class DataFacts:
+    """What the data of a job were."""
+
+    fingerprint: str
+    """Of the dataset's content."""
+    fold_hash: str
+    samples: Count
+    groups: Count
+    train: Count
+    validation: Count
+    test: Count
+    warnings: tuple[str, ...] = ()
+    """What a reader must know, for example a class that is in no training mask."""
+
+
+@dataclass(frozen=True)
+class NetworkFacts:
+    """What was built and loaded."""
+
+    parameters: Count
+    weights: Mapping[str, Any] = field(default_factory=dict)
+    """Source, file, sha256 and tensors of the pretrained weights; empty where none were loaded."""
+    notes: tuple[str, ...] = ()
+    """Sentences of the builder for footnotes."""
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """Label maps of a split, on the grid that every model is compared on."""
+
+    ids: tuple[str, ...]
+    labels: NDArray[np.uint8]
+    """[N, S, S], class index, 0 = background."""
 
 
 @dataclass(frozen=True)

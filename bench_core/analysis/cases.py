@@ -29,7 +29,7 @@ def shown_cases(evidence: Evidence, cell: Cell, ranks: Sequence[str] = RANKS) ->
     found: dict[str, list[Shown]] = {}
     for fold in cell.folds:
         try:
-            cases = evidence.cases(fold)
+            cases = fold.cases
         except BenchError:
             continue
         for case in cases:

@@ -42,8 +42,9 @@ def curves(cell: Cell, quantity: str) -> CurveSet:
     """Return a cell's curves of a validation metric, or of the training "loss"."""
     lines = []
     for fold in cell.folds:
-        values = tuple(_value(record, quantity) for record in fold.result.history)
-        lines.append(Line(fold.index, values, fold.result.chosen_epoch))
+        if fold.training is not None:
+            values = tuple(_value(record, quantity) for record in fold.training.history)
+            lines.append(Line(fold.index, values, fold.training.chosen_epoch))
     return CurveSet(cell.model, cell.dataset, quantity, tuple(lines))
 
 

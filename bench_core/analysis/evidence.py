@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
-from bench_core.declarations import Metric
-from bench_core.errors import BenchError
+from bench_core.declarations import Departure, Metric
+from bench_core.errors import BenchError, StoreError
 from bench_core.options import complete_options
 from bench_core.plan.expand import Plan
-from bench_core.plan.job import Job, JobDeviation
+from bench_core.plan.job import Job, JobDeviation, Own
 from bench_core.plugins import Registry
-from bench_core.records import Case, Counts
+from bench_core.records import Case, Counts, Predictions, TrainingRecord
 from bench_core.spec.model import DatasetEntry, ModelEntry, Spec
 from bench_core.store.result import Result
 from bench_core.store.store import Store
@@ -22,25 +23,46 @@ GapState = Literal["todo", "running", "failed", "stale", "unreadable"]
 
 
 @dataclass(frozen=True)
-class Trial:
-    """A finished search job."""
+class Finished:
+    """One sealed job, whatever its kind; its files are read when they are asked for."""
 
     job: Job
     result: Result
-
-
-@dataclass(frozen=True)
-class Fold:
-    """A finished evaluate job with the pixel counts of its test images."""
-
-    job: Job
-    result: Result
-    counts: Counts
+    store: Store
 
     @property
     def index(self) -> int:
-        """Which split of the cross-validation this is."""
-        return self.job.fold.index
+        """Which split of the cross-validation this is; repeats of the same folds are counted on."""
+        return self.job.fold.index + self.job.repeat * self.job.fold.count
+
+    @property
+    def training(self) -> TrainingRecord | None:
+        """How it trained under the shared protocol; None for other work."""
+        return self.result.training
+
+    @cached_property
+    def counts(self) -> Counts:
+        """Pixel counts of the tested images; raises StoreError if they are missing or damaged."""
+        return self.store.counts(self.job.digest)
+
+    @property
+    def cases(self) -> tuple[Case, ...]:
+        """Example images with truth and prediction; raises StoreError if they are damaged."""
+        return self.store.cases(self.job.digest)
+
+    def predictions(self) -> Predictions:
+        """Read the label maps of the tested images; raises StoreError if they are missing or damaged."""
+        return self.store.predictions(self.job.digest)
+
+    def records(self, name: str) -> list[dict[str, str]]:
+        """Read a table that the job left; raises StoreError if it is missing or damaged."""
+        return self.store.records(self.job.digest, name)
+
+    def artifact(self, name: str) -> Path:
+        """Return the path of a file that the job left; raises StoreError if it left none of this name."""
+        if f"artifacts/{name}" not in self.result.artifacts:
+            raise StoreError(f"{self.job.name} left no artifact {name!r}")
+        return self.store.folder(self.job.digest) / "artifacts" / name
 
 
 @dataclass(frozen=True)
@@ -51,11 +73,13 @@ class Cell:
     dataset: str
     planned: tuple[Job, ...]
     """Evaluate jobs, by fold."""
-    folds: tuple[Fold, ...]
+    folds: tuple[Finished, ...]
     """Those of them that are finished."""
     searches: tuple[Job, ...]
-    trials: tuple[Trial, ...]
+    trials: tuple[Finished, ...]
     """Finished search jobs."""
+    steps: Mapping[str, tuple[Finished, ...]] = field(default_factory=dict)
+    """Finished step jobs on this cell's evaluate jobs, by the step's label."""
     excluded: str | None = None
     """Why the spec leaves this cell out."""
 
@@ -71,10 +95,14 @@ class ModelFacts:
     options: Mapping[str, tuple[Any, Any]]
     """Those that differ from the declared defaults: the network's value, and the default."""
     deviations: tuple[JobDeviation, ...]
+    departures: tuple[Departure, ...]
+    """Where the network departs from its publication."""
     notes: tuple[str, ...]
     """What the builder reported, for example how weights were loaded."""
     parameters: tuple[int, ...]
     """Every distinct count that the results report: the head grows with the number of classes."""
+    own_protocol: bool = False
+    """It follows a procedure of its own and not the shared protocol."""
 
 
 @dataclass(frozen=True)
@@ -136,27 +164,37 @@ class Evidence:
         return tuple(dict.fromkeys(model.family for model in self.models))
 
     @property
-    def folds(self) -> tuple[Fold, ...]:
+    def folds(self) -> tuple[Finished, ...]:
         """All finished evaluate jobs, in plan order."""
         return tuple(fold for cell in self.cells.values() for fold in cell.folds)
 
     @property
     def results(self) -> tuple[tuple[Job, Result], ...]:
-        """All finished jobs, search and evaluate."""
+        """All finished jobs that trained or tested a model, search and evaluate."""
         found: list[tuple[Job, Result]] = []
         for cell in self.cells.values():
-            found += [(trial.job, trial.result) for trial in cell.trials]
-            found += [(fold.job, fold.result) for fold in cell.folds]
+            found += [(done.job, done.result) for done in (*cell.trials, *cell.folds)]
         return tuple(found)
+
+    @property
+    def done(self) -> tuple[Finished, ...]:
+        """All finished jobs, those of steps included."""
+        return tuple(
+            done
+            for cell in self.cells.values()
+            for group in (cell.trials, cell.folds, *cell.steps.values())
+            for done in group
+        )
+
+    def finished(self, stage: str, model: str, dataset: str) -> tuple[Finished, ...]:
+        """Return the finished jobs of a stage (search, evaluate, a step's label) on one cell."""
+        cell = self.cells[model, dataset]
+        return {"search": cell.trials, "evaluate": cell.folds}.get(stage, cell.steps.get(stage, ()))
 
     @property
     def complete(self) -> bool:
         """True when every planned job has its result."""
         return not self.gaps
-
-    def cases(self, fold: Fold) -> tuple[Case, ...]:
-        """Read the best, median and worst case of a finished job from the store."""
-        return () if self.store is None else self.store.cases(fold.job.digest)
 
 
 def gather(
@@ -170,23 +208,20 @@ def gather(
     """Load what the store holds of a plan; unreadable results become gaps, never a failure of the whole."""
     states = store.states() if store is not None else {}
     gaps: list[Gap] = []
-    folds: dict[tuple[str, str], list[Fold]] = {}
-    trials: dict[tuple[str, str], list[Trial]] = {}
+    done: dict[tuple[str, str], dict[str, list[Finished]]] = {}
     planned: dict[tuple[str, str], list[Job]] = {}
     stale = _stale_names(plan, store)
     for job in plan.jobs:
-        key = (job.model.label, job.dataset.label)
-        planned.setdefault(key, []).append(job)
+        planned.setdefault(job.cell, []).append(job)
         state = states.get(job.digest, "todo")
         if store is None or state != "done":
             gaps.append(_gap(job, state, store, stale))
             continue
         try:
-            result = store.result(job.digest)
-            if job.stage == "search":
-                trials.setdefault(key, []).append(Trial(job, result))
-            else:
-                folds.setdefault(key, []).append(Fold(job, result, store.counts(job.digest)))
+            finished = Finished(job, store.result(job.digest), store)
+            if job.stage == "evaluate":
+                _ = finished.counts
+            done.setdefault(job.cell, {}).setdefault(job.stage, []).append(finished)
         except BenchError as error:
             gaps.append(Gap(job, "unreadable", error.message))
     excluded = {(item.model, item.dataset): item.because for item in plan.excluded}
@@ -199,9 +234,14 @@ def gather(
                 model=model,
                 dataset=dataset,
                 planned=tuple(job for job in jobs if job.stage == "evaluate"),
-                folds=tuple(folds.get(key, ())),
+                folds=tuple(done.get(key, {}).get("evaluate", ())),
                 searches=tuple(job for job in jobs if job.stage == "search"),
-                trials=tuple(trials.get(key, ())),
+                trials=tuple(done.get(key, {}).get("search", ())),
+                steps={
+                    stage: tuple(found)
+                    for stage, found in done.get(key, {}).items()
+                    if stage not in ("search", "evaluate")
+                },
                 excluded=excluded.get(key),
             )
     return Evidence(
@@ -255,8 +295,9 @@ def _model_facts(
     for job in jobs:
         for deviation in job.model.deviations:
             deviations.setdefault(f"{deviation.setting}={deviation.value}", deviation)
-    taken, usual = (complete_options(architecture.options, given) for given in (entry.options, {}))
-    notes = [note for result in results for note in result.model_facts.get("notes", ())]
+    network_options = {name: value for name, value in entry.options.items() if name in architecture.options}
+    taken, usual = (complete_options(architecture.options, given) for given in (network_options, {}))
+    notes = [note for result in results if result.network for note in result.network.notes]
     return ModelFacts(
         label=label,
         title=entry.label or architecture.display,
@@ -264,8 +305,10 @@ def _model_facts(
         runner=jobs[0].model.runner if jobs else entry.runner or architecture.runner,
         options={name: (taken[name], usual[name]) for name in taken if taken[name] != usual[name]},
         deviations=tuple(deviations.values()),
+        departures=jobs[0].model.departures if jobs else architecture.departures,
         notes=tuple(dict.fromkeys(str(note) for note in notes)),
-        parameters=tuple(sorted({result.parameters for result in results})),
+        parameters=tuple(sorted({result.network.parameters for result in results if result.network})),
+        own_protocol=any(isinstance(job.work, Own) for job in jobs),
     )
 
 

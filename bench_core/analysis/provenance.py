@@ -10,6 +10,8 @@ from bench_core.analysis.evidence import Evidence
 
 PER_RUN = ("run", "environments")
 """Provenance that names one run of one job: it differs by nature and proves nothing."""
+SIZES = ("samples", "groups", "train", "validation", "test")
+"""Numbers that a job reports about its data."""
 HARMLESS = ("host", "device", "loader_workers", "cpu_cores", "spec", "plugins")
 """Provenance that may differ between jobs without a bearing on numbers."""
 
@@ -97,9 +99,9 @@ def effort(evidence: Evidence, stage: str | None = None) -> Effort:
     return Effort(
         jobs=len(chosen),
         seconds=sum(result.seconds for _, result in chosen),
-        epochs=sum(result.epochs_run for _, result in chosen),
-        epochs_planned=sum(job.training.epochs for job, _ in chosen),
-        stopped_early=sum(result.stopped_early for _, result in chosen),
+        epochs=sum(result.training.epochs_run for _, result in chosen if result.training),
+        epochs_planned=sum(job.epochs for job, _ in chosen),
+        stopped_early=sum(result.training.stopped_early for _, result in chosen if result.training),
         resumed=sum(result.attempts > 1 for _, result in chosen),
         peak_memory_bytes=max((result.peak_memory_bytes for _, result in chosen), default=0),
     )
@@ -111,19 +113,17 @@ def data_identities(evidence: Evidence) -> tuple[DataIdentity, ...]:
     for data in evidence.datasets:
         results = [result for job, result in evidence.results if job.dataset.label == data.label]
         tested = [fold for fold in evidence.folds if fold.job.dataset.label == data.label]
-        facts = tested[0].result.data_facts if tested else (results[0].data_facts if results else {})
+        first = tested[0].result if tested else (results[0] if results else None)
         found.append(
             DataIdentity(
                 dataset=data.label,
-                fingerprints=_distinct(result.data_facts.get("fingerprint") for result in results),
-                fold_hashes=_distinct(result.data_facts.get("fold_hash") for result in results),
-                sizes={
-                    key: value for key, value in flatten(facts) if key not in ("fingerprint", "fold_hash")
-                },
+                fingerprints=_distinct(result.data.fingerprint for result in results),
+                fold_hashes=_distinct(result.data.fold_hash for result in results),
+                sizes={name: str(getattr(first.data, name)) for name in SIZES} if first is not None else {},
             )
         )
     return tuple(found)
 
 
-def _distinct(values: Iterable[Any]) -> tuple[str, ...]:
-    return tuple(sorted({str(value) for value in values if value is not None}))
+def _distinct(values: Iterable[str]) -> tuple[str, ...]:
+    return tuple(sorted(set(values)))

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from bench_core.analysis.evidence import Evidence, Fold
+from bench_core.analysis.evidence import Evidence, Finished
 from bench_core.declarations import Metric
 from bench_core.metrics import declared
 from bench_core.metrics.counts import EmptyPolicy
@@ -48,11 +48,11 @@ class Quantity(ABC):
         """Return how its numbers of a dataset are printed and compared."""
 
     @abstractmethod
-    def of_fold(self, fold: Fold) -> float:
+    def of_fold(self, fold: Finished) -> float:
         """Return the fold's number, NaN where it is undefined."""
 
     @abstractmethod
-    def of_classes(self, fold: Fold) -> Mapping[str, float]:
+    def of_classes(self, fold: Finished) -> Mapping[str, float]:
         """Return the fold's number of each class, NaN where it is undefined."""
 
 
@@ -74,20 +74,20 @@ class Pooled(Quantity):
         """Return how its numbers are printed and compared, alike on all datasets."""
         return scale_of(self.metric)
 
-    def of_fold(self, fold: Fold) -> float:
+    def of_fold(self, fold: Finished) -> float:
         """Return the fold's micro score, NaN where it is undefined."""
         return declared.micro(self.metric, fold.counts.values)
 
-    def of_classes(self, fold: Fold) -> Mapping[str, float]:
+    def of_classes(self, fold: Finished) -> Mapping[str, float]:
         """Return each class's score, pooled over the fold's images."""
         values = declared.per_class(self.metric, fold.counts.values)
         return dict(zip(fold.counts.classes, map(float, values), strict=True))
 
-    def macro(self, fold: Fold) -> float:
+    def macro(self, fold: Finished) -> float:
         """Return the mean over classes, each pooled over the fold's images."""
         return declared.macro(self.metric, fold.counts.values)
 
-    def of_images(self, fold: Fold, empty: EmptyPolicy = "ignore") -> NDArray[np.float64]:
+    def of_images(self, fold: Finished, empty: EmptyPolicy = "ignore") -> NDArray[np.float64]:
         """Return the mean [N] over each test image's classes, NaN where it is undefined."""
         return declared.per_image(self.metric, fold.counts.values, empty)
 

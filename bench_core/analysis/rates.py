@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from statistics import fmean
 
-from bench_core.analysis.evidence import Cell, Evidence, Trial
+from bench_core.analysis.evidence import Cell, Evidence
+from bench_core.execute.rate import search_value
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,8 @@ class RateSearch:
 
 def chosen_rates(cell: Cell) -> Mapping[float, int]:
     """Return the rates that a cell's finished evaluate jobs trained with, the most frequent first."""
-    return dict(Counter(fold.result.learning_rate for fold in cell.folds).most_common())
+    rates = (fold.training.learning_rate for fold in cell.folds if fold.training is not None)
+    return dict(Counter(rates).most_common())
 
 
 def rate_search(cell: Cell, diverged: frozenset[float] = frozenset()) -> RateSearch | None:
@@ -57,7 +59,8 @@ def rate_search(cell: Cell, diverged: frozenset[float] = frozenset()) -> RateSea
     values: dict[float, list[float]] = {}
     for trial in cell.trials:
         if trial.job.learning_rate is not None:
-            values.setdefault(trial.job.learning_rate, []).append(search_value(trial))
+            value = search_value(trial.result, trial.job.search_monitor)
+            values.setdefault(trial.job.learning_rate, []).append(value)
     grid = {job.learning_rate for job in cell.searches if job.learning_rate is not None}
     return RateSearch(
         model=cell.model,
@@ -72,18 +75,11 @@ def rate_search(cell: Cell, diverged: frozenset[float] = frozenset()) -> RateSea
     )
 
 
-def search_value(trial: Trial) -> float:
-    """Return the search metric at its best epoch; NaN where no epoch defines it."""
-    monitor = trial.job.search_monitor
-    values = [record.validation.get(monitor, math.nan) for record in trial.result.history]
-    return max((value for value in values if not math.isnan(value)), default=math.nan)
-
-
 def searches(evidence: Evidence) -> tuple[RateSearch, ...]:
     """Return all cells' searches, in the order of the matrix."""
     lost: dict[tuple[str, str], set[float]] = {}
     for gap in evidence.gaps:
         if gap.diverged and gap.job.stage == "search" and gap.job.learning_rate is not None:
-            lost.setdefault((gap.job.model.label, gap.job.dataset.label), set()).add(gap.job.learning_rate)
+            lost.setdefault(gap.job.cell, set()).add(gap.job.learning_rate)
     found = (rate_search(cell, frozenset(lost.get(key, ()))) for key, cell in evidence.cells.items())
     return tuple(item for item in found if item is not None)

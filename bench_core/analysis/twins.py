@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bench_core.analysis.evidence import Evidence, Fold
+from bench_core.analysis.evidence import Evidence, Finished
 from bench_core.plan.identity import canonical
 from bench_core.plan.job import Job
 
@@ -60,18 +60,20 @@ def _network(job: Job) -> str:
     return json.dumps(canonical(parts), sort_keys=True)
 
 
-def _same(mine: Fold, theirs: Fold) -> bool:
+def _same(mine: Finished, theirs: Finished) -> bool:
     return (
         mine.counts.ids == theirs.counts.ids
         and np.array_equal(mine.counts.values, theirs.counts.values)
-        and mine.result.chosen_epoch == theirs.result.chosen_epoch
         and _history(mine) == _history(theirs)
     )
 
 
-def _history(fold: Fold) -> list[tuple[str, ...]]:
+def _history(fold: Finished) -> list[tuple[str, ...]]:
+    training = fold.training
+    if training is None:
+        return []
     # As text, in which undefined numbers are equal, too.
     return [
         (repr(record.learning_rate), repr(record.loss), repr(sorted(record.validation.items())))
-        for record in fold.result.history
-    ]
+        for record in training.history
+    ] + [(repr(training.chosen_epoch),)]

@@ -36,6 +36,7 @@ def print_plan(plan: Plan, view: StoreView | None) -> None:
     excluded = [f"{cell.model} on {cell.dataset}: {cell.because}" for cell in plan.excluded]
     _print_lines(out, "excluded", excluded)
     _print_lines(out, "deviations from the protocol", _deviations(plan))
+    _print_lines(out, "departures of networks from their publications", _departures(plan))
     _print_lines(out, f"{NOT_THERE} planned, but cannot be run yet", _unavailable(plan))
     if view is not None:
         _print_store(out, view)
@@ -138,12 +139,14 @@ def _deviations(plan: Plan) -> Iterable[str]:
         everywhere = len(item.datasets) == sum(model == item.model for model, _ in cells)
         where = "" if everywhere else f" on {', '.join(item.datasets)}"
         here, usual = _value(deviation.value), _value(deviation.protocol)
-        taken = (
-            f"{here} instead of {usual}"
-            if deviation.of == "protocol"
-            else f"published: {usual}; here: {here}"
-        )
-        yield f"{item.model}: {deviation.setting} {taken}{where} ({deviation.because})"
+        yield f"{item.model}: {deviation.setting} {here} instead of {usual}{where} ({deviation.because})"
+
+
+def _departures(plan: Plan) -> Iterable[str]:
+    models = {job.model.label: job.model for job in plan.jobs}
+    for label, model in models.items():
+        for item in model.departures:
+            yield f"{label}: {item.what} published: {item.published}; here: {item.here} ({item.because})"
 
 
 def _unavailable(plan: Plan) -> Iterable[str]:

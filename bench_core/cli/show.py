@@ -49,7 +49,7 @@ def _data(store: Store, digest: str) -> dict[str, Any]:
     if data["state"] == "done":
         data["folder"] = str(store.folder(digest))
         data["result"] = store.result(digest).to_json()
-        data["metrics"] = _metrics(store, digest)
+        data["metrics"] = _metrics(store, digest) if job.work.kind != "apply" else {}
     log = store.log_path(digest)
     data["log"] = None if log is None else str(log)
     plain: dict[str, Any] = finite(data)
@@ -62,7 +62,7 @@ def _metrics(store: Store, digest: str) -> dict[str, Any]:
     counts = store.counts(digest)
     classes = per_class(counts.values)
     return {
-        "split": store.result(digest).counts_split,
+        "split": store.result(digest).tested,
         "images": len(counts.ids),
         "all": {name: float(value) for name, value in micro(counts.values).items()},
         "classes": {
@@ -86,44 +86,55 @@ def _print(data: Mapping[str, Any]) -> None:
             "failure", {key: failure[key] for key in ("message", "place", "cause", "fix", "time", "attempts")}
         )
     _section(
-        "model", {key: value for key, value in job["model"].items() if key not in ("deviations", "label")}
+        "model",
+        {
+            key: value
+            for key, value in job["model"].items()
+            if key not in ("deviations", "departures", "label")
+        },
     )
     for deviation in job["model"]["deviations"]:
-        says = "the protocol says" if deviation["of"] == "protocol" else "published is"
         say(
-            f"  deviates: {deviation['setting']} is {_text(deviation['value'])}, {says} "
+            f"  deviates: {deviation['setting']} is {_text(deviation['value'])}, the protocol says "
             f"{_text(deviation['protocol'])} ({deviation['because']})"
+        )
+    for departure in job["model"]["departures"]:
+        say(
+            f"  departs: {departure['what']} is {departure['here']}, published is {departure['published']} "
+            f"({departure['because']})"
         )
     _section("dataset", {key: value for key, value in job["dataset"].items() if key != "label"})
     _section("fold", job["fold"])
-    _section("training", job["training"])
+    _section("pixels", job["pixels"])
+    _section("work", job["work"])
     if "result" in data:
         _print_result(data)
 
 
 def _print_result(data: Mapping[str, Any]) -> None:
     result, metrics = data["result"], data["metrics"]
-    keys = (
-        "learning_rate",
-        "candidates",
-        "epochs_run",
-        "stopped_early",
-        "monitor",
-        "best_value",
-        "parameters",
-    )
+    training = result["training"] or {}
+    facts = {key: training.get(key) for key in ("learning_rate", "candidates", "monitor", "best_value")}
+    if training:
+        run, planned = len(training["history"]), training["planned_epochs"]
+        facts |= {
+            "epochs": f"{run} of {planned}" + (", stopped early" if run < planned else ""),
+            "chosen_epoch": training["chosen_epoch"] + 1,
+        }
     times = {
-        "chosen_epoch": result["chosen_epoch"] + 1,
         "seconds": result["seconds"],
         "attempts": result["attempts"],
         "peak_memory": f"{result['peak_memory_bytes'] / 2**20:.0f} MiB",
     }
-    _section("result", {key: result[key] for key in keys} | times)
-    title = f"metrics in percent, pooled over {metrics['images']} {metrics['split']} images"
-    rows = {"all classes (micro)": metrics["all"], **metrics["classes"]}
-    _section(title, {name: _scores(values) for name, values in rows.items()})
-    _section("weights", result["model_facts"])
-    _section("data", result["data_facts"])
+    _section("result", facts | times)
+    _section("values", result["values"])
+    if metrics:
+        title = f"metrics in percent, pooled over {metrics['images']} {metrics['split']} images"
+        rows = {"all classes (micro)": metrics["all"], **metrics["classes"]}
+        _section(title, {name: _scores(values) for name, values in rows.items()})
+    _section("network", result["network"] or {})
+    _section("data", result["data"])
+    _section("files", result["files"] | dict.fromkeys(result["artifacts"], "left by the job"))
     _section("provenance", result["provenance"])
 
 

@@ -15,10 +15,10 @@ from bench_core.data.arrays import CachedArrays
 from bench_core.declarations import Architecture, Task
 from bench_core.errors import UnknownNameError
 from bench_core.options import complete_options
-from bench_core.plan.job import Job, JobDataset, JobFold, JobModel
+from bench_core.plan.job import Job, JobDataset, JobFold, JobModel, Train
 from bench_core.seeds import derive_seed
-from bench_core.spec.protocol import SGD, AdamW, Best, EarlyStopping, Last, Metrics, Normalization, Poly, Rex
-from bench_core.spec.training import Training
+from bench_core.spec.protocol import SGD, AdamW, Best, EarlyStopping, Last, Normalization, Poly, Rex
+from bench_core.spec.training import Pixels, Scoring, Training
 
 Kind = Literal["whole", "bf16", "fp16"]
 BATCH = 4
@@ -113,11 +113,11 @@ def make_job(
             options=options,
         ),
         dataset=JobDataset("generated", "generated", 1, task, None, {"sizes": _SIZES[kind]}),
-        training=_training(kind, size, precision, exact),
         fold=JobFold(0, 3, "rotate", (2,), (0,), (1,)),
-        learning_rate=LEARNING_RATE,
-        search_monitor="miou",
+        pixels=Pixels(image_size=size, resize="stretch", channels="rgb"),
+        scoring=Scoring(),
         seed=_SEED,
+        work=Train(_training(kind, precision, exact), LEARNING_RATE, "miou"),
     )
 
 
@@ -129,7 +129,7 @@ def split_sizes(job: Job) -> tuple[int, int, int]:
 
 def make_arrays(job: Job) -> CachedArrays:
     """Draw the job's images: a bright disc, with two classes a square too, on a noisy ground of any color."""
-    task, size = job.dataset.task, job.training.image_size
+    task, size = job.dataset.task, job.pixels.image_size
     count = sum(split_sizes(job))
     images = np.empty((count, size, size, task.channels), dtype=np.uint8)
     masks = np.zeros((count, size, size), dtype=np.uint8)
@@ -158,7 +158,7 @@ def make_arrays(job: Job) -> CachedArrays:
     )
 
 
-def _training(kind: Kind, size: int, precision: str, exact: bool) -> Training:
+def _training(kind: Kind, precision: str, exact: bool) -> Training:
     whole = kind == "whole"
     augmentation: list[tuple[str, dict[str, Any]]] = [
         ("RandomAffine", {"degrees": 30.0, "translate": [0.1, 0.1], "scale": [0.8, 1.2]}),
@@ -169,9 +169,6 @@ def _training(kind: Kind, size: int, precision: str, exact: bool) -> Training:
     return Training.model_validate(
         {
             "epochs": {"whole": EPOCHS, "bf16": 2, "fp16": 1}[kind],
-            "image_size": size,
-            "resize": "stretch",
-            "channels": "rgb",
             "normalization": Normalization(mean=[0.485, 0.456, 0.406], std=[0.229, 0.224, 0.225]),
             "optimizer": AdamW() if whole and exact else SGD(name="sgd"),
             "schedule": Rex() if whole else Poly(name="poly", step="step"),
@@ -183,6 +180,5 @@ def _training(kind: Kind, size: int, precision: str, exact: bool) -> Training:
             # No value of the metric can rise by more than 1: training stops for certain, and at one epoch.
             "early_stopping": EarlyStopping(patience=STOPPED_AFTER - 1, min_delta=1.0) if whole else None,
             "checkpoint": {"whole": Best(), "bf16": _FIRST, "fp16": Last(choose="last")}[kind],
-            "metrics": Metrics(),
         }
     )

@@ -20,11 +20,12 @@ from bench_core.errors import BenchError, TrainingError
 from bench_core.execute.keeper import FolderKeeper
 from bench_core.execute.prepare import build_model
 from bench_core.options import complete_options
-from bench_core.plan.job import Job, job_seed
+from bench_core.plan.job import Job
 from bench_core.plugins import Registry
 from bench_core.protocol.contract import RunOptions
 from bench_core.protocol.devices import open_device
 from bench_core.protocol.precision import check_precision
+from bench_core.protocol.session import Site
 from bench_core.protocol.trace import Trace
 from bench_core.store.folder import ENGINE, TRACE
 
@@ -65,29 +66,20 @@ def _train(
     job: Job, registry: Registry, folder: Path, options: RunOptions, seen: Log, interrupt: Interrupt
 ) -> None:
     torch.set_num_threads(options.threads)
-    arrays, channels = make_arrays(job), job.training.channels
+    arrays, channels = make_arrays(job), job.pixels.channels
     ends = (0, *accumulate(split_sizes(job)))
     train, validation, test = (Split(arrays, range(*span), channels) for span in pairwise(ends))
     keeper = FolderKeeper(folder)
     contract = RecordingContract(
+        Site(job, train, validation, test, folder=folder, loader_workers=options.loader_workers),
         log=seen,
         interrupt=interrupt,
-        job_name=job.name,
-        seed=job_seed(job),
-        training=job.training,
-        task=job.dataset.task,
         learning_rate=job.learning_rate,
         model=build_model(job, registry),
-        train=train,
-        validation=validation,
-        test=test,
         keeper=keeper,
         trace=Trace(folder / TRACE),
-        emit=lambda event: None,
-        digest=job.digest,
         random_at_inference=registry.model(job.model.name).random_at_inference,
         encoder=registry.model(job.model.name).encoder,
-        loader_workers=options.loader_workers,
     )
     runner = registry.runner(job.model.runner)
     own = complete_options(runner.options, {})

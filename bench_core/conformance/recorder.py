@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from bench_core.conformance.record import (
@@ -22,8 +25,11 @@ from bench_core.conformance.record import (
     tensors_of,
 )
 from bench_core.conformance.watcher import Interrupt, Watcher
+from bench_core.errors import TrainingError
+from bench_core.labels import count
 from bench_core.protocol.contract import Contract, DeviceBatch, Outcome, Predict
-from bench_core.records import EpochRecord
+from bench_core.protocol.session import Site
+from bench_core.records import EpochRecord, Predictions
 
 _KEPT_PARAMETERS = 10_000_000
 """Weights of larger networks are kept as hashes and norms alone."""
@@ -32,8 +38,10 @@ _KEPT_PARAMETERS = 10_000_000
 class RecordingContract(Contract):
     """A contract that notes in `log` what it is asked for and what comes back."""
 
-    def __init__(self, *, log: Log, interrupt: Interrupt = lambda epoch, step: None, **settings: Any) -> None:
-        super().__init__(**settings)
+    def __init__(
+        self, site: Site, *, log: Log, interrupt: Interrupt = lambda epoch, step: None, **settings: Any
+    ) -> None:
+        super().__init__(site, **settings)
         self.log = log
         self.watcher = Watcher(log, self.model, interrupt)
         self.names_of_weights: dict[str, int] = {}
@@ -98,18 +106,28 @@ class RecordingContract(Contract):
     def note_outcome(self, outcome: Outcome, trace: Path) -> None:
         """Note what the runner hands back, and the job's trace."""
         self.log.enter((AFTER, OUTCOME))
-        early = "stopped early" if outcome.stopped_early else "not stopped early"
-        self.log.note("stopping epoch", f"{outcome.epochs_run} epochs reported, {early}")
+        training, predictions = outcome.training, outcome.predictions
+        if training is None or predictions is None:
+            raise TrainingError("the runner handed back no training or no label maps")
+        early = "stopped early" if training.stopped_early else "not stopped early"
+        self.log.note("stopping epoch", f"{training.epochs_run} epochs reported, {early}")
         tested = self.names_of_weights.get(self.tested or "")
-        chosen = {"epoch": outcome.chosen_epoch + 1, "value": float(outcome.best_value)}
+        chosen = {"epoch": training.chosen_epoch + 1, "value": float(training.best_value)}
         # A resumed job may test an epoch that ended before it was interrupted, which is not in this record.
-        self.log.note("chosen checkpoint", chosen | {"tested": tested in (None, outcome.chosen_epoch)})
-        counts = outcome.counts
-        found: dict[str, Any] = {f"images of {outcome.counts_split}": len(counts.ids)}
-        for sample, values in zip(counts.ids, counts.values.tolist(), strict=True):
-            for name, value in zip(counts.classes, values, strict=True):
+        self.log.note("chosen checkpoint", chosen | {"tested": tested in (None, training.chosen_epoch)})
+        found: dict[str, Any] = {f"images of {outcome.tested}": len(predictions.ids)}
+        names = self.task.classes
+        for (sample, truth), labels in zip(self._truths(predictions), predictions.labels, strict=False):
+            for name, value in zip(names, count(labels, truth, len(names)).tolist(), strict=True):
                 found[f"{sample} {name}"] = dict(zip(("TP", "FP", "FN"), value, strict=True))
         self.log.note("test counts", found)
         for line in trace.read_text(encoding="utf-8").splitlines():
             self.log.note("trace", json.loads(line))
         self.log.leave()
+
+    def _truths(self, predictions: Predictions) -> Iterator[tuple[str, NDArray[np.uint8]]]:
+        masks: dict[str, NDArray[np.uint8]] = {}
+        for split in (self.validation, self.test):
+            masks.update(zip(split.ids, split.arrays.masks[split.indices], strict=True))
+        for sample in predictions.ids:
+            yield sample, masks.get(sample, np.zeros_like(predictions.labels[0]))

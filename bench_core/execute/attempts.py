@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -53,6 +54,13 @@ class Attempts:
             }
         )
         self._write()
+
+    def same_basis(self, basis: Mapping[str, str]) -> bool:
+        """Note what this attempt stands on; say whether the one before it stood on the same."""
+        before = [entry["basis"] for entry in self._entries[:-1] if "basis" in entry]
+        self._entries[-1]["basis"] = dict(basis)
+        self._write()
+        return not before or before[-1] == dict(basis)
 
     def finish(self, seconds: float) -> Finished:
         """Close the last attempt after `seconds` and return what all of them took."""

@@ -9,7 +9,7 @@ from pathlib import Path
 from bench_core.data.check import Dealing, Prepared, Progress, Roles, Wanted, prepare
 from bench_core.data.opening import Source
 from bench_core.data.resize import Fit
-from bench_core.plan.job import Job, JobDataset
+from bench_core.plan.job import Job, JobDataset, fold_seed
 from bench_core.plugins import Registry
 
 
@@ -26,7 +26,7 @@ def source_of(dataset: JobDataset, registry: Registry) -> Source:
 
 def fit_of(job: Job) -> Fit:
     """Return the square that a job's images are brought to."""
-    return Fit(job.training.image_size, job.training.resize)
+    return Fit(job.pixels.image_size, job.pixels.resize)
 
 
 def wanted_by(jobs: Iterable[Job], registry: Registry) -> list[Wanted]:
@@ -38,7 +38,7 @@ def wanted_by(jobs: Iterable[Job], registry: Registry) -> list[Wanted]:
         _, dealings = found.setdefault((options, fit_of(job)), (source_of(dataset, registry), {}))
         fold = job.fold
         roles = Roles(fold.index, fold.train, fold.validation, fold.test)
-        dealings.setdefault((fold.count, job.seed), {})[roles] = None
+        dealings.setdefault((fold.count, fold_seed(job)), {})[roles] = None
     return [
         Wanted(source, fit, tuple(Dealing(*dealing, _roles(roles)) for dealing, roles in dealings.items()))
         for (_, fit), (source, dealings) in found.items()

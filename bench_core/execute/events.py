@@ -27,7 +27,7 @@ def describe_event(event: JobEvent, job: Job, store: Store) -> JobEvent:
         model=job.model.label,
         dataset=job.dataset.label,
         fold=job.fold.index,
-        repeat=getattr(job, "repeat", 0),
+        repeat=job.repeat,
         stage=job.stage,
         store=str(store.path),
         metrics=metrics,

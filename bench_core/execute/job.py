@@ -1,37 +1,40 @@
-"""One job, from its description to its sealed folder, going on where an earlier attempt was cut off."""
+"""One job, from its description to its sealed folder, resuming where an earlier attempt was cut off."""
 
 from __future__ import annotations
 
 import logging
 import time
-import traceback
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from bench_core.declarations import JobEvent, resolve_entry
-from bench_core.errors import BenchError, DataError, StoreError
+from bench_core.errors import BenchError, DataError, PluginError, StoreError
 from bench_core.execute.attempts import Attempts
+from bench_core.execute.failures import describe, summary
 from bench_core.execute.keeper import FolderKeeper
 from bench_core.execute.logs import job_log
-from bench_core.execute.provenance import MemoryMeter, RunContext, environment, execution
+from bench_core.execute.outcome import counted, provenance
+from bench_core.execute.prepare import build_model, network_facts, open_data
+from bench_core.execute.provenance import MemoryMeter, RunContext, execution
 from bench_core.execute.rate import ChosenRate, choose_rate
-from bench_core.plan.job import Job, job_seed
+from bench_core.execute.sources import sources_of
+from bench_core.plan.job import Apply, Job, Own, Train
 from bench_core.plugins import Registry
+from bench_core.protocol.outcome import Outcome
+from bench_core.protocol.session import ARTIFACTS, RECORDS, Session, Site
+from bench_core.records import NetworkFacts
 from bench_core.store.claim import Claim, ClaimLostError, claiming
-from bench_core.store.files import DiskError, disk_error
+from bench_core.store.files import disk_error, remove_tree, storing
 from bench_core.store.folder import ENGINE, LOG, TRACE
-from bench_core.store.result import Failure
+from bench_core.store.result import Failure, Result
 from bench_core.store.store import Store
 
 if TYPE_CHECKING:
-    from torch import nn
-
     from bench_core.execute.prepare import JobData
-    from bench_core.protocol.contract import Contract, Outcome, RunOptions
+    from bench_core.protocol.contract import Contract, RunOptions
 
 log = logging.getLogger(__name__)
 Emit = Callable[[JobEvent], None]
@@ -64,7 +67,7 @@ def run_job(
         # The owner before us may have sealed or failed it between the caller's look and our claim.
         if store.is_done(job.digest) or store.failure(job.digest) not in (None, known_failure):
             return "elsewhere"
-        emit(JobEvent(kind="started", digest=job.digest, epochs=job.training.epochs))
+        emit(JobEvent(kind="started", digest=job.digest, epochs=job.epochs))
         run = _Run(
             job, store, registry, options, emit, note, context or RunContext(), cache or store.cache, claim
         )
@@ -84,41 +87,8 @@ def run_job(
             if error is problem:
                 raise
             raise error from problem
-        emit(JobEvent(kind="finished", digest=job.digest, epochs=job.training.epochs))
+        emit(JobEvent(kind="finished", digest=job.digest, epochs=job.epochs))
     return "done"
-
-
-def describe(job: Job, error: BaseException, *, attempts: int) -> Failure:
-    """Return the failure that an exception means for a job."""
-    known = error if isinstance(error, BenchError) else None
-    return Failure(
-        digest=job.digest,
-        name=job.name,
-        kind=type(error).__name__,
-        message=known.message if known else summary(error),
-        place=known.place if known else _raised_at(error),
-        cause=known.cause if known else None,
-        fix=known.fix if known else "see the log for the traceback; this looks like a bug in a plugin",
-        time=datetime.now(UTC).isoformat(timespec="milliseconds"),
-        host=str(environment()["host"]),
-        attempts=attempts,
-        # A full disk is no fault of the training so far. After anything else code or data will have been
-        # mended, and epochs from before must not be mixed with those after.
-        resumable=isinstance(error, DiskError),
-    )
-
-
-def summary(error: BaseException) -> str:
-    """Return an error's message in one line."""
-    if isinstance(error, BenchError):
-        return error.message
-    first = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
-    return f"{type(error).__name__}: {first}" if first else type(error).__name__
-
-
-def _raised_at(error: BaseException) -> str | None:
-    frames = traceback.extract_tb(error.__traceback__)
-    return f"{frames[-1].filename}:{frames[-1].lineno}" if frames else None
 
 
 @dataclass(frozen=True)
@@ -148,7 +118,7 @@ class _Run:
                     log.info("%s (%s), attempt %d", job.name, job.digest, attempts.count)
                     if self.claim.before is not None:
                         log.info("taken over from process %d", self.claim.before.pid)
-                    self._train(folder, attempts)
+                    self._work(folder, attempts)
                 self.claim.check()
                 store.seal(job.digest)
             except BaseException as error:
@@ -160,35 +130,49 @@ class _Run:
                     log.info("interrupted; the next run goes on from the last whole epoch")
                 raise
 
-    def _train(self, folder: Path, attempts: Attempts) -> None:
-        from bench_core.execute import outcome as outcomes
-        from bench_core.execute.prepare import build_model, model_facts
-
+    def _work(self, folder: Path, attempts: Attempts) -> None:
         job, started = self.job, time.monotonic()
-        rate = choose_rate(job, self.store)
-        if rate.candidates:
+        rate = choose_rate(job, self.store) if isinstance(job.work, Train) else None
+        if rate is not None and rate.candidates:
             log.info("learning rate %g of %s", rate.value, dict(rate.candidates))
         data = self._data(rate)
+        basis = {"data": data.facts.fingerprint} | dict(self.context.basis)
+        if not attempts.same_basis(basis):
+            log.warning(
+                "data, plugins or weights have changed since this job was interrupted: it starts anew"
+            )
+            self.note("changed since it was interrupted: starts anew")
+            drop_state(folder)
         memory = MemoryMeter(self.options.device)
         _use_threads(self.options.threads)
-        self.note("building network")
-        model = build_model(job, self.registry)
-        parameters = sum(parameter.numel() for parameter in model.parameters())
-        log.info("%s: %s parameters, weights: %s", job.model.name, f"{parameters:,}", job.model.pretrained)
         keeper = FolderKeeper(folder, self.claim.check)
-        contract = self._contract(data, model, rate.value, keeper)
+        site = self._site(folder, data)
         log.info("runner %s: %s", job.model.runner, execution(self.options))
-        fit = resolve_entry(self.registry.runner(job.model.runner).fit)
-        reached: Outcome = fit(contract, replace(self.options, folder=folder / ENGINE))
+        left: tuple[str, ...] = ()
+        network: NetworkFacts | None = None
+        if rate is not None:
+            contract = self._contract(site, rate, keeper)
+            network = network_facts(contract.model)
+            log.info("%s: %s parameters, weights: %s", job.model.name, f"{network.parameters:,}",
+                     job.model.pretrained)  # fmt: skip
+            outcome = self._fit(contract, replace(self.options, folder=folder / ENGINE))
+            left = contract.left
+        else:
+            session = Session(site)
+            outcome = self._apply(session)
+            left = session.left
         finished = attempts.finish(time.monotonic() - started)
-        result = outcomes.to_result(
-            job,
-            reached,
-            rate,
-            parameters=parameters,
-            model_facts=model_facts(model),
-            data_facts=data.facts,
-            provenance=outcomes.provenance(self.options, self.context, finished),
+        found = counted(outcome, data.tested, job.dataset.task.classes)
+        result = Result(
+            digest=job.digest,
+            data=data.facts,
+            training=outcome.training,
+            tested=outcome.tested,
+            values=outcome.values,
+            artifacts=left,
+            network=network,
+            basis=basis,
+            provenance=provenance(self.options, self.context, finished),
             seconds=finished.seconds,
             peak_memory_bytes=memory.peak_bytes(),
             attempts=attempts.count,
@@ -199,45 +183,66 @@ class _Run:
         ]
         own = sorted(path for path in (folder / ENGINE).rglob("*") if path.is_file())
         extra += [path.relative_to(folder).as_posix() for path in own]
-        self.store.complete(job.digest, result, reached.counts, reached.cases, extra)
-        log.info("done in %.1f s: %s %.4f in epoch %d", result.seconds, result.monitor, result.best_value,
-                 result.chosen_epoch + 1)  # fmt: skip
+        self.store.complete(job.digest, result, found.counts, found.cases, outcome.predictions, extra)
+        if outcome.training is not None:
+            log.info("done in %.1f s: %s %.4f in epoch %d", result.seconds, outcome.training.monitor,
+                     outcome.training.best_value, outcome.training.chosen_epoch + 1)  # fmt: skip
 
-    def _data(self, rate: ChosenRate) -> JobData:
-        from bench_core.execute.prepare import open_data
+    def _fit(self, contract: Contract, options: RunOptions) -> Outcome:
+        fit = resolve_entry(self.registry.runner(self.job.model.runner).fit)
+        return _checked(fit(contract, options), self.job)
 
+    def _apply(self, session: Session) -> Outcome:
+        work = self.job.work
+        if isinstance(work, Own):
+            self.note("running its own procedure")
+            fit = resolve_entry(self.registry.runner(self.job.model.runner).fit)
+            return _checked(fit(session, dict(work.settings)), self.job)
+        if not isinstance(work, Apply):
+            raise TypeError(f"{self.job.name} trains under the shared protocol")
+        run = resolve_entry(self.registry.step(work.step).run)
+        return _checked(run(session, dict(work.options)), self.job)
+
+    def _data(self, rate: ChosenRate | None) -> JobData:
         self.note("opening data")
 
         def progress(done: int, total: int) -> None:
             self.note(f"images {done}/{total}")
 
         data = open_data(self.job, self.registry, self.cache, progress)
-        log.info("data: %s", dict(data.facts))
-        check_fingerprint(self.job, data, rate)
+        log.info("data: %s", data.facts)
+        if rate is not None:
+            check_fingerprint(self.job, data, rate)
         return data
 
-    def _contract(self, data: JobData, model: nn.Module, rate: float, keeper: FolderKeeper) -> Contract:
-        from bench_core.protocol.contract import Contract
-        from bench_core.protocol.trace import Trace
-
-        job = self.job
-        return Contract(
-            job_name=job.name,
-            seed=job_seed(job),
-            training=job.training,
-            task=job.dataset.task,
-            learning_rate=rate,
-            model=model,
+    def _site(self, folder: Path, data: JobData) -> Site:
+        return Site(
+            job=self.job,
             train=data.train,
             validation=data.validation,
             test=data.test,
+            folder=folder,
+            emit=self._tell,
+            files=data.files,
+            sources=sources_of(self.job, self.store, self.registry),
+            device=self.options.device,
+            loader_workers=self.options.loader_workers,
+        )
+
+    def _contract(self, site: Site, rate: ChosenRate, keeper: FolderKeeper) -> Contract:
+        from bench_core.protocol.contract import Contract
+        from bench_core.protocol.trace import Trace
+
+        self.note("building network")
+        return Contract(
+            site,
+            learning_rate=rate.value,
+            candidates=rate.candidates,
+            model=build_model(self.job, self.registry),
             keeper=keeper,
             trace=Trace(keeper.folder / TRACE),
-            emit=self._tell,
-            digest=job.digest,
-            random_at_inference=self.registry.model(job.model.name).random_at_inference,
-            encoder=self.registry.model(job.model.name).encoder,
-            loader_workers=self.options.loader_workers,
+            encoder=self.registry.model(self.job.model.name).encoder,
+            random_at_inference=self.registry.model(self.job.model.name).random_at_inference,
         )
 
     def _tell(self, event: JobEvent) -> None:
@@ -250,14 +255,37 @@ class _Run:
 
 def check_fingerprint(job: Job, data: JobData, rate: ChosenRate) -> None:
     """Raise DataError if the learning rate was chosen on other data than the job's."""
-    strange = rate.fingerprints - {str(data.facts["fingerprint"])}
+    strange = rate.fingerprints - {data.facts.fingerprint}
     if strange:
         raise DataError(
             f"dataset {job.dataset.label} has changed since its learning rate was searched",
             place=job.dataset.root,
-            cause=f"its content is {str(data.facts['fingerprint'])[:12]}, the search saw {min(strange)[:12]}",
+            cause=f"its content is {data.facts.fingerprint[:12]}, the search saw {min(strange)[:12]}",
             fix="put the files back, or use a new --store so that everything is run on the new data",
         )
+
+
+def _checked(outcome: object, job: Job) -> Outcome:
+    if not isinstance(outcome, Outcome):
+        raise PluginError(
+            f"{job.name} handed back {type(outcome).__name__}",
+            cause="a runner or step returns a bench_core.protocol.outcome.Outcome",
+        )
+    if outcome.training is None and isinstance(job.work, Train):
+        raise PluginError(f"{job.name} handed back no training", fix="return `contract.finish(predict)`")
+    if outcome.predictions is None and not isinstance(job.work, Apply):
+        raise PluginError(f"{job.name} handed back no label maps", fix="return Outcome(session.predict(...))")
+    return outcome
+
+
+def drop_state(folder: Path) -> None:
+    """Remove what an earlier attempt left of its training; log and attempts stay."""
+    with storing(folder):
+        for path in folder.iterdir():
+            if path.name == TRACE or path.suffix == ".pt":
+                path.unlink()
+    for part in (ARTIFACTS, RECORDS, ENGINE):
+        remove_tree(folder / part)
 
 
 def _use_threads(count: int) -> None:

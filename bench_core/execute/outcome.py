@@ -1,54 +1,45 @@
-"""From what a runner hands back to what the store keeps."""
+"""From what a job hands back to what the store keeps."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from bench_core.execute.attempts import Finished
 from bench_core.execute.provenance import RunContext, environment, execution
-from bench_core.execute.rate import ChosenRate
-from bench_core.plan.job import Job
+from bench_core.labels import choose_cases, count_all
+from bench_core.records import Case, Counts
 from bench_core.run_options import RunOptions
-from bench_core.store.result import Result
 
 if TYPE_CHECKING:
-    from bench_core.protocol.contract import Outcome
+    from bench_core.data.loader import Split
+    from bench_core.protocol.outcome import Outcome
 
 
-def to_result(
-    job: Job,
-    outcome: Outcome,
-    rate: ChosenRate,
-    *,
-    parameters: int,
-    model_facts: Mapping[str, Any],
-    data_facts: Mapping[str, Any],
-    provenance: Mapping[str, Any],
-    seconds: float,
-    peak_memory_bytes: int,
-    attempts: int,
-) -> Result:
-    """Return the result of a trained and tested job."""
-    return Result(
-        digest=job.digest,
-        learning_rate=rate.value,
-        candidates=rate.candidates,
-        epochs_run=outcome.epochs_run,
-        stopped_early=outcome.stopped_early,
-        chosen_epoch=outcome.chosen_epoch,
-        monitor=job.training.checkpoint.monitor,
-        best_value=outcome.best_value,
-        history=outcome.history,
-        counts_split=outcome.counts_split,
-        parameters=parameters,
-        model_facts=model_facts,
-        data_facts=data_facts,
-        provenance=provenance,
-        seconds=seconds,
-        peak_memory_bytes=peak_memory_bytes,
-        attempts=attempts,
-    )
+@dataclass(frozen=True)
+class Counted:
+    """Label maps compared with the masks."""
+
+    counts: Counts | None = None
+    cases: tuple[Case, ...] = ()
+
+
+def counted(outcome: Outcome, split: Split, classes: tuple[str, ...]) -> Counted:
+    """Return counts of all label maps and pictures of a few; nothing where the job left no label maps."""
+    predictions = outcome.predictions
+    if predictions is None:
+        return Counted()
+    masks = (np.asarray(split.arrays.masks[index]) for index in split.indices)
+    counts = count_all(predictions, masks, split.groups, classes)
+    cases = []
+    for sample, rank, dice in choose_cases(counts.ids, counts.values):
+        row = split.ids.index(sample)
+        image, mask = split.read([row])
+        picture = image[0].permute(1, 2, 0).contiguous().numpy()
+        cases.append(Case(sample, rank, dice, picture, mask[0].numpy(), predictions.labels[row]))
+    return Counted(counts, tuple(cases))
 
 
 def provenance(options: RunOptions, context: RunContext, finished: Finished) -> dict[str, Any]:

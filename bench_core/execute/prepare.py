@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, is_dataclass
+from functools import cache as cache_result
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,14 +16,16 @@ from bench_core.data.loader import Split
 from bench_core.declarations import DatasetRequest, resolve_entry
 from bench_core.errors import DataError
 from bench_core.network import build_network
-from bench_core.plan.job import Job, job_seed
+from bench_core.plan.job import Job, fold_seed, job_seed
 from bench_core.plugins import Registry
+from bench_core.records import DataFacts, NetworkFacts
 from bench_core.seeds import derive_seed
 
 if TYPE_CHECKING:
     from torch import nn
 
     from bench_core.data.cache import CachedArrays
+    from bench_core.data.samples import Reader
 
 Progress = Callable[[int, int], None]
 
@@ -31,11 +34,20 @@ Progress = Callable[[int, int], None]
 class JobData:
     """The images of one job."""
 
-    train: Split
-    validation: Split
+    train: Split | None
+    validation: Split | None
     test: Split | None
-    facts: Mapping[str, Any]
-    """Dataset fingerprint, fold hash and sizes of the splits, for the result."""
+    facts: DataFacts
+    files: Callable[[str], tuple[Path, ...]]
+    """Sample id to the original files."""
+
+    @property
+    def tested(self) -> Split:
+        """The images whose label maps the job leaves: the test images, where there are any."""
+        split = self.test or self.validation
+        if split is None:
+            raise DataError("the job has no images to test", fix="test or validate on at least one fold")
+        return split
 
 
 def open_data(job: Job, registry: Registry, cache: Path, progress: Progress | None = None) -> JobData:
@@ -44,45 +56,58 @@ def open_data(job: Job, registry: Registry, cache: Path, progress: Progress | No
     Raises DataError if data is missing, corrupt, or leaks between folds.
     """
     arrays = open_arrays(job, registry, cache, progress)
-    folds = assign_folds(arrays.ids, arrays.groups, job.fold.count, job.seed)
+    folds = assign_folds(arrays.ids, arrays.groups, job.fold.count, fold_seed(job))
     check_leaks(arrays, folds)
 
-    def split(roles: tuple[int, ...]) -> Split:
-        return Split(arrays, np.flatnonzero(np.isin(folds, roles)), job.training.channels)
+    def split(roles: tuple[int, ...]) -> Split | None:
+        if not roles:
+            return None
+        return Split(arrays, np.flatnonzero(np.isin(folds, roles)), job.pixels.channels)
 
-    train, validation = split(job.fold.train), split(job.fold.validation)
-    test = split(job.fold.test) if job.fold.test else None
+    train, validation, test = split(job.fold.train), split(job.fold.validation), split(job.fold.test)
+
+    @cache_result
+    def listed() -> dict[str, tuple[Path, ...]]:
+        return {item.id: item.files for item in open_reader(job, registry).samples()}
+
     return JobData(
         train=train,
         validation=validation,
         test=test,
-        facts={
-            "fingerprint": arrays.fingerprint,
-            "fold_hash": fold_hash(arrays.ids, folds),
-            "samples": len(arrays.ids),
-            "groups": len(set(arrays.groups)),
-            "train": len(train),
-            "validation": len(validation),
-            "test": len(test) if test else 0,
-        },
+        facts=DataFacts(
+            fingerprint=arrays.fingerprint,
+            fold_hash=fold_hash(arrays.ids, folds),
+            samples=len(arrays.ids),
+            groups=len(set(arrays.groups)),
+            train=len(train or ()),
+            validation=len(validation or ()),
+            test=len(test or ()),
+        ),
+        files=lambda sample: listed().get(sample, ()),
     )
 
 
-def open_arrays(job: Job, registry: Registry, cache: Path, progress: Progress | None = None) -> CachedArrays:
-    """Open the job's dataset through the cache, which is built if it is not there."""
+def open_reader(job: Job, registry: Registry) -> Reader:
+    """Return the reader of the job's dataset at its root."""
     data = job.dataset
     declared = registry.dataset(data.name)
     if declared.open is None:
         raise DataError(f"dataset {data.name} cannot be read yet", cause=declared.unavailable)
     root = Path(data.root) if data.root is not None else None
-    reader = resolve_entry(declared.open)(DatasetRequest(root=root, options=data.options))
+    reader: Reader = resolve_entry(declared.open)(DatasetRequest(root=root, options=data.options))
+    return reader
+
+
+def open_arrays(job: Job, registry: Registry, cache: Path, progress: Progress | None = None) -> CachedArrays:
+    """Open the job's dataset through the cache, which is built if it is missing."""
+    data = job.dataset
     return open_cache(
-        reader,
+        open_reader(job, registry),
         dataset=data.name,
         version=data.version,
         options=data.options,
-        image_size=job.training.image_size,
-        resize=job.training.resize,
+        image_size=job.pixels.image_size,
+        resize=job.pixels.resize,
         root=cache,
         task=data.task,
         progress=progress,
@@ -101,18 +126,22 @@ def build_model(job: Job, registry: Registry) -> nn.Module:
     torch.manual_seed(derive_seed(job_seed(job), "init"))
     return build_network(
         declared,
-        in_channels=3 if job.training.channels == "rgb" else task.channels,
+        in_channels=3 if job.pixels.channels == "rgb" else task.channels,
         num_classes=task.logit_channels,
-        image_size=job.training.image_size,
+        image_size=job.pixels.image_size,
         pretrained=job.model.pretrained,
         weights=Path(job.model.weights) if job.model.weights else None,
         options=job.model.options,
     )
 
 
-def model_facts(model: nn.Module) -> dict[str, Any]:
-    """Return what the builder reports about the network and its loaded weights, as JSON data."""
+def network_facts(model: nn.Module) -> NetworkFacts:
+    """Return what the builder reports about the network and its loaded weights."""
     report = getattr(model, "weights_report", None)
-    facts = asdict(report) if is_dataclass(report) and not isinstance(report, type) else {}
-    notes = [*facts.get("notes", ()), *getattr(model, "network_notes", ())]
-    return facts | ({"notes": notes} if notes else {})
+    weights = asdict(report) if is_dataclass(report) and not isinstance(report, type) else {}
+    notes = [*weights.pop("notes", ()), *getattr(model, "network_notes", ())]
+    return NetworkFacts(
+        parameters=sum(parameter.numel() for parameter in model.parameters()),
+        weights=weights,
+        notes=tuple(str(note) for note in notes),
+    )

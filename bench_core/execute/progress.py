@@ -43,7 +43,7 @@ class JobProgress:
     _last: float | None = None
 
     def __post_init__(self) -> None:
-        self.total = self.total or epochs_of(self.job)
+        self.total = self.total or self.job.epochs
 
     def advance(self, event: JobEvent, now: float) -> None:
         """Take the numbers of one unit more."""
@@ -122,12 +122,6 @@ class RunProgress:
         waiting = self.with_status("todo", "running")
         left = sum(means.get(_cell(progress.job), overall) * progress.left for progress in waiting)
         return left / max(1, min(self.slots, len(waiting)))
-
-
-def epochs_of(job: Job) -> int:
-    """Return how many epochs a job is planned to train; 0 for work that has none."""
-    planned: int | None = getattr(job, "epochs", None)
-    return job.training.epochs if planned is None else planned
 
 
 def _cell(job: Job) -> tuple[str, str, str]:

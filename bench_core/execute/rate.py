@@ -35,7 +35,7 @@ def choose_rate(job: Job, store: Store) -> ChosenRate:
         return ChosenRate(job.learning_rate, {})
     values: dict[float, list[float]] = defaultdict(list)
     fingerprints = set()
-    for digest in job.needs:
+    for digest in job.needed("rate"):
         failure = store.failure(digest)
         if failure is not None and failure.diverged:
             values[_rate_of(digest, store)].append(math.nan)
@@ -48,8 +48,8 @@ def choose_rate(job: Job, store: Store) -> ChosenRate:
                 fix="run the search stage first: `bench run SPEC --only stage=search`",
             )
         result = store.result(digest)
-        values[_rate_of(digest, store)].append(best_value(result, job.search_monitor))
-        fingerprints.add(str(result.data_facts.get("fingerprint")))
+        values[_rate_of(digest, store)].append(search_value(result, job.search_monitor))
+        fingerprints.add(result.data.fingerprint)
     scores = {rate: sum(found) / len(found) for rate, found in sorted(values.items())}
     defined = {rate: score for rate, score in scores.items() if not math.isnan(score)}
     if not defined:
@@ -60,7 +60,7 @@ def choose_rate(job: Job, store: Store) -> ChosenRate:
             fix="search smaller rates, or on other folds: `protocol.search`",
         )
     chosen = max(sorted(defined), key=lambda rate: defined[rate])
-    return ChosenRate(chosen, {f"{rate:g}": score for rate, score in scores.items()}, frozenset(fingerprints))
+    return ChosenRate(chosen, {repr(rate): score for rate, score in scores.items()}, frozenset(fingerprints))
 
 
 def _rate_of(digest: str, store: Store) -> float:
@@ -70,7 +70,8 @@ def _rate_of(digest: str, store: Store) -> float:
     return rate
 
 
-def best_value(result: Result, monitor: str) -> float:
-    """Return the highest validation value of a result's history; NaN if none is defined."""
-    values = [record.validation.get(monitor, math.nan) for record in result.history]
+def search_value(result: Result, monitor: str) -> float:
+    """Return the search metric at its best epoch; NaN where no epoch defines it."""
+    history = result.training.history if result.training is not None else ()
+    values = [record.validation.get(monitor, math.nan) for record in history]
     return max((value for value in values if not math.isnan(value)), default=math.nan)

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 
 from bench_core.execute.progress import FINAL, JobProgress, RunProgress, Status
-from bench_core.plan.job import Job
 from bench_core.store.result import Failure
 from bench_core.store.store import Store
 
@@ -15,22 +13,6 @@ LOOK_SECONDS = 2.0
 """How often jobs that other processes run are looked up."""
 RATE = "rate"
 """Role of a search job: only such a one has ended when it diverged, as a rate that is not a candidate."""
-
-
-@dataclass(frozen=True)
-class Requirement:
-    """A job that must have ended before another starts, and what it is needed for."""
-
-    digest: str
-    role: str
-
-
-def requirements(job: Job) -> tuple[Requirement, ...]:
-    """Return what a job needs; a bare digest is a search job."""
-    return tuple(
-        Requirement(getattr(need, "digest", None) or str(need), getattr(need, "role", RATE))
-        for need in job.needs
-    )
 
 
 class Schedule:
@@ -49,7 +31,7 @@ class Schedule:
         self._known_failures: dict[str, Failure | None] = {}
         self._outside: dict[str, str] = {}
         """State in the store of needed jobs that are not selected."""
-        self._needs = {digest: requirements(item.job) for digest, item in progress.jobs.items()}
+        self._needs = {digest: item.job.needs for digest, item in progress.jobs.items()}
         self._open: dict[str, JobProgress] = {}
         """The jobs to do, in the plan's order."""
         self._changed = True

@@ -65,7 +65,7 @@ class Worker:
 
     def run(self, digest: str) -> Ended:
         """Run a queued job to its end and say how it ended."""
-        from bench_core.execute.job import describe
+        from bench_core.execute.failures import describe
         from bench_core.execute.queue import queued
         from bench_core.store.store import Store
 
@@ -93,7 +93,8 @@ class Worker:
         return ended
 
     def _run(self, job: Job, order: Order, store: Store, registry: Registry) -> Ended:
-        from bench_core.execute.job import describe, run_job
+        from bench_core.execute.failures import describe
+        from bench_core.execute.job import run_job
         from bench_core.store.claim import ClaimLostError
         from bench_core.store.files import DiskError
 

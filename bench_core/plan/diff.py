@@ -79,7 +79,7 @@ def compare(left: Plan, right: Plan, names: tuple[str, str] | None = None) -> Pl
 def _by_cell(plan: Plan) -> dict[Cell, list[Job]]:
     cells: dict[Cell, list[Job]] = {}
     for job in plan.jobs:
-        cells.setdefault((job.model.label, job.dataset.label), []).append(job)
+        cells.setdefault(job.cell, []).append(job)
     return cells
 
 
@@ -111,8 +111,8 @@ def _compare_cell(
     )
 
 
-def _place(job: Job) -> tuple[str, int, float | None]:
-    return (job.stage, job.fold.index, job.learning_rate if job.stage == "search" else None)
+def _place(job: Job) -> tuple[str, int, int, float | None]:
+    return (job.stage, job.fold.index, job.repeat, job.learning_rate if job.stage == "search" else None)
 
 
 def _changes(pairs: list[tuple[Job, Job]]) -> tuple[FieldChange, ...]:
@@ -120,7 +120,7 @@ def _changes(pairs: list[tuple[Job, Job]]) -> tuple[FieldChange, ...]:
     first = {left.stage: (left, right) for left, right in reversed(pairs)}
     found: dict[str, FieldChange] = {}
     for left, right in (first[stage] for stage in sorted(first, reverse=True)):
-        before, after = _flat(identity_of(left)), _flat(identity_of(right))
+        before, after = _values(left), _values(right)
         for key in sorted({*before, *after}):
             if before.get(key) != after.get(key):
                 change = FieldChange(key, before.get(key), after.get(key))
@@ -128,6 +128,12 @@ def _changes(pairs: list[tuple[Job, Job]]) -> tuple[FieldChange, ...]:
     # A search job that changed changes every job that needs it: that is no reason of its own.
     own = tuple(change for change in found.values() if change.field != "needs")
     return own or tuple(found.values())
+
+
+def _values(job: Job) -> dict[str, Any]:
+    """Return what counts for identity by dotted name, defaults included."""
+    data = identity_of(job, complete=True)
+    return _flat({key: value for key, value in data.items() if key != "work"} | data["work"])
 
 
 def _flat(data: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

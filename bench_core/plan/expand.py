@@ -1,17 +1,17 @@
-"""From a spec to its jobs: models x datasets x stages x folds x learning rates, without data or framework."""
+"""From a spec to its jobs: models x datasets x stages, without data or framework."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
 from bench_core.plan.errors import PlanError
-from bench_core.plan.folds import evaluate_folds, search_folds
 from bench_core.plan.identity import Memo, digest_of
-from bench_core.plan.job import Job, JobFold
-from bench_core.plan.resolve import choose_dataset, choose_model
+from bench_core.plan.job import Job
+from bench_core.plan.resolve import choose_dataset, choose_model, complete
+from bench_core.plan.stages import EvaluateStage, SearchStage, StagePlanner, StepStage
 from bench_core.plan.training import Cell
 from bench_core.plugins import Registry
 from bench_core.spec.model import Exclusion, Spec
@@ -28,7 +28,7 @@ class ExcludedCell:
 
 @dataclass(frozen=True)
 class Plan:
-    """Every job of a spec, each before those that need it: all search jobs, then all evaluate jobs."""
+    """Every job of a spec, stage by stage, each job before those that need it."""
 
     name: str
     jobs: tuple[Job, ...]
@@ -40,6 +40,8 @@ class Plan:
     """Model label to its family."""
     unavailable: Mapping[str, str]
     """What is declared but cannot be run yet ("model u-kan", "runner mmseg") to the reason."""
+    stages: tuple[str, ...] = ("search", "evaluate")
+    """search, evaluate, then the labels of the steps."""
 
     @cached_property
     def by_digest(self) -> dict[str, Job]:
@@ -56,7 +58,8 @@ def make_plan(spec: Spec, registry: Registry) -> Plan:
     datasets = [choose_dataset(entry, registry) for entry in spec.datasets]
     _check_labels("model", [model.label for model in models])
     _check_labels("dataset", [dataset.job.label for dataset in datasets])
-    expansion = _Expansion(spec)
+    stages = _stages(spec, registry)
+    expansion = _Expansion(stages)
     excluded = []
     for model in models:
         for dataset in datasets:
@@ -75,9 +78,11 @@ def make_plan(spec: Spec, registry: Registry) -> Plan:
         for dataset in datasets
         if dataset.declared.unavailable
     }
-    for name in sorted({model.runner for model in models}):
-        if reason := registry.runner(name).unavailable:
-            unavailable[f"runner {name}"] = reason
+    unavailable |= {
+        f"runner {model.runner.name}": model.runner.unavailable
+        for model in sorted(models, key=lambda model: model.runner.name)
+        if model.runner.unavailable
+    }
     return Plan(
         name=spec.name,
         jobs=expansion.jobs(),
@@ -86,72 +91,27 @@ def make_plan(spec: Spec, registry: Registry) -> Plan:
         datasets=tuple(dataset.job.label for dataset in datasets),
         families={model.label: model.architecture.family for model in models},
         unavailable=unavailable,
+        stages=tuple(stage.stage for stage in stages),
     )
 
 
 class _Expansion:
     """Collects the jobs of cells, stage by stage, and refuses two that are the same."""
 
-    def __init__(self, spec: Spec) -> None:
-        protocol = spec.protocol
-        self._spec = spec
-        self._evaluate_folds = evaluate_folds(protocol.evaluate)
-        self._search_folds: Mapping[int, JobFold] = {}
-        if protocol.search is not None:
-            self._search_folds = search_folds(protocol.search, protocol.evaluate)
-        self._monitor = protocol.search.monitor if protocol.search else protocol.checkpoint.monitor
+    def __init__(self, stages: Sequence[StagePlanner]) -> None:
+        self._stages = stages
         self._memo: Memo = {}
         self._known: dict[str, Job] = {}
-        self._search: list[Job] = []
-        self._evaluate: list[Job] = []
+        self._jobs: dict[str, list[Job]] = {stage.stage: [] for stage in stages}
 
     def jobs(self) -> tuple[Job, ...]:
-        return (*self._search, *self._evaluate)
+        return tuple(job for jobs in self._jobs.values() for job in jobs)
 
     def add(self, cell: Cell) -> None:
-        protocol = self._spec.protocol
-        searches: dict[int, list[str]] = {}
-        for job in self._search_jobs(cell):
-            searches.setdefault(job.fold.index, []).append(job.digest)
-            self._search.append(job)
-        everything = tuple(digest for digests in searches.values() for digest in digests)
-        nested = protocol.search is not None and protocol.search.nested
-        training = cell.training(protocol.evaluate.epochs, protocol.early_stopping)
-        for index, fold in self._evaluate_folds.items():
-            job = Job(
-                digest="",
-                stage="evaluate",
-                model=cell.model,
-                dataset=cell.dataset,
-                training=training,
-                fold=fold,
-                learning_rate=protocol.learning_rate,
-                search_monitor=self._monitor,
-                seed=self._spec.seed,
-                needs=tuple(sorted(searches[index] if nested else everything)),
-            )
-            self._evaluate.append(self._identified(job))
-
-    def _search_jobs(self, cell: Cell) -> Iterator[Job]:
-        search = self._spec.protocol.search
-        if search is None:
-            return
-        training = cell.training(search.epochs, search.early_stopping)
-        for fold in self._search_folds.values():
-            for rate in search.learning_rate:
-                yield self._identified(
-                    Job(
-                        digest="",
-                        stage="search",
-                        model=cell.model,
-                        dataset=cell.dataset,
-                        training=training,
-                        fold=fold,
-                        learning_rate=rate,
-                        search_monitor=self._monitor,
-                        seed=self._spec.seed,
-                    )
-                )
+        earlier: dict[str, list[Job]] = {}
+        for stage in self._stages:
+            earlier[stage.stage] = [self._identified(job) for job in stage.jobs(cell, earlier)]
+            self._jobs[stage.stage] += earlier[stage.stage]
 
     def _identified(self, job: Job) -> Job:
         job = replace(job, digest=digest_of(job, self._memo))
@@ -164,6 +124,24 @@ class _Expansion:
                 fix="remove one of the two entries or values, or give them different options",
             )
         return job
+
+
+def _stages(spec: Spec, registry: Registry) -> list[StagePlanner]:
+    stages: list[StagePlanner] = [SearchStage(spec), EvaluateStage(spec)]
+    for entry in spec.steps:
+        step = registry.step(entry.name)
+        other = choose_dataset(entry.dataset, registry) if entry.dataset is not None else None
+        label = entry.label or entry.name
+        if (step.dataset == "other") != (other is not None):
+            raise PlanError(
+                f"step {entry.name!r} {'needs' if other is None else 'does not take'} a dataset of its own",
+                place=f"step {label!r}",
+                fix="add `dataset: {name: ..., root: ...}`" if other is None else "remove `dataset`",
+            )
+        options = complete(step.options, entry.options, f"step {label!r}")
+        stages.append(StepStage(label, step, options, other))
+    _check_labels("step", [stage.stage for stage in stages])
+    return stages
 
 
 def _check_labels(kind: str, labels: Sequence[str]) -> None:

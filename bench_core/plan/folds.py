@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from bench_core.plan.errors import PlanError
 from bench_core.plan.job import JobFold
 from bench_core.spec.protocol import Evaluate, Search
 
 
-def evaluate_folds(evaluate: Evaluate) -> dict[int, JobFold]:
-    """Return the split of each evaluate fold that is run, by its index."""
+def evaluate_folds(evaluate: Evaluate, deal: int = 0) -> dict[int, JobFold]:
+    """Return the split of each evaluate fold that is run, by its index; `deal` is that of `JobFold`."""
     chosen = range(evaluate.folds) if evaluate.only is None else evaluate.only
     _check(chosen, evaluate.folds, "protocol.evaluate.only")
-    return {index: _evaluate_fold(index, evaluate) for index in chosen}
+    return {index: replace(_evaluate_fold(index, evaluate), deal=deal) for index in chosen}
 
 
 def search_folds(search: Search, evaluate: Evaluate) -> dict[int, JobFold]:

@@ -9,9 +9,9 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from bench_core.declarations import Architecture, Dataset
+from bench_core.declarations import Architecture, Dataset, RunnerDeclaration
 from bench_core.errors import PluginError
-from bench_core.options import Option, complete_options
+from bench_core.options import Option, complete_options, differing
 from bench_core.plan.errors import PlanError
 from bench_core.plan.job import JobDataset, JobDeviation
 from bench_core.plugins import Registry
@@ -26,10 +26,12 @@ class ModelChoice:
     label: str
     name: str
     architecture: Architecture
-    runner: str
+    runner: RunnerDeclaration
     pretrained: str
     weights: str | None
     options: Mapping[str, Any]
+    settings: Mapping[str, Any]
+    """Complete options of a runner with a protocol of its own; empty for others."""
     changes: Mapping[str, tuple[Any, str]]
     """Protocol field to the value that this model takes instead, and the reason."""
     pretrained_deviation: JobDeviation | None
@@ -53,14 +55,17 @@ def choose_model(entry: ModelEntry, registry: Registry, protocol: Protocol) -> M
     deviation = None
     if pretrained != protocol.pretrained:
         deviation = JobDeviation("pretrained", protocol.pretrained, pretrained, because)
+    runner = registry.runner(entry.runner or architecture.runner)
+    given, settings = split_options(entry.options, architecture, runner)
     return ModelChoice(
         label=label,
         name=architecture.name,
         architecture=architecture,
-        runner=registry.runner(entry.runner or architecture.runner).name,
+        runner=runner,
         pretrained=pretrained,
         weights=entry.weights,
-        options=_options(architecture.options, entry.options, place),
+        options=complete(architecture.options, given, place),
+        settings=complete(runner.options, settings, place) if runner.protocol == "own" else {},
         changes={**_declared_changes(architecture), **_changes(entry.deviations)},
         pretrained_deviation=deviation,
     )
@@ -77,7 +82,7 @@ def choose_dataset(entry: DatasetEntry, registry: Registry) -> DatasetChoice:
             cause="its files are your own, and the label tells their results from those of other files",
             fix="add a label: {name: " + entry.name + ", label: my-images, ...}",
         )
-    options = _options(declared.options, entry.options, place)
+    options = complete(declared.options, entry.options, place)
     try:
         task = declared.task_for(options)
     except ValueError as error:
@@ -90,8 +95,20 @@ def choose_dataset(entry: DatasetEntry, registry: Registry) -> DatasetChoice:
         root=entry.root,
         options=options,
         content=entry.label or "" if declared.own_files else "",
+        chosen=differing(declared.options, options),
     )
     return DatasetChoice(entry, declared, job)
+
+
+def split_options(
+    given: Mapping[str, Any], architecture: Architecture, runner: RunnerDeclaration
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return which of a model entry's options are the network's and which its own runner's settings."""
+    if runner.protocol != "own":
+        return dict(given), {}
+    mine = {name for name in given if name in runner.options and name not in architecture.options}
+    network = {name: value for name, value in given.items() if name not in mine}
+    return network, {name: given[name] for name in mine}
 
 
 def _pretrained(
@@ -129,7 +146,8 @@ def _pretrained(
     return chosen, because
 
 
-def _options(declared: Mapping[str, Option], given: Mapping[str, Any], place: str) -> dict[str, Any]:
+def complete(declared: Mapping[str, Option], given: Mapping[str, Any], place: str) -> dict[str, Any]:
+    """Return complete options; raises PlanError at `place` if one is not valid."""
     try:
         return complete_options(declared, given)
     except ValueError as error:

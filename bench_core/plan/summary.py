@@ -10,17 +10,16 @@ from typing import Any
 
 from bench_core.plan.expand import Plan
 from bench_core.plan.identity import IDENTITY_FORMAT
-from bench_core.plan.job import Job, JobDeviation, Stage
+from bench_core.plan.job import Apply, Job, JobDeviation, Train
 
-PLAN_FORMAT = 1
-STAGES: tuple[Stage, ...] = ("search", "evaluate")
+PLAN_FORMAT = 2
 
 
 @dataclass(frozen=True)
 class StageSummary:
     """The jobs of one stage together."""
 
-    stage: Stage
+    stage: str
     jobs: int
     folds: tuple[int, ...]
     learning_rates: tuple[float, ...]
@@ -42,7 +41,7 @@ class ListedDeviation:
 def stages_of(plan: Plan) -> tuple[StageSummary, ...]:
     """Return the stages that have jobs, in order."""
     found = []
-    for stage in STAGES:
+    for stage in plan.stages:
         jobs = [job for job in plan.jobs if job.stage == stage]
         if not jobs:
             continue
@@ -53,8 +52,8 @@ def stages_of(plan: Plan) -> tuple[StageSummary, ...]:
                 jobs=len(jobs),
                 folds=tuple(sorted({job.fold.index for job in jobs})),
                 learning_rates=tuple(sorted(rates, reverse=True)),
-                epochs_each=tuple(sorted({job.training.epochs for job in jobs})),
-                epochs=sum(job.training.epochs for job in jobs),
+                epochs_each=tuple(sorted({job.epochs for job in jobs if job.epochs})),
+                epochs=sum(job.epochs for job in jobs),
             )
         )
     return tuple(found)
@@ -62,24 +61,20 @@ def stages_of(plan: Plan) -> tuple[StageSummary, ...]:
 
 def max_epochs(plan: Plan) -> int:
     """Return how many epochs the plan trains if nothing stops early."""
-    return sum(job.training.epochs for job in plan.jobs)
+    return sum(job.epochs for job in plan.jobs)
 
 
 def cell_counts(
     plan: Plan, states: Mapping[str, str] | None = None, state: str = ""
 ) -> Counter[tuple[str, str]]:
     """Return the number of jobs by model and dataset label: all, or those of one state."""
-    return Counter(
-        (job.model.label, job.dataset.label)
-        for job in plan.jobs
-        if states is None or states.get(job.digest) == state
-    )
+    return Counter(job.cell for job in plan.jobs if states is None or states.get(job.digest) == state)
 
 
 def deviations_of(plan: Plan) -> tuple[ListedDeviation, ...]:
     """Return each model's deviations, in the spec's order of models."""
     # Jobs of a cell share their model: ask each cell once.
-    cells = {(job.model.label, job.dataset.label): job.model for job in plan.jobs}
+    cells = {job.cell: job.model for job in plan.jobs}
     table: dict[tuple[str, str], ListedDeviation] = {}
     for (label, dataset), model in cells.items():
         for deviation in model.deviations:
@@ -102,16 +97,16 @@ def plan_json(plan: Plan, states: Mapping[str, str] | None = None) -> dict[str, 
     jobs = []
     for job in plan.jobs:
         # Jobs of a cell share the object, cells of a dataset often its content.
-        number = numbers.get(id(job.training))
+        number = numbers.get(id(job.work))
         if number is None:
-            text = job.training.model_dump_json()
-            number = numbers[id(job.training)] = settings.setdefault(text, len(settings))
+            text = json.dumps(_settings(job), sort_keys=True)
+            number = numbers[id(job.work)] = settings.setdefault(text, len(settings))
         row = _job_row(job, number)
         if states is not None:
             row["state"] = states.get(job.digest, "todo")
         jobs.append(row)
     models = {job.model.label: job for job in plan.jobs}
-    datasets = {job.dataset.label: job for job in plan.jobs}
+    datasets = {job.dataset.label: job for job in plan.jobs if not isinstance(job.work, Apply)}
     return {
         "format": PLAN_FORMAT,
         "identity_format": IDENTITY_FORMAT,
@@ -128,22 +123,31 @@ def plan_json(plan: Plan, states: Mapping[str, str] | None = None) -> dict[str, 
     }
 
 
+def _settings(job: Job) -> dict[str, Any]:
+    """Return what decides a job's work and the grid that it is scored on."""
+    grid = {"pixels": job.pixels.model_dump(mode="json"), "scoring": job.scoring.model_dump(mode="json")}
+    if isinstance(job.work, Train):
+        return grid | {"training": job.work.training.model_dump(mode="json")}
+    return grid | asdict(job.work)
+
+
 def _job_row(job: Job, settings: int) -> dict[str, Any]:
     return {
         "digest": job.digest,
         "name": job.name,
         "stage": job.stage,
         "model": job.model.label,
-        "dataset": job.dataset.label,
+        "dataset": job.cell[1],
         "runner": job.model.runner,
         "fold": job.fold.index,
         "train": list(job.fold.train),
         "validation": list(job.fold.validation),
         "test": list(job.fold.test),
         "learning_rate": job.learning_rate,
-        "epochs": job.training.epochs,
+        "repeat": job.repeat,
+        "epochs": job.epochs,
         "settings": settings,
-        "needs": list(job.needs),
+        "needs": [{"digest": need.digest, "role": need.role} for need in job.needs],
     }
 
 

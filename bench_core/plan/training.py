@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from bench_core.declarations import Task
+from bench_core.options import differing
 from bench_core.plan.errors import PlanError
 from bench_core.plan.job import JobDeviation, JobModel
 from bench_core.plan.resolve import DatasetChoice, ModelChoice
 from bench_core.spec.change import applied
 from bench_core.spec.loss import Losses
 from bench_core.spec.protocol import DEVIATING_FIELDS, EarlyStopping, Protocol, Section
-from bench_core.spec.training import Training
+from bench_core.spec.training import Pixels, Scoring, Training
 
 Settings = dict[str, Any]
 
@@ -28,18 +29,27 @@ class Cell:
             else value
             for setting, value in base.items()
         }
+        self.choice = model
         self.dataset = dataset.job
+        self.pixels = Pixels(
+            image_size=protocol.image_size, resize=protocol.resize, channels=protocol.channels
+        )
+        self.scoring = Scoring(
+            threshold=protocol.metrics.threshold, threshold_space=protocol.metrics.threshold_space
+        )
         self.model = JobModel(
             label=model.label,
             name=model.name,
             family=model.architecture.family,
             version=model.architecture.version,
-            runner=model.runner,
+            runner=model.runner.name,
             pretrained=model.pretrained,
             weights=model.weights,
             options=model.options,
             deviations=_deviations(base, self._settings, model),
+            departures=model.architecture.departures,
             content=model.architecture.content,
+            chosen=differing(model.architecture.options, model.options),
         )
 
     def training(self, epochs: int, early_stopping: EarlyStopping | Literal["off"]) -> Training:
@@ -52,9 +62,6 @@ def _protocol_settings(protocol: Protocol, dataset: DatasetChoice, task: Task) -
     entry = dataset.entry
     augmentation = protocol.augmentation if entry.augmentation is None else entry.augmentation
     return {
-        "image_size": protocol.image_size,
-        "resize": protocol.resize,
-        "channels": protocol.channels,
         "normalization": protocol.normalization,
         "optimizer": protocol.optimizer,
         "schedule": protocol.schedule,
@@ -64,7 +71,6 @@ def _protocol_settings(protocol: Protocol, dataset: DatasetChoice, task: Task) -
         "augmentation": _augmentation(augmentation),
         "gradient_clipping": _clipping(protocol.gradient_clipping),
         "checkpoint": protocol.checkpoint,
-        "metrics": protocol.metrics,
     }
 
 
@@ -128,10 +134,6 @@ def _deviations(base: Settings, settings: Settings, model: ModelChoice) -> tuple
             )
         elif before != after:
             found.append(JobDeviation(setting, _plain(before), _plain(after), because))
-    found += [
-        JobDeviation(item.what, item.published, item.here, item.because, of="network")
-        for item in model.architecture.departures
-    ]
     return tuple(found)
 
 

@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from bench_core.data.describe import label_pixels
 from bench_core.data.loader import Loader, Split
-from bench_core.declarations import JobEvent, Task
+from bench_core.declarations import JobEvent
 from bench_core.errors import TrainingError
+from bench_core.labels import count_all
 from bench_core.metrics.counts import micro
 from bench_core.protocol.augmentation import build_augmentation
-from bench_core.protocol.cases import choose_cases
 from bench_core.protocol.inference import Inference
 from bench_core.protocol.interfaces import DeviceBatch, Predict, RunOptions, StateKeeper
 from bench_core.protocol.loss import build_loss, check_logits
@@ -28,13 +29,13 @@ from bench_core.protocol.outcome import Outcome
 from bench_core.protocol.precision import autocast, build_scaler, check_precision
 from bench_core.protocol.randomness import random_state, restore_random_state, seed_everything
 from bench_core.protocol.schedule import learning_rate as scheduled_rate
+from bench_core.protocol.session import Session, Site
 from bench_core.protocol.state import STATE_FORMAT, check_state, chosen_weights, load_saved
 from bench_core.protocol.steps import StepLog, check_losses, mean_loss
 from bench_core.protocol.stopping import BestCheckpoint, EarlyStopping
 from bench_core.protocol.trace import Trace
-from bench_core.records import Counts, EpochRecord
+from bench_core.records import EpochRecord, TrainingRecord
 from bench_core.seeds import derive_seed
-from bench_core.spec.training import Training
 
 __all__ = [
     "Contract",
@@ -58,7 +59,7 @@ class _Setup:
     inference: Inference
 
 
-class Contract:
+class Contract(Session):
     """One job's decisions, in the order in which a runner asks for them.
 
         contract.prepare(device)
@@ -74,42 +75,34 @@ class Contract:
         return contract.finish(predict)
 
     `model` is the network itself, whose state is saved; a runner that compiles or distributes it keeps the
-    wrapper to itself. `seed` is the job's own. Without `test` the validation images are counted at the end.
-    Every method raises TrainingError for what cannot go on.
+    wrapper to itself. Where a job tests no images, the validation images are predicted at the end. Every
+    method raises TrainingError for what cannot go on.
     """
 
     def __init__(
         self,
+        site: Site,
         *,
-        job_name: str,
-        seed: int,
-        training: Training,
-        task: Task,
         learning_rate: float,
         model: nn.Module,
-        train: Split,
-        validation: Split,
-        test: Split | None,
         keeper: StateKeeper,
         trace: Trace,
-        emit: Callable[[JobEvent], None],
-        digest: str,
+        candidates: Mapping[str, float] | None = None,
         random_at_inference: bool = False,
         encoder: Sequence[str] = (),
-        loader_workers: int = 0,
     ) -> None:
-        self.job_name, self.digest, self.seed = job_name, digest, seed
-        self.training, self.task, self.model = training, task, model
-        self._rate = learning_rate
-        self._train, self._validation, self._test = train, validation, test
-        self._keeper, self._trace, self._emit = keeper, trace, emit
+        super().__init__(site)
+        job, training = site.job, site.job.training
+        self.job_name, self.training, self.model = job.name, training, model
+        self._rate, self._candidates = learning_rate, dict(candidates or {})
+        self._keeper, self._trace, self._emit = keeper, trace, site.emit
         self._random_at_inference = random_at_inference
         self._encoder = tuple(encoder)
-        self._workers = loader_workers
-        channels = 3 if training.channels == "rgb" else task.channels
-        self._normalize = Normalize(training.normalization, channels)
-        self._augment = build_augmentation(training.augmentation, channels, training.image_size)
-        self._criterion = build_loss(training.loss, task, self._class_pixels)
+        self._workers = site.loader_workers
+        channels = 3 if job.pixels.channels == "rgb" else self.task.channels
+        self._normalization = Normalize(training.normalization, channels)
+        self._augment = build_augmentation(training.augmentation, channels, job.pixels.image_size)
+        self._criterion = build_loss(training.loss, self.task, self._class_pixels)
         self._stopping = EarlyStopping(training.early_stopping)
         self._best = BestCheckpoint(training.checkpoint)
         self._history: list[EpochRecord] = []
@@ -136,11 +129,11 @@ class Contract:
     @property
     def validation_batches(self) -> int:
         """Batches of one validation."""
-        return self._setup.inference.batches(self._validation)
+        return self._setup.inference.batches(self.validation)
 
     @property
     def test_batches(self) -> int:
-        """Batches that are counted at the end."""
+        """Batches that are predicted at the end."""
         return self._setup.inference.batches(self._tested)
 
     @property
@@ -161,13 +154,13 @@ class Contract:
         training = self.training
         check_precision(training.precision, device)
         memory_format = torch.channels_last if channels_last else torch.contiguous_format
-        transfer = Transfer(self._normalize, self.task, device, memory_format)
+        transfer = Transfer(self._normalization, self.task, device, memory_format)
         self._prepared = _Setup(
             device=device,
             optimizer=build_optimizer(training.optimizer, self.model, self._rate, self._encoder),
             scaler=build_scaler(training.precision, device),
             loader=Loader(
-                self._train,
+                self.train,
                 training.batch_size,
                 seed=self.seed,
                 augment=self._augment,
@@ -179,6 +172,7 @@ class Contract:
                 self.model,
                 self.task,
                 training,
+                self.job.scoring,
                 transfer,
                 device,
                 seed=self.seed,
@@ -264,7 +258,7 @@ class Contract:
             raise
         loss = mean_loss(steps)
         trained = time.perf_counter()
-        metrics = micro(self._setup.inference.count(self._validation, predict))
+        metrics = micro(self._setup.inference.count(self.validation, predict))
         seconds = time.perf_counter() - trained
         record = EpochRecord(epoch, steps[0].lr, loss, metrics, trained - self._started, seconds)
         self._history.append(record)
@@ -278,7 +272,7 @@ class Contract:
         self._emit(
             JobEvent(
                 kind="epoch",
-                digest=self.digest,
+                digest=self.job.digest,
                 epoch=epoch,
                 epochs=self.training.epochs,
                 loss=loss,
@@ -288,39 +282,47 @@ class Contract:
         return record
 
     def finish(self, predict: Predict) -> Outcome:
-        """Load the chosen epoch's weights into the model, count the test images and pick cases."""
+        """Load the chosen epoch's weights into the model and predict the test images."""
         epochs_run = len(self._history)
         self._emit(
-            JobEvent(kind="testing", digest=self.digest, epoch=epochs_run, epochs=self.training.epochs)
+            JobEvent(kind="testing", digest=self.job.digest, epoch=epochs_run, epochs=self.training.epochs)
         )
         if self.training.checkpoint.choose == "best":
             kept = chosen_weights(self._keeper.load_best(), self._best.epoch, self.job_name)
             load_saved(self.model, kept, self.job_name)
         else:
             self._keep_weights()
-        split = self._tested
-        values = self._setup.inference.count(split, predict)
-        chosen = choose_cases(split.ids, values)
         return Outcome(
-            history=tuple(self._history),
-            epochs_run=epochs_run,
-            stopped_early=epochs_run < self.training.epochs,
-            chosen_epoch=self._best.epoch,
-            best_value=self._best.value,
-            counts=Counts(split.ids, split.groups, self.task.classes, values),
-            counts_split="validation" if self._test is None else "test",
-            cases=self._setup.inference.cases(split, chosen, predict),
+            predictions=self._setup.inference.label(self._tested, predict),
+            tested="validation" if self.job.fold.test == () else "test",
+            training=TrainingRecord(
+                learning_rate=self._rate,
+                candidates=self._candidates,
+                history=tuple(self._history),
+                planned_epochs=self.training.epochs,
+                chosen_epoch=self._best.epoch,
+                monitor=self.training.checkpoint.monitor,
+                best_value=self._best.value,
+            ),
         )
 
     def _class_pixels(self) -> list[int]:
         """Return the training pixels of each class, background first, at the protocol's size."""
-        pixels = label_pixels(self._train.arrays)[self._train.indices].sum(axis=0)
+        pixels = label_pixels(self.train.arrays)[self.train.indices].sum(axis=0)
         counts: list[int] = pixels[: len(self.task.classes) + 1].tolist()
         return counts
 
+    def score(self, outcome: Outcome) -> dict[str, float]:
+        """Return the micro metrics of what `finish` handed back, for a framework's own logs."""
+        if outcome.predictions is None:
+            return {}
+        split = self._tested
+        masks = (np.asarray(split.arrays.masks[index]) for index in split.indices)
+        return micro(count_all(outcome.predictions, masks, split.groups, self.task.classes).values)
+
     @property
     def _tested(self) -> Split:
-        return self._validation if self._test is None else self._test
+        return self.validation if self.job.fold.test == () else self.test
 
     @property
     def _setup(self) -> _Setup:
@@ -334,7 +336,8 @@ class Contract:
     def _state(self) -> dict[str, Any]:
         return {
             "format": STATE_FORMAT,
-            "digest": self.digest,
+            "digest": self.job.digest,
+            "fingerprint": self.fingerprint,
             "model": self.model.state_dict(),
             "optimizer": self._setup.optimizer.state_dict(),
             "scaler": self._setup.scaler.state_dict(),
@@ -345,7 +348,7 @@ class Contract:
         }
 
     def _restore(self, state: dict[str, Any]) -> None:
-        check_state(state, self.digest, self.job_name)
+        check_state(state, self.job.digest, self.fingerprint, self.job_name)
         load_saved(self.model, state["model"], self.job_name)
         self._setup.optimizer.load_state_dict(state["optimizer"])
         self._setup.scaler.load_state_dict(state["scaler"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -11,29 +12,29 @@ from torch import Tensor
 
 from bench_core.declarations import IGNORE, Task
 from bench_core.errors import DivergedError, TrainingError
-from bench_core.spec import protocol as spec
+from bench_core.spec.training import Scoring
 
 
-def predict_labels(logits: Tensor, task: Task, metrics: spec.Metrics) -> Tensor:
+def predict_labels(logits: Tensor, task: Task, scoring: Scoring) -> Tensor:
     """Return the predicted class [B, H, W] (int64, 0 = background) of logits [B, K, H, W].
 
     Binary tasks: 1 where the logit, or its sigmoid, is above the threshold. Otherwise the class with the
     largest logit, the first of equal ones.
     """
     if task.binary:
-        return (logits[:, 0].float() > _logit_threshold(metrics)).long()
+        return (logits[:, 0].float() > _logit_threshold(scoring)).long()
     # Far faster on a CPU than argmax, with the same indices.
     labels: Tensor = logits.max(dim=1).indices
     return labels
 
 
-def count(logits: Tensor, masks: Tensor, task: Task, metrics: spec.Metrics) -> Tensor:
+def count(logits: Tensor, masks: Tensor, task: Task, scoring: Scoring) -> Tensor:
     """Return true positives, false positives, false negatives [B, K, 3] (int64) of each foreground class.
 
     Logits are [B, K, H, W], masks [B, H, W] hold class indices, or IGNORE where a pixel counts nowhere. Whole
     numbers are counted, so nothing is rounded.
     """
-    labels = predict_labels(logits, task, metrics)
+    labels = predict_labels(logits, task, scoring)
     images, classes = masks.shape[0], len(task.classes) + 1
     # Ignored pixels get a row of their own, which is left out: on a GPU their number is then not asked for.
     rows = classes + 1
@@ -50,9 +51,9 @@ def count(logits: Tensor, masks: Tensor, task: Task, metrics: spec.Metrics) -> T
 class Evaluator:
     """Counts of a split, gathered batch by batch in any order and read by sample id."""
 
-    def __init__(self, task: Task, metrics: spec.Metrics) -> None:
+    def __init__(self, task: Task, scoring: Scoring) -> None:
         self._task = task
-        self._metrics = metrics
+        self._scoring = scoring
         self._ids: list[str] = []
         self._counts: list[Tensor] = []
         self._undefined: list[Tensor] = []
@@ -60,7 +61,7 @@ class Evaluator:
     def add(self, ids: tuple[str, ...], logits: Tensor, masks: Tensor) -> None:
         """Count a batch; nothing leaves the device yet."""
         self._ids.extend(ids)
-        self._counts.append(count(logits, masks, self._task, self._metrics))
+        self._counts.append(count(logits, masks, self._task, self._scoring))
         self._undefined.append(logits.isnan().flatten(1).any(dim=1))
 
     def values(self, ids: tuple[str, ...]) -> NDArray[np.int64]:
@@ -71,12 +72,7 @@ class Evaluator:
         """
         flags = torch.cat(self._undefined).tolist() if self._undefined else []
         broken = [sample for sample, flag in zip(self._ids, flags, strict=True) if flag]
-        if broken:
-            raise DivergedError(
-                f"the model predicts NaN for {len(broken)} of {len(ids)} images, {broken[0]} for one",
-                cause="a value in the network overflowed, or its weights are not finite",
-                fix="try `precision: bf16` or `fp32`, or a smaller learning rate",
-            )
+        refuse_undefined(broken, len(ids))
         rows = {sample: row for row, sample in enumerate(self._ids)}
         if len(self._ids) != len(ids) or rows.keys() != set(ids):
             raise TrainingError(
@@ -88,11 +84,21 @@ class Evaluator:
         return ordered
 
 
-def _logit_threshold(metrics: spec.Metrics) -> float:
-    if metrics.threshold_space == "logit":
-        return metrics.threshold
-    if metrics.threshold <= 0.0:
+def refuse_undefined(broken: Sequence[str], images: int) -> None:
+    """Raise DivergedError if an image has NaN among its logits, which would otherwise pass for background."""
+    if broken:
+        raise DivergedError(
+            f"the model predicts NaN for {len(broken)} of {images} images, {broken[0]} for one",
+            cause="a value in the network overflowed, or its weights are not finite",
+            fix="try `precision: bf16` or `fp32`, or a smaller learning rate",
+        )
+
+
+def _logit_threshold(scoring: Scoring) -> float:
+    if scoring.threshold_space == "logit":
+        return scoring.threshold
+    if scoring.threshold <= 0.0:
         return -math.inf
-    if metrics.threshold >= 1.0:
+    if scoring.threshold >= 1.0:
         return math.inf
-    return math.log(metrics.threshold) - math.log1p(-metrics.threshold)
+    return math.log(scoring.threshold) - math.log1p(-scoring.threshold)

@@ -8,8 +8,8 @@ from contextlib import contextmanager
 import torch
 
 from bench_core.errors import MissingDependencyError, TrainingError
+from bench_core.plan.job import Job
 from bench_core.protocol.interfaces import RunOptions
-from bench_core.spec.training import Training
 
 _OUT_OF_MEMORY = (
     "DefaultCPUAllocator",
@@ -22,7 +22,7 @@ _TOO_FEW_TO_NORMALIZE = "Expected more than 1 value per channel when training"
 
 
 @contextmanager
-def explain_failures(training: Training, options: RunOptions) -> Iterator[None]:
+def explain_failures(job: Job, options: RunOptions) -> Iterator[None]:
     """Turn failures into errors that say what to change.
 
     Raises TrainingError for out of memory and for a batch too small to be normalized, and
@@ -31,22 +31,23 @@ def explain_failures(training: Training, options: RunOptions) -> Iterator[None]:
     try:
         yield
     except MemoryError as error:
-        raise out_of_memory(training, options, "") from error
+        raise out_of_memory(job, options, "") from error
     except ValueError as error:
         if _TOO_FEW_TO_NORMALIZE in str(error):
-            raise _batch_too_small(training, str(error)) from error
+            raise _batch_too_small(job, str(error)) from error
         raise
     except RuntimeError as error:
         if _is_out_of_memory(error):
-            raise out_of_memory(training, options, str(error)) from error
+            raise out_of_memory(job, options, str(error)) from error
         if options.compile and _is_compiler_failure(error):
             raise _compiler_failed(error) from error
         raise
 
 
-def out_of_memory(training: Training, options: RunOptions, detail: str) -> TrainingError:
+def out_of_memory(job: Job, options: RunOptions, detail: str) -> TrainingError:
     """Return the error that names batch size, image size, precision and device, and what to try."""
-    size, batch = training.image_size, training.batch_size
+    training = job.training
+    size, batch = job.pixels.image_size, training.batch_size
     remedies = []
     if batch > 1:
         remedies.append(f"a smaller protocol.batch_size (say {max(1, batch // 2)})")
@@ -65,8 +66,9 @@ def out_of_memory(training: Training, options: RunOptions, detail: str) -> Train
     )
 
 
-def _batch_too_small(training: Training, detail: str) -> TrainingError:
-    size, batch = training.image_size, training.batch_size
+def _batch_too_small(job: Job, detail: str) -> TrainingError:
+    training = job.training
+    size, batch = job.pixels.image_size, training.batch_size
     return TrainingError(
         f"a batch of {batch} at {size}x{size} cannot be normalized where the network has one pixel left",
         cause=detail,

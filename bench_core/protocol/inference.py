@@ -1,30 +1,30 @@
-"""Predictions for a whole split under the contract's rules: counts of all images, pictures of a few."""
+"""Predictions for a whole split under the contract's rules: label maps, or counts without them."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from bench_core.data.loader import Batch, Loader, Split
+from bench_core.data.loader import Loader, Split
 from bench_core.declarations import Task
-from bench_core.protocol.evaluator import Evaluator, predict_labels
+from bench_core.protocol.evaluator import Evaluator, predict_labels, refuse_undefined
 from bench_core.protocol.interfaces import DeviceBatch, Predict
 from bench_core.protocol.loss import check_logits
 from bench_core.protocol.normalization import Transfer
 from bench_core.protocol.precision import autocast
 from bench_core.protocol.randomness import seeded
-from bench_core.records import Case, Rank
+from bench_core.records import Predictions
 from bench_core.seeds import derive_seed
-from bench_core.spec.training import Training
+from bench_core.spec.training import Scoring, Training
 
 
 class Inference:
-    """Predicts in evaluation mode, without gradients, under the job's precision; afterwards training goes on.
+    """Predicts in evaluation mode, without gradients, under the job's precision; then restores the mode.
 
     A model that draws random numbers at inference gets one image at a time, with all generators seeded from
     (job seed, sample id): its prediction of an image depends on nothing else.
@@ -35,6 +35,7 @@ class Inference:
         model: nn.Module,
         task: Task,
         training: Training,
+        scoring: Scoring,
         transfer: Transfer,
         device: torch.device,
         *,
@@ -42,7 +43,7 @@ class Inference:
         random_at_inference: bool,
         workers: int,
     ) -> None:
-        self._model, self._task, self._training = model, task, training
+        self._model, self._task, self._training, self._scoring = model, task, training, scoring
         self._transfer, self._device, self._seed = transfer, device, seed
         self._random = random_at_inference
         self._batch_size = 1 if random_at_inference else training.batch_size
@@ -50,44 +51,43 @@ class Inference:
         self._loaders: dict[Split, Loader] = {}
 
     def count(self, split: Split, predict: Predict) -> NDArray[np.int64]:
-        """Return true positives, false positives, false negatives [N, K, 3] in the split's order."""
-        evaluator = Evaluator(self._task, self._training.metrics)
-        for _, batch, logits in self._predictions(split, predict):
+        """Return true positives, false positives, false negatives [N, K, 3] in the split's order.
+
+        Counted on the device; nothing but the counts leaves it.
+        """
+        evaluator = Evaluator(self._task, self._scoring)
+        for batch, logits in self._predictions(split, predict):
             evaluator.add(batch.ids, logits, batch.masks)
         return evaluator.values(split.ids)
 
-    def cases(
-        self, split: Split, chosen: Sequence[tuple[str, Rank, float]], predict: Predict
-    ) -> tuple[Case, ...]:
-        """Predict the chosen images once more, in the batches in which they were counted."""
-        wanted = {sample: (rank, dice) for sample, rank, dice in chosen}
-        found = {}
-        for source, batch, logits in self._predictions(split, predict, only=set(wanted)):
-            labels = predict_labels(logits, self._task, self._training.metrics).to(torch.uint8).cpu().numpy()
-            for row, sample in enumerate(batch.ids):
-                if sample in wanted:
-                    rank, dice = wanted[sample]
-                    image = source.images[row].permute(1, 2, 0).contiguous().numpy()
-                    mask = source.masks[row].numpy()
-                    found[sample] = Case(sample, rank, dice, image, mask, labels[row].copy())
-        return tuple(found[sample] for sample, _, _ in chosen)
+    def label(self, split: Split, predict: Predict) -> Predictions:
+        """Return the label maps of a split, in its order; raises DivergedError where a logit is NaN."""
+        side = split.arrays.images.shape[1]
+        labels = np.empty((len(split), side, side), dtype=np.uint8)
+        undefined: list[str] = []
+        done = 0
+        for batch, logits in self._predictions(split, predict):
+            flags = logits.isnan().flatten(1).any(dim=1).tolist()
+            undefined += [sample for sample, flag in zip(batch.ids, flags, strict=True) if flag]
+            found = predict_labels(logits, self._task, self._scoring).to(torch.uint8).cpu().numpy()
+            labels[done : done + len(batch.ids)] = found
+            done += len(batch.ids)
+        refuse_undefined(undefined, len(split))
+        return Predictions(split.ids, labels)
 
     def batches(self, split: Split) -> int:
-        """Return in how many batches `count` predicts the split."""
+        """Return in how many batches a split is predicted."""
         return math.ceil(len(split) / self._batch_size)
 
-    def _predictions(
-        self, split: Split, predict: Predict, only: set[str] | None = None
-    ) -> Iterator[tuple[Batch, DeviceBatch, Tensor]]:
+    def _predictions(self, split: Split, predict: Predict) -> Iterator[tuple[DeviceBatch, Tensor]]:
         training = self._model.training
         self._model.eval()
         try:
             for source in self._loader(split).sequential():
-                if only is None or only.intersection(source.ids):
-                    batch = self._transfer(source)
-                    logits = self._logits(batch, predict)
-                    check_logits(logits, batch.masks, self._task)
-                    yield source, batch, logits
+                batch = self._transfer(source)
+                logits = self._logits(batch, predict)
+                check_logits(logits, batch.masks, self._task)
+                yield batch, logits
         finally:
             self._model.train(training)
 

@@ -1,27 +1,21 @@
-"""What a contract hands back when a job is done."""
+"""What every kind of job hands back when it is done."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
-from bench_core.records import Case, Counts, EpochRecord
-
-CountsSplit = Literal["test", "validation"]
+from bench_core.records import Predictions, TestedSplit, TrainingRecord
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """A trained and tested job."""
+    """A finished job: label maps of the tested images, how it trained, numbers of its own."""
 
-    history: tuple[EpochRecord, ...]
-    epochs_run: int
-    stopped_early: bool
-    chosen_epoch: int
-    """The epoch whose weights were counted, from 0."""
-    best_value: float
-    """The checkpoint's monitored validation metric at the chosen epoch."""
-    counts: Counts
-    counts_split: CountsSplit
-    """Which images were counted: validation where the job has no test images."""
-    cases: tuple[Case, ...]
+    predictions: Predictions | None = None
+    tested: TestedSplit = "test"
+    """Which images the label maps are of: validation where the job has no test images."""
+    training: TrainingRecord | None = None
+    """Of jobs under the shared protocol."""
+    values: Mapping[str, float | str] = field(default_factory=dict)
+    """A step's or own procedure's numbers, for the report: {"deletion-auc": 0.41}."""

@@ -9,11 +9,18 @@ from torch import nn
 
 from bench_core.errors import WeightsError
 
-STATE_FORMAT = 1
+STATE_FORMAT = 2
 
 
-def check_state(state: Mapping[str, Any], digest: str, job_name: str) -> None:
-    """Raise WeightsError unless the state is of this job and written in this format."""
+def check_state(state: Mapping[str, Any], digest: str, fingerprint: str, job_name: str) -> None:
+    """Raise WeightsError unless the state is of this job, of these data and written in this format."""
+    if state.get("fingerprint", fingerprint) != fingerprint:
+        raise WeightsError(
+            "the saved training state is of other data",
+            place=job_name,
+            cause="the dataset has changed since the job was interrupted",
+            fix="remove the job's folder to train it anew on the data of today",
+        )
     if state.get("format") != STATE_FORMAT or state.get("digest") != digest:
         raise WeightsError(
             "the saved training state is not this job's, or of another version of segtrial",

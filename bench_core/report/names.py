@@ -9,6 +9,7 @@ from typing import Any
 
 from bench_core.analysis.evidence import Evidence, ModelFacts
 from bench_core.analysis.scores import AVERAGE, Board
+from bench_core.declarations import Departure
 from bench_core.metrics.plugin import bench_metrics
 from bench_core.metrics.scale import Scale, common_scale
 from bench_core.plan.job import JobDeviation
@@ -76,8 +77,12 @@ def setting(value: Any) -> str:
 def deviation(item: JobDeviation) -> str:
     """Return what a model takes instead of what, and why, without the name of the setting."""
     here, usual = setting(item.value), setting(item.protocol)
-    taken = f"{here} instead of {usual}" if item.of == "protocol" else f"published: {usual}; here: {here}"
-    return f"{taken}, because {item.because}"
+    return f"{here} instead of {usual}, because {item.because}"
+
+
+def departure(item: Departure) -> str:
+    """Return where a network departs from its publication, and why, without the name of what does."""
+    return f"published: {item.published}; here: {item.here}, because {item.because}"
 
 
 def options(model: ModelFacts) -> str:
@@ -152,7 +157,10 @@ class Footnotes:
         self._cells: dict[tuple[str, str], tuple[str, ...]] = {}
         for model in evidence.models:
             found = [f"options: {options(model)}"] if model.options else []
+            if model.own_protocol:
+                found.append("own protocol: trained by a procedure of its own, not by the shared protocol")
             found += [f"{item.setting}: {deviation(item)}" for item in model.deviations]
+            found += [f"{item.what}: {departure(item)}" for item in model.departures]
             self._models[model.label] = tuple(self._mark(text) for text in (*found, *model.notes))
         for key, cell in evidence.cells.items():
             if cell.excluded is not None:

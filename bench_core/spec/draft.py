@@ -10,7 +10,15 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from bench_core.spec.model import AnalysisEntry, DatasetEntry, Exclusion, ModelEntry, Runtime, Spec
+from bench_core.spec.model import (
+    AnalysisEntry,
+    DatasetEntry,
+    Exclusion,
+    ModelEntry,
+    Runtime,
+    Spec,
+    StepEntry,
+)
 from bench_core.spec.nodes import Loc
 from bench_core.spec.protocol import Protocol
 from bench_core.spec.section import Section
@@ -35,6 +43,7 @@ class Draft:
     datasets: Mapping[int, DatasetEntry]
     exclude: Mapping[int, Exclusion]
     analyses: Mapping[int, AnalysisEntry]
+    steps: Mapping[int, StepEntry]
     protocol: Protocol | None
     data: Mapping[str, Any] = field(default_factory=dict)
     """The whole spec as plain data, mistakes included."""
@@ -62,6 +71,7 @@ def draft_of_spec(spec: Spec, data: Mapping[str, Any]) -> Draft:
         datasets=dict(enumerate(spec.datasets)),
         exclude=dict(enumerate(spec.exclude)),
         analyses=dict(enumerate(spec.analyses or [])),
+        steps=dict(enumerate(spec.steps)),
         protocol=spec.protocol,
         data=data,
         runner_options=spec.runtime.runners,
@@ -76,6 +86,7 @@ def draft_of_data(data: Mapping[str, Any], wrong: Iterable[Loc]) -> Draft:
         datasets=_each(DatasetEntry, data.get("datasets")),
         exclude=_each(Exclusion, data.get("exclude")),
         analyses=_each(AnalysisEntry, data.get("analyses")),
+        steps=_each(StepEntry, data.get("steps")),
         protocol=repair(Protocol, data.get("protocol")),
         data=data,
         runner_options=runtime.runners if runtime else {},

@@ -80,6 +80,17 @@ class AnalysisEntry(Section):
     options: dict[str, Any] = {}
 
 
+class StepEntry(Section):
+    """Work on every finished evaluate job. In YAML a bare name is short for {name: ...}."""
+
+    name: str
+    label: Label | None = None
+    """How jobs and tables name it; needed where one step appears twice."""
+    dataset: DatasetEntry | None = None
+    """Another dataset, all of whose images are looked at; only for steps that take one."""
+    options: dict[str, Any] = {}
+
+
 class Runtime(Section):
     """How jobs are executed: recorded with each result, no part of its identity."""
 
@@ -111,6 +122,8 @@ class Spec(Section):
     datasets: Annotated[list[DatasetEntry], Field(min_length=1)]
     protocol: Protocol
     exclude: list[Exclusion] = []
+    steps: list[StepEntry] = []
+    """Work on the finished evaluate jobs, one job for each of them and each entry."""
     analyses: list[AnalysisEntry] | None = None
     """Parts of the report, in this order; absent: all."""
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 42
@@ -127,4 +140,5 @@ __all__ = [
     "Metrics",
     "ModelEntry",
     "Spec",
+    "StepEntry",
 ]

@@ -1,10 +1,10 @@
-"""A bare name in `models`, `datasets` or `analyses` is short for {name: ...}."""
+"""A bare name in `models`, `datasets`, `steps` or `analyses` is short for {name: ...}."""
 
 from __future__ import annotations
 
 from bench_core.spec.nodes import Node, list_node, mapping_node
 
-LISTS = ("models", "datasets", "analyses")
+LISTS = ("models", "datasets", "steps", "analyses")
 
 
 def expand_shorthand(root: Node) -> Node:

@@ -8,7 +8,6 @@ from bench_core.spec.loss import Losses
 from bench_core.spec.protocol import (
     Checkpoint,
     EarlyStopping,
-    Metrics,
     Normalization,
     Optimizer,
     Schedule,
@@ -16,13 +15,25 @@ from bench_core.spec.protocol import (
 )
 
 
-class Training(Section):
-    """Resolved settings of one job; every field is part of the job's identity."""
+class Pixels(Section):
+    """The grid on which every model of a study is tested."""
 
-    epochs: int
     image_size: int
     resize: Literal["pad-square", "stretch"]
     channels: Literal["rgb", "native"]
+
+
+class Scoring(Section):
+    """From logits to label maps."""
+
+    threshold: float = 0.5
+    threshold_space: Literal["probability", "logit"] = "probability"
+
+
+class Training(Section):
+    """How a job trains under the shared protocol."""
+
+    epochs: int
     normalization: Normalization
     optimizer: Optimizer
     schedule: Schedule
@@ -34,4 +45,3 @@ class Training(Section):
     gradient_clipping: float | None
     early_stopping: EarlyStopping | None
     checkpoint: Checkpoint
-    metrics: Metrics

@@ -10,22 +10,29 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import numpy as np
+from pydantic import ValidationError
 
-from bench_core.bounded import Arrays, open_arrays, parse_json
+from bench_core.bounded import Arrays, open_arrays, open_regular, parse_json
 from bench_core.errors import StoreError
 from bench_core.hashes import sha256_of
 from bench_core.plan.job import Job
-from bench_core.records import Case, Counts
+from bench_core.records import Case, Counts, Predictions
 from bench_core.store.files import read_json, replacing, storing, write_bytes, write_json
 from bench_core.store.result import RESULT_FORMAT, Result
 
 JOB, RESULT, COUNTS, CASES = "job.json", "result.json", "counts.csv", "cases.npz"
+PREDICTIONS = "predictions.npz"
 TRACE, LOG, BEST, MANIFEST = "trace.jsonl", "log.txt", "best.pt", "manifest.json"
 ENGINE = "engine"
 """Subfolder of what an engine logs on its own."""
 Parsed = TypeVar("Parsed")
 MOST_CASE_BYTES = 256 * 1024**2
 """Of all pictures of one job, decompressed."""
+MOST_LABEL_BYTES = 4 * 1024**3
+"""Of all label maps of one job, decompressed."""
+MOST_COUNTS_BYTES = 256 * 1024**2
+MOST_RECORDS_BYTES = 256 * 1024**2
+LARGEST_COUNT = 2**53
 COLUMNS = ("id", "group", "class", "tp", "fp", "fn")
 
 
@@ -72,13 +79,14 @@ def read_counts(folder: Path) -> Counts:
     path = folder / COUNTS
     classes = read_job(folder).dataset.task.classes
     try:
-        with path.open(newline="", encoding="utf-8") as file:
-            header, *rows = csv.reader(file)
+        header, *rows = _csv(path, MOST_COUNTS_BYTES)
         if tuple(header) != COLUMNS or len(rows) % len(classes):
             raise ValueError(f"expected columns {','.join(COLUMNS)} and {len(classes)} rows a sample")
         if [row[2] for row in rows] != list(classes) * (len(rows) // len(classes)):
             raise ValueError(f"expected the classes {', '.join(classes)} in turn")
         values = np.array([[int(value) for value in row[3:]] for row in rows], dtype=np.int64)
+        if (values < 0).any() or (values > LARGEST_COUNT).any():
+            raise ValueError("a count is negative or beyond reason")
         firsts = rows[:: len(classes)]
         return Counts(
             ids=tuple(row[0] for row in firsts),
@@ -86,8 +94,46 @@ def read_counts(folder: Path) -> Counts:
             classes=classes,
             values=values.reshape(-1, len(classes), 3),
         )
-    except (OSError, ValueError, IndexError, csv.Error) as error:
+    except (OSError, ValueError, IndexError, OverflowError, csv.Error) as error:
         raise _damaged(path, error) from error
+
+
+def write_predictions(folder: Path, predictions: Predictions) -> None:
+    """Write predictions.npz: `ids` as a JSON list, `labels` uint8 [N, S, S]."""
+    arrays: dict[str, Any] = {"ids": np.array(json.dumps(predictions.ids)), "labels": predictions.labels}
+    with replacing(folder / PREDICTIONS) as file:
+        np.savez_compressed(cast(Any, file), **arrays)
+
+
+def read_predictions(folder: Path) -> Predictions:
+    """Read predictions.npz; raise StoreError if it is missing or damaged."""
+    path = folder / PREDICTIONS
+    try:
+        with open_arrays(path, MOST_LABEL_BYTES) as arrays:
+            ids = parse_json(str(arrays.read("ids", np.str_, ())))
+            if not isinstance(ids, list) or not all(isinstance(sample, str) for sample in ids):
+                raise ValueError("ids are not a list of text")
+            return Predictions(tuple(ids), arrays.read("labels", np.uint8, (len(ids), None, None)))
+    except (OSError, ValueError) as error:
+        raise _damaged(path, error) from error
+
+
+def read_records(folder: Path, name: str) -> list[dict[str, str]]:
+    """Read a table that a job left as records/NAME.csv; raise StoreError if it is missing or damaged."""
+    path = folder / "records" / f"{name}.csv"
+    try:
+        header, *rows = _csv(path, MOST_RECORDS_BYTES)
+        return [dict(zip(header, row, strict=True)) for row in rows]
+    except (OSError, ValueError, csv.Error) as error:
+        raise _damaged(path, error, folder) from error
+
+
+def _csv(path: Path, most_bytes: int) -> list[list[str]]:
+    with open_regular(path) as file:
+        content = file.read(most_bytes + 1)
+    if len(content) > most_bytes:
+        raise ValueError(f"the table is larger than {most_bytes} bytes")
+    return list(csv.reader(io.StringIO(content.decode("utf-8"), newline="")))
 
 
 def write_cases(folder: Path, cases: Sequence[Case]) -> None:
@@ -149,8 +195,8 @@ def damaged_files(folder: Path) -> list[str]:
 
 
 def _result(data: Mapping[str, Any]) -> Result:
-    if data["format"] != RESULT_FORMAT:
-        raise ValueError(f"format {data['format']} of results is not known to this version of segtrial")
+    if not isinstance(data, dict) or data["format"] != RESULT_FORMAT:
+        raise ValueError("the format of this result is not known to this version of segtrial")
     return Result.from_json(data)
 
 
@@ -162,6 +208,10 @@ def _parse(path: Path, build: Callable[[Any], Parsed]) -> Parsed:
         raise _damaged(path, error) from error
 
 
-def _damaged(path: Path, error: Exception) -> StoreError:
+def _damaged(path: Path, error: Exception, folder: Path | None = None) -> StoreError:
     cause = f"{type(error).__name__}: {error}".splitlines()[0]
-    return StoreError("damaged file in the store", place=str(path), cause=cause, fix=mend(path.parent))
+    if isinstance(error, ValidationError):
+        first = error.errors()[0]
+        cause = f"{'.'.join(str(step) for step in first['loc'])}: {first['msg']}"
+    fix = mend(folder or path.parent)
+    return StoreError("damaged file in the store", place=str(path), cause=cause, fix=fix)

@@ -3,35 +3,39 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from functools import cache
+from typing import Annotated, Any
+
+from pydantic import Field, StringConstraints, TypeAdapter
 
 from bench_core.errors import DivergedError
-from bench_core.records import EpochRecord
+from bench_core.records import Count, DataFacts, NetworkFacts, Real, Seconds, TestedSplit, TrainingRecord
 
-RESULT_FORMAT = 1
+RESULT_FORMAT = 2
+Line = Annotated[str, StringConstraints(max_length=65536)]
 
 
 @dataclass(frozen=True)
 class Failure:
     """Why a job failed."""
 
-    digest: str
-    name: str
+    digest: Line
+    name: Line
     """The job's readable name."""
-    kind: str
+    kind: Line
     """Class of the error, for example TrainingError; WorkerDied where the process was killed."""
-    message: str
-    place: str | None = None
-    cause: str | None = None
-    fix: str | None = None
-    time: str = ""
+    message: Line
+    place: Line | None = None
+    cause: Line | None = None
+    fix: Line | None = None
+    time: Line = ""
     """When it failed, UTC, ISO 8601."""
-    host: str = ""
-    attempts: int = 1
+    host: Line = ""
+    attempts: Count = 1
     resumable: bool = False
-    """True where the next run goes on from the last epoch instead of starting anew."""
+    """True where the next run resumes from the last epoch instead of starting anew."""
 
     @property
     def diverged(self) -> bool:
@@ -43,44 +47,39 @@ class Failure:
         return asdict(self)
 
     @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Failure:
-        """Rebuild from `to_json`'s data; raises TypeError on unknown or missing fields."""
-        return cls(**data)
+    def from_json(cls, data: Any) -> Failure:
+        """Rebuild from `to_json`'s data; raises ValueError naming the first value that does not fit."""
+        return _failures().validate_python(data, strict=False)
 
 
 @dataclass(frozen=True)
 class Result:
     """A sealed job."""
 
-    digest: str
-    learning_rate: float
-    """The rate it trained with, chosen or given."""
-    candidates: Mapping[str, float]
-    """Learning rate (as text) to the search metric that chose it; empty where nothing was chosen."""
-    epochs_run: int
-    stopped_early: bool
-    chosen_epoch: int
-    """The epoch whose weights were tested."""
-    monitor: str
-    best_value: float
-    """Monitored validation metric at the chosen epoch."""
-    history: Sequence[EpochRecord]
-    counts_split: str
-    """Which images `counts.csv` is about: "test", or "validation" for search jobs."""
-    parameters: int
-    model_facts: Mapping[str, Any] = field(default_factory=dict)
-    """What the builder reports: weights source, tensors loaded, sha256, notes for footnotes."""
-    data_facts: Mapping[str, Any] = field(default_factory=dict)
-    """Dataset fingerprint, fold hash, sizes of the splits."""
+    digest: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
+    data: DataFacts
+    training: TrainingRecord | None = None
+    """Of jobs under the shared protocol."""
+    tested: TestedSplit = "test"
+    """Which images the counts and label maps are about."""
+    values: Mapping[str, Real | str] = field(default_factory=dict)
+    """Numbers of a step or of an own procedure."""
+    artifacts: tuple[str, ...] = ()
+    """Further files of the job, as paths in its folder: artifacts/NAME, records/NAME.csv."""
+    network: NetworkFacts | None = None
+    files: Mapping[str, str] = field(default_factory=dict)
+    """SHA-256 of the files that the numbers stand on: label maps, counts, weights."""
+    basis: Mapping[str, str] = field(default_factory=dict)
+    """SHA-256 of what made it besides the data: plugin files, weights files."""
     provenance: Mapping[str, Any] = field(default_factory=dict)
     """Versions, hardware, threads, device, channels_last, compile, command, time stamps."""
-    seconds: float = 0.0
-    """Wall time of training and testing, all attempts together."""
-    peak_memory_bytes: int = 0
+    seconds: Seconds = 0.0
+    """Wall time of all attempts together."""
+    peak_memory_bytes: Count = 0
     """Of the device (CUDA) or the process (CPU)."""
-    attempts: int = 1
+    attempts: Annotated[int, Field(ge=1, lt=2**31)] = 1
     """How many times the job was started; above 1 it was resumed."""
-    format: int = RESULT_FORMAT
+    format: Annotated[int, Field(ge=RESULT_FORMAT, le=RESULT_FORMAT)] = RESULT_FORMAT
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON data; a number that is undefined (NaN) becomes null."""
@@ -88,13 +87,19 @@ class Result:
         return plain
 
     @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Result:
-        """Rebuild from `to_json`'s data; raises KeyError, TypeError or ValueError if it is not one."""
-        values = dict(data)
-        values["history"] = tuple(_epoch(record) for record in values["history"])
-        values["best_value"] = _number(values["best_value"])
-        values["candidates"] = {rate: _number(value) for rate, value in values["candidates"].items()}
-        return cls(**values)
+    def from_json(cls, data: Any) -> Result:
+        """Rebuild from `to_json`'s data; raises ValueError naming the first value that does not fit."""
+        return _results().validate_python(data, strict=False)
+
+
+@cache
+def _results() -> TypeAdapter[Result]:
+    return TypeAdapter(Result)
+
+
+@cache
+def _failures() -> TypeAdapter[Failure]:
+    return TypeAdapter(Failure)
 
 
 def finite(value: Any) -> Any:
@@ -106,14 +111,3 @@ def finite(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [finite(item) for item in value]
     return value
-
-
-def _number(value: float | None) -> float:
-    return math.nan if value is None else float(value)
-
-
-def _epoch(record: Mapping[str, Any]) -> EpochRecord:
-    values = dict(record)
-    values["loss"] = _number(values["loss"])
-    values["validation"] = {name: _number(value) for name, value in values["validation"].items()}
-    return EpochRecord(**values)

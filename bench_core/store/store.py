@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
 from bench_core.errors import StoreError
+from bench_core.hashes import sha256_of
 from bench_core.plan.job import Job
-from bench_core.records import Case, Counts
+from bench_core.records import Case, Counts, Predictions
 from bench_core.store import folder as files
 from bench_core.store.claim import ClaimOwner, claim_owner
 from bench_core.store.files import (
@@ -22,10 +24,11 @@ from bench_core.store.files import (
 )
 from bench_core.store.result import Failure, Result
 
-STORE_FORMAT = 1
+STORE_FORMAT = 2
 State = Literal["done", "running", "failed", "todo"]
 FAILURE = "failure.json"
-SEALED_FILES = (files.JOB, files.RESULT, files.COUNTS, files.CASES)
+TESTED_FILES = (files.COUNTS, files.CASES, files.PREDICTIONS)
+"""What a job that tests a model leaves besides job and result; a step leaves what it leaves."""
 
 
 class Store:
@@ -118,6 +121,14 @@ class Store:
         """Return a done job's best, median and worst case; raises StoreError if they are damaged."""
         return files.read_cases(self.jobs / digest)
 
+    def predictions(self, digest: str) -> Predictions:
+        """Return a done job's label maps; raises StoreError if they are missing or damaged."""
+        return files.read_predictions(self.jobs / digest)
+
+    def records(self, digest: str, name: str) -> list[dict[str, str]]:
+        """Return a table that a done job left; raises StoreError if it is missing or damaged."""
+        return files.read_records(self.jobs / digest, name)
+
     def failure(self, digest: str) -> Failure | None:
         """Return why a job failed, or None if it has not."""
         path = self.failed / digest / FAILURE
@@ -126,10 +137,9 @@ class Store:
         mend = f"rm -r '{path.parent}', then `bench run` tries this job again"
         try:
             return Failure.from_json(read_json(path, mend))
-        except TypeError as error:
-            raise StoreError(
-                "damaged file in the store", place=str(path), cause=str(error), fix=mend
-            ) from error
+        except ValueError as error:
+            cause = str(error).splitlines()[0]
+            raise StoreError("damaged file in the store", place=str(path), cause=cause, fix=mend) from error
 
     def log_path(self, digest: str) -> Path | None:
         """Return the job's log: of the running attempt, else of the result, else of the failure."""
@@ -143,13 +153,9 @@ class Store:
         """Return sealed jobs in the place of a planned one (same cell, fold and rate) with another digest."""
         planned = list(jobs)
         digests = {job.digest for job in planned}
-        cells = {_cell(job.to_json()) for job in planned}
-        found = []
-        for digest in sorted(set(_names(self.jobs)) - digests):
-            data = read_json(self.jobs / digest / files.JOB, files.mend(self.jobs / digest))
-            if isinstance(data, dict) and _cell(data) in cells:
-                found.append(self.job(digest))
-        return tuple(found)
+        cells = {_cell(job) for job in planned}
+        found = (self.job(digest) for digest in sorted(set(_names(self.jobs)) - digests))
+        return tuple(job for job in found if _cell(job) in cells)
 
     def known(self) -> list[str]:
         """Return the digests of all jobs that the store has a folder for, sorted."""
@@ -164,14 +170,32 @@ class Store:
         return folder
 
     def complete(
-        self, digest: str, result: Result, counts: Counts, cases: Sequence[Case], extra: Sequence[str] = ()
+        self,
+        digest: str,
+        result: Result,
+        counts: Counts | None = None,
+        cases: Sequence[Case] = (),
+        predictions: Predictions | None = None,
+        extra: Sequence[str] = (),
     ) -> None:
-        """Write a running job's results and, last, the manifest over them and the `extra` files."""
+        """Write a running job's results and, last, the manifest over them and the `extra` files.
+
+        The result then holds the hashes of the files that its numbers stand on.
+        """
         folder = self.running / digest
-        files.write_result(folder, result)
-        files.write_counts(folder, counts)
-        files.write_cases(folder, cases)
-        files.write_manifest(folder, [*SEALED_FILES, *extra])
+        written = []
+        if counts is not None:
+            files.write_counts(folder, counts)
+            files.write_cases(folder, cases)
+            written += [files.COUNTS, files.CASES]
+        if predictions is not None:
+            files.write_predictions(folder, predictions)
+            written.append(files.PREDICTIONS)
+        names = [*written, *extra, *result.artifacts]
+        basis = [*written, *(name for name in (files.BEST, files.TRACE) if name in extra)]
+        hashes = {name: sha256_of(folder / name) for name in basis}
+        files.write_result(folder, replace(result, files=hashes))
+        files.write_manifest(folder, [files.JOB, files.RESULT, *dict.fromkeys(names)])
 
     def is_complete(self, digest: str) -> bool:
         """Say whether a running job's folder lacks only its seal."""
@@ -193,11 +217,18 @@ class Store:
             flush_folder(self.jobs)
         remove_tree(self.failed / digest)
 
-    def write(self, job: Job, result: Result, counts: Counts, cases: Sequence[Case] = ()) -> Path:
+    def write(
+        self,
+        job: Job,
+        result: Result,
+        counts: Counts | None = None,
+        cases: Sequence[Case] = (),
+        predictions: Predictions | None = None,
+    ) -> Path:
         """Write and seal a whole job at once and return its folder, for imported results and tests."""
         folder = self.prepare(job)
         extra = [name for name in (files.TRACE, files.BEST) if (folder / name).exists()]
-        self.complete(job.digest, result, counts, cases, extra)
+        self.complete(job.digest, result, counts, cases, predictions, extra)
         self.seal(job.digest)
         return self.folder(job.digest)
 
@@ -239,11 +270,5 @@ def _names(folder: Path) -> list[str]:
         raise StoreError("cannot read the store", place=str(folder), cause=str(error.strerror)) from error
 
 
-def _cell(job: dict[str, Any]) -> tuple[Any, ...]:
-    return (
-        job["stage"],
-        job["model"]["label"],
-        job["dataset"]["label"],
-        job["fold"]["index"],
-        job["learning_rate"],
-    )
+def _cell(job: Job) -> tuple[Any, ...]:
+    return (job.stage, *job.cell, job.fold.index, job.repeat, job.learning_rate)

@@ -23,7 +23,7 @@ def fit(contract: Contract, options: RunOptions) -> Outcome:
     device = open_device(options.device)
     settings = LogSettings.of(options)
     torch.set_num_threads(options.threads)
-    with isolated(), deterministic(device), explain_failures(contract.training, options):
+    with isolated(), deterministic(device), explain_failures(contract.job, options):
         runner = ContractRunner(contract, device, options, settings)
         try:
             contract.prepare(device, channels_last=options.channels_last)

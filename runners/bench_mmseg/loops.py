@@ -11,7 +11,6 @@ from mmengine.runner import EpochBasedTrainLoop, TestLoop, ValLoop
 from torch import Tensor, nn
 
 from bench_core.declarations import Task
-from bench_core.metrics.counts import micro
 from bench_core.protocol.contract import Contract, DeviceBatch
 
 
@@ -74,15 +73,12 @@ class ContractTrainLoop(EpochBasedTrainLoop):
 class _Steps:
     """Predicts batch by batch as the contract asks, with the hooks of one kind of loop around each."""
 
-    def __init__(self, runner: Any, kind: str, step: Callable[[Tensor], Tensor], steps: int) -> None:
-        self._runner, self._step, self._steps = runner, step, steps
+    def __init__(self, runner: Any, kind: str, step: Callable[[Tensor], Tensor]) -> None:
+        self._runner, self._step = runner, step
         self._before, self._after = f"before_{kind}_iter", f"after_{kind}_iter"
         self._done = 0
 
     def __call__(self, images: Tensor) -> Tensor:
-        if self._done >= self._steps:
-            # The pictures of a few test images, predicted once more, are no part of the loop.
-            return self._step(images)
         self._runner.call_hook(self._before, batch_idx=self._done, data_batch=images)
         logits = self._step(images)
         outputs: Sequence[Tensor] = [logits]
@@ -100,7 +96,7 @@ class ContractValLoop(ValLoop):
         runner = self.runner
         runner.call_hook("before_val")
         runner.call_hook("before_val_epoch")
-        predict = _Steps(runner, "val", runner.model.val_step, len(self.dataloader))
+        predict = _Steps(runner, "val", runner.model.val_step)
         record = runner.contract.end_epoch(runner.epoch - 1, predict)
         metrics: dict[str, float] = dict(record.validation)
         runner.call_hook("after_val_epoch", metrics=metrics)
@@ -117,9 +113,9 @@ class ContractTestLoop(TestLoop):
         runner = self.runner
         runner.call_hook("before_test")
         runner.call_hook("before_test_epoch")
-        predict = _Steps(runner, "test", runner.model.test_step, len(self.dataloader))
+        predict = _Steps(runner, "test", runner.model.test_step)
         runner.outcome = runner.contract.finish(predict)
-        metrics: dict[str, float] = micro(runner.outcome.counts.values)
+        metrics: dict[str, float] = runner.contract.score(runner.outcome)
         runner.call_hook("after_test_epoch", metrics=metrics)
         runner.call_hook("after_test")
         return metrics

@@ -19,7 +19,7 @@ def fit(contract: Contract, options: RunOptions) -> Outcome:
     """
     device = open_device(options.device)
     torch.set_num_threads(options.threads)
-    with deterministic(device), explain_failures(contract.training, options):
+    with deterministic(device), explain_failures(contract.job, options):
         contract.model.to(device)
         if options.channels_last:
             contract.model.to(memory_format=torch.channels_last)

@@ -90,7 +90,7 @@ def test_the_search_knows_its_best_epochs_and_the_grids_edge(study: Study) -> No
     assert found.chosen == {1e-4: 5}
     assert found.at_edge == (1e-4,)
     trial = next(item for item in evidence.cell("ring", "moles").trials if item.job.learning_rate == 5e-5)
-    assert found.mean(5e-5) == max(record.validation["miou"] for record in trial.result.history)
+    assert found.mean(5e-5) == max(record.validation["miou"] for record in trial.training.history)
     inner = rate_search(evidence.cell("broad", "moles"))
     assert inner is not None
     assert inner.at_edge == ()
@@ -122,7 +122,7 @@ def test_the_mean_curve_ends_with_the_shortest_fold(study: Study) -> None:
 def test_cases_are_the_extremes_over_folds(study: Study) -> None:
     evidence = study.evidence()
     cell = evidence.cell("broad", "hearts")
-    everything = [case for fold in cell.folds for case in evidence.cases(fold)]
+    everything = [case for fold in cell.folds for case in fold.cases]
     shown = {item.case.rank: item.case.dice for item in shown_cases(evidence, cell)}
     assert shown["best"] == max(case.dice for case in everything if case.rank == "best")
     assert shown["worst"] == min(case.dice for case in everything if case.rank == "worst")
@@ -150,7 +150,7 @@ def test_other_samples_or_folds_are_noticed(tmp_path: Path) -> None:
     def change(job: Job, result: Result) -> Result:
         if job.dataset.label != "moles" or job.model.label != "wide":
             return result
-        return replace(result, data_facts={**result.data_facts, "fold_hash": "other"})
+        return replace(result, data=replace(result.data, fold_hash="other"))
 
     found = {item.dataset: item for item in data_identities(write_study(tmp_path, change=change).evidence())}
     assert not found["moles"].consistent
@@ -162,5 +162,5 @@ def test_effort_adds_up(study: Study) -> None:
     whole, parts = effort(evidence), [effort(evidence, stage) for stage in ("search", "evaluate")]
     assert whole.jobs == 72
     assert whole.seconds == pytest.approx(sum(part.seconds for part in parts))
-    assert whole.epochs == sum(result.epochs_run for _, result in evidence.results)
+    assert whole.epochs == sum(result.training.epochs_run for _, result in evidence.results)
     assert json.dumps(whole.peak_memory_bytes) == "1234000000"

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench_core.analysis.evidence import Cell, Evidence, Fold
+from bench_core.analysis.evidence import Cell, Evidence, Finished
 from bench_core.analysis.pairs import contest, pair
 from bench_core.analysis.quantities import Pooled
 from bench_core.analysis.scores import AVERAGE, Board, score, shared_folds
@@ -134,7 +134,9 @@ def test_a_dataset_that_one_model_has_is_not_averaged(tmp_path: Path) -> None:
 def test_undefined_metrics_are_left_out_not_counted_as_zero(study: Study) -> None:
     cell = study.evidence().cell("broad", "moles")
     empty = replace(cell.folds[0].counts, values=np.zeros_like(cell.folds[0].counts.values))
-    changed = replace(cell, folds=(replace(cell.folds[0], counts=empty), *cell.folds[1:]))
+    first = replace(cell.folds[0])
+    vars(first)["counts"] = empty
+    changed = replace(cell, folds=(first, *cell.folds[1:]))
     found = score(changed, DICE)
     assert found is not None
     assert sorted(found.folds) == [1, 2, 3, 4]
@@ -157,7 +159,8 @@ def test_mean_and_std_equal_numpy_for_any_counts(study: Study, data: st.DataObje
         values[0, 0, 0] += 1
         names = tuple(str(index) for index in range(len(rows)))
         counts = Counts(names, names, job.dataset.task.classes, values)
-        folds.append(Fold(job, fake_result(job, counts), counts))
+        folds.append(Finished(job, fake_result(job, counts), study.store))
+        vars(folds[-1])["counts"] = counts
     cell = Cell("m", "d", tuple(jobs), tuple(folds), (), ())
     found = score(cell, DICE)
     assert found is not None

@@ -85,9 +85,9 @@ def test_a_finished_store_verifies(finished: Finished) -> None:
 
 
 def test_the_study_is_worth_verifying(finished: Finished) -> None:
-    results = [subject.result for subject in finished.study().subjects if subject.job.stage == "evaluate"]
-    assert len({result.epochs_run for result in results if result}) > 1
-    assert any(result.stopped_early for result in results if result)
+    records = [subject.training for subject in finished.study().subjects if subject.job.stage == "evaluate"]
+    assert len({record.epochs_run for record in records if record}) > 1
+    assert any(record.stopped_early for record in records if record)
 
 
 @pytest.mark.parametrize("name", MUTATIONS)

@@ -91,7 +91,7 @@ def test_show_prints_settings_metrics_and_provenance(study: tuple[Path, Path, Pl
     ):
         assert part in shown
     data = json.loads(call("show", plan.jobs[0].digest[:10], "--store", store, "--json").output)
-    assert data["state"] == "done" and data["result"]["parameters"] == 53
+    assert data["state"] == "done" and data["result"]["network"]["parameters"] == 53
     assert set(data["metrics"]["all"]) == {"mdsc", "miou", "mrecall", "mprecision"}
     failed = json.loads(call("show", plan.jobs[1].digest[:10], "--store", store, "--json").output)
     assert failed["failure"]["fix"] == "a lower rate" and "result" not in failed

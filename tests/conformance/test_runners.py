@@ -49,16 +49,16 @@ def _same(left: dict[str, Tensor], right: dict[str, Tensor]) -> bool:
 @pytest.mark.parametrize("task", [BINARY, THREE], ids=["binary", "three classes"])
 def test_weights_equal_those_of_a_loop_written_by_hand(fit: Fit, task: Task) -> None:
     """Plain PyTorch without a contract: the same data, schedule and loss end in the same bits."""
-    keeper, epochs, rate, seed = MemoryKeeper(), 3, 0.02, 5
+    keeper, epochs, rate = MemoryKeeper(), 3, 0.02
     contract = tiny_contract(
-        task, model=_unet(task), keeper=keeper, epochs=epochs, rate=rate, seed=seed, augmentation=()
+        task, model=_unet(task), keeper=keeper, epochs=epochs, rate=rate, augmentation=()
     )
     fit(contract, RunOptions())
 
     model = _unet(task).train()
     arrays = tiny_arrays(task)
     optimizer = torch.optim.AdamW(model.parameters(), lr=rate)
-    loader = Loader(Split(arrays, range(12), "rgb"), 4, seed=seed, augment=None)
+    loader = Loader(Split(arrays, range(12), "rgb"), 4, seed=contract.seed, augment=None)
     losses = []
     for epoch in range(epochs):
         for group in optimizer.param_groups:
@@ -90,14 +90,16 @@ def test_the_trace_tells_order_rates_and_losses(fit: Fit, tmp_path: Path) -> Non
     lines = [json.loads(line) for line in trace.read_text().splitlines()]
     steps = [line for line in lines if "step" in line]
     assert [(line["epoch"], line["step"]) for line in steps] == [(e, s) for e in range(3) for s in range(3)]
-    loader = Loader(Split(tiny_arrays(BINARY), range(12), "rgb"), 4, seed=5, augment=None)
+    loader = Loader(Split(tiny_arrays(BINARY), range(12), "rgb"), 4, seed=contract.seed, augment=None)
     expected = [list(batch.ids) for epoch in range(3) for batch in loader.epoch(epoch)]
     assert [line["ids"] for line in steps] == expected
     schedule = tiny_training().schedule
     assert [line["lr"] for line in steps] == [
         learning_rate(schedule, 0.02, line["epoch"], line["step"], 3, 3) for line in steps
     ]
-    assert [stats.loss for stats in outcome.history] == [line["loss"] for line in lines if "step" not in line]
+    assert [stats.loss for stats in outcome.training.history] == [
+        line["loss"] for line in lines if "step" not in line
+    ]
 
 
 @pytest.mark.parametrize("workers", [0, 2])
@@ -153,8 +155,8 @@ def test_a_killed_job_goes_on_to_the_same_weights(
     assert _same(whole.state["model"], keeper.state["model"])
     assert _same(whole.best["state_dict"], keeper.best["state_dict"])
     assert trace.read_bytes() == (tmp_path / "whole").read_bytes()
-    np.testing.assert_array_equal(outcome.counts.values, expected.counts.values)
-    assert outcome.chosen_epoch == expected.chosen_epoch
+    np.testing.assert_array_equal(outcome.predictions.labels, expected.predictions.labels)
+    assert outcome.training.chosen_epoch == expected.training.chosen_epoch
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
@@ -164,7 +166,7 @@ def test_every_precision_and_memory_format_learns(fit: Fit, precision: str, chan
         THREE, model=_unet(THREE), precision=precision, epochs=12, augmentation=(), rate=0.01
     )
     outcome = fit(contract, RunOptions(channels_last=channels_last))
-    assert outcome.history[-1].loss < 0.7 * outcome.history[0].loss
+    assert outcome.training.history[-1].loss < 0.7 * outcome.training.history[0].loss
     assert all(parameter.dtype == torch.float32 for parameter in contract.model.parameters())
 
 
@@ -232,19 +234,19 @@ def test_early_stopping_is_the_contracts(fit: Fit) -> None:
     frozen = _Scaled(0.0)
     stopping = EarlyStopping(patience=2, min_delta=0.1)
     outcome = fit(tiny_contract(model=frozen, epochs=20, early_stopping=stopping), RunOptions())
-    assert outcome.stopped_early
-    assert outcome.epochs_run == 3
+    assert outcome.training.stopped_early
+    assert outcome.training.epochs_run == 3
 
 
 def test_what_is_tested_are_the_chosen_epochs_weights(fit: Fit) -> None:
     keeper = MemoryKeeper()
     contract = tiny_contract(keeper=keeper, epochs=5, rate=0.05)
     outcome = fit(contract, RunOptions())
-    values = [stats.validation["miou"] for stats in outcome.history]
-    assert outcome.chosen_epoch == int(np.nanargmax(values))
+    values = [stats.validation["miou"] for stats in outcome.training.history]
+    assert outcome.training.chosen_epoch == int(np.nanargmax(values))
     assert _same(contract.model.state_dict(), keeper.best["state_dict"])
-    assert outcome.counts_split == "test"
-    assert outcome.counts.values.shape == (4, 1, 3)
+    assert outcome.tested == "test"
+    assert outcome.predictions.labels.shape == (4, 16, 16)
 
 
 def test_events_tell_each_epoch(fit: Fit) -> None:

@@ -51,7 +51,7 @@ def test_the_folder_example_is_planned_and_read(tmp_path: Path) -> None:
         version=data.version,
         options=data.options,
         image_size=32,
-        resize=job.training.resize,
+        resize=job.pixels.resize,
         root=tmp_path / "cache",
         task=data.task,
     )

@@ -58,17 +58,21 @@ def test_a_job_leaves_everything_that_a_report_needs(study: tuple[Registry, Plan
     assert store.states() == {job.digest: "done"}
     store.check(job.digest)
     result, counts = store.result(job.digest), store.counts(job.digest)
-    assert result.epochs_run == len(result.history) == 3 and result.counts_split == "test"
-    assert result.best_value == result.history[result.chosen_epoch].validation["miou"]
-    assert result.parameters == 4 * 9 + 4 + 4 + 4 + 4 + 1
-    facts = result.data_facts
-    assert facts["train"] + facts["validation"] + facts["test"] == facts["samples"] == 15
-    assert len(counts.ids) == facts["test"] and counts.classes == ("dot",)
+    assert result.training.epochs_run == 3 and result.tested == "test"
+    chosen = result.training.history[result.training.chosen_epoch]
+    assert result.training.best_value == chosen.validation["miou"]
+    assert result.network.parameters == 4 * 9 + 4 + 4 + 4 + 4 + 1
+    facts = result.data
+    assert facts.train + facts.validation + facts.test == facts.samples == 15
+    assert len(counts.ids) == facts.test and counts.classes == ("dot",)
     assert result.provenance["spec"] == {"name": "small", "sha256": "abc"}
     assert result.provenance["packages"]["torch"] == torch.__version__.partition("+")[0]
     assert result.provenance["threads"] == 1 and result.provenance["device"] == "cpu"
     assert result.attempts == 1 and result.seconds > 0 and result.peak_memory_bytes > 2**20
     assert {case.rank for case in store.cases(job.digest)} <= {"best", "median", "worst"}
+    predictions = store.predictions(job.digest)
+    assert predictions.ids == counts.ids and predictions.labels.shape == (facts.test, 16, 16)
+    assert set(result.files) == {"counts.csv", "cases.npz", "predictions.npz", "best.pt", "trace.jsonl"}
     assert list(store.running.iterdir()) == list(store.claims.iterdir()) == []
     log = (store.folder(job.digest) / "log.txt").read_text()
     assert "epoch 3/3" in log and job.name in log
@@ -79,7 +83,7 @@ def test_the_best_weights_are_the_counted_ones(study: tuple[Registry, Plan], sto
     job = plan.jobs[0]
     run(job, store, registry)
     content = torch.load(store.folder(job.digest) / "best.pt", weights_only=True)
-    assert content["epoch"] == store.result(job.digest).chosen_epoch
+    assert content["epoch"] == store.result(job.digest).training.chosen_epoch
 
 
 def test_a_done_job_is_not_run_again(study: tuple[Registry, Plan], store: Store) -> None:
@@ -129,7 +133,9 @@ def test_an_interrupted_job_goes_on_and_ends_with_the_same_numbers(
     assert same_weights(weights(store, job), weights(unbroken, job))
     result = store.result(job.digest)
     assert result.attempts == 2 and result.provenance["environments"] == 1
-    assert [r.loss for r in result.history] == [r.loss for r in unbroken.result(job.digest).history]
+    assert [r.loss for r in result.training.history] == [
+        r.loss for r in unbroken.result(job.digest).training.history
+    ]
     log = (store.folder(job.digest) / "log.txt").read_text()
     assert "interrupted" in log and "resuming from" in log and "attempt 2" in log
 
@@ -231,7 +237,8 @@ def test_data_that_changed_since_the_search_is_refused(tmp_path: Path, store: St
     (root / "content.txt").write_text("fine")
     run(evaluate, store, registry, known_failure=store.failure(evaluate.digest))
     result = store.result(evaluate.digest)
-    assert set(result.candidates) == {"0.01", "0.001"} and result.learning_rate in (0.01, 0.001)
+    assert set(result.training.candidates) == {"0.01", "0.001"}
+    assert result.training.learning_rate in (0.01, 0.001)
 
 
 def test_random_weights_come_from_the_jobs_seed(study: tuple[Registry, Plan]) -> None:
@@ -252,4 +259,4 @@ def test_all_models_of_a_fold_see_the_same_split(study: tuple[Registry, Plan], s
     for entry in (job, twin):
         run(entry, store, registry)
     assert store.counts(job.digest).ids == store.counts(twin.digest).ids
-    assert store.result(job.digest).data_facts == store.result(twin.digest).data_facts
+    assert store.result(job.digest).data == store.result(twin.digest).data

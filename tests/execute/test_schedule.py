@@ -17,7 +17,7 @@ from bench_core.execute.progress import RunProgress
 from bench_core.execute.queue import Order, queue_job, queued
 from bench_core.execute.run import Happening, run_jobs
 from bench_core.execute.schedule import Schedule
-from bench_core.plan.job import Job
+from bench_core.plan.job import Job, Need
 from bench_core.run_options import RunOptions
 from bench_core.store.claim import take_claim
 from bench_core.store.files import DiskError
@@ -41,23 +41,12 @@ def name_of(number: int) -> str:
     return f"{number:032x}"
 
 
-class WithRole(str):
-    """A digest that says what its job is needed for."""
-
-    role: str
-
-    def __new__(cls, digest: str, role: str) -> WithRole:
-        made = super().__new__(cls, digest)
-        made.role = role
-        return made
-
-
 def job(template: Job, number: int, needs: Mapping[int, str] | None = None) -> Any:
     """Return a job with what it needs: number to role."""
     made = replace(template, digest=name_of(number))
     if not needs:
         return made
-    wanted = tuple(WithRole(name_of(key), role) for key, role in needs.items())
+    wanted = tuple(Need(name_of(key), role) for key, role in needs.items())
     return replace(made, needs=wanted)
 
 

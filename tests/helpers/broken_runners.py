@@ -383,21 +383,25 @@ class ForgetsHistory(Loop):
 class ReportsOtherEpoch(Loop):
     def finish(self) -> Outcome:
         outcome = super().finish()
-        return replace(outcome, chosen_epoch=outcome.epochs_run - 1)
+        training = outcome.training
+        return replace(outcome, training=replace(training, chosen_epoch=training.epochs_run - 1))
 
 
 class ReportsMoreEpochs(Loop):
     def finish(self) -> Outcome:
         outcome = super().finish()
-        return replace(outcome, epochs_run=self.contract.training.epochs, stopped_early=False)
+        training = outcome.training
+        last = training.history[-1]
+        more = (last,) * (training.planned_epochs - training.epochs_run)
+        return replace(outcome, training=replace(training, history=(*training.history, *more)))
 
 
 class ReportsOtherCounts(Loop):
     def finish(self) -> Outcome:
         outcome = super().finish()
-        values = outcome.counts.values.copy()
-        values[1, 0, 1] += 50
-        return replace(outcome, counts=replace(outcome.counts, values=values))
+        labels = outcome.predictions.labels.copy()
+        labels[1, :5, :10] = 1 - labels[1, :5, :10].clip(max=1)
+        return replace(outcome, predictions=replace(outcome.predictions, labels=labels))
 
 
 class Fails(Loop):

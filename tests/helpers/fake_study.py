@@ -16,7 +16,7 @@ from bench_core.analysis.evidence import Evidence, gather
 from bench_core.metrics.counts import micro
 from bench_core.plan.expand import Plan, make_plan
 from bench_core.plan.job import Job
-from bench_core.records import Case, Counts, EpochRecord
+from bench_core.records import Case, Counts, DataFacts, EpochRecord, NetworkFacts, TrainingRecord
 from bench_core.seeds import derive_seed
 from bench_core.spec.load import LoadedSpec, load_spec
 from bench_core.store.result import Result
@@ -163,31 +163,32 @@ def fake_result(job: Job, counts: Counts) -> Result:
     rates = {"1e-04": 0.8, "5e-05": 0.82, "1e-05": 0.79} if job.learning_rate is None else {}
     return Result(
         digest=job.digest,
-        learning_rate=job.learning_rate or (1e-4 if job.model.name == "ring" else 5e-5),
-        candidates=rates,
-        epochs_run=epochs,
-        stopped_early=epochs < planned,
-        chosen_epoch=best,
-        monitor="miou",
-        best_value=history[best].validation["miou"],
-        history=tuple(history),
-        counts_split="validation" if job.stage == "search" else "test",
-        parameters={"broad": 47_200_000, "wide": 48_900_000}.get(job.model.name, 31_037_633)
-        + 65 * len(counts.classes),
-        model_facts={
-            "notes": ["one weight tensor of the stem is new: four input channels"]
+        training=TrainingRecord(
+            learning_rate=job.learning_rate or (1e-4 if job.model.name == "ring" else 5e-5),
+            candidates=rates,
+            history=tuple(history),
+            planned_epochs=planned,
+            chosen_epoch=best,
+            monitor="miou",
+            best_value=history[best].validation["miou"],
+        ),
+        tested="validation" if job.stage == "search" else "test",
+        network=NetworkFacts(
+            parameters={"broad": 47_200_000, "wide": 48_900_000}.get(job.model.name, 31_037_633)
+            + 65 * len(counts.classes),
+            notes=("one weight tensor of the stem is new: four input channels",)
             if job.model.name == "ring"
-            else []
-        },
-        data_facts={
-            "fingerprint": f"{derive_seed(job.dataset.name):064x}",
-            "fold_hash": f"{derive_seed(job.dataset.name, 'folds'):064x}",
-            "samples": 200,
-            "groups": 100,
-            "train": 120,
-            "validation": 40,
-            "test": 40,
-        },
+            else (),
+        ),
+        data=DataFacts(
+            fingerprint=f"{derive_seed(job.dataset.name):064x}",
+            fold_hash=f"{derive_seed(job.dataset.name, 'folds'):064x}",
+            samples=200,
+            groups=100,
+            train=120,
+            validation=40,
+            test=40,
+        ),
         provenance=fake_provenance(),
         seconds=3.0 * epochs + 1.25,
         peak_memory_bytes=1_234_000_000,

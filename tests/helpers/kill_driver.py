@@ -107,10 +107,13 @@ def fingerprint(folder: Path, job: Job) -> dict[str, str]:
     weights = torch.load(sealed / "best.pt", weights_only=True)["state_dict"]
     content = b"".join(name.encode() + tensor.numpy().tobytes() for name, tensor in sorted(weights.items()))
     result = store.result(job.digest)
-    numbers = [(record.epoch, record.loss, sorted(record.validation.items())) for record in result.history]
+    numbers = [
+        (record.epoch, record.loss, sorted(record.validation.items())) for record in result.training.history
+    ]
     store.check(job.digest)
-    facts = {"weights": content, "history": repr((numbers, result.chosen_epoch)).encode()}
+    facts = {"weights": content, "history": repr((numbers, result.training.chosen_epoch)).encode()}
     facts |= {name: (sealed / name).read_bytes() for name in ("trace.jsonl", "counts.csv")}
+    facts["labels"] = store.predictions(job.digest).labels.tobytes()
     facts["cases"] = b"".join(case.prediction.tobytes() for case in store.cases(job.digest))
     return {name: hashlib.sha256(value).hexdigest() for name, value in facts.items()}
 

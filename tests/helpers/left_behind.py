@@ -52,10 +52,8 @@ def assert_equal(ours: Left, theirs: Left) -> None:
     assert same_bits(untimed(ours.keeper.state), untimed(theirs.keeper.state))
     assert same_bits(ours.keeper.best, theirs.keeper.best)
     assert same_bits(ours.tested, theirs.tested)
-    for name in ("epochs_run", "stopped_early", "chosen_epoch", "best_value", "counts_split"):
-        assert getattr(ours.outcome, name) == getattr(theirs.outcome, name), name
-    assert ours.outcome.counts.ids == theirs.outcome.counts.ids
-    np.testing.assert_array_equal(ours.outcome.counts.values, theirs.outcome.counts.values)
-    for mine, other in zip(ours.outcome.cases, theirs.outcome.cases, strict=True):
-        assert mine.id == other.id
-        np.testing.assert_array_equal(mine.prediction, other.prediction)
+    for name in ("planned_epochs", "epochs_run", "stopped_early", "chosen_epoch", "best_value"):
+        assert getattr(ours.outcome.training, name) == getattr(theirs.outcome.training, name), name
+    assert ours.outcome.tested == theirs.outcome.tested
+    assert ours.outcome.predictions.ids == theirs.outcome.predictions.ids
+    np.testing.assert_array_equal(ours.outcome.predictions.labels, theirs.outcome.predictions.labels)

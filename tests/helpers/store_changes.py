@@ -88,6 +88,10 @@ def drop_last_batch(lines: list[dict[str, Any]]) -> None:
     del lines[last]
 
 
+def choose_next(data: dict[str, Any]) -> None:
+    data["training"]["chosen_epoch"] += 1
+
+
 def redraw(folder: Path) -> None:
     first, *others = files.read_cases(folder)
     mask = first.mask.copy()
@@ -138,53 +142,53 @@ MUTATIONS: dict[str, tuple[str, Callable[[Path], object], set[str], str]] = {
     ),
     "loss in the history": (
         EVALUATE,
-        in_json(files.RESULT, lambda data: data["history"][1].update(loss=0.5)),
+        in_json(files.RESULT, lambda data: data["training"]["history"][1].update(loss=0.5)),
         {"history"},
         "epoch 1: the history's loss is 0.5",
     ),
     "chosen epoch": (
         EVALUATE,
-        in_json(files.RESULT, lambda data: data.update(chosen_epoch=data["chosen_epoch"] + 1)),
+        in_json(
+            files.RESULT,
+            lambda data: data["training"].update(chosen_epoch=data["training"]["chosen_epoch"] + 1),
+        ),
         {"stopping", "checkpoint"},
         "the rule chooses epoch",
     ),
-    "stopped early": (
+    "more epochs planned": (
         EVALUATE,
-        in_json(files.RESULT, lambda data: data.update(stopped_early=not data["stopped_early"])),
+        in_json(files.RESULT, lambda data: data["training"].update(planned_epochs=99)),
         {"stopping"},
-        "it says that it",
+        "it says that 99 epochs were planned",
     ),
     "an epoch too few": (
         EVALUATE,
-        lambda folder: (
-            in_json(files.RESULT, lambda data: data["history"].pop())(folder),
-            in_json(files.RESULT, lambda data: data.update(epochs_run=data["epochs_run"] - 1))(folder),
-        ),
+        in_json(files.RESULT, lambda data: data["training"]["history"].pop()),
         {"stopping", "history"},
         "the rules end it after",
     ),
     "weights of another epoch": (EVALUATE, reweigh, {"checkpoint"}, "the weights are of epoch"),
     "rate of the job": (
         EVALUATE,
-        in_json(files.RESULT, lambda data: data.update(learning_rate=0.005)),
+        in_json(files.RESULT, lambda data: data["training"].update(learning_rate=0.005)),
         {"rate", "schedule"},
         "it trained at 0.005, the search chooses",
     ),
     "candidates": (
         EVALUATE,
-        in_json(files.RESULT, lambda data: data["candidates"].update({"0.01": 0.99})),
+        in_json(files.RESULT, lambda data: data["training"]["candidates"].update({"0.01": 0.99})),
         {"rate"},
         "it chose among",
     ),
     "fold hash": (
         EVALUATE,
-        in_json(files.RESULT, lambda data: data["data_facts"].update(fold_hash="f" * 64)),
+        in_json(files.RESULT, lambda data: data["data"].update(fold_hash="f" * 64)),
         {"data"},
         "fold_hash is ffffffffffffffff…",
     ),
     "fingerprint": (
         SEARCH,
-        in_json(files.RESULT, lambda data: data["data_facts"].update(fingerprint="e" * 64)),
+        in_json(files.RESULT, lambda data: data["data"].update(fingerprint="e" * 64)),
         {"data"},
         "fingerprint is eeeeeeeeeeeeeeee…",
     ),
@@ -205,13 +209,13 @@ MUTATIONS: dict[str, tuple[str, Callable[[Path], object], set[str], str]] = {
     "a picture": (EVALUATE, redraw, {"metrics"}, "the picture of dot"),
     "impossible metrics": (
         EVALUATE,
-        in_json(files.RESULT, lambda data: data["history"][0]["validation"].update(mdsc=0.999)),
+        in_json(files.RESULT, lambda data: data["training"]["history"][0]["validation"].update(mdsc=0.999)),
         {"metrics", "history"},
         "cannot come from the same counts",
     ),
     "settings": (
         EVALUATE,
-        in_json(files.JOB, lambda data: data["training"].update(batch_size=8)),
+        in_json(files.JOB, lambda data: data["work"]["training"].update(batch_size=8)),
         {"identity", "protocol"},
         "batch_size is 8 and not declared, the protocol says 4",
     ),
@@ -247,15 +251,15 @@ MUTATIONS: dict[str, tuple[str, Callable[[Path], object], set[str], str]] = {
     ),
     "facts of the wrong kind": (
         EVALUATE,
-        in_json(files.RESULT, lambda data: data.update(data_facts=[])),
+        in_json(files.RESULT, lambda data: data.update(data=[])),
         {"files"},
-        "a value is of the wrong kind",
+        "damaged file in the store: data:",
     ),
     "no facts": (
         EVALUATE,
-        in_json(files.RESULT, lambda data: data.update(data_facts={})),
-        {"data", "images"},
-        "it does not say which fingerprint its data had",
+        in_json(files.RESULT, lambda data: data["data"].pop("fingerprint")),
+        {"files"},
+        "data.fingerprint: Field required",
     ),
     "no result": (EVALUATE, lambda folder: (folder / files.RESULT).unlink(), {"files"}, "file is missing"),
     "no trace": (EVALUATE, lambda folder: (folder / files.TRACE).unlink(), {"files"}, "file is missing"),

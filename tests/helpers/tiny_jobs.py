@@ -13,10 +13,12 @@ from torch import Tensor, nn
 from bench_core.data.arrays import CachedArrays
 from bench_core.data.loader import Split
 from bench_core.declarations import JobEvent, Task
+from bench_core.plan.job import Job, JobDataset, JobFold, JobModel, Train, Work
 from bench_core.protocol.contract import Contract, Outcome, Predict
+from bench_core.protocol.session import Site
 from bench_core.protocol.trace import Trace
-from bench_core.spec.protocol import AdamW, Best, Metrics, Normalization, Rex
-from bench_core.spec.training import Training
+from bench_core.spec.protocol import AdamW, Best, Normalization, Rex
+from bench_core.spec.training import Pixels, Scoring, Training
 
 SIZE = 16
 BINARY = Task(classes=("lesion",), channels=3)
@@ -27,9 +29,6 @@ def tiny_training(**changes: Any) -> Training:
     """Return a resolved protocol for SIZE x SIZE images, with these fields replaced."""
     settings: dict[str, Any] = {
         "epochs": 4,
-        "image_size": SIZE,
-        "resize": "stretch",
-        "channels": "rgb",
         "normalization": Normalization(),
         "optimizer": AdamW(),
         "schedule": Rex(),
@@ -40,9 +39,33 @@ def tiny_training(**changes: Any) -> Training:
         "gradient_clipping": None,
         "early_stopping": None,
         "checkpoint": Best(),
-        "metrics": Metrics(),
     }
     return Training(**(settings | changes))
+
+
+def tiny_job(
+    task: Task = BINARY,
+    *,
+    seed: int = 5,
+    tested: bool = True,
+    channels: str = "rgb",
+    scoring: Scoring | None = None,
+    training: Training | None = None,
+    rate: float = 0.02,
+    work: Work | None = None,
+) -> Job:
+    """Return a job over SIZE x SIZE images; three folds, of which the last is tested."""
+    return Job(
+        digest="d" * 32,
+        stage="evaluate" if tested else "search",
+        model=JobModel("tiny", "tiny", "SMA", 1, "torch", "none", None, {}),
+        dataset=JobDataset("blobs", "blobs", 1, task, None, {}),
+        fold=JobFold(0, 3, "rotate", (0,), (1,), (2,) if tested else ()),
+        pixels=Pixels.model_validate({"image_size": SIZE, "resize": "stretch", "channels": channels}),
+        scoring=scoring or Scoring(),
+        seed=seed,
+        work=work or Train(training or tiny_training(), rate, "miou"),
+    )
 
 
 def tiny_arrays(task: Task, samples: int = 20, seed: int = 0) -> CachedArrays:
@@ -116,29 +139,31 @@ def tiny_contract(
 ) -> Contract:
     """Return a contract over 12 training, 4 validation and 4 test images, not prepared yet."""
     changes.setdefault("loss", {"bce": 1.0} if task.binary else {"cross-entropy": 1.0})
+    channels, scoring = changes.pop("channels", "rgb"), changes.pop("scoring", None)
     training = tiny_training(**changes)
+    job = tiny_job(
+        task, seed=seed, tested=tested, channels=channels, scoring=scoring, training=training, rate=rate
+    )
     data = tiny_arrays(task) if arrays is None else arrays
     count = len(data.ids)
     parts = np.split(np.arange(count), [count - 8, count - 4])
-    train, validation, test = (Split(data, part, training.channels) for part in parts)
-    channels = 3 if training.channels == "rgb" else task.channels
+    train, validation, test = (Split(data, part, channels) for part in parts)
+    depth = 3 if channels == "rgb" else task.channels
     return Contract(
-        job_name="evaluate/tiny/blobs/fold-0",
-        seed=seed,
-        training=training,
-        task=task,
+        Site(
+            job,
+            train,
+            validation,
+            test if tested else None,
+            emit=(lambda event: None) if events is None else events.append,
+            loader_workers=loader_workers,
+        ),
         learning_rate=rate,
-        model=tiny_network(task, channels=channels) if model is None else model,
-        train=train,
-        validation=validation,
-        test=test if tested else None,
+        model=tiny_network(task, channels=depth) if model is None else model,
         keeper=MemoryKeeper() if keeper is None else keeper,
         trace=Trace(trace),
-        emit=(lambda event: None) if events is None else events.append,
-        digest="d" * 32,
         random_at_inference=random_at_inference,
         encoder=encoder,
-        loader_workers=loader_workers,
     )
 
 

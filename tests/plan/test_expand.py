@@ -74,7 +74,7 @@ def test_every_plan_keeps_its_promises(data: dict[str, Any]) -> None:
     assert len({job.digest for job in plan.jobs}) == len({job.name for job in plan.jobs}) == len(plan.jobs)
     seen: set[str] = set()
     for job in plan.jobs:
-        assert set(job.needs) <= seen
+        assert {need.digest for need in job.needs} <= seen
         seen.add(job.digest)
         check_job(job, plan.by_digest, nested=bool(search and search["nested"]))
 
@@ -99,7 +99,7 @@ def check_job(job: Job, by_digest: dict[str, Job], nested: bool) -> None:
         assert not set(fold.test) & set(fold.validation)
     else:
         assert fold.test == fold.validation == (fold.index,)
-    for digest in job.needs:
+    for digest in job.needed("rate"):
         needed = by_digest[digest]
         assert (needed.stage, needed.model, needed.dataset) == ("search", job.model, job.dataset)
         if nested:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import random
-from dataclasses import fields, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,21 +12,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench_core.declarations import Task
+from bench_core.declarations import Departure, Task
 from bench_core.plan import identity
 from bench_core.plan.identity import IDENTITY_FORMAT, NOT_IDENTITY, canonical, digest_of, identity_of
-from bench_core.plan.job import Job, JobDataset, JobDeviation, JobFold, JobModel
+from bench_core.plan.job import Apply, Job, JobDataset, JobDeviation, JobFold, JobModel, Need, Own, Train
 from bench_core.spec.loss import losses
-from bench_core.spec.protocol import AdamW, Best, EarlyStopping, Last, Metrics, Normalization, Rex
-from bench_core.spec.training import Training
+from bench_core.spec.protocol import AdamW, Best, EarlyStopping, Last, Normalization, Rex, Section
+from bench_core.spec.training import Pixels, Scoring, Training
 
 GOLDEN = Path(__file__).parent / "golden_identity.json"
 
 TRAINING = Training(
     epochs=150,
-    image_size=512,
-    resize="pad-square",
-    channels="rgb",
     normalization=Normalization(),
     optimizer=AdamW(),
     schedule=Rex(),
@@ -37,8 +34,10 @@ TRAINING = Training(
     gradient_clipping=None,
     early_stopping=EarlyStopping(),
     checkpoint=Best(),
-    metrics=Metrics(),
 )
+TRAIN = Train(training=TRAINING, learning_rate=None, search_monitor="miou")
+OWN = Own(version=1, settings={"stages": 3, "deep": False}, chosen={"stages": 3})
+APPLY = Apply(step="measure", version=1, options={"tolerance": 2.0}, source="skin", chosen={"tolerance": 2.0})
 JOB = Job(
     digest="",
     stage="evaluate",
@@ -51,7 +50,7 @@ JOB = Job(
         pretrained="imagenet",
         weights=None,
         options={"width": 64, "deep": False},
-        deviations=(),
+        chosen={"width": 64},
     ),
     dataset=JobDataset(
         label="skin",
@@ -60,25 +59,18 @@ JOB = Job(
         task=Task(classes=("lesion",), channels=3),
         root="/data/skin",
         options={"difficulty": 0.5},
-        content="",
+        chosen={"difficulty": 0.5},
     ),
-    training=TRAINING,
     fold=JobFold(0, 5, "rotate", (2, 3, 4), (0,), (1,)),
-    learning_rate=None,
-    search_monitor="miou",
+    pixels=Pixels(image_size=512, resize="pad-square", channels="rgb"),
+    scoring=Scoring(threshold=0.4),
     seed=42,
-    needs=("a" * 32, "b" * 32),
+    work=TRAIN,
+    needs=(Need("a" * 32, "rate"), Need("b" * 32, "rate")),
 )
 
 OTHER: dict[str, dict[str, Any]] = {
-    "Job": {
-        "digest": "c" * 32,
-        "stage": "search",
-        "learning_rate": 1e-4,
-        "search_monitor": "mdsc",
-        "seed": 43,
-        "needs": ("a" * 32,),
-    },
+    "Job": {"digest": "c" * 32, "seed": 43, "needs": (Need("a" * 32, "rate"),), "repeat": 1},
     "JobModel": {
         "label": "other",
         "name": "other",
@@ -89,7 +81,9 @@ OTHER: dict[str, dict[str, Any]] = {
         "weights": "/somewhere/else.pth",
         "options": {"width": 32, "deep": False},
         "deviations": (JobDeviation("precision", "fp16", "fp32", "overflows"),),
+        "departures": (Departure(what="head", published="a", here="b", because="c"),),
         "content": "abc",
+        "chosen": {"width": 32},
     },
     "JobDataset": {
         "label": "other",
@@ -99,6 +93,7 @@ OTHER: dict[str, dict[str, Any]] = {
         "root": "/elsewhere",
         "options": {"difficulty": 0.6},
         "content": "mine",
+        "chosen": {"difficulty": 0.6},
     },
     "JobFold": {
         "index": 1,
@@ -107,12 +102,13 @@ OTHER: dict[str, dict[str, Any]] = {
         "train": (3, 4),
         "validation": (2,),
         "test": (),
+        "deal": 1,
     },
+    "Pixels": {"image_size": 256, "resize": "stretch", "channels": "native"},
+    "Scoring": {"threshold": 0.6, "threshold_space": "logit"},
+    "Train": {"training": TRAINING, "learning_rate": 1e-4, "search_monitor": "mdsc"},
     "Training": {
         "epochs": 100,
-        "image_size": 256,
-        "resize": "stretch",
-        "channels": "native",
         "normalization": Normalization(mean=0.4),
         "optimizer": AdamW(weight_decay=0.02),
         "schedule": Rex(step="step"),
@@ -123,55 +119,143 @@ OTHER: dict[str, dict[str, Any]] = {
         "gradient_clipping": 1.0,
         "early_stopping": EarlyStopping(patience=10),
         "checkpoint": Last(choose="last"),
-        "metrics": Metrics(threshold_space="logit"),
+    },
+    "Own": {"version": 2, "settings": {"stages": 4, "deep": False}, "chosen": {"stages": 4}},
+    "Apply": {
+        "step": "look",
+        "version": 2,
+        "options": {"tolerance": 3.0},
+        "source": "other",
+        "chosen": {"tolerance": 3.0},
     },
 }
-"""Another value for every field that is no part of its own."""
+"""Another value for every field that is not a part of its own."""
 
-PARTS = {"JobModel": "model", "JobDataset": "dataset", "JobFold": "fold", "Training": "training"}
+PARTS = {
+    "JobModel": "model",
+    "JobDataset": "dataset",
+    "JobFold": "fold",
+    "Pixels": "pixels",
+    "Scoring": "scoring",
+    "Train": "work",
+    "Own": "work",
+    "Apply": "work",
+}
 LISTED = {
     "Job": identity.JOB_FIELDS,
     "JobModel": identity.MODEL_FIELDS,
     "JobDataset": identity.DATASET_FIELDS,
     "JobFold": identity.FOLD_FIELDS,
-    "Training": identity.TRAINING_FIELDS,
+    "Train": identity.TRAIN_FIELDS,
+    "Own": identity.OWN_FIELDS,
+    "Apply": identity.APPLY_FIELDS,
 }
+SECTIONS = (Pixels, Scoring, Training)
+"""Every field of these counts."""
 DECLARED = {
     **{
-        kind.__name__: {field.name for field in fields(kind)} for kind in (Job, JobModel, JobDataset, JobFold)
+        kind.__name__: {field.name for field in fields(kind)}
+        for kind in (Job, JobModel, JobDataset, JobFold, Train, Own, Apply)
     },
-    "Training": set(Training.model_fields),
+    **{kind.__name__: set(kind.model_fields) for kind in SECTIONS},
 }
+
+
+def base(kind: str) -> Job:
+    """Return the job to change: of a step or own procedure where these are asked about."""
+    return replace(JOB, work={"Own": OWN, "Apply": APPLY}.get(kind, TRAIN))
 
 
 def changed(kind: str, field: str) -> Job:
     change = {field: OTHER[kind][field]}
+    job = base(kind)
     if kind == "Job":
-        return replace(JOB, **change)
-    part = getattr(JOB, PARTS[kind])
-    part = part.model_copy(update=change) if kind == "Training" else replace(part, **change)
-    return replace(JOB, **{PARTS[kind]: part})
+        return replace(job, **change)
+    if kind == "Training":
+        return replace(job, work=replace(TRAIN, training=TRAINING.model_copy(update=change)))
+    part = getattr(job, PARTS[kind])
+    part = part.model_copy(update=change) if isinstance(part, Section) else replace(part, **change)
+    return replace(job, **{PARTS[kind]: part})
 
 
-@pytest.mark.parametrize("kind", sorted(DECLARED))
+@pytest.mark.parametrize("kind", sorted(LISTED))
 def test_every_field_is_either_identity_or_listed_as_not(kind: str) -> None:
     listed, not_listed = set(LISTED[kind]), set(NOT_IDENTITY[kind])
     assert not listed & not_listed
     assert listed | not_listed == DECLARED[kind], "decide for each field: identity, or NOT_IDENTITY and why"
-    parts = set(PARTS.values()) if kind == "Job" else set()
+
+
+@pytest.mark.parametrize("kind", sorted(DECLARED))
+def test_every_field_is_tried(kind: str) -> None:
+    parts = {*PARTS.values(), "stage"} if kind == "Job" else {"kind"}
     assert set(OTHER[kind]) == DECLARED[kind] - parts, "give each field another value in OTHER"
 
 
 @pytest.mark.parametrize(("kind", "field"), [(kind, field) for kind in OTHER for field in OTHER[kind]])
 def test_a_field_changes_the_digest_if_and_only_if_it_is_identity(kind: str, field: str) -> None:
+    if (kind, field) in (("Train", "training"), ("Pixels", "channels")):
+        pytest.skip("tried on its own")
     other = changed(kind, field)
-    assert other != JOB
-    is_identity = field in LISTED[kind]
-    assert (digest_of(other) != digest_of(JOB)) == is_identity
-    assert (identity_of(other) != identity_of(JOB)) == is_identity
+    assert other != base(kind)
+    is_identity = field in LISTED.get(kind, DECLARED[kind])
+    assert (digest_of(other) != digest_of(base(kind))) == is_identity
+    assert (identity_of(other) != identity_of(base(kind))) == is_identity
 
 
-@pytest.mark.parametrize("section", ["normalization", "optimizer", "schedule", "early_stopping", "metrics"])
+def test_search_and_evaluate_are_two_jobs_and_the_label_of_a_step_is_not() -> None:
+    assert digest_of(replace(JOB, stage="search")) != digest_of(JOB)
+    step = base("Apply")
+    assert digest_of(replace(step, stage="another-label")) == digest_of(step)
+
+
+@pytest.mark.parametrize("kind", ["Train", "Own", "Apply"])
+def test_kinds_of_work_are_told_apart(kind: str) -> None:
+    others = {digest_of(base(other)) for other in ("Train", "Own", "Apply") if other != kind}
+    assert digest_of(base(kind)) not in others and len(others) == 2
+
+
+def test_needs_count_with_their_role_and_not_in_their_order() -> None:
+    one, two = JOB.needs
+    assert digest_of(replace(JOB, needs=(two, one))) == digest_of(JOB)
+    assert digest_of(replace(JOB, needs=(one, replace(two, role="weights")))) != digest_of(JOB)
+
+
+def test_settings_that_cannot_act_do_not_count() -> None:
+    three = replace(JOB, dataset=replace(JOB.dataset, task=Task(classes=("a", "b", "c"), channels=3)))
+    assert digest_of(replace(three, scoring=Scoring(threshold=0.9))) == digest_of(three)
+    native = JOB.pixels.model_copy(update={"channels": "native"})
+    assert digest_of(replace(JOB, pixels=native)) == digest_of(JOB)
+    gray = replace(JOB, dataset=replace(JOB.dataset, task=Task(classes=("lesion",), channels=1)))
+    assert digest_of(replace(gray, pixels=native)) != digest_of(gray)
+
+
+def test_a_field_added_at_its_default_keeps_every_digest(monkeypatch: pytest.MonkeyPatch) -> None:
+    class LaterSchedule(Rex):
+        cooldown: int = 0
+
+    class LaterTraining(Training):
+        schedule: LaterSchedule
+        ema: float | None = None
+
+    later = LaterTraining(**{**dict(TRAINING), "schedule": LaterSchedule()})
+    job = replace(JOB, work=replace(TRAIN, training=later))
+    assert digest_of(job) == digest_of(JOB)
+    for change in ({"ema": 0.99}, {"schedule": LaterSchedule(cooldown=3)}):
+        other = later.model_copy(update=change)
+        assert digest_of(replace(JOB, work=replace(TRAIN, training=other))) != digest_of(JOB)
+
+    @dataclass(frozen=True)
+    class LaterModel(JobModel):
+        ensemble: int = 1
+
+    before = digest_of(JOB)
+    known = {field.name: getattr(JOB.model, field.name) for field in fields(JobModel)}
+    monkeypatch.setattr(identity, "MODEL_FIELDS", (*identity.MODEL_FIELDS, "ensemble"))
+    assert digest_of(replace(JOB, model=LaterModel(**known))) == before
+    assert digest_of(replace(JOB, model=LaterModel(**known, ensemble=5))) != before
+
+
+@pytest.mark.parametrize("section", ["normalization", "optimizer", "schedule", "early_stopping"])
 def test_every_field_of_a_section_counts(section: str) -> None:
     current = getattr(TRAINING, section)
     for name, value in current.model_dump().items():
@@ -182,12 +266,14 @@ def test_every_field_of_a_section_counts(section: str) -> None:
         else:
             new = value + 1
         training = TRAINING.model_copy(update={section: current.model_copy(update={name: new})})
-        assert digest_of(replace(JOB, training=training)) != digest_of(JOB), name
+        assert digest_of(replace(JOB, work=replace(TRAIN, training=training))) != digest_of(JOB), name
 
 
 def test_the_search_monitor_of_a_job_that_chooses_nothing_does_not_count() -> None:
-    alone = replace(JOB, needs=(), learning_rate=1e-4)
-    assert digest_of(replace(alone, search_monitor="mdsc")) == digest_of(alone)
+    given = replace(TRAIN, learning_rate=1e-4)
+    alone = replace(JOB, needs=(), work=given)
+    other = replace(alone, work=replace(given, search_monitor="mdsc"))
+    assert digest_of(other) == digest_of(alone)
 
 
 def test_a_format_change_changes_every_digest(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -212,7 +298,7 @@ def test_the_order_of_options_does_not_count(options: dict[str, Any]) -> None:
     items = list(options.items())
     random.Random(0).shuffle(items)
     one, two = (
-        replace(JOB, model=replace(JOB.model, options=dict(order))) for order in (options.items(), items)
+        replace(JOB, model=replace(JOB.model, chosen=dict(order))) for order in (options.items(), items)
     )
     assert digest_of(one) == digest_of(two)
 

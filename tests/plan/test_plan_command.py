@@ -77,8 +77,10 @@ def test_programs_get_every_job_with_its_settings(spec: Path) -> None:
     jobs = make_plan(loaded.spec, loaded.registry).jobs
     assert [(row["digest"], row["name"]) for row in data["jobs"]] == [(job.digest, job.name) for job in jobs]
     for row, job in zip(data["jobs"], jobs, strict=True):
-        assert data["settings"][row["settings"]] == job.training.model_dump(mode="json")
-        assert row["needs"] == list(job.needs)
+        settings = data["settings"][row["settings"]]
+        assert settings["training"] == job.training.model_dump(mode="json")
+        assert settings["pixels"] == job.pixels.model_dump(mode="json")
+        assert row["needs"] == [{"digest": need.digest, "role": need.role} for need in job.needs]
         assert "state" not in row
     assert data["epochs"] == 48
     assert data["excluded"] == [{"model": "u-net-8", "dataset": "camus", "because": "too slow to matter"}]
@@ -174,7 +176,7 @@ def test_the_store_says_what_is_done_failed_stale_and_to_do(spec: Path, tmp_path
     old = make_plan(old_spec.spec, old_spec.registry).jobs[0]
     for part in ("jobs", "running", "claims", "failed"):
         (store / part).mkdir(parents=True)
-    (store / "store.json").write_text('{"format": 1}')
+    (store / "store.json").write_text('{"format": 2}')
     for job in (*jobs[:4], old):
         folder = store / "jobs" / job.digest
         folder.mkdir()

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench_core.protocol.cases import choose_cases
+from bench_core.labels import choose_cases
 
 
 def one_class(dice: list[float | None]) -> np.ndarray:

@@ -11,12 +11,13 @@ from torch import Tensor, nn
 
 from bench_core.data.loader import Loader, Split
 from bench_core.declarations import JobEvent
+from bench_core.execute.outcome import counted
 from bench_core.metrics.counts import micro, per_image
 from bench_core.protocol.augmentation import build_augmentation
 from bench_core.protocol.contract import Contract
 from bench_core.protocol.evaluator import count
 from bench_core.spec.protocol import EarlyStopping, Last, Normalization, Rex
-from tests.helpers.outcomes import numbers
+from tests.helpers.outcomes import counts_of, numbers
 from tests.helpers.tiny_jobs import (
     BINARY,
     THREE,
@@ -37,20 +38,24 @@ def test_it_learns_and_says_what_it_did() -> None:
     events: list[JobEvent] = []
     contract = tiny_contract(epochs=12, events=events)
     outcome = run(contract)
-    assert outcome.epochs_run == 12
-    assert not outcome.stopped_early
-    assert outcome.history[-1].loss < outcome.history[0].loss / 2
-    assert outcome.best_value == max(stats.validation["miou"] for stats in outcome.history) > 0.5
-    assert outcome.counts_split == "test"
-    assert outcome.counts.ids == ("case-16", "case-17", "case-18", "case-19")
-    assert outcome.counts.groups == ("patient-8", "patient-8", "patient-9", "patient-9")
-    assert outcome.counts.classes == ("lesion",)
-    assert outcome.counts.values.shape == (4, 1, 3)
+    assert outcome.training.epochs_run == 12
+    assert not outcome.training.stopped_early
+    assert outcome.training.history[-1].loss < outcome.training.history[0].loss / 2
+    assert (
+        outcome.training.best_value
+        == max(stats.validation["miou"] for stats in outcome.training.history)
+        > 0.5
+    )
+    assert outcome.tested == "test"
+    assert outcome.predictions.ids == ("case-16", "case-17", "case-18", "case-19")
+    assert outcome.predictions.labels.shape == (4, 16, 16)
+    assert outcome.predictions.labels.dtype == np.uint8
+    assert set(np.unique(outcome.predictions.labels)) == {0, 1}
     assert [(event.kind, event.epoch, event.epochs) for event in events] == [
         *(("epoch", epoch, 12) for epoch in range(12)),
         ("testing", 12, 12),
     ]
-    assert events[3].metrics == outcome.history[3].validation
+    assert events[3].metrics == outcome.training.history[3].validation
     assert contract.parameters == sum(parameter.numel() for parameter in contract.model.parameters())
 
 
@@ -58,15 +63,15 @@ def test_the_chosen_epochs_weights_are_the_ones_tested() -> None:
     keeper = MemoryKeeper()
     contract = tiny_contract(epochs=8, rate=0.1, keeper=keeper)
     outcome = run(contract)
-    assert keeper.best["epoch"] == outcome.chosen_epoch
+    assert keeper.best["epoch"] == outcome.training.chosen_epoch
     fresh = tiny_network(BINARY)
     fresh.load_state_dict(keeper.best["state_dict"])
     fresh.eval()
     data = tiny_arrays(BINARY)
     images, masks = Split(data, range(16, 20), "rgb").read(range(4))
     logits = fresh((images.float() / 255 - 0.5) / 0.5)
-    expected = count(logits, masks, BINARY, contract.training.metrics).numpy()
-    np.testing.assert_array_equal(outcome.counts.values, expected)
+    expected = count(logits, masks, BINARY, contract.job.scoring).numpy()
+    np.testing.assert_array_equal(counts_of(outcome, data).values, expected)
 
 
 def test_choosing_the_last_epoch_tests_the_last_weights() -> None:
@@ -75,24 +80,24 @@ def test_choosing_the_last_epoch_tests_the_last_weights() -> None:
     train(contract)
     last = {name: tensor.clone() for name, tensor in contract.model.state_dict().items()}
     outcome = contract.finish(predictor(contract))
-    assert outcome.chosen_epoch == 4
-    assert outcome.best_value == outcome.history[4].validation["miou"]
+    assert outcome.training.chosen_epoch == 4
+    assert outcome.training.best_value == outcome.training.history[4].validation["miou"]
     assert all(torch.equal(tensor, keeper.best["state_dict"][name]) for name, tensor in last.items())
 
 
 def test_search_jobs_count_their_validation_images() -> None:
     outcome = run(tiny_contract(tested=False))
-    assert outcome.counts_split == "validation"
-    assert outcome.counts.ids == ("case-12", "case-13", "case-14", "case-15")
-    chosen = outcome.history[outcome.chosen_epoch].validation
-    assert micro(outcome.counts.values) == chosen
+    assert outcome.tested == "validation"
+    assert outcome.predictions.ids == ("case-12", "case-13", "case-14", "case-15")
+    chosen = outcome.training.history[outcome.training.chosen_epoch].validation
+    assert micro(counts_of(outcome, tiny_arrays(BINARY)).values) == chosen
 
 
 def test_early_stopping_ends_the_epochs() -> None:
     rule = EarlyStopping(patience=2, min_delta=1.0)
     outcome = run(tiny_contract(epochs=9, early_stopping=rule))
-    assert outcome.epochs_run == 3
-    assert outcome.stopped_early
+    assert outcome.training.epochs_run == 3
+    assert outcome.training.stopped_early
 
 
 def test_the_rate_follows_the_schedule_and_reaches_the_optimizer(tmp_path: Path) -> None:
@@ -136,7 +141,7 @@ def test_the_epochs_loss_is_weighted_by_samples(tmp_path: Path) -> None:
             contract.end_step(batch, loss)
         contract.end_epoch(epoch, predictor(contract))
     assert [size for _, size in losses] == [5, 5, 2]
-    assert outcome.history[0].loss == pytest.approx(sum(loss * size for loss, size in losses) / 12)
+    assert outcome.training.history[0].loss == pytest.approx(sum(loss * size for loss, size in losses) / 12)
 
 
 @pytest.mark.parametrize("precision", ["fp32", "fp16"])
@@ -241,7 +246,7 @@ def values_of(seed: int, batch_size: int, model: nn.Module) -> np.ndarray:
     torch.set_rng_state(state)
     outcome = contract.finish(predictor(contract))
     assert torch.equal(torch.get_rng_state(), state)
-    return outcome.counts.values
+    return outcome.predictions.labels
 
 
 def test_randomness_at_inference_depends_on_job_seed_and_sample_alone() -> None:
@@ -252,17 +257,19 @@ def test_randomness_at_inference_depends_on_job_seed_and_sample_alone() -> None:
 
 def test_cases_show_what_was_counted() -> None:
     arrays = tiny_arrays(THREE)
-    outcome = run(tiny_contract(THREE, arrays=arrays, channels="native", epochs=6))
-    dice = dict(zip(outcome.counts.ids, per_image(outcome.counts.values)["mdsc"].tolist(), strict=True))
-    assert [case.rank for case in outcome.cases] == ["best", "worst", "median", "worst"]
-    for case in outcome.cases:
+    contract = tiny_contract(THREE, arrays=arrays, channels="native", epochs=6)
+    outcome = run(contract)
+    found = counted(outcome, contract.test, THREE.classes)
+    dice = dict(zip(found.counts.ids, per_image(found.counts.values)["mdsc"].tolist(), strict=True))
+    assert [case.rank for case in found.cases] == ["best", "worst", "median", "worst"]
+    for case in found.cases:
         row = arrays.ids.index(case.id)
         np.testing.assert_array_equal(case.image, arrays.images[row])
         np.testing.assert_array_equal(case.mask, arrays.masks[row])
         assert case.prediction.dtype == np.uint8
         assert case.dice == dice[case.id]
         hits = [(case.prediction == label) & (case.mask == label) for label in (1, 2)]
-        expected = outcome.counts.values[outcome.counts.ids.index(case.id), :, 0]
+        expected = found.counts.values[found.counts.ids.index(case.id), :, 0]
         assert [int(hit.sum()) for hit in hits] == expected.tolist()
 
 
@@ -271,7 +278,7 @@ def test_loader_workers_change_no_bit(tmp_path: Path) -> None:
     contract.prepare(CPU)
     split = Split(tiny_arrays(BINARY), range(12), "rgb")
     augment = build_augmentation(contract.training.augmentation, 3, 16)
-    loader = Loader(split, 4, seed=5, augment=augment, workers=2)
+    loader = Loader(split, 4, seed=contract.seed, augment=augment, workers=2)
     for one, other in zip(contract.train_batches(0), loader.epoch(0), strict=True):
         assert one.ids == other.ids
         torch.testing.assert_close(one.images, (other.images.float() / 255 - 0.5) / 0.5)

@@ -41,7 +41,7 @@ CPU = torch.device("cpu")
 def test_a_killed_job_goes_on_and_ends_with_the_same_bits(changes: dict[str, Any], tmp_path: Path) -> None:
     unbroken = tiny_contract(epochs=5, rate=0.05, trace=tmp_path / "unbroken.jsonl", **changes)
     expected = run(unbroken)
-    for killed_in in range(expected.epochs_run):
+    for killed_in in range(expected.training.epochs_run):
         path, keeper = tmp_path / f"killed-in-{killed_in}.jsonl", MemoryKeeper()
         train(tiny_contract(epochs=5, rate=0.05, trace=path, keeper=keeper, **changes), stop_before=killed_in)
         torch.manual_seed(killed_in)

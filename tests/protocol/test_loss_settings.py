@@ -255,7 +255,7 @@ def test_weights_by_frequency_are_those_of_the_training_pixels_alone() -> None:
     pixels = torch.bincount(masks.flatten().long(), minlength=3)
     expected = dict(zip(("background", "left", "right"), (pixels.sum() / (3 * pixels)).tolist(), strict=True))
     assert contract.class_weights["cross-entropy"] == pytest.approx(expected, rel=1e-6)
-    assert run(contract).history[0].loss > 0
+    assert run(contract).training.history[0].loss > 0
 
 
 def test_weights_of_classes_that_do_not_exist_are_refused() -> None:

@@ -131,7 +131,7 @@ def test_groups_and_warmup_survive_a_kill_to_the_last_bit() -> None:
     train(contract(keeper=keeper), stop_before=1)
     assert keeper.state is not None
     resumed = run(contract(keeper=keeper))
-    assert [item.loss for item in resumed.history] == [item.loss for item in whole.history]
+    assert [item.loss for item in resumed.training.history] == [item.loss for item in whole.training.history]
 
 
 def test_the_optimizer_moves_the_encoder_less() -> None:

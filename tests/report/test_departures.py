@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from bench_core.declarations import Departure
 from bench_core.plan.job import Job, JobDeviation
 from bench_core.report.compose import Report, compose
 from bench_core.report.latex import to_latex
@@ -43,14 +44,9 @@ def ring(study: Study) -> Job:
 
 
 def test_a_departure_is_no_deviation_from_the_protocol(study: Study) -> None:
-    precision, departure = ring(study).model.deviations
-    assert (precision.of, departure.of) == ("protocol", "network")
+    (precision,), (departure,) = ring(study).model.deviations, ring(study).model.departures
+    assert isinstance(precision, JobDeviation) and isinstance(departure, Departure)
     assert Job.from_json(ring(study).to_json()) == ring(study)
-
-
-def test_a_job_from_before_departures_reads_as_one_of_the_protocol() -> None:
-    old = {"setting": "precision", "protocol": "fp16", "value": "fp32", "because": "it overflows"}
-    assert JobDeviation(**old).of == "protocol"
 
 
 @pytest.mark.parametrize("form", [to_markdown, to_latex])

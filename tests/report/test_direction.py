@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench_core.analysis.evidence import Evidence, Fold
+from bench_core.analysis.evidence import Evidence, Finished
 from bench_core.analysis.pairs import contest, pair
 from bench_core.analysis.quantities import Pooled, Quantity, quantity
 from bench_core.analysis.scores import AVERAGE, Board, board
@@ -165,11 +165,11 @@ class Distance(Quantity):
     def scale(self, dataset: str) -> Scale:
         return Scale("mm" if dataset in self.millimeters else "px", self.metric.better)
 
-    def of_fold(self, fold: Fold) -> float:
+    def of_fold(self, fold: Finished) -> float:
         wrong = fold.counts.values[..., 1:].sum()
         return float(wrong / len(fold.counts.ids))
 
-    def of_classes(self, fold: Fold) -> Mapping[str, float]:
+    def of_classes(self, fold: Finished) -> Mapping[str, float]:
         return {name: self.of_fold(fold) for name in fold.counts.classes}
 
 

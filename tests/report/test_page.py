@@ -171,7 +171,7 @@ def test_hostile_names_stay_text(tmp_path: Path) -> None:
     plugin = plugin.replace('"ventricle"', '"</td><b>"').replace("dermoscopy", "<i>{{ 7*7 }}</i>")
 
     def change(job: Job, result: Result) -> Result:
-        return replace(result, model_facts={"notes": ["</style><script>bad()</script>"]})
+        return replace(result, network=replace(result.network, notes=("</style><script>bad()</script>",)))
 
     study = write_study(tmp_path, plugin=plugin, change=change)
     html = to_html(report_of(study))

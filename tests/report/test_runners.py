@@ -146,8 +146,9 @@ def test_a_framework_that_changes_numbers_is_named(tmp_path: Path) -> None:
     def change(job: Job, result: Result) -> Result:
         found = result_of(job, result)
         if (job.model.runner, job.dataset.name, job.fold.index) == ("mmseg", "hearts", 1):
-            first, *others = found.history
-            found = replace(found, history=(replace(first, loss=first.loss * (1 + 1e-15)), *others))
+            first, *others = found.training.history
+            history = (replace(first, loss=first.loss * (1 + 1e-15)), *others)
+            found = replace(found, training=replace(found.training, history=history))
         return found
 
     report = report_of(study_of(tmp_path, change, counts))

@@ -13,7 +13,7 @@ from bench_core.protocol.contract import RunOptions
 from bench_core.protocol.devices import deterministic, open_device
 from bench_core.protocol.failures import explain_failures, out_of_memory
 from bench_torch.engine import fit
-from tests.helpers.tiny_jobs import BINARY, MemoryKeeper, tiny_contract, tiny_network, tiny_training
+from tests.helpers.tiny_jobs import BINARY, MemoryKeeper, tiny_contract, tiny_job, tiny_network, tiny_training
 
 
 class _Hungry(nn.Module):
@@ -53,7 +53,7 @@ def test_out_of_memory_is_recognized_on_every_device(failure: BaseException) -> 
         pytest.raises(
             TrainingError, match="out of memory on cuda:1: batch size 1, 16x16 images, bf16"
         ) as caught,
-        explain_failures(training, options),
+        explain_failures(tiny_job(training=training), options),
     ):
         raise failure
     fix = caught.value.fix or ""
@@ -64,7 +64,7 @@ def test_out_of_memory_is_recognized_on_every_device(failure: BaseException) -> 
 
 def test_other_failures_pass_unchanged() -> None:
     failure = RuntimeError("mat1 and mat2 shapes cannot be multiplied")
-    with pytest.raises(RuntimeError) as caught, explain_failures(tiny_training(), RunOptions(compile=True)):
+    with pytest.raises(RuntimeError) as caught, explain_failures(tiny_job(), RunOptions(compile=True)):
         raise failure
     assert caught.value is failure
 
@@ -73,16 +73,19 @@ def test_a_batch_that_cannot_be_normalized_says_so() -> None:
     training = tiny_training(batch_size=1)
     with (
         pytest.raises(TrainingError, match="a batch of 1 at 16x16 cannot be normalized") as caught,
-        explain_failures(training, RunOptions()),
+        explain_failures(tiny_job(training=training), RunOptions()),
     ):
         nn.BatchNorm2d(4)(torch.zeros(1, 4, 1, 1))
     assert "batch_size to 2 or more" in (caught.value.fix or "")
-    with pytest.raises(ValueError, match="something else"), explain_failures(training, RunOptions()):
+    with (
+        pytest.raises(ValueError, match="something else"),
+        explain_failures(tiny_job(training=training), RunOptions()),
+    ):
         raise ValueError("something else")
 
 
 def test_a_smaller_batch_is_suggested_only_where_there_is_one() -> None:
-    error = out_of_memory(tiny_training(batch_size=3), RunOptions(), "")
+    error = out_of_memory(tiny_job(training=tiny_training(batch_size=3)), RunOptions(), "")
     assert "(say 1)" in (error.fix or "")
     assert error.cause is None
 
@@ -162,7 +165,7 @@ def test_the_default_compiler_trains_as_eager_does() -> None:
     for options in (RunOptions(), RunOptions(compile=True)):
         model = tiny_network(BINARY, dropout=0.0)
         outcome = fit(tiny_contract(model=model, epochs=3, augmentation=()), options)
-        losses.append([stats.loss for stats in outcome.history])
+        losses.append([stats.loss for stats in outcome.training.history])
     assert losses[1] == pytest.approx(losses[0], rel=1e-3)
 
 
@@ -170,7 +173,7 @@ def test_what_the_compiler_raises_is_explained() -> None:
     from torch._dynamo.exc import TorchDynamoException
 
     options = RunOptions(compile=True)
-    with pytest.raises(MissingDependencyError) as caught, explain_failures(tiny_training(), options):
+    with pytest.raises(MissingDependencyError) as caught, explain_failures(tiny_job(), options):
         raise TorchDynamoException("\nInvalidCxxCompiler: No working C++ compiler found\n\nmore")
     assert caught.value.cause == "InvalidCxxCompiler: No working C++ compiler found"
     assert "runtime.compile: false" in (caught.value.fix or "")

@@ -47,7 +47,7 @@ def test_everything_equals_the_native_loops(tmp_path: Path, settings: dict[str, 
     theirs = Left(native.fit, tmp_path / "torch", **settings)
     assert_equal(ours, theirs)
     if "early_stopping" in settings:
-        assert ours.outcome.stopped_early
+        assert ours.outcome.training.stopped_early
 
 
 class _Killed(BaseException):
@@ -75,7 +75,7 @@ def test_a_job_goes_on_under_the_other_engine(tmp_path: Path, engines: tuple[Fit
     outcome = second(tiny_contract(keeper=broken, trace=tmp_path / "trace"), RunOptions())
     assert same_bits(untimed(broken.state), untimed(whole.keeper.state))
     assert (tmp_path / "trace").read_bytes() == whole.trace
-    np.testing.assert_array_equal(outcome.counts.values, whole.outcome.counts.values)
+    np.testing.assert_array_equal(outcome.predictions.labels, whole.outcome.predictions.labels)
 
 
 def test_a_finished_training_is_only_tested(tmp_path: Path) -> None:
@@ -85,7 +85,7 @@ def test_a_finished_training_is_only_tested(tmp_path: Path) -> None:
     contract.model.register_forward_hook(lambda module, inputs, output: trained.append(module.training))
     outcome = mmseg.fit(contract, RunOptions())
     assert trained and not any(trained)
-    np.testing.assert_array_equal(outcome.counts.values, done.outcome.counts.values)
+    np.testing.assert_array_equal(outcome.predictions.labels, done.outcome.predictions.labels)
 
 
 def test_random_states_are_the_native_loops(tmp_path: Path) -> None:

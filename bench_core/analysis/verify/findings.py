@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from bench_core.analysis.verify.subjects import Study, Subject
 
 Level = Literal["error", "warning"]
+Kind = Literal["train", "own", "apply"]
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,8 @@ class Check:
     """What is true of the store when nothing is found."""
     examine: Callable[[Subject, Study], Iterable[Finding] | None]
     """Gets a job and all others; returns what it finds, or None where the job has nothing to look at."""
+    kinds: tuple[Kind, ...] = ("train", "own", "apply")
+    """Kinds of work that it can ask."""
 
 
 @dataclass(frozen=True)

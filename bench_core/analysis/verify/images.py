@@ -14,6 +14,7 @@ from bench_core.analysis.verify.subjects import Study, Subject
 from bench_core.data.folds import assign_folds, fold_hash
 from bench_core.errors import BenchError
 from bench_core.metrics.counts import METRICS, micro, per_image
+from bench_core.plan.job import fold_seed
 from bench_core.records import Case, Counts
 from bench_core.store.folder import CASES, COUNTS, RESULT
 from bench_core.store.result import Result
@@ -26,26 +27,24 @@ def data(subject: Subject, study: Study) -> Iterable[Finding] | None:
     """Compare fingerprint, folds and sizes of the data with those of most jobs."""
     if subject.result is None:
         return None
-    return list(_data(subject, subject.result.data_facts, study))
+    return list(_data(subject, study))
 
 
-def _data(subject: Subject, facts: Mapping[str, Any], study: Study) -> Iterable[Finding]:
+def _data(subject: Subject, study: Study) -> Iterable[Finding]:
     for keys, peers in (
-        (("fingerprint", "fold_hash", "samples", "groups"), study.same_data(subject)),
+        (("fingerprint", "fold_hash", "samples", "groups"), study.same_folds(subject)),
         (("train", "validation", "test"), study.same_split(subject)),
     ):
         for key in keys:
             usual = study.usual(f"data {key}", peers, lambda peer, key=key: _fact(peer, key))  # type: ignore[misc]
-            if usual is None or facts.get(key) is None:
-                yield subject.finding(f"it does not say which {key} its data had", RESULT)
-            elif _fact(subject, key) != usual[0]:
-                text = f"{key} is {_short(facts[key])}, {usual[1].job.name} has {_short(usual[0])}"
+            mine = _fact(subject, key)
+            if usual is not None and mine != usual[0]:
+                text = f"{key} is {_short(mine)}, {usual[1].job.name} has {_short(usual[0])}"
                 yield subject.finding(text, RESULT)
 
 
 def _fact(subject: Subject, key: str) -> str | None:
-    value = subject.result.data_facts.get(key) if subject.result else None
-    return None if value is None else str(value)
+    return str(getattr(subject.result.data, key)) if subject.result else None
 
 
 def _short(value: Any) -> str:
@@ -62,9 +61,9 @@ def images(subject: Subject, study: Study) -> Iterable[Finding] | None:
 
 def _images(subject: Subject, counts: Counts, result: Result, study: Study) -> Iterable[Finding]:
     split = "test" if subject.job.fold.test else "validation"
-    if result.counts_split != split:
-        yield subject.finding(f"it says {result.counts_split} images, the job counts {split} images", RESULT)
-    expected = result.data_facts.get(split)
+    if result.tested != split:
+        yield subject.finding(f"it says {result.tested} images, the job counts {split} images", RESULT)
+    expected = result.data.test if split == "test" else result.data.validation
     if len(counts.ids) != expected:
         yield subject.finding(f"{len(counts.ids)} images are counted, the fold has {expected}", COUNTS)
     if len(set(counts.ids)) != len(counts.ids):
@@ -80,8 +79,8 @@ def _images(subject: Subject, counts: Counts, result: Result, study: Study) -> I
     both = [sample for sample in counts.ids if sample in trained]
     if both:
         yield subject.finding(f"{len(both)} counted images were trained on, {both[0]} for one", COUNTS)
-    if subject is study.same_data(subject)[-1]:
-        # Once for each dataset; the last of its jobs is an evaluate job where there is one.
+    if subject is study.same_folds(subject)[-1]:
+        # Once for each dataset and dealing; the last of its jobs is an evaluate job where there is one.
         yield from _folds(subject, result, study)
 
 
@@ -94,7 +93,7 @@ def _folds(subject: Subject, result: Result, study: Study) -> Iterable[Finding]:
     """Cut the dataset into folds once more, where all folds have been tested."""
     count = subject.job.fold.count
     tested: dict[int, tuple[tuple[str, str], ...]] = {}
-    for peer in study.same_data(subject):
+    for peer in study.same_folds(subject):
         usual = study.usual("images", study.same_split(peer), _counted)
         if peer.job.stage == "evaluate" and len(peer.job.fold.test) == 1 and usual is not None:
             tested[peer.job.fold.test[0]] = usual[0]
@@ -107,9 +106,9 @@ def _folds(subject: Subject, result: Result, study: Study) -> Iterable[Finding]:
     if len(set(ids)) != len(ids):
         twice = next(sample for sample in ids if ids.count(sample) > 1)
         yield subject.finding(f"{twice} of {label} is tested in two folds", COUNTS)
-    elif fold_hash(ids, folds) != result.data_facts.get("fold_hash"):
+    elif fold_hash(ids, folds) != result.data.fold_hash:
         yield subject.finding(f"the tested images of {label} are not the folds of fold_hash", COUNTS)
-    elif (assign_folds(ids, groups, count, subject.job.seed) != folds).any():
+    elif (assign_folds(ids, groups, count, fold_seed(subject.job)) != folds).any():
         yield subject.finding(f"the folds of {label} are not those of the spec's seed", COUNTS)
 
 
@@ -121,7 +120,7 @@ def metrics(subject: Subject, study: Study) -> Iterable[Finding] | None:
 
 
 def _metrics(subject: Subject, counts: Counts, result: Result, study: Study) -> Iterable[Finding]:
-    pixels = subject.job.training.image_size**2
+    pixels = subject.job.pixels.image_size**2
     if (counts.values < 0).any() or (counts.values.sum(axis=-1) > pixels).any():
         yield subject.finding(f"counts are negative or exceed the {pixels} pixels of an image", COUNTS)
     usual = study.usual("truth", study.same_split(subject), _truth)
@@ -159,7 +158,10 @@ def _first_odd(counts: Counts, reference: Subject) -> str:
 
 
 def _against_history(subject: Subject, counts: Counts, result: Result) -> Iterable[Finding]:
-    for number, record in enumerate(result.history):
+    training = result.training
+    if training is None:
+        return
+    for number, record in enumerate(training.history):
         text = _impossible(record.validation)
         if text is not None:
             yield subject.finding(f"epoch {number}: {text}", RESULT)
@@ -168,11 +170,11 @@ def _against_history(subject: Subject, counts: Counts, result: Result) -> Iterab
         return
     # The chosen weights were counted on the very images that chose them.
     allowed = 0.0 if _exact(result) else ON_DEVICES
-    validation = result.history[result.chosen_epoch].validation
+    validation = training.history[training.chosen_epoch].validation
     for name, value in micro(counts.values).items():
         known = validation.get(name, math.nan)
         if not (math.isnan(value) and math.isnan(known)) and not abs(value - known) <= allowed:
-            text = f"the counts give {name} {value!r}, the history of epoch {result.chosen_epoch} {known!r}"
+            text = f"the counts give {name} {value!r}, the history of epoch {training.chosen_epoch} {known!r}"
             yield subject.finding(text, COUNTS)
             return
 

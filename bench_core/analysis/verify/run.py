@@ -5,23 +5,25 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from bench_core.analysis.verify import images, settings, stored, training
-from bench_core.analysis.verify.findings import Check, Finding, Outcome, Verification
+from bench_core.analysis.verify.findings import Check, Finding, Kind, Outcome, Verification
 from bench_core.analysis.verify.subjects import Study, Subject
 from bench_core.errors import BenchError
 
+TRAINED: tuple[Kind, ...] = ("train",)
+TESTED: tuple[Kind, ...] = ("train", "own")
 CHECKS = (
     Check("files", "every file is there, readable, and as it was sealed", stored.files),
     Check("identity", "each folder holds the job that it is named after", stored.identity),
-    Check("protocol", "settings differ from the spec's protocol only where declared", settings.protocol),
+    Check("protocol", "settings differ from the protocol only where declared", settings.protocol, TRAINED),
     Check("data", "all jobs saw the same samples in the same folds", images.data),
-    Check("order", "all models saw the samples in the same order, the seed's", training.order),
-    Check("schedule", "every step's learning rate is the schedule's", training.schedule),
-    Check("history", "the result's history is the trace's", training.history),
-    Check("stopping", "the stopping rule ended it and chose the tested epoch", training.stopping),
-    Check("checkpoint", "the kept weights are the chosen epoch's", stored.checkpoint),
-    Check("rate", "the learning rate is the one that the search chose", training.rate),
-    Check("images", "counts are of the fold's images, none of them trained on", images.images),
-    Check("metrics", "counts fit the ground truth, the history and the pictures", images.metrics),
+    Check("order", "all models saw the samples in the same order, the seed's", training.order, TRAINED),
+    Check("schedule", "every step's learning rate is the schedule's", training.schedule, TRAINED),
+    Check("history", "the result's history is the trace's", training.history, TRAINED),
+    Check("stopping", "the stopping rule ended it and chose the tested epoch", training.stopping, TRAINED),
+    Check("checkpoint", "the kept weights are the chosen epoch's", stored.checkpoint, TRAINED),
+    Check("rate", "the learning rate is the one that the search chose", training.rate, TRAINED),
+    Check("images", "counts are of the fold's images, none of them trained on", images.images, TESTED),
+    Check("metrics", "counts fit the ground truth, the history and the pictures", images.metrics, TESTED),
     Check("environment", "all jobs ran under the same versions and on like hardware", settings.environment),
 )
 
@@ -50,7 +52,8 @@ def verify(
         findings: list[Finding] = []
         seen = 0
         for position, subject in enumerate(study.subjects):
-            found = _examined(check, subject, study)
+            asked = subject.job.work.kind in check.kinds
+            found = _examined(check, subject, study) if asked else None
             seen += found is not None
             findings += found or ()
             progress(number * len(study.subjects) + position + 1, total)

@@ -28,7 +28,7 @@ def protocol(subject: Subject, study: Study) -> Iterable[Finding] | None:
 
 
 def _protocol(subject: Subject, sealed: Job, study: Study) -> Iterable[Finding]:
-    declared = {item.setting: item for item in sealed.model.deviations if item.of == "protocol"}
+    declared = {item.setting: item for item in sealed.model.deviations}
     usual, here = _settings(protocol_of(subject.job, study)), _settings(sealed.training)
     usual["pretrained"], here["pretrained"] = study.spec.protocol.pretrained, sealed.model.pretrained
     for name in dict.fromkeys((*usual, *here)):

@@ -48,13 +48,13 @@ def _identity(subject: Subject, written: str, computed: str) -> Iterable[Finding
 def checkpoint(subject: Subject, study: Study) -> Iterable[Finding] | None:
     """Compare the epoch that the weights are of with the chosen one."""
     path = subject.folder / BEST
-    if subject.result is None or not path.exists():
+    if subject.training is None or not path.exists():
         return None
     try:
         epoch = saved_epoch(path)
     except BenchError as error:
         return [subject.finding(_told(error), BEST)]
-    chosen = subject.result.chosen_epoch
+    chosen = subject.training.chosen_epoch
     if epoch == chosen:
         return []
     return [subject.finding(f"the weights are of epoch {epoch}, the result's are of epoch {chosen}", BEST)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -11,13 +11,13 @@ from typing import Any, TypeVar
 
 from bench_core.analysis.verify.findings import Finding, Level
 from bench_core.analysis.verify.traces import Ids, TracedEpoch, read_trace
-from bench_core.errors import BenchError, StoreError
+from bench_core.errors import BenchError
 from bench_core.plan.expand import Plan
 from bench_core.plan.job import Job
 from bench_core.plugins import Registry
-from bench_core.records import Case, Counts
+from bench_core.records import Case, Counts, TrainingRecord
 from bench_core.spec.model import Spec
-from bench_core.store.folder import COUNTS, JOB, RESULT, TRACE, mend
+from bench_core.store.folder import COUNTS, JOB, RESULT, TRACE
 from bench_core.store.result import Result
 from bench_core.store.store import Store
 
@@ -50,16 +50,25 @@ class Subject:
     @cached_property
     def result(self) -> Result | None:
         """Its result."""
-        return self._read(RESULT, lambda: _formed(self.store.result(self.job.digest), self.folder / RESULT))
+        return self._read(RESULT, lambda: self.store.result(self.job.digest))
+
+    @property
+    def training(self) -> TrainingRecord | None:
+        """How it trained under the shared protocol; None for other work, or where nothing can be read."""
+        return self.result.training if self.result is not None else None
 
     @cached_property
     def counts(self) -> Counts | None:
-        """Its pixel counts."""
+        """Its pixel counts; None for a step that left none."""
+        if self.job.work.kind == "apply" and not (self.folder / COUNTS).exists():
+            return None
         return self._read(COUNTS, lambda: self.store.counts(self.job.digest))
 
     @cached_property
     def trace(self) -> tuple[TracedEpoch, ...] | None:
-        """Its trace."""
+        """Its trace; None for work that has none."""
+        if self.job.work.kind != "train":
+            return None
         return self._read(TRACE, lambda: read_trace(self.folder / TRACE, self.known))
 
     def cases(self) -> tuple[Case, ...]:
@@ -100,6 +109,10 @@ class Study:
         """Return all jobs on the same dataset."""
         return self._by_dataset[subject.job.dataset.label]
 
+    def same_folds(self, subject: Subject) -> tuple[Subject, ...]:
+        """Return all jobs on the same dataset, dealt into the same folds; steps on other data apart."""
+        return self._by_folds[_folds(subject.job)]
+
     def once(self, key: Hashable, compute: Callable[[], Read]) -> Read:
         """Return what `compute` gives, computed once for each key."""
         if key not in self._memo:
@@ -121,24 +134,12 @@ class Study:
         return _grouped(self.subjects, lambda subject: _split(subject.job))
 
     @cached_property
+    def _by_folds(self) -> dict[Hashable, tuple[Subject, ...]]:
+        return _grouped(self.subjects, lambda subject: _folds(subject.job))
+
+    @cached_property
     def _by_dataset(self) -> dict[Hashable, tuple[Subject, ...]]:
         return _grouped(self.subjects, lambda subject: subject.job.dataset.label)
-
-
-def _formed(result: Result, path: Path) -> Result:
-    """Return the result; raise StoreError if its parts are not of the kind that they must be."""
-    mappings = (result.data_facts, result.provenance, result.candidates)
-    numbers = (result.learning_rate, result.best_value)
-    whole = (result.epochs_run, result.chosen_epoch)
-    if (
-        not all(isinstance(item, Mapping) for item in mappings)
-        or not all(isinstance(item, (int, float)) for item in numbers)
-        or not all(type(item) is int for item in whole)
-        or not result.history
-    ):
-        cause = "its history is empty, or a value is of the wrong kind"
-        raise StoreError("damaged file in the store", place=str(path), cause=cause, fix=mend(path.parent))
-    return result
 
 
 def _most_frequent(
@@ -152,7 +153,11 @@ def _most_frequent(
 
 
 def _split(job: Job) -> Hashable:
-    return job.stage, job.dataset.label, job.fold.index
+    return job.stage, job.dataset.label, job.fold.index, job.repeat
+
+
+def _folds(job: Job) -> Hashable:
+    return job.dataset.label, job.fold.count, job.fold.deal
 
 
 def _grouped(

@@ -16,9 +16,8 @@ from bench_core.execute.rate import choose_rate
 from bench_core.plan.job import job_seed
 from bench_core.protocol.schedule import learning_rate
 from bench_core.protocol.stopping import BestCheckpoint, EarlyStopping
-from bench_core.records import EpochRecord
+from bench_core.records import EpochRecord, TrainingRecord
 from bench_core.store.folder import RESULT, TRACE
-from bench_core.store.result import Result
 
 CLOSE = 1e-12
 """Largest relative difference of a recomputed learning rate or loss."""
@@ -54,7 +53,7 @@ def _against_rule(subject: Subject, study: Study) -> Finding | None:
 def _broken_rule(subject: Subject, study: Study) -> Finding | None:
     seed = job_seed(subject.job)
     size = subject.job.training.batch_size
-    samples = subject.result.data_facts.get("train") if subject.result else None
+    samples = subject.result.data.train if subject.result else None
     for number, epoch in enumerate(subject.trace or ()):
         sizes = [len(batch) for batch in epoch.batches]
         if isinstance(samples, int) and sizes != batch_sizes(samples, size):
@@ -112,9 +111,9 @@ def _spans(sizes: Sequence[int]) -> str:
 
 def schedule(subject: Subject, study: Study) -> Iterable[Finding] | None:
     """Compare each step's learning rate with the spec's schedule from the job's own rate."""
-    if subject.trace is None or subject.result is None:
+    if subject.trace is None or subject.training is None:
         return None
-    training, base = subject.job.training, subject.result.learning_rate
+    training, base = subject.job.training, subject.training.learning_rate
     for number, epoch in enumerate(subject.trace):
         steps = len(epoch.batches)
         for step, rate in enumerate(epoch.rates):
@@ -129,9 +128,9 @@ def schedule(subject: Subject, study: Study) -> Iterable[Finding] | None:
 
 def history(subject: Subject, study: Study) -> Iterable[Finding] | None:
     """Compare the result's history with the trace, and each epoch's loss with the mean over its samples."""
-    if subject.trace is None or subject.result is None:
+    if subject.trace is None or subject.training is None:
         return None
-    records = subject.result.history
+    records = subject.training.history
     if len(records) != len(subject.trace):
         text = f"the result has {len(records)} epochs, the trace {len(subject.trace)}"
         return [subject.finding(text, RESULT)]
@@ -161,12 +160,12 @@ def _epoch_difference(record: EpochRecord, epoch: TracedEpoch) -> str | None:
 
 def stopping(subject: Subject, study: Study) -> Iterable[Finding] | None:
     """Apply the rules of early stopping and of the chosen epoch to the history once more."""
-    if subject.result is None:
+    if subject.training is None:
         return None
-    return [subject.finding(text, RESULT) for text in _ruled(subject, subject.result)]
+    return [subject.finding(text, RESULT) for text in _ruled(subject, subject.training)]
 
 
-def _ruled(subject: Subject, result: Result) -> Iterable[str]:
+def _ruled(subject: Subject, result: TrainingRecord) -> Iterable[str]:
     training = subject.job.training
     stop, best = EarlyStopping(training.early_stopping), BestCheckpoint(training.checkpoint)
     ended = training.epochs
@@ -177,11 +176,10 @@ def _ruled(subject: Subject, result: Result) -> Iterable[str]:
         if stop.update(record.validation):
             ended = min(ended, number + 1)
     ran = len(result.history)
-    if ran != ended or result.epochs_run != ran:
-        yield f"it says {result.epochs_run} epochs and has {ran}, the rules end it after {ended}"
-    if result.stopped_early != (ended < training.epochs):
-        said = "stopped early" if result.stopped_early else "ran to its end"
-        yield f"it says that it {said}, the rules end it after {ended} of {training.epochs} epochs"
+    if ran != ended:
+        yield f"it has {ran} epochs, the rules end it after {ended}"
+    if result.planned_epochs != training.epochs:
+        yield f"it says that {result.planned_epochs} epochs were planned, the spec plans {training.epochs}"
     if result.chosen_epoch != best.epoch:
         yield f"it tested epoch {result.chosen_epoch}, the rule chooses epoch {best.epoch}"
     if result.monitor != training.checkpoint.monitor or not _same(result.best_value, best.value):
@@ -190,7 +188,7 @@ def _ruled(subject: Subject, result: Result) -> Iterable[str]:
 
 def rate(subject: Subject, study: Study) -> Iterable[Finding] | None:
     """Choose the learning rate from the results of the search once more."""
-    result = subject.result
+    result = subject.training
     if result is None:
         return None
     try:
@@ -199,7 +197,7 @@ def rate(subject: Subject, study: Study) -> Iterable[Finding] | None:
         return [subject.finding(f"the search that chose its rate cannot be read: {error.message}", RESULT)]
     found = []
     if chosen.value != result.learning_rate:
-        where = "the search chooses" if subject.job.needs else "the spec gives it"
+        where = "the search chooses" if subject.job.needed("rate") else "the spec gives it"
         text = f"it trained at {result.learning_rate!r}, {where} {chosen.value!r}"
         found.append(subject.finding(text, RESULT))
     if not _same_values(chosen.candidates, result.candidates):

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from bench_core.analysis.evidence import Evidence, Fold
+from bench_core.analysis.evidence import Evidence, Finished
 from bench_core.analysis.pairs import Pair, contest, pair
 from bench_core.analysis.quantities import Quantity, quantities, quantity
 from bench_core.analysis.scores import Board, board
+from bench_core.records import TrainingRecord
 from bench_core.report import names, svg
 from bench_core.report.blocks import Block, Details, Figure, Key, Panel, Prose, Section
 from bench_core.report.dotplot import JOINED, DotRow, dot_plot
@@ -146,12 +147,7 @@ def fold_table(evidence: Evidence, order: tuple[str, ...]) -> Table:
                     Cell(str(fold.index), (fold.index,)),
                     Cell(str(len(fold.counts.ids)), (len(fold.counts.ids),)),
                     *(_value(item, fold) for item in found),
-                    Cell(names.rate(fold.result.learning_rate), (fold.result.learning_rate,)),
-                    Cell(
-                        f"{fold.result.chosen_epoch + 1} of {fold.result.epochs_run}",
-                        (fold.result.chosen_epoch + 1, fold.result.epochs_run),
-                        small="stopped early" if fold.result.stopped_early else "",
-                    ),
+                    *_trained(fold.training),
                 ]
                 rows.append(Row(tuple(cells)))
     return Table(
@@ -176,7 +172,21 @@ def _fields(found: Quantity) -> tuple[str, ...]:
     return ("",) if found.metric.unit == "fraction" else ("", "unit")
 
 
-def _value(found: Quantity, fold: Fold) -> Cell:
+def _trained(record: TrainingRecord | None) -> tuple[Cell, Cell]:
+    """Return the cells of rate and tested epoch; empty for a procedure of its own."""
+    if record is None:
+        return Cell("–", (None,)), Cell("–", (None, None))
+    return (
+        Cell(names.rate(record.learning_rate), (record.learning_rate,)),
+        Cell(
+            f"{record.chosen_epoch + 1} of {record.epochs_run}",
+            (record.chosen_epoch + 1, record.epochs_run),
+            small="stopped early" if record.stopped_early else "",
+        ),
+    )
+
+
+def _value(found: Quantity, fold: Finished) -> Cell:
     # A metric without denominator (recall where no image has foreground) is undefined, not zero.
     value, scale = found.of_fold(fold), found.scale(fold.job.dataset.label)
     unit = () if scale.unit == "fraction" else (scale.unit,)

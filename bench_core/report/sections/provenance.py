@@ -154,6 +154,11 @@ def _exceptions(evidence: Evidence) -> list[Block]:
         for model in evidence.models
         for item in model.deviations
     ]
+    rows += [
+        (f"{model.title}: {item.what}", names.departure(item), False)
+        for model in evidence.models
+        for item in model.departures
+    ]
     rows += [(model.title, note, False) for model in evidence.models for note in model.notes]
     rows += [
         (f"{cell.model} on {cell.dataset}", f"excluded: {cell.excluded}", False)
@@ -205,16 +210,17 @@ def _portable(data: Any, base: Path | None) -> Any:
 def job_table(evidence: Evidence) -> Table:
     """Return every planned job with its digest and state."""
     gaps = {gap.job.digest: gap.state for gap in evidence.gaps}
-    results = {job.digest: result for job, result in evidence.results}
+    results = {done.job.digest: done.result for done in evidence.done}
     rows = []
     for job in evidence.plan.jobs:
         result = results.get(job.digest)
+        trained = result.training if result else None
         cells = (
             Cell(job.name),
             Cell(gaps.get(job.digest, "done")),
             Cell(job.digest),
             Cell(names.duration(result.seconds) if result else "–", (result.seconds if result else None,)),
-            Cell(str(result.epochs_run) if result else "–", (result.epochs_run if result else None,)),
+            Cell(str(trained.epochs_run) if trained else "–", (trained.epochs_run if trained else None,)),
         )
         rows.append(Row(cells))
     return Table(

@@ -1,0 +1,86 @@
+"""The finished jobs that a job needs, as its session sees them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from bench_core.errors import StoreError, WeightsError
+from bench_core.execute.prepare import build_model
+from bench_core.plan.job import Job, Role
+from bench_core.plugins import Registry
+from bench_core.store.folder import BEST, mend
+from bench_core.store.store import Store
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from bench_core.protocol.session import Source
+
+
+def sources_of(job: Job, store: Store, registry: Registry) -> dict[Role, Source]:
+    """Return the needed jobs by role; those that choose a learning rate are asked elsewhere.
+
+    Raises StoreError if one is not done.
+    """
+    from bench_core.protocol.session import Source
+
+    found: dict[Role, Source] = {}
+    for need in job.needs:
+        if need.role == "rate":
+            continue
+        if not store.is_done(need.digest):
+            raise StoreError(f"job {need.digest}, which {job.name} needs, is not done", place=str(store.path))
+        needed = store.job(need.digest)
+        declared = registry.models.get(needed.model.name)
+        found[need.role] = Source(
+            job=needed,
+            predictions=lambda digest=need.digest: store.predictions(digest),  # type: ignore[misc]
+            weights=lambda digest=need.digest: tested_weights(store, digest),  # type: ignore[misc]
+            network=lambda needed=needed: tested_network(needed, store, registry),  # type: ignore[misc]
+            random_at_inference=declared.random_at_inference if declared is not None else False,
+        )
+    return found
+
+
+def tested_weights(store: Store, digest: str) -> Mapping[str, Any]:
+    """Return the state of a done job's network at its tested epoch; raises StoreError where it is damaged."""
+    import torch
+
+    path = store.folder(digest) / BEST
+    try:
+        kept = torch.load(path, map_location="cpu", weights_only=True)
+        weights: Mapping[str, Any] = kept["state_dict"]
+    except FileNotFoundError as error:
+        raise StoreError("the job left no weights", place=str(path)) from error
+    except Exception as error:  # torch.load raises nearly anything for bytes that are not a checkpoint
+        cause = str(error).splitlines()[0] if str(error) else type(error).__name__
+        fix = mend(path.parent)
+        raise StoreError("damaged file in the store", place=str(path), cause=cause, fix=fix) from error
+    return weights
+
+
+def tested_network(job: Job, store: Store, registry: Registry) -> nn.Module:
+    """Return a done job's network with its weights, in evaluation mode on the CPU.
+
+    Pretrained files are not needed, unless the network has another form with them.
+    """
+    weights = tested_weights(store, job.digest)
+    offered = registry.model(job.model.name).pretrained
+    ways = [job if "none" not in offered else replace(job, model=replace(job.model, pretrained="none")), job]
+    problem = ""
+    for way in ways:
+        network = build_model(way, registry)
+        try:
+            network.load_state_dict(weights)
+        except RuntimeError as error:
+            problem = str(error).splitlines()[-1].strip()
+            continue
+        return network.eval()
+    raise WeightsError(
+        f"the stored weights do not fit {job.model.name}",
+        place=job.name,
+        cause=problem,
+        fix="use the version of the model's code that trained them",
+    )

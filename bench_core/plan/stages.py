@@ -1,0 +1,132 @@
+"""The stages of a plan: each adds its jobs to a cell of the matrix, in order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from bench_core.declarations import Step
+from bench_core.options import differing
+from bench_core.plan.folds import evaluate_folds, search_folds
+from bench_core.plan.job import Apply, Job, JobDataset, JobFold, Need, Own, Train, Work
+from bench_core.plan.resolve import DatasetChoice
+from bench_core.plan.training import Cell
+from bench_core.spec.model import Spec
+
+Finish = Callable[[Job], Job]
+"""Gives a job its digest."""
+Earlier = Mapping[str, Sequence[Job]]
+"""A cell's jobs of the stages before, by stage."""
+
+
+class StagePlanner(Protocol):
+    """Plans one stage; jobs that it needs come from the stages before."""
+
+    @property
+    def stage(self) -> str:
+        """Its name, or a step's label."""
+
+    def jobs(self, cell: Cell, earlier: Earlier) -> Iterator[Job]:
+        """Yield the stage's jobs of one cell, without digests."""
+
+
+class SearchStage:
+    """The grid of learning rates, on the search folds."""
+
+    stage = "search"
+
+    def __init__(self, spec: Spec) -> None:
+        self._search, self._seed = spec.protocol.search, spec.seed
+        self._folds: Mapping[int, JobFold] = {}
+        if self._search is not None:
+            self._folds = search_folds(self._search, spec.protocol.evaluate)
+
+    def jobs(self, cell: Cell, earlier: Earlier) -> Iterator[Job]:
+        """Yield one job per search fold and rate; none for a runner that does not follow the protocol."""
+        search = self._search
+        if search is None or cell.choice.runner.protocol == "own":
+            return
+        training = cell.training(search.epochs, search.early_stopping)
+        for fold in self._folds.values():
+            for rate in search.learning_rate:
+                yield _job(self.stage, cell, fold, self._seed, Train(training, rate, search.monitor))
+
+
+class EvaluateStage:
+    """Cross-validation: one job per fold and repeat."""
+
+    stage = "evaluate"
+
+    def __init__(self, spec: Spec) -> None:
+        protocol = spec.protocol
+        self._protocol, self._seed = protocol, spec.seed
+        self._monitor = protocol.search.monitor if protocol.search else protocol.checkpoint.monitor
+        deals = protocol.evaluate.repeats if protocol.evaluate.reshuffle else 1
+        self._folds = [evaluate_folds(protocol.evaluate, deal) for deal in range(deals)]
+
+    def jobs(self, cell: Cell, earlier: Earlier) -> Iterator[Job]:
+        """Yield the jobs, each with the search jobs that choose its rate."""
+        evaluate, search = self._protocol.evaluate, self._protocol.search
+        searches = earlier.get("search", ())
+        nested = search is not None and search.nested
+        work = self._work(cell)
+        for repeat in range(evaluate.repeats):
+            for index, fold in self._folds[repeat % len(self._folds)].items():
+                chosen = [job for job in searches if not nested or job.fold.index == index]
+                needs = tuple(Need(digest, "rate") for digest in sorted(job.digest for job in chosen))
+                job = _job(self.stage, cell, fold, self._seed, work)
+                yield replace(job, needs=needs, repeat=repeat)
+
+    def _work(self, cell: Cell) -> Work:
+        choice = cell.choice
+        if choice.runner.protocol == "own":
+            chosen = differing(choice.runner.options, choice.settings)
+            return Own(choice.runner.version, choice.settings, chosen)
+        training = cell.training(self._protocol.evaluate.epochs, self._protocol.early_stopping)
+        return Train(training, self._protocol.learning_rate, self._monitor)
+
+
+@dataclass(frozen=True)
+class StepStage:
+    """A step on every evaluate job."""
+
+    stage: str
+    """The entry's label."""
+    step: Step
+    options: Mapping[str, object]
+    other: DatasetChoice | None = None
+    """The dataset that is looked at, where it is not the one of the evaluate job."""
+
+    def jobs(self, cell: Cell, earlier: Earlier) -> Iterator[Job]:
+        """Yield one job per evaluate job; none where no weights are left that the step needs."""
+        if self.step.needs == "weights" and cell.choice.runner.protocol == "own":
+            return
+        chosen = differing(self.step.options, self.options)
+        work = Apply(self.step.name, self.step.version, self.options, cell.dataset.label, chosen)
+        for source in earlier.get("evaluate", ()):
+            dataset, fold = source.dataset, source.fold
+            if self.other is not None:
+                dataset, fold = self.other.job, _everything(source.fold.index)
+            yield Job(
+                digest="",
+                stage=self.stage,
+                model=source.model,
+                dataset=dataset,
+                fold=fold,
+                pixels=source.pixels,
+                scoring=source.scoring,
+                seed=source.seed,
+                work=work,
+                needs=(Need(source.digest, self.step.needs),),
+                repeat=source.repeat,
+            )
+
+
+def _everything(index: int) -> JobFold:
+    return JobFold(index, 1, "all", (), (), (0,))
+
+
+def _job(stage: str, cell: Cell, fold: JobFold, seed: int, work: Work) -> Job:
+    dataset: JobDataset = cell.dataset
+    return Job("", stage, cell.model, dataset, fold, cell.pixels, cell.scoring, seed, work)

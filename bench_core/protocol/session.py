@@ -1,0 +1,281 @@
+"""A session: what a job works with, whether it trains, has a procedure of its own or reads another job."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from bench_core.data.loader import Loader, Split
+from bench_core.declarations import JobEvent
+from bench_core.errors import PluginError, TrainingError
+from bench_core.plan.job import Apply, Job, Role, Train, job_seed
+from bench_core.protocol.evaluator import predict_labels, refuse_undefined
+from bench_core.protocol.normalization import Normalize
+from bench_core.protocol.precision import autocast
+from bench_core.protocol.randomness import seeded
+from bench_core.records import Predictions
+from bench_core.seeds import derive_seed
+
+ARTIFACTS, RECORDS = "artifacts", "records"
+"""Folders of a job in which a session's files lie."""
+_PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+_OWN_BATCH = 8
+
+
+@dataclass(frozen=True)
+class ImageBatch:
+    """What a prediction may see: images float32 [B, C, H, W] on the session's device, and no masks."""
+
+    ids: tuple[str, ...]
+    images: Tensor
+
+
+@dataclass(frozen=True)
+class Source:
+    """A finished job that this one needs."""
+
+    job: Job
+    predictions: Callable[[], Predictions]
+    """Its label maps."""
+    weights: Callable[[], Mapping[str, Tensor]]
+    """The state of its network, of the tested epoch."""
+    network: Callable[[], nn.Module]
+    """Its network as its own job built it, with these weights, on the CPU."""
+    random_at_inference: bool = False
+
+
+@dataclass(frozen=True)
+class Site:
+    """Where a job works and on what; made by whoever runs it."""
+
+    job: Job
+    train: Split | None
+    validation: Split | None
+    test: Split | None
+    folder: Path | None = None
+    """The job's folder; None: nothing can be left in it."""
+    emit: Callable[[JobEvent], None] = lambda event: None
+    files: Callable[[str], tuple[Path, ...]] = lambda sample: ()
+    """Sample id to the original files."""
+    sources: Mapping[Role, Source] = field(default_factory=dict)
+    device: str = "cpu"
+    loader_workers: int = 0
+
+
+class Session:
+    """A job's data, the finished job that it needs, and a place for what it leaves.
+
+    Predictions are made one way for every job: in the order of the split, in evaluation mode without
+    gradients, under the scoring of the job. Every method raises TrainingError or PluginError for what cannot
+    go on.
+    """
+
+    def __init__(self, site: Site) -> None:
+        self.job, self.task = site.job, site.job.dataset.task
+        self.seed = job_seed(site.job)
+        self.device = torch.device(site.device)
+        self._site = site
+        self._left: list[str] = []
+
+    @property
+    def train(self) -> Split:
+        """The training images."""
+        return self._split("train", self._site.train)
+
+    @property
+    def validation(self) -> Split:
+        """The images that choose epochs and stop training."""
+        return self._split("validation", self._site.validation)
+
+    @property
+    def test(self) -> Split:
+        """The images that are tested; a step looks at these."""
+        return self._split("test", self._site.test)
+
+    @property
+    def fingerprint(self) -> str:
+        """Of the dataset's content."""
+        found = next(split for split in (self._site.test, self._site.train) if split is not None)
+        return found.arrays.fingerprint
+
+    def files(self, split: Split) -> Iterator[tuple[str, tuple[Path, ...]]]:
+        """Yield each image's id and original files, for procedures that read these themselves."""
+        for sample in split.ids:
+            yield sample, self._site.files(sample)
+
+    def images(self, split: Split, batch_size: int | None = None) -> Iterator[ImageBatch]:
+        """Yield the images of a split in its order, without masks.
+
+        They are normalized as the needed job's network takes them; where there is none, in [0, 1].
+        """
+        normalize = self._normalize()
+        for batch in self._loader(split, batch_size).sequential():
+            yield ImageBatch(batch.ids, normalize(batch.images.to(self.device)))
+
+    def truth(self, split: Split) -> Iterator[tuple[str, NDArray[np.uint8]]]:
+        """Yield each image's id and mask uint8 [S, S] (class index, 255 = ignored).
+
+        A procedure that predicts does not see the masks of its test images: raises TrainingError.
+        """
+        if split is self._site.test and not isinstance(self.job.work, Apply):
+            raise TrainingError(
+                f"{self.job.name} asks for the masks of its test images",
+                fix="train on `session.train` and choose on `session.validation`",
+            )
+        for position, sample in enumerate(split.ids):
+            yield sample, np.asarray(split.arrays.masks[split.indices[position]])
+
+    def predict(self, split: Split, predict: Callable[[ImageBatch], Tensor]) -> Predictions:
+        """Return the label maps that logits [B, K, H, W] of `predict` give for a split.
+
+        Raises DivergedError where a logit is NaN.
+        """
+        source = self._site.sources.get("weights")
+        one_by_one = source is not None and source.random_at_inference
+        labels = np.empty((len(split), *split.arrays.masks.shape[1:]), dtype=np.uint8)
+        undefined: list[str] = []
+        done = 0
+        for batch in self.images(split, 1 if one_by_one else None):
+            draws = seeded(derive_seed(self.seed, "inference", batch.ids[0])) if one_by_one else nullcontext()
+            with torch.no_grad(), self._autocast(), draws:
+                logits = predict(batch)
+            expected = (len(batch.ids), self.task.logit_channels, *labels.shape[1:])
+            if not isinstance(logits, Tensor) or tuple(logits.shape) != expected:
+                shape = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
+                raise PluginError(f"predictions are {shape}, logits {expected} were expected")
+            flags = logits.isnan().flatten(1).any(dim=1).tolist()
+            undefined += [sample for sample, flag in zip(batch.ids, flags, strict=True) if flag]
+            found = predict_labels(logits, self.task, self.job.scoring)
+            labels[done : done + len(batch.ids)] = found.to(torch.uint8).cpu().numpy()
+            done += len(batch.ids)
+            self.progress(done, len(split))
+        refuse_undefined(undefined, len(split))
+        return Predictions(split.ids, labels)
+
+    def accept(self, split: Split, labels: Iterable[tuple[str, NDArray[Any]]]) -> Predictions:
+        """Take label maps [S, S] made elsewhere, by image id in any order.
+
+        Raises PluginError unless every image of the split has exactly one, of the right shape, with classes
+        of the task.
+        """
+        rows = {sample: row for row, sample in enumerate(split.ids)}
+        maps = np.empty((len(split), *split.arrays.masks.shape[1:]), dtype=np.uint8)
+        seen: set[str] = set()
+        for sample, given in labels:
+            array = np.asarray(given)
+            if sample not in rows:
+                raise PluginError(f"a label map for {sample!r}, which is not an image of the split")
+            if sample in seen:
+                raise PluginError(f"two label maps for {sample}")
+            if array.shape != maps.shape[1:] or array.dtype.kind not in "iub":
+                raise PluginError(
+                    f"the label map of {sample} is {array.dtype} {array.shape}",
+                    cause=f"whole numbers {maps.shape[1:]} were expected",
+                )
+            if array.size and (array.min() < 0 or array.max() > len(self.task.classes)):
+                raise PluginError(
+                    f"the label map of {sample} holds class {int(array.max())}",
+                    cause=f"the task's classes are 0 to {len(self.task.classes)}",
+                )
+            maps[rows[sample]] = array
+            seen.add(sample)
+        missing = [sample for sample in split.ids if sample not in seen]
+        if missing:
+            raise PluginError(f"no label map for {len(missing)} of {len(split)} images, {missing[0]} for one")
+        return Predictions(split.ids, maps)
+
+    def source(self, role: Role | None = None) -> Source:
+        """Return the needed job of a role; without one, the only needed job."""
+        sources = self._site.sources
+        if role is None and len(sources) == 1:
+            return next(iter(sources.values()))
+        if role is None or role not in sources:
+            needed = ", ".join(sources) or "none"
+            raise PluginError(
+                f"{self.job.name} needs no job for its {role or 'source'}", cause=f"needs: {needed}"
+            )
+        return sources[role]
+
+    def network(self) -> nn.Module:
+        """Return the needed job's network with its weights, in evaluation mode on the session's device."""
+        return self.source("weights").network().to(self.device).eval()
+
+    def artifact(self, name: str) -> Path:
+        """Return the path of a file to write, which is sealed with the job; `name` is a plain file name."""
+        return self._place(ARTIFACTS, name)
+
+    def records(self, name: str, rows: Sequence[Mapping[str, object]]) -> None:
+        """Leave a table, sealed with the job as records/NAME.csv; every row has the keys of the first."""
+        keys = list(rows[0]) if rows else []
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_MINIMAL)
+        writer.writerow(keys)
+        for row in rows:
+            if list(row) != keys:
+                raise PluginError(
+                    f"records {name!r}: a row has the columns {', '.join(row)}, not {', '.join(keys)}"
+                )
+            writer.writerow([repr(value) if isinstance(value, float) else value for value in row.values()])
+        self._place(RECORDS, f"{name}.csv").write_text(text.getvalue(), encoding="utf-8", newline="")
+
+    def progress(self, done: int, total: int, note: str = "") -> None:
+        """Say how far the job is, for live views."""
+        self._site.emit(
+            JobEvent(kind="progress", digest=self.job.digest, done=done, total=total, message=note)
+        )
+
+    @property
+    def left(self) -> tuple[str, ...]:
+        """Artifacts and records so far, as paths in the job's folder."""
+        return tuple(self._left)
+
+    def _split(self, name: str, split: Split | None) -> Split:
+        if split is None:
+            raise TrainingError(f"{self.job.name} has no {name} images")
+        return split
+
+    def _place(self, part: str, name: str) -> Path:
+        if not _PLAIN_NAME.fullmatch(name):
+            raise PluginError(
+                f"{name!r} is not a name for a file",
+                fix="use letters, digits, dots, dashes and underscores, without folders",
+            )
+        if self._site.folder is None:
+            raise PluginError(f"{self.job.name} has no folder for {name}")
+        path = self._site.folder / part / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if f"{part}/{name}" not in self._left:
+            self._left.append(f"{part}/{name}")
+        return path
+
+    def _training(self) -> Train | None:
+        source = self._site.sources.get("weights")
+        work = source.job.work if source is not None else None
+        return work if isinstance(work, Train) else None
+
+    def _normalize(self) -> Callable[[Tensor], Tensor]:
+        work = self._training()
+        if work is None:
+            return lambda images: images.to(torch.float32) / 255.0
+        channels = 3 if self.job.pixels.channels == "rgb" else self.task.channels
+        return Normalize(work.training.normalization, channels)
+
+    def _autocast(self) -> AbstractContextManager[object]:
+        work = self._training()
+        return autocast(work.training.precision if work is not None else "fp32", self.device)
+
+    def _loader(self, split: Split, batch_size: int | None) -> Loader:
+        work = self._training()
+        size = batch_size or (work.training.batch_size if work is not None else _OWN_BATCH)
+        return Loader(split, size, seed=self.seed, augment=None, workers=self._site.loader_workers)
