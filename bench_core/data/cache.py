@@ -12,7 +12,6 @@ import os
 import re
 import shutil
 import socket
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -27,6 +26,7 @@ from bench_core.data.resize import Fit
 from bench_core.data.samples import Reader, Sample
 from bench_core.declarations import Task
 from bench_core.errors import StoreError
+from bench_core.file_clock import now_in
 
 __all__ = ["CachedArrays", "open_cache"]
 
@@ -133,7 +133,7 @@ def _temporary(folder: Path, turn: Turn) -> Path:
 
 def _idle_seconds(path: Path) -> float:
     try:
-        return time.time() - max(file.stat().st_mtime for file in [path, *path.iterdir()])
+        return now_in(path.parent) - max(file.stat().st_mtime for file in [path, *path.iterdir()])
     except OSError:
         return 0.0
 

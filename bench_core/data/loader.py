@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import logging
+import multiprocessing
+import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache, partial
 from typing import Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, get_worker_info
 
 from bench_core.data.arrays import CachedArrays
 from bench_core.data.order import batch_sizes, epoch_order
 from bench_core.errors import DataError
+from bench_core.parentage import die_with_parent
 from bench_core.seeds import derive_seed
 
+log = logging.getLogger(__name__)
 Augment = Callable[[Tensor, Tensor, int], tuple[Tensor, Tensor]]
 """Image uint8 [C, H, W], mask uint8 [H, W] and a seed to the augmented pair; draws from that seed alone."""
 
@@ -37,6 +43,43 @@ class Batch:
     def pin_memory(self) -> Batch:
         """Return the batch in page-locked memory, from which copies to a GPU run alongside computation."""
         return Batch(self.ids, self.images.pin_memory(), self.masks.pin_memory())
+
+
+@dataclass(frozen=True)
+class _Piped:
+    """A batch on its way through a pipe, where shared memory has no room for it: slower, but of any size."""
+
+    ids: tuple[str, ...]
+    images: NDArray[np.uint8]
+    masks: NDArray[np.uint8]
+
+    def batch(self) -> Batch:
+        """Return the batch."""
+        return Batch(self.ids, torch.from_numpy(self.images), torch.from_numpy(self.masks))
+
+    def pin_memory(self) -> Batch:
+        """Return the batch in page-locked memory."""
+        return self.batch().pin_memory()
+
+
+def _shared(batch: Batch) -> Batch | _Piped:
+    """Put a batch into shared memory, by which it reaches the main process without a copy, if there is room.
+
+    A DataLoader does so too late: where it fails there, the main process waits for that batch for ever.
+    """
+    try:
+        for tensor in (batch.images, batch.masks):
+            tensor.share_memory_()  # type: ignore[no-untyped-call]
+        return batch
+    except (RuntimeError, OSError) as error:
+        _tell(f"{(batch.images.nbytes + batch.masks.nbytes) / 2**20:.1f} MB", str(error).partition("<")[0])
+    return _Piped(batch.ids, batch.images.numpy().copy(), batch.masks.numpy().copy())
+
+
+@cache
+def _tell(size: str, error: str) -> None:
+    """Say it once in each process."""
+    log.warning("no room for %s in shared memory (%s): batches take a slower way", size, error)
 
 
 class Split:
@@ -76,7 +119,7 @@ class Split:
         return images.repeat(1, self._repeat, 1, 1).contiguous(), masks
 
 
-class _Batches(Dataset[Batch]):
+class _Batches(Dataset["Batch | _Piped"]):
     """Makes a batch from its key alone, so that any process makes the same one."""
 
     def __init__(self, split: Split, seed: int, augment: Augment | None) -> None:
@@ -84,7 +127,13 @@ class _Batches(Dataset[Batch]):
         self._seed = seed
         self._augment = augment
 
-    def __getitem__(self, key: Key) -> Batch:
+    def __getitem__(self, key: Key) -> Batch | _Piped:
+        """Return a batch as it leaves the process that makes it."""
+        batch = self.make(key)
+        return batch if get_worker_info() is None else _shared(batch)
+
+    def make(self, key: Key) -> Batch:
+        """Return the batch of a key."""
         epoch, positions = key
         ids = tuple(self._split.ids[position] for position in positions)
         images, masks = self._split.read(positions)
@@ -123,7 +172,7 @@ class Loader:
         self._workers = workers
         self._pin_memory = pin_memory
         self._keys: list[Key] = []
-        self._pool: DataLoader[Batch] | None = None
+        self._pool: DataLoader[Batch | _Piped] | None = None
         self._pool_busy = False
 
     @property
@@ -156,23 +205,36 @@ class Loader:
     def _fetch(self, keys: Sequence[Key]) -> Iterator[Batch]:
         if self._workers == 0:
             for key in keys:
-                batch = self._source[key]
+                batch = self._source.make(key)
                 yield batch.pin_memory() if self._pin_memory else batch
             return
         if self._pool_busy:
             # Two iterations at once cannot share one pool of processes.
-            yield from self._make_pool(keys, persistent=False)
+            yield from self._received(self._make_pool(keys, persistent=False))
             return
         self._keys[:] = keys
         if self._pool is None:
             self._pool = self._make_pool(self._keys, persistent=True)
         self._pool_busy = True
         try:
-            yield from self._pool
+            yield from self._received(self._pool)
         finally:
             self._pool_busy = False
 
-    def _make_pool(self, keys: Sequence[Key], *, persistent: bool) -> DataLoader[Batch]:
+    @staticmethod
+    def _received(pool: DataLoader[Batch | _Piped]) -> Iterator[Batch]:
+        try:
+            batches = iter(pool)
+        except OSError as error:
+            raise DataError(
+                "loader processes cannot be started",
+                cause=error.strerror or str(error),
+                fix="set `runtime: {loader_workers: 0}`, or make room in /dev/shm (docker run --shm-size=1g)",
+            ) from error
+        for batch in batches:
+            yield batch.batch() if isinstance(batch, _Piped) else batch
+
+    def _make_pool(self, keys: Sequence[Key], *, persistent: bool) -> DataLoader[Batch | _Piped]:
         return DataLoader(
             self._source,
             batch_size=None,
@@ -183,4 +245,11 @@ class Loader:
             # Its own generator: a DataLoader otherwise draws from the global one, and dropout would then
             # depend on the number of workers.
             generator=torch.Generator(),
+            worker_init_fn=partial(_begin, os.getpid()),
         )
+
+
+def _begin(parent: int, worker: int) -> None:
+    """Let a loader process end when its job's process does, however that ends."""
+    if multiprocessing.get_start_method() == "fork":
+        die_with_parent(parent)

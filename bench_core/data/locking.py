@@ -31,9 +31,9 @@ def building(folder: Path) -> Iterator[Turn]:
     The kernel frees the lock of a killed process. Raises OSError if the lock file cannot be created.
     """
     path = folder.with_name(f".{folder.name}.lock")
-    since = time.time()
+    signs = _Signs(path)
     with path.open("a") as file:
-        while (locked := _lock(file.fileno())) is False and _worth_waiting(path, since):
+        while (locked := _lock(file.fileno())) is False and signs.of_life():
             time.sleep(POLL_SECONDS)
         touched = 0.0
 
@@ -48,9 +48,20 @@ def building(folder: Path) -> Iterator[Turn]:
         yield Turn(held=locked is True, alive=alive)
 
 
-def _worth_waiting(path: Path, since: float) -> bool:
-    # From `since` on, because a holder that has just begun may not have shown life yet.
-    return time.time() - max(path.stat().st_mtime, since) < STALE_SECONDS
+class _Signs:
+    """Watches how long a file's time stays the same, so that no two clocks are compared."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._seen: float | None = None
+        self._since = time.monotonic()
+
+    def of_life(self) -> bool:
+        """Say whether the file was touched within STALE_SECONDS, or has not been watched for so long."""
+        time_of_file = self._path.stat().st_mtime
+        if time_of_file != self._seen:
+            self._seen, self._since = time_of_file, time.monotonic()
+        return time.monotonic() - self._since < STALE_SECONDS
 
 
 def _lock(descriptor: int) -> bool | None:

@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING
 from bench_core.declarations import JobEvent
 from bench_core.errors import StoreError
 from bench_core.execute.executor import Assignment, Deaf, Ended, Message, Note
-from bench_core.execute.parentage import children_die_with_us, die_with_parent, guard_group
 from bench_core.execute.signals import STOPPED, end_on_signals
+from bench_core.parentage import children_die_with_us, die_with_parent, guard_group
 from bench_core.streams import open_standard_files
 
 if TYPE_CHECKING:

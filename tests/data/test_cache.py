@@ -8,6 +8,7 @@ import multiprocessing
 import os
 import resource
 import shutil
+import time
 import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
@@ -212,6 +213,20 @@ def test_a_builder_that_hangs_is_not_waited_for(tmp_path: Path, monkeypatch: pyt
     os.utime(abandoned, (0, 0))
     open_arrays(reader(), tmp_path / "cache")
     assert not abandoned.exists()
+
+
+def test_a_clock_hours_ahead_of_the_file_server_removes_no_build_at_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = open_arrays(reader(), tmp_path / "elsewhere").path
+    assert place is not None
+    at_work = tmp_path / "cache" / f".{place.name}.other-machine.7.tmp"
+    at_work.mkdir(parents=True)
+    (at_work / "images.npy").write_bytes(b"half")
+    ahead = time.time() + 7200
+    monkeypatch.setattr(time, "time", lambda: ahead)
+    open_arrays(reader(), tmp_path / "cache")
+    assert (at_work / "images.npy").exists()
 
 
 class LoggingReader(ArrayReader):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import resource
 from pathlib import Path
 
 import numpy as np
@@ -151,3 +152,17 @@ def test_arrays_travel_to_other_processes_as_a_path(tmp_path: Path) -> None:
     assert (pickle.loads(packed).arrays.images == arrays.images).all()
     memory = in_memory(3)
     assert (pickle.loads(pickle.dumps(memory)).masks == memory.masks).all()
+
+
+def test_batches_that_find_no_room_in_shared_memory_come_another_way() -> None:
+    """A limit on the size of files holds for shared memory, too, and stands here for a small /dev/shm."""
+    split = Split(in_memory(12, size=64), range(12), "rgb")
+    expected = list(Loader(split, 4, seed=1, augment=shift).epoch(0))
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    loader = Loader(split, 4, seed=1, augment=shift, workers=2)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))
+    try:
+        found = list(loader.epoch(0))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert equal(found, expected)

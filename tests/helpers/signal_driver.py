@@ -27,6 +27,9 @@ from bench_core.execute.local import LocalExecutor
 from bench_core.execute.progress import RunProgress
 from bench_core.execute.queue import Order
 from bench_core.execute.run import Happening, InterruptedRunError, run_jobs
+from bench_core.plan.job import Job
+from bench_core.run_options import RunOptions
+from bench_core.spec.load import LoadedSpec
 from bench_core.store.store import Store
 from tests.helpers import kill_driver
 from tests.helpers.small_study import load, run
@@ -43,6 +46,27 @@ class Shot:
     number: int
     write: int = 0
     seconds: float = 0.0
+    worker: bool = False
+    """After `seconds` not to the main process but to its worker."""
+
+
+_SUBJECT: list[tuple[LoadedSpec, Job]] = []
+
+
+def subject() -> tuple[LoadedSpec, Job]:
+    """Return what is run in this process's children."""
+    return _SUBJECT[0]
+
+
+def prepare(folder: Path, **settings: object) -> None:
+    """Load the framework and a study of one job to run; adopt the processes that its runs leave behind."""
+    torch.set_num_threads(1)
+    adopt_orphans()
+    loaded, plan = load(folder / "spec", **settings)
+    _SUBJECT[:] = [(loaded, plan.jobs[0])]
+    # Imports in every child would be slower than the jobs themselves.
+    warm, (other, *_) = load(folder / "other", epochs=1)[0], load(folder / "other", epochs=1)[1].jobs
+    run(other, Store(folder / "warm", create=True), warm.registry)
 
 
 def arm(shot: Shot, main: int) -> list[int]:
@@ -75,8 +99,8 @@ def arm(shot: Shot, main: int) -> list[int]:
     return count
 
 
-def attempt(folder: Path, shot: Shot | None) -> tuple[int, int]:
-    """Run all jobs in a child process; return its exit code and how many epochs it heard of."""
+def attempt(folder: Path, shot: Shot | None, options: RunOptions | None = None) -> tuple[int, int]:
+    """Run the job in a child process; return its exit code and how many epochs it heard of."""
     heard = folder / "heard.txt"
     heard.parent.mkdir(parents=True, exist_ok=True)
     heard.write_text("")
@@ -85,22 +109,22 @@ def attempt(folder: Path, shot: Shot | None) -> tuple[int, int]:
         os.setsid()
         if shot is not None and shot.write:
             arm(shot, os.getpid())
-        os._exit(_main(folder, heard))
+        os._exit(_main(folder, heard, options or RunOptions()))
     if shot is not None and shot.seconds:
         time.sleep(shot.seconds)
         with suppress(ProcessLookupError):
-            os.kill(child, shot.number)
+            os.kill(_worker_of(child) if shot.worker else child, shot.number)
     code = _wait(child)
     return code, len(heard.read_text().splitlines())
 
 
-def _main(folder: Path, heard: Path) -> int:
+def _main(folder: Path, heard: Path, options: RunOptions) -> int:
     def watch(progress: RunProgress, happening: Happening | None) -> None:
         if happening is not None and happening.kind == "epoch":
             with heard.open("a") as file:
                 file.write("epoch\n")
 
-    loaded, job = _JOB
+    loaded, job = subject()
     store = Store(folder / "store", create=True)
     plugins = tuple(Path(path) for path in loaded.registry.plugins.values() if Path(path).is_absolute())
     executor = LocalExecutor(store.path, ["cpu"], start_method="fork")
@@ -108,10 +132,20 @@ def _main(folder: Path, heard: Path) -> int:
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)
     try:
-        progress = run_jobs([job], store, Order(plugins=plugins), executor, watch)
+        progress = run_jobs([job], store, Order(plugins=plugins, options=options), executor, watch)
     except (InterruptedRunError, KeyboardInterrupt):
         return INTERRUPTED
     return int(progress[job.digest].status != "done")
+
+
+def _worker_of(main: int) -> int:
+    """Return the worker process, or the main process while there is none."""
+    return next(iter(_children(main)), main)
+
+
+def _children(parent: int) -> list[int]:
+    numbers = [int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit()]
+    return [number for number in numbers if _parent(number) == parent]
 
 
 def _wait(child: int) -> int:
@@ -135,7 +169,14 @@ def strays() -> list[int]:
                 time.sleep(0.02)
         except ChildProcessError:
             return []
-    return [1]
+    return _children(os.getpid())
+
+
+def _parent(process: int) -> int:
+    try:
+        return int(Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[1])
+    except OSError:
+        return 0
 
 
 def adopt_orphans() -> None:
@@ -151,7 +192,7 @@ def main(base: Path, numbers: Sequence[int], seeds: Sequence[int]) -> None:
     code, _ = attempt(clean, None)
     seconds = time.perf_counter() - started
     assert code == 0, code
-    expected = kill_driver.fingerprint(clean, _JOB[1])
+    expected = kill_driver.fingerprint(clean, subject()[1])
     outcomes = []
     for number in numbers:
         for seed in seeds:
@@ -173,20 +214,15 @@ def main(base: Path, numbers: Sequence[int], seeds: Sequence[int]) -> None:
             }  # fmt: skip
             again, more = attempt(folder, None)
             found |= {"again": again, "more": more, "strays": found["strays"] + strays()}
-            found["equal"] = kill_driver.fingerprint(folder, _JOB[1]) == expected
+            found["equal"] = kill_driver.fingerprint(folder, subject()[1]) == expected
             outcomes.append(found)
             shutil.rmtree(folder)
     print(json.dumps({"epochs": EPOCHS, "outcomes": outcomes}))
 
 
 if __name__ == "__main__":
-    torch.set_num_threads(1)
-    adopt_orphans()
     target = Path(sys.argv[1])
-    _LOADED, _PLAN = load(target / "spec", epochs=EPOCHS)
-    _JOB = (_LOADED, _PLAN.jobs[0])
-    # Imports in every child would be slower than the jobs themselves.
-    run(_PLAN.jobs[1], Store(target / "warm", create=True), _LOADED.registry)
+    prepare(target, epochs=EPOCHS)
     main(
         target, [int(text) for text in sys.argv[2].split(",")], [int(text) for text in sys.argv[3].split(",")]
     )

@@ -65,6 +65,25 @@ def build_slow(request):
     return Slow()
 
 
+def build_stuck(request):
+    """A network that holds the interpreter's lock for hours, as a careless compiled library does."""
+    import ctypes
+
+    from torch import nn
+
+    class Stuck(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.net = build_dots(request)
+
+        def forward(self, images):
+            Path(__file__).with_name("stuck").touch()
+            ctypes.PyDLL(None).sleep(10_000)
+            return self.net(images)
+
+    return Stuck()
+
+
 def build_diverging(request):
     """A network that overflows once a step is larger than 0.008: at a learning rate of 0.01, not of 0.001."""
     from torch import nn, zeros
@@ -116,6 +135,7 @@ def bench_models():
         model("fatal-net", build_fatal),
         model("slow-net", build_slow),
         model("diverging-net", build_diverging),
+        model("stuck-net", build_stuck),
         model("needy-net", build_dots, requires=("no_such_package",)),
         model("future-net", None, unavailable="its builder is not written yet"),
     ]

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from bench_core.liveness import machine_identity, process_start
 from bench_core.store.claim import (
     ClaimLostError,
     claim_owner,
@@ -19,7 +20,6 @@ from bench_core.store.claim import (
     sweep,
     take_claim,
 )
-from bench_core.store.liveness import machine_identity, process_start
 
 DIGEST = "d" * 32
 
