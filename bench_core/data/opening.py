@@ -143,6 +143,8 @@ def cut_folds(
 
     Raises DataError if the file does not fit the samples, or there are too few groups.
     """
+    if count == 1:
+        return np.zeros(len(ids), dtype=np.int64)
     given = planned_folds(source)
     if given is None:
         return assign_folds(ids, groups, count, seed)

@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bench_core.data.cache import open_cache
-from bench_core.data.folds import assign_folds, check_leaks, fold_hash
+from bench_core.data import opening
+from bench_core.data.folds import check_leaks, fold_hash
 from bench_core.data.loader import Split
-from bench_core.declarations import DatasetRequest, resolve_entry
-from bench_core.errors import DataError
+from bench_core.execute.datasets import fit_of, source_of
 from bench_core.network import build_network
 from bench_core.plan.job import Job, fold_seed, job_seed
 from bench_core.plugins import Registry
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
     from torch import nn
 
     from bench_core.data.cache import CachedArrays
-    from bench_core.data.samples import Reader
 
 Progress = Callable[[int, int], None]
 
@@ -56,7 +54,8 @@ def open_data(job: Job, registry: Registry, cache: Path, progress: Progress | No
     Raises DataError if data is missing, corrupt, or leaks between folds.
     """
     arrays = open_arrays(job, registry, cache, progress)
-    folds = assign_folds(arrays.ids, arrays.groups, job.fold.count, fold_seed(job))
+    source = source_of(job.dataset, registry)
+    folds = opening.cut_folds(source, arrays.ids, arrays.groups, job.fold.count, fold_seed(job))
     check_leaks(arrays, folds)
 
     def split(roles: tuple[int, ...]) -> Split | None:
@@ -68,7 +67,7 @@ def open_data(job: Job, registry: Registry, cache: Path, progress: Progress | No
 
     @cache_result
     def listed() -> dict[str, tuple[Path, ...]]:
-        return {item.id: item.files for item in open_reader(job, registry).samples()}
+        return {item.id: item.files for item in opening.open_reader(source).samples()}
 
     return JobData(
         train=train,
@@ -87,31 +86,9 @@ def open_data(job: Job, registry: Registry, cache: Path, progress: Progress | No
     )
 
 
-def open_reader(job: Job, registry: Registry) -> Reader:
-    """Return the reader of the job's dataset at its root."""
-    data = job.dataset
-    declared = registry.dataset(data.name)
-    if declared.open is None:
-        raise DataError(f"dataset {data.name} cannot be read yet", cause=declared.unavailable)
-    root = Path(data.root) if data.root is not None else None
-    reader: Reader = resolve_entry(declared.open)(DatasetRequest(root=root, options=data.options))
-    return reader
-
-
 def open_arrays(job: Job, registry: Registry, cache: Path, progress: Progress | None = None) -> CachedArrays:
     """Open the job's dataset through the cache, which is built if it is missing."""
-    data = job.dataset
-    return open_cache(
-        open_reader(job, registry),
-        dataset=data.name,
-        version=data.version,
-        options=data.options,
-        image_size=job.pixels.image_size,
-        resize=job.pixels.resize,
-        root=cache,
-        task=data.task,
-        progress=progress,
-    )
+    return opening.open_arrays(source_of(job.dataset, registry), fit_of(job), cache, progress)
 
 
 def build_model(job: Job, registry: Registry) -> nn.Module:

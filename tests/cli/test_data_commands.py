@@ -195,3 +195,21 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     write_folder(tmp_path / "mine")
     error = refused("folds", "export", write_spec(tmp_path, "mine"), "--out", tmp_path / "no/folds.csv")
     assert "cannot be written" in str(error)
+
+
+def test_jobs_use_the_cache_that_was_checked(tmp_path: Path) -> None:
+    write_folder(tmp_path / "mine")
+    spec = write_spec(tmp_path, "mine", options=", nearest: true")
+    arguments = (
+        "--store",
+        tmp_path / "results",
+        "--device",
+        "cpu",
+        "--only",
+        "fold=0",
+        "--only",
+        "model=wide",
+    )
+    assert call("run", spec, *arguments).exit_code == 0
+    caches = [path for path in (tmp_path / "results/cache").iterdir() if path.is_dir()]
+    assert len(caches) == 1
