@@ -248,6 +248,10 @@ class _Composer:
         else:
             kind = "empty" if node.value is None else f"{node.value!r}".lower() + ", which is not text"
             fix = "write a word" if node.value is None else f'quote it: "{node.value!r}":'.lower()
+            # The value counts all the same: what it is for is not missing, too.
+            key = "null" if node.value is None else f"{node.value!r}".lower()
+            if key not in frame.keys:
+                frame.key, frame.keys[key], frame.drop = key, place, False
         self.add_error(place, "key-type", f"a key is {kind}", cause="keys are text", fix=fix)
 
     def take_value(self, frame: _Open, node: Node) -> None:

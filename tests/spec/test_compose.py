@@ -61,7 +61,7 @@ def test_each_mistake_is_one_error_at_its_place(check: str, text: str, words: st
 def test_mistakes_that_leave_the_structure_readable_do_not_hide_each_other() -> None:
     data, report = read("a: 1\na: 2\n3: x\nb: *nothing\nc: !!float word\n")
     assert [found.check for found in report] == ["duplicate-key", "key-type", "alias", "tag"]
-    assert data == {"a": 1, "b": None, "c": "word"}
+    assert data == {"a": 1, "3": "x", "b": None, "c": "word"}
 
 
 def test_a_duplicate_names_the_first_one() -> None:
@@ -163,3 +163,10 @@ def test_each_place_is_where_the_text_stands(value: Any, flow: bool) -> None:
         token = here.split(",")[0].split("]")[0].split("}")[0].split("'")
         word = token[0] or token[1]
         assert word == leaf.value or (resolve(word) == leaf.value and math.isfinite(float(word)))
+
+
+@pytest.mark.parametrize("name", ["null", "1", "true", "1.5"])
+def test_a_key_that_is_no_text_is_not_missing_too(name: str) -> None:
+    data, report = read(f"classes: {{{name}: 7}}\n")
+    assert [found.check for found in report] == ["key-type"]
+    assert data == {"classes": {name: 7}}
