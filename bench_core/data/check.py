@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from bench_core.data.arrays import CachedArrays
 from bench_core.data.describe import Part, data_warnings, describe
 from bench_core.data.folds import check_leaks
-from bench_core.data.opening import Source, cut_folds, open_arrays
+from bench_core.data.opening import Source, cut_folds, open_arrays, open_reader
 from bench_core.data.resize import Fit
+from bench_core.data.samples import Remarking
 from bench_core.errors import DataError, MissingDependencyError
 from bench_core.samples import Samples, dealing_name, given_name
 
@@ -91,7 +92,9 @@ def _prepared(item: Wanted, cache: Path, progress: Progress | None) -> Prepared:
         given = item.source.folds_content
         folds[given_name(given) if given else dealing_name(dealing.count, dealing.seed)] = cut
         parts += [part for roles in dealing.roles for part in _parts(roles, cut)]
-    warnings = data_warnings(arrays, item.source.task, parts)
+    reader = open_reader(item.source)
+    warnings = [*reader.remarks()] if isinstance(reader, Remarking) else []
+    warnings += data_warnings(arrays, item.source.task, parts)
     return Prepared(label, item.source.task.classes, arrays, describe(arrays, folds), tuple(warnings))
 
 

@@ -46,3 +46,11 @@ class Reader(Protocol):
         May be called from several threads at once, in any order, and gives the same arrays each time.
         Raises DataError with the file's path if one is corrupt or the two do not fit.
         """
+
+
+@runtime_checkable
+class Remarking(Protocol):
+    """A reader that has something to say about the data before they are used."""
+
+    def remarks(self) -> Sequence[str]:
+        """Return sentences that a user should see, such as which files are passed over; none as a rule."""

@@ -430,3 +430,21 @@ def test_too_many_open_files_are_no_fault_of_a_file(tmp_path: Path, monkeypatch:
     with pytest.raises(DataError, match="Too many open files") as caught:
         cache_folder(tmp_path / "data", tmp_path / "cache")
     assert "ulimit -n" in str(caught.value) and "author" not in str(caught.value)
+
+
+def test_files_that_are_passed_over_are_named(tmp_path: Path) -> None:
+    write_folder(tmp_path, 3)
+    for path in sorted((tmp_path / "masks").iterdir()):
+        path.rename(path.with_name(f"{path.stem}_mask.png"))
+    reader = open_folder(tmp_path, mask_suffix="_mask")
+    assert reader.remarks() == []
+    (tmp_path / "images/readme.txt").write_text("no data")
+    (tmp_path / "masks/.hidden.webp").write_text("no data")
+    for number in range(5):
+        (tmp_path / f"images/b{number}.WEBP").write_bytes(b"")
+    shutil.copy(tmp_path / "masks/case-00_mask.png", tmp_path / "masks/case-00_mask_1.png")
+    assert reader.remarks() == [
+        "passed over: 5 files (images/b0.WEBP, images/b1.WEBP, images/b2.WEBP and 2 more) under images in "
+        "formats that are not read",
+        "passed over: 1 file (masks/case-00_mask_1.png) under masks whose names do not end in '_mask'",
+    ]

@@ -64,7 +64,7 @@ def test_sagittal_slices_come_from_one_half() -> None:
 
 def test_without_nilearn_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(MissingDependencyError, match="pip install nilearn"):
+    with pytest.raises(MissingDependencyError, match="needs the package nilearn\n  fix: pip install"):
         reader()
 
 

@@ -10,8 +10,8 @@ from typing import Any
 from bench_core.data.samples import Sample
 from bench_core.errors import DataError
 from bench_datasets.folder.groups import composed, find_groups
+from bench_datasets.folder.search import EXTENSIONS, extension_of, searched, shown, unread_files
 
-EXTENSIONS = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".nii", ".nii.gz")
 LISTED = 20
 """Problems that a message lists; the rest are counted."""
 
@@ -30,21 +30,21 @@ def list_samples(root: Path, options: Mapping[str, Any]) -> list[Sample]:
     images = _find(root, str(options["images"]), str(options["image_suffix"]), problems, taken)
     image_of = _by_key(root, images, "image", problems)
     mask_of = _by_key(root, masks, "mask", problems)
-    unread = _unread(root, str(options["masks"]))
+    unread = unread_files(root, str(options["masks"]))
     for key in sorted(image_of.keys() - mask_of.keys()):
         wanted = f"{key}{options['mask_suffix']}"
         problems.append(
-            f"{_shown(root, image_of[key])}: has no mask (expected {wanted} under {options['masks']})"
+            f"{shown(root, image_of[key])}: has no mask (expected {wanted} under {options['masks']})"
             + _instead(root, unread.get(wanted))
         )
-    unread = _unread(root, str(options["images"]))
+    unread = unread_files(root, str(options["images"]))
     for key in sorted(mask_of.keys() - image_of.keys()):
         other = unread.get(f"{key}{options['image_suffix']}")
-        problems.append(f"{_shown(root, mask_of[key])}: has no image" + _instead(root, other))
+        problems.append(f"{shown(root, mask_of[key])}: has no image" + _instead(root, other))
     if not image_of and not problems:
         problems.append(_nothing(root, str(options["images"])))
     keys = sorted(image_of.keys() & mask_of.keys())
-    names = {key: _shown(root, image_of[key]) for key in keys}
+    names = {key: shown(root, image_of[key]) for key in keys}
     groups = find_groups(root, names, str(options["group_pattern"]), str(options["group_file"]), problems)
     if problems:
         raise DataError(
@@ -60,7 +60,7 @@ def _find(
     root: Path, where: str, suffix: str, problems: list[str], taken: set[Path] | None = None
 ) -> list[tuple[Path, str]]:
     """Return files and their keys: the path below the searched folder, without extension and suffix."""
-    base, pattern = _searched(root, where)
+    base, pattern = searched(root, where)
     if not base.is_dir():
         problems.append(f"{where}: no such folder")
         return []
@@ -68,7 +68,7 @@ def _find(
     # Path.glob passes over broken links.
     for name in sorted(glob.glob(pattern, root_dir=base, recursive=True)):  # noqa: PTH207
         path = base / name
-        extension = _extension(path.name)
+        extension = extension_of(path.name)
         if extension is None or path.name.startswith(".") or path in (taken or ()):
             continue
         key = composed(Path(name).as_posix()[: -len(extension)])
@@ -78,43 +78,23 @@ def _find(
             problems.append(f"{name!a}: the name holds characters that cannot be printed")
         elif not path.is_file():
             kind = "a folder" if path.is_dir() else "a broken link or no regular file"
-            problems.append(f"{_shown(root, path)}: is {kind}")
+            problems.append(f"{shown(root, path)}: is {kind}")
         else:
             found.append((path, key[: len(key) - len(suffix)]))
     return found
 
 
-def _searched(root: Path, where: str) -> tuple[Path, str]:
-    """Return the folder that is searched and the pattern below it."""
-    parts = Path(where).parts
-    fixed = next((number for number, part in enumerate(parts) if glob.has_magic(part)), None)
-    if fixed is None:
-        return root / where, "*"
-    return root.joinpath(*parts[:fixed]), str(Path(*parts[fixed:]))
-
-
-def _unread(root: Path, where: str) -> dict[str, Path]:
-    """Return files in formats that are not read, by their key with its suffix."""
-    base, pattern = _searched(root, where)
-    names = sorted(glob.glob(pattern, root_dir=base, recursive=True))  # noqa: PTH207
-    return {
-        composed(Path(name).with_suffix("").as_posix()): base / name
-        for name in names
-        if _extension(name) is None and not Path(name).name.startswith(".") and (base / name).is_file()
-    }
-
-
 def _instead(root: Path, path: Path | None) -> str:
-    return "" if path is None else f"; {_shown(root, path)} is there, in a format that is not read"
+    return "" if path is None else f"; {shown(root, path)} is there, in a format that is not read"
 
 
 def _nothing(root: Path, where: str) -> str:
     message = f"{where}: holds no images ({', '.join(EXTENSIONS)})"
-    base, pattern = _searched(root, where)
+    base, pattern = searched(root, where)
     if pattern != "*":
         return message
     for folder in sorted(path for path in base.iterdir() if path.is_dir()):
-        if any(_extension(path.name) for path in folder.iterdir()):
+        if any(extension_of(path.name) for path in folder.iterdir()):
             return f"{message}, but its sub-folder {folder.name} does: write {where}/*/*"
     return message
 
@@ -123,24 +103,14 @@ def _by_key(root: Path, files: list[tuple[Path, str]], kind: str, problems: list
     table: dict[str, Path] = {}
     for path, key in files:
         if key in table:
-            problems.append(f"{_shown(root, path)}: second {kind} for {key}, beside {table[key].name}")
+            problems.append(f"{shown(root, path)}: second {kind} for {key}, beside {table[key].name}")
         else:
             table[key] = path
     return table
 
 
-def _extension(name: str) -> str | None:
-    lowered = name.lower()
-    found = [extension for extension in EXTENSIONS if lowered.endswith(extension)]
-    return max(found, key=len) if found else None
-
-
 def _printable(text: str) -> bool:
     return text.isprintable() and text.encode("utf-8", "ignore").decode() == text
-
-
-def _shown(root: Path, path: Path) -> str:
-    return path.relative_to(root).as_posix() if path.is_relative_to(root) else str(path)
 
 
 def _cut(problems: list[str]) -> list[str]:

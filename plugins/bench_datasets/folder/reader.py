@@ -13,6 +13,7 @@ from bench_datasets.folder.classes import intensity_window, parse_classes
 from bench_datasets.folder.labels import read_mask
 from bench_datasets.folder.listing import list_samples
 from bench_datasets.folder.pixels import decode_image
+from bench_datasets.folder.remarks import passed_over
 
 
 class FolderReader:
@@ -28,6 +29,10 @@ class FolderReader:
     def samples(self) -> Sequence[Sample]:
         """Return the pairs sorted by id; raise DataError with everything that does not fit together."""
         return list_samples(self._root, self._options)
+
+    def remarks(self) -> Sequence[str]:
+        """Return what lies in the folders, looks like data and is not used."""
+        return passed_over(self._root, self._options, self.samples())
 
     def read(self, sample: Sample) -> tuple[UInt8Array, UInt8Array]:
         """Decode one pair; raise DataError with the path of the file that cannot be used."""
