@@ -19,9 +19,10 @@ from numpy.typing import NDArray
 
 from bench_core.data.hashing import SETTLED_SECONDS, stamp_of
 from bench_core.data.samples import Attribute, UInt8Array
+from bench_core.data.twins import SIDE
 from bench_core.errors import StoreError
 
-CACHE_FORMAT = 2
+CACHE_FORMAT = 3
 INDEX, IMAGES, MASKS, CHECKED = "index.json", "images.npy", "masks.npy", "checked.json"
 THREADS = min(4, os.cpu_count() or 1)
 
@@ -51,6 +52,8 @@ class CachedArrays:
     attributes: tuple[Mapping[str, Attribute], ...] = ()
     labels: tuple[Mapping[int, int], ...] = ()
     """Label to its number of pixels in each cached mask; counted when the cache is built."""
+    thumbnails: UInt8Array | None = None
+    """[N, 16, 16] gray means of the cached images."""
     path: Path | None = None
     """Folder of the memory maps; None for arrays in memory."""
     checksums: tuple[int, ...] = ()
@@ -145,7 +148,7 @@ def _mapped(folder: Path, index: Mapping[str, Any]) -> CachedArrays:
         raise DamagedCacheError("the arrays are of another kind")
     if images.shape[:3] != (count, side, side) or masks.shape != (count, side, side):
         raise DamagedCacheError("index and arrays do not fit together")
-    rows = ("groups", "pixel_hashes", "checksums", "sizes", "spacing", "attributes", "labels")
+    rows = ("groups", "pixel_hashes", "checksums", "sizes", "spacing", "attributes", "labels", "thumbnails")
     if any(len(index[name]) != count for name in rows):
         raise DamagedCacheError("the index is not whole")
     return CachedArrays(
@@ -159,6 +162,9 @@ def _mapped(folder: Path, index: Mapping[str, Any]) -> CachedArrays:
         spacing=tuple(None if pair is None else (pair[0], pair[1]) for pair in index["spacing"]),
         attributes=tuple(index["attributes"]),
         labels=tuple({int(label): found for label, found in row.items()} for row in index["labels"]),
+        thumbnails=np.frombuffer(bytes.fromhex("".join(index["thumbnails"])), dtype=np.uint8).reshape(
+            count, SIDE, SIDE
+        ),
         path=folder,
         checksums=tuple(index["checksums"]),
     )

@@ -19,6 +19,7 @@ from bench_core.data.arrays import CACHE_FORMAT, IMAGES, MASKS, THREADS, sample_
 from bench_core.data.hashing import ChangedFileError
 from bench_core.data.resize import Fit, fit_square
 from bench_core.data.samples import Reader, Sample, UInt8Array
+from bench_core.data.twins import thumbnail
 from bench_core.declarations import IGNORE, Task
 from bench_core.errors import BenchError, DataError
 
@@ -114,6 +115,7 @@ def _row(sample: Sample, prepared: _Prepared) -> dict[str, Any]:
         "spacing": None if sample.spacing is None else [float(side) for side in sample.spacing],
         "sizes": list(prepared.size),
         "labels": dict(zip(found.tolist(), counts.tolist(), strict=True)),
+        "thumbnails": thumbnail(prepared.image).tobytes().hex(),
         "pixel_hashes": prepared.pixel_hash,
         "checksums": sample_checksum(prepared.image, prepared.mask),
     }

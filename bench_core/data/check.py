@@ -11,11 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench_core.data.arrays import CachedArrays
-from bench_core.data.describe import Part, data_warnings, describe
+from bench_core.data.describe import NAMED, Part, data_warnings, describe
 from bench_core.data.folds import check_leaks
 from bench_core.data.opening import Source, cut_folds, open_arrays, open_reader
 from bench_core.data.resize import Fit
 from bench_core.data.samples import Remarking
+from bench_core.data.twins import group_hints, near_copies
 from bench_core.errors import DataError, MissingDependencyError
 from bench_core.samples import Samples, dealing_name, given_name
 
@@ -94,8 +95,24 @@ def _prepared(item: Wanted, cache: Path, progress: Progress | None) -> Prepared:
         parts += [part for roles in dealing.roles for part in _parts(roles, cut)]
     reader = open_reader(item.source)
     warnings = [*reader.remarks()] if isinstance(reader, Remarking) else []
+    warnings += group_hints(arrays.ids, arrays.groups)
     warnings += data_warnings(arrays, item.source.task, parts)
+    warnings += dict.fromkeys(text for cut in folds.values() for text in _copies(arrays, cut))
     return Prepared(label, item.source.task.classes, arrays, describe(arrays, folds), tuple(warnings))
+
+
+def _copies(arrays: CachedArrays, cut: NDArray[np.int64]) -> list[str]:
+    pairs = [] if arrays.thumbnails is None else near_copies(arrays.thumbnails, cut)
+    if not pairs:
+        return []
+    shown = [f"{arrays.ids[one]} and {arrays.ids[other]}" for one, other in pairs[:NAMED]]
+    more = f" and {len(pairs) - NAMED} more" if len(pairs) > NAMED else ""
+    noun = (
+        "pair of images in different folds looks"
+        if len(pairs) == 1
+        else "pairs of images in different folds look"
+    )
+    return [f"{len(pairs)} {noun} like copies of each other: {'; '.join(shown)}{more}"]
 
 
 def _parts(roles: Roles, cut: NDArray[np.int64]) -> list[Part]:
