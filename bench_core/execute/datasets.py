@@ -21,12 +21,14 @@ def source_of(dataset: JobDataset, registry: Registry) -> Source:
         task=dataset.task,
         root=dataset.root,
         options=dataset.options,
+        folds=dataset.folds,
+        folds_content=dataset.folds_content,
     )
 
 
 def fit_of(job: Job) -> Fit:
     """Return the square that a job's images are brought to."""
-    return Fit(job.pixels.image_size, job.pixels.resize)
+    return Fit(job.pixels.image_size, job.pixels.resize, job.pixels.padding)
 
 
 def wanted_by(jobs: Iterable[Job], registry: Registry) -> list[Wanted]:
@@ -34,7 +36,9 @@ def wanted_by(jobs: Iterable[Job], registry: Registry) -> list[Wanted]:
     found: dict[tuple[str, Fit], tuple[Source, dict[tuple[int, int], dict[Roles, None]]]] = {}
     for job in jobs:
         dataset = job.dataset
-        options = json.dumps([dataset.name, dataset.root, dict(dataset.options), dataset.label])
+        options = json.dumps(
+            [dataset.label, dataset.name, dataset.root, dict(dataset.options), dataset.folds]
+        )
         _, dealings = found.setdefault((options, fit_of(job)), (source_of(dataset, registry), {}))
         fold = job.fold
         roles = Roles(fold.index, fold.train, fold.validation, fold.test)

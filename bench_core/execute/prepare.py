@@ -13,6 +13,7 @@ import numpy as np
 from bench_core.data import opening
 from bench_core.data.folds import check_leaks, fold_hash
 from bench_core.data.loader import Split
+from bench_core.errors import DataError
 from bench_core.execute.datasets import fit_of, source_of
 from bench_core.network import build_network
 from bench_core.plan.job import Job, fold_seed, job_seed

@@ -24,7 +24,7 @@ IDENTITY_FORMAT = 3
 
 JOB_FIELDS = ("seed", "repeat", "needs")
 MODEL_FIELDS = ("name", "version", "runner", "pretrained", "chosen", "content")
-DATASET_FIELDS = ("name", "version", "task", "chosen", "content")
+DATASET_FIELDS = ("name", "version", "task", "chosen", "content", "folds_content")
 FOLD_FIELDS = ("index", "count", "train", "validation", "test", "deal")
 TRAIN_FIELDS = ("kind", "training", "learning_rate", "search_monitor")
 OWN_FIELDS = ("kind", "version", "chosen")
@@ -51,6 +51,7 @@ NOT_IDENTITY: Mapping[str, Mapping[str, str]] = {
     },
     "JobDataset": {
         "label": "how tables print it",
+        "folds": "a place; the hash of its content counts",
         "root": "a place; the result records a fingerprint",
         "options": "those that differ from the declared defaults count",
     },

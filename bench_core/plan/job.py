@@ -70,6 +70,10 @@ class JobDataset:
     """What tells the samples apart where the name does not: the label, for a dataset of own files."""
     chosen: Mapping[str, Any] = field(default_factory=dict)
     """Those of `options` that differ from the declared defaults."""
+    folds: Text | None = None
+    """The user's file of folds."""
+    folds_content: Text = ""
+    """Hash of which sample lies in which fold of that file."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
 from bench_core.declarations import Architecture, Dataset, RunnerDeclaration
 from bench_core.errors import PluginError
+from bench_core.fold_files import GivenFolds, read_folds
 from bench_core.options import Option, complete_options, differing
 from bench_core.plan.errors import PlanError
 from bench_core.plan.job import JobDataset, JobDeviation
@@ -44,6 +46,8 @@ class DatasetChoice:
     entry: DatasetEntry
     declared: Dataset
     job: JobDataset
+    given: GivenFolds | None = None
+    """The user's own folds."""
 
 
 def choose_model(entry: ModelEntry, registry: Registry, protocol: Protocol) -> ModelChoice:
@@ -72,7 +76,7 @@ def choose_model(entry: ModelEntry, registry: Registry, protocol: Protocol) -> M
 
 
 def choose_dataset(entry: DatasetEntry, registry: Registry) -> DatasetChoice:
-    """Look up and complete one dataset entry; raises PlanError or UnknownNameError."""
+    """Look up and complete one dataset entry; raises PlanError, UnknownNameError or, of folds, DataError."""
     declared = registry.dataset(entry.name)
     place = f"dataset {entry.label or entry.name!r}"
     if declared.own_files and entry.label is None:
@@ -87,6 +91,7 @@ def choose_dataset(entry: DatasetEntry, registry: Registry) -> DatasetChoice:
         task = declared.task_for(options)
     except ValueError as error:
         raise PlanError("the dataset's options do not fit", place=place, cause=str(error)) from error
+    given = None if entry.folds is None else read_folds(Path(entry.folds))
     job = JobDataset(
         label=entry.label or entry.name,
         name=entry.name,
@@ -96,8 +101,10 @@ def choose_dataset(entry: DatasetEntry, registry: Registry) -> DatasetChoice:
         options=options,
         content=entry.label or "" if declared.own_files else "",
         chosen=differing(declared.options, options),
+        folds=entry.folds,
+        folds_content=given.content if given is not None else "",
     )
-    return DatasetChoice(entry, declared, job)
+    return DatasetChoice(entry, declared, job, given)
 
 
 def split_options(

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from bench_core.declarations import Step
 from bench_core.options import differing
+from bench_core.plan.errors import PlanError
 from bench_core.plan.folds import evaluate_folds, search_folds
 from bench_core.plan.job import Apply, Job, JobDataset, JobFold, Need, Own, Train, Work
 from bench_core.plan.resolve import DatasetChoice
@@ -37,7 +38,7 @@ class SearchStage:
     stage = "search"
 
     def __init__(self, spec: Spec) -> None:
-        self._search, self._seed = spec.protocol.search, spec.seed
+        self._protocol, self._search, self._seed = spec.protocol, spec.protocol.search, spec.seed
         self._folds: Mapping[int, JobFold] = {}
         if self._search is not None:
             self._folds = search_folds(self._search, spec.protocol.evaluate)
@@ -48,7 +49,10 @@ class SearchStage:
         if search is None or cell.choice.runner.protocol == "own":
             return
         training = cell.training(search.epochs, search.early_stopping)
-        for fold in self._folds.values():
+        folds = self._folds
+        if cell.given is not None:
+            folds = search_folds(search, self._protocol.evaluate, cell.given)
+        for fold in folds.values():
             for rate in search.learning_rate:
                 yield _job(self.stage, cell, fold, self._seed, Train(training, rate, search.monitor))
 
@@ -63,7 +67,7 @@ class EvaluateStage:
         self._protocol, self._seed = protocol, spec.seed
         self._monitor = protocol.search.monitor if protocol.search else protocol.checkpoint.monitor
         deals = protocol.evaluate.repeats if protocol.evaluate.reshuffle else 1
-        self._folds = [evaluate_folds(protocol.evaluate, deal) for deal in range(deals)]
+        self._dealt = [evaluate_folds(protocol.evaluate, deal) for deal in range(deals)]
 
     def jobs(self, cell: Cell, earlier: Earlier) -> Iterator[Job]:
         """Yield the jobs, each with the search jobs that choose its rate."""
@@ -71,12 +75,26 @@ class EvaluateStage:
         searches = earlier.get("search", ())
         nested = search is not None and search.nested
         work = self._work(cell)
+        folds = self._folds(cell)
         for repeat in range(evaluate.repeats):
-            for index, fold in self._folds[repeat % len(self._folds)].items():
+            for index, fold in folds[repeat % len(folds)].items():
                 chosen = [job for job in searches if not nested or job.fold.index == index]
                 needs = tuple(Need(digest, "rate") for digest in sorted(job.digest for job in chosen))
                 job = _job(self.stage, cell, fold, self._seed, work)
                 yield replace(job, needs=needs, repeat=repeat)
+
+    def _folds(self, cell: Cell) -> Sequence[Mapping[int, JobFold]]:
+        """Return the folds of each dealing; the user's own ones are dealt once."""
+        evaluate = self._protocol.evaluate
+        if cell.given is None:
+            return self._dealt
+        if evaluate.reshuffle:
+            raise PlanError(
+                "`reshuffle` deals new folds, and a dataset has its own",
+                place=f"dataset {cell.dataset.label!r}",
+                fix="remove `reshuffle`, or the dataset's `folds`",
+            )
+        return [evaluate_folds(evaluate, 0, cell.given)]
 
     def _work(self, cell: Cell) -> Work:
         choice = cell.choice

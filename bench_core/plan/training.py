@@ -31,8 +31,12 @@ class Cell:
         }
         self.choice = model
         self.dataset = dataset.job
+        self.given = dataset.given
         self.pixels = Pixels(
-            image_size=protocol.image_size, resize=protocol.resize, channels=protocol.channels
+            image_size=protocol.image_size,
+            resize=protocol.resize,
+            channels=protocol.channels,
+            padding=protocol.padding,
         )
         self.scoring = Scoring(
             threshold=protocol.metrics.threshold, threshold_space=protocol.metrics.threshold_space

@@ -101,7 +101,9 @@ class Contract(Session):
         self._workers = site.loader_workers
         channels = 3 if job.pixels.channels == "rgb" else self.task.channels
         self._normalization = Normalize(training.normalization, channels)
-        self._augment = build_augmentation(training.augmentation, channels, job.pixels.image_size)
+        self._augment = build_augmentation(
+            training.augmentation, channels, job.pixels.image_size, job.pixels.padding
+        )
         self._criterion = build_loss(training.loss, self.task, self._class_pixels)
         self._stopping = EarlyStopping(training.early_stopping)
         self._best = BestCheckpoint(training.checkpoint)

@@ -54,6 +54,7 @@ CHECKS: Mapping[str, str] = {
     "schedule": "schedules that cannot fall, warm-ups that do not end, settings of another schedule",
     "learning-rate": "learning rates listed twice",
     "fold": "folds that do not exist, are listed twice or leave nothing to train on",
+    "folds-file": "files of a dataset's own folds that cannot be used, or do not fit evaluate",
     "threshold": "thresholds that are no probability",
     "augmentation": "unknown transforms and arguments, and arguments of the wrong kind",
 }

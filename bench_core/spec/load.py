@@ -42,7 +42,7 @@ def load_spec(path: Path, overrides: Sequence[str] = (), *, registry: Registry |
     """Read, complete and check a spec.
 
     `overrides` are PATH=VALUE texts, applied in order; `registry` replaces the installed plugins and the
-    spec's own. Dataset roots and weights files of the spec that comes out are absolute. Raises SpecError
+    spec's own. Paths of the spec that comes out are absolute. Raises SpecError
     with every mistake at its place, UnreadableSpecError if the file cannot be read, PluginError if an
     installed plugin is broken.
     """
@@ -116,7 +116,10 @@ def _with_absolute_paths(spec: Spec, base: Path) -> Spec:
         return None if path is None else os.path.normpath(base / expand(path))
 
     models = [entry.model_copy(update={"weights": absolute(entry.weights)}) for entry in spec.models]
-    datasets = [entry.model_copy(update={"root": absolute(entry.root)}) for entry in spec.datasets]
+    datasets = [
+        entry.model_copy(update={"root": absolute(entry.root), "folds": absolute(entry.folds)})
+        for entry in spec.datasets
+    ]
     return spec.model_copy(update={"models": models, "datasets": datasets})
 
 

@@ -57,6 +57,8 @@ class DatasetEntry(Section):
     root: str | None = None
     """Folder of the published files; ${VAR:-default} is filled in."""
     options: dict[str, Any] = {}
+    folds: str | None = None
+    """File of the user's own folds or fixed split, instead of folds dealt by the seed."""
     augmentation: list[str | dict[str, dict[str, Any] | None]] | None = None
     """Replaces the protocol's list for this dataset, for all models alike."""
     loss: LossName | Losses | None = None

@@ -115,6 +115,9 @@ class Protocol(Section):
     """Pixels of the square input."""
     resize: Literal["pad-square", "stretch"] = "pad-square"
     """pad-square pads with zeros to a square first and keeps the aspect ratio; stretch does not."""
+    padding: Literal["background", "ignore"] = "background"
+    """What masks hold where images are padded, and beyond the border of augmented ones; `ignore` counts
+    neither in the loss nor in a metric."""
     channels: Literal["rgb", "native"] = "rgb"
     """rgb repeats gray images to three channels; native gives the model the dataset's own channels."""
     pretrained: Literal["imagenet", "none"] = "imagenet"

@@ -21,6 +21,7 @@ class Pixels(Section):
     image_size: int
     resize: Literal["pad-square", "stretch"]
     channels: Literal["rgb", "native"]
+    padding: Literal["background", "ignore"] = "background"
 
 
 class Scoring(Section):

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from bench_core.errors import BenchError
+from bench_core.fold_files import read_folds
+from bench_core.paths import expand
 from bench_core.spec.checks.context import Context
 from bench_core.spec.nodes import Loc
+from bench_core.spec.protocol import Evaluate
 
 _COUNT: Loc = ("protocol", "evaluate", "folds")
 
@@ -16,6 +20,7 @@ def check_folds(context: Context) -> None:
     if protocol is None or not context.draft.sound(_COUNT):
         return
     search, evaluate = protocol.search, protocol.evaluate
+    _files(context, evaluate)
     if evaluate.only is not None:
         _listed(context, ("protocol", "evaluate", "only"), evaluate.only, evaluate.folds)
     nested = search is not None and search.nested and context.draft.sound(("protocol", "search", "nested"))
@@ -44,6 +49,43 @@ def check_folds(context: Context) -> None:
             cause=why,
             fix="use at least 3 folds" + ("" if nested else ", or `layout: holdout`"),
         )
+
+
+def _files(context: Context, evaluate: Evaluate) -> None:
+    """Check the datasets' own folds."""
+    for index, entry in context.draft.datasets.items():
+        loc: Loc = ("datasets", index, "folds")
+        if entry.folds is None or not context.draft.sound(loc):
+            continue
+        try:
+            given = read_folds(context.base / expand(entry.folds))
+        except BenchError as error:
+            where = "" if error.place is None else f"{error.place}: "
+            context.error("folds-file", loc, f"{where}{error.message}", cause=error.cause, fix=error.fix)
+            continue
+        if evaluate.reshuffle and context.draft.sound(("protocol", "evaluate", "reshuffle")):
+            context.error(
+                "folds-file",
+                loc,
+                "`reshuffle` deals new folds, and this dataset has its own",
+                fix="remove `reshuffle` or `folds`",
+            )
+        if given.roles and given.count == 2 and evaluate.layout != "holdout":
+            context.error(
+                "folds-file",
+                loc,
+                "the fixed split has no test images",
+                cause="layout rotate tests other images than it validates on",
+                fix="give it test images, or set `layout: holdout`",
+            )
+        if not given.roles and given.count != evaluate.folds:
+            context.error(
+                "folds-file",
+                loc,
+                f"the file holds {given.count} folds, protocol.evaluate.folds is {evaluate.folds}",
+                cause="all datasets of a study have as many folds, unless they have a fixed split",
+                fix=f"set `evaluate: {{folds: {given.count}}}`, or write {evaluate.folds} folds",
+            )
 
 
 def _listed(context: Context, loc: Loc, folds: Sequence[int], count: int) -> None:

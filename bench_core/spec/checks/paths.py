@@ -9,9 +9,10 @@ from bench_core.spec.nodes import Loc
 
 
 def check_paths(context: Context) -> None:
-    """Look at the roots of datasets and the weights files of models, but not at whether they exist."""
+    """Look at roots and folds of datasets and weights files of models, but not at whether they exist."""
     for index, dataset in context.draft.datasets.items():
         _check(context, ("datasets", index, "root"), dataset.root)
+        _check(context, ("datasets", index, "folds"), dataset.folds)
     for index, model in context.draft.models.items():
         _check(context, ("models", index, "weights"), model.weights)
 
