@@ -15,6 +15,7 @@ from PIL import Image
 
 from bench_core.cli.main import bench
 from bench_core.errors import BenchError
+from bench_core.store.store import Store
 from tests.helpers.pictures import blob, picture, write_folder
 
 FOLDER = """\
@@ -213,3 +214,53 @@ def test_jobs_use_the_cache_that_was_checked(tmp_path: Path) -> None:
     assert call("run", spec, *arguments).exit_code == 0
     caches = [path for path in (tmp_path / "results/cache").iterdir() if path.is_dir()]
     assert len(caches) == 1
+
+
+def results(store: Path) -> list[Any]:
+    opened = Store(store)
+    return [opened.result(digest) for digest in opened.known()]
+
+
+def test_a_fixed_split_is_trained_and_tested_as_given(tmp_path: Path) -> None:
+    write_folder(tmp_path / "mine")
+    names = [f"case-{number:02d}" for number in range(6)]
+    parts = {"train": names[:3], "val": names[3:4], "test": names[4:]}
+    (tmp_path / "split.json").write_text(json.dumps(parts))
+    spec = write_spec(tmp_path, "mine")
+    spec.write_text(spec.read_text().replace("    label: mine\n", "    label: mine\n    folds: split.json\n"))
+    store = tmp_path / "results"
+    assert "given, " in call("data", spec, "--store", store).output
+    done = call("run", spec, "--store", store, "--device", "cpu", "--only", "model=wide")
+    assert done.exit_code == 0 and "1 done" in done.output
+    (result,) = results(store)
+    assert (result.data.train, result.data.validation, result.data.test) == (3, 1, 2)
+    assert Store(store).counts(result.digest).ids == ("case-04", "case-05")
+    assert call("verify", spec, "--store", store).exit_code == 0
+    parts["train"], parts["val"] = parts["train"][1:], [*parts["val"], names[0]]
+    (tmp_path / "split.json").write_text(json.dumps(parts))
+    assert "0 of 2 jobs done" in call("status", spec, "--store", store).output
+
+
+def test_ignored_pixels_count_in_no_number(tmp_path: Path) -> None:
+    root = write_folder(tmp_path / "mine")
+    for path in (root / "masks").iterdir():
+        mask = np.array(Image.open(path))
+        mask[:, :12] = 9
+        Image.fromarray(mask).save(path)
+    spec = write_spec(tmp_path, "mine", options=", ignore: 9")
+    spec.write_text(spec.read_text().replace("image_size: 16", "image_size: 24"))
+    store = tmp_path / "results"
+    described = call("data", spec, "--store", store).output
+    assert f"ignored: {100 * 12 * 20 / 24**2:.2f} % of all pixels" in described
+    arguments = ("--device", "cpu", "--only", "fold=0", "--only", "model=wide")
+    assert call("run", spec, "--store", store, *arguments).exit_code == 0
+    (result,) = results(store)
+    counts = Store(store).counts(result.digest)
+    truth = counts.values[..., 0] + counts.values[..., 2]
+    masks = [np.array(Image.open(root / f"masks/{sample}.png")) for sample in counts.ids]
+    assert truth[:, 0].tolist() == [int((mask == 255).sum()) for mask in masks]
+    assert counts.values.sum(axis=(1, 2)).max() <= 24 * 24 - 12 * 20
+    padded = ("--set", "protocol.padding=ignore")
+    assert call("run", spec, "--store", store, *padded, *arguments).exit_code == 0
+    (other,) = [found for found in results(store) if found.digest != result.digest]
+    assert Store(store).counts(other.digest).values.sum(axis=(1, 2)).max() <= 20 * 12

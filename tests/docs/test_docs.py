@@ -60,6 +60,8 @@ def test_commands_on_the_pages_parse(page: Path, line: str) -> None:
         return
     assert words[0] in COMMANDS, line
     command = importlib.import_module(f"bench_core.cli.{words[0]}").command
+    while isinstance(command, click.Group) and words[1:2]:
+        command, words = command.commands[words[1]], words[1:]
     assert isinstance(command, click.Command)
     with click.Context(command, info_name=words[0], resilient_parsing=True) as context:
         command.parse_args(context, words[1:])

@@ -94,6 +94,8 @@ OTHER: dict[str, dict[str, Any]] = {
         "options": {"difficulty": 0.6},
         "content": "mine",
         "chosen": {"difficulty": 0.6},
+        "folds": "/data/folds.csv",
+        "folds_content": "f" * 64,
     },
     "JobFold": {
         "index": 1,
@@ -104,7 +106,7 @@ OTHER: dict[str, dict[str, Any]] = {
         "test": (),
         "deal": 1,
     },
-    "Pixels": {"image_size": 256, "resize": "stretch", "channels": "native"},
+    "Pixels": {"image_size": 256, "resize": "stretch", "channels": "native", "padding": "ignore"},
     "Scoring": {"threshold": 0.6, "threshold_space": "logit"},
     "Train": {"training": TRAINING, "learning_rate": 1e-4, "search_monitor": "mdsc"},
     "Training": {

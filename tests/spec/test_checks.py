@@ -216,6 +216,7 @@ CASES = [
     Case("fold", edited((EPOCHS, "epochs: 4, only: [0, «9]}")), "0 to 4"),
     Case("fold", edited(("folds: [0]", "«folds: [0], nested: true")), "remove `folds`"),
     Case("fold", edited(("folds: 5", "folds: «2")), "at least 3"),
+    Case("folds-file", edited(("root: data/skin", "root: data/skin\n    folds: «nowhere.csv")), "correct"),
     Case(
         "fold",
         edited(("folds: 5, layout: rotate", "folds: «2, layout: holdout"), ("folds: [0]", "nested: true")),
