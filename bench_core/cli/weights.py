@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from bench_core.declarations import PublishedFile
     from bench_core.execute.weights import Need
     from bench_core.plugins import Registry
-    from bench_core.weights.download import Progress
+    from bench_core.weights.transfer import Progress
 
 SPEC_SUFFIXES = (".yaml", ".yml")
 
@@ -30,7 +30,7 @@ def command() -> None:
 @click.argument("names", nargs=-1, metavar="[SPEC|MODEL|FILE]...")
 @JSON
 def list_files(names: tuple[str, ...], as_json: bool) -> None:
-    """List files, where they come from, their license, and whether they are here.
+    """List files, whether they are here, their license, what is known of their hash, and their origin.
 
     Without names: those of every declared model and each choice of its options.
     """
@@ -45,8 +45,8 @@ def list_files(names: tuple[str, ...], as_json: bool) -> None:
         return
     for row in rows:
         state = f"present {row['file']}" if row["file"] else "missing"
-        origin = row["url"] or row["how"]
-        say("\t".join((" or ".join(row["names"]), state, ", ".join(row["models"]), row["license"], origin)))
+        names, models, origin = " or ".join(row["names"]), ", ".join(row["models"]), row["url"] or row["how"]
+        say("\t".join((names, state, models, row["license"], row["hash"], origin)))
     if not rows:
         say("no weights files are needed")
 
@@ -57,7 +57,7 @@ def list_files(names: tuple[str, ...], as_json: bool) -> None:
 def get(context: click.Context, names: tuple[str, ...]) -> None:
     """Download the files that a spec or a model needs, or a file by its name.
 
-    What is here already is checked against its recorded SHA-256. A download that was cut off goes on. Exits
+    What is here already is checked against its recorded SHA-256. A download that was cut off resumes. Exits
     with 2 if a file could not be had.
     """
     from bench_core.plugins import load_registry
@@ -76,19 +76,19 @@ def get_files(needs: Iterable[Need], *, err: bool = False) -> bool:
     With `err` it is said on standard error, where standard output belongs to somebody else.
     """
     from bench_core.execute.weights import fetch
-    from bench_core.weights.download import verify
+    from bench_core.weights.download import origin_of_hash, verify
 
     complete = True
     for need in needs:
         place = need.place
         try:
             if place is not None:
-                same_name = (each for each in need.file.everywhere if each.name == place.name)
-                digest = verify(place, next(same_name, None))
-                say(f"present  {place}  sha256 {digest}", err=err)
+                digest, word = verify(place, need.of_name(place.name)), "present"
             else:
-                file, digest = fetch(need, _progress)
-                say(f"fetched  {file}  sha256 {digest}", err=err)
+                place, digest = fetch(need, _progress)
+                word = "fetched"
+            origin = origin_of_hash(place, need.of_name(place.name))
+            say(f"{word}  {place}  sha256 {digest}  ({origin})", err=err)
         except BenchError as error:
             complete = False
             say(f"error: {error}", err=True)
@@ -118,8 +118,24 @@ def _row(need: Need) -> dict[str, Any]:
         "license": need.license,
         "url": offered.url if offered else "",
         "sha256": offered.known_sha256 if offered else "",
+        "hash": _hash(need, place),
         "how": need.fix,
     }
+
+
+def _hash(need: Need, place: Path | None) -> str:
+    """Return in words what is known of a file's SHA-256."""
+    from bench_core.weights.download import origin_of_hash
+
+    try:
+        if place is not None:
+            return f"hash {origin_of_hash(place, need.of_name(place.name))}"
+    except BenchError as error:
+        return error.message
+    known = max((len(each.known_sha256) for each in need.file.everywhere), default=0)
+    if known == 0:
+        return "hash not published"
+    return "hash published" if known == 64 else f"first {known} digits of its hash published"
 
 
 @contextmanager

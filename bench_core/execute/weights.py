@@ -13,8 +13,9 @@ from bench_core.errors import WeightsError
 from bench_core.options import complete_options
 from bench_core.plan.job import Job
 from bench_core.plugins import Registry
-from bench_core.weights.download import Progress, download
+from bench_core.weights.download import download
 from bench_core.weights.files import WEIGHTS_FOLDER, how_to_get, present, wanted_files, weights_folder
+from bench_core.weights.transfer import Progress
 
 UNKNOWN_LICENSE = "not known"
 
@@ -42,6 +43,10 @@ class Need:
     def fix(self) -> str:
         """What a reader can do to have it."""
         return how_to_get(self.file)
+
+    def of_name(self, name: str) -> PublishedFile | None:
+        """Return the file or its copy of this name, None if there is none."""
+        return next((each for each in self.file.everywhere if each.name == name), None)
 
     def only(self, name: str) -> Need:
         """Return the same need of the one copy of this name."""

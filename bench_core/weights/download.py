@@ -4,50 +4,64 @@ from __future__ import annotations
 
 import http.client
 import os
+import re
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
-from urllib.parse import urlsplit
 
-from bench_core import __version__
 from bench_core.declarations import PublishedFile
 from bench_core.errors import WeightsError
 from bench_core.hashes import sha256_of
+from bench_core.names import name_problem
 from bench_core.weights.files import WEIGHTS_FOLDER
+from bench_core.weights.transfer import Progress, State, check_address, fetch, no_address
+from bench_core.weights.watch import Limits, Watch
 
-Progress = Callable[[int, int | None], None]
-"""Gets the bytes that are there and those that there will be, None if the server does not say."""
-
-_BLOCK = 2**20
-_TIMEOUT = 30.0
-_LOOPBACK = ("localhost", "127.0.0.1", "::1")
-_AGAIN = "run the same command again: it goes on where it stopped"
+_AGAIN = "run the same command again: it resumes where it stopped"
+_LONGEST_RECORD = 4096
 
 
 def download(
-    published: PublishedFile, folder: Path, progress: Progress = lambda done, total: None
+    published: PublishedFile,
+    folder: Path,
+    progress: Progress = lambda done, total: None,
+    limits: Limits = Limits(),  # noqa: B008 - it cannot change
 ) -> tuple[Path, str]:
     """Download a file into the folder; return its path and SHA-256.
 
     The data go to NAME.part, which a later call continues, and get their name when they are whole and agree
     with what is known of their SHA-256. That is recorded beside them in NAME.sha256, as sha256sum reads it.
-    Raises WeightsError without a network, for a server's refusal, a full disk, and a file that is another.
+    Raises WeightsError without a network, for an address that is none, a server's refusal, an answer that is
+    empty, cut off, compressed or a web page, a transfer beyond `limits`, a full disk, and another file.
     """
-    _refuse_insecure(published.url)
+    if problem := name_problem(published.name):
+        raise WeightsError(f"{published.name!r} is not the plain name of a file", cause=problem)
+    check_address(published.url)
     target = folder / published.name
     part = folder / f"{published.name}.part"
+    state = State(part.with_name(f"{part.name}.etag"))
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with part.open("ab") as stream, _alone(stream, part):
-            _fetch(published.url, stream, part.with_name(f"{part.name}.etag"), progress)
+        with _opened_alone(part) as stream, Watch(limits) as watch:
+            try:
+                fetch(published, stream, state, progress, limits, watch)
+            except WeightsError:
+                # What has come is not the file, or not all of one that may come.
+                part.unlink(missing_ok=True)
+                state.forget()
+                raise
+            except (OSError, http.client.HTTPException) as error:
+                if watch.reason is not None:
+                    raise _unreachable(published, TimeoutError(watch.reason)) from error
+                raise
         digest = sha256_of(part)
         _check(published, digest, part)
         part.replace(target)
-        part.with_name(f"{part.name}.etag").unlink(missing_ok=True)
-        recorded_in(target).write_text(f"{digest}  {target.name}\n")
+        state.forget()
+        _record(target, digest)
     except (urllib.error.URLError, http.client.HTTPException, TimeoutError, ConnectionError) as error:
         raise _unreachable(published, error) from error
     except OSError as error:
@@ -57,24 +71,34 @@ def download(
             cause=error.strerror or str(error),
             fix=_AGAIN,
         ) from error
+    except ValueError as error:
+        # Hosts and headers that http.client and its codecs cannot take.
+        raise no_address(published.url, str(error)) from error
     return target, digest
 
 
 def verify(file: Path, published: PublishedFile | None = None) -> str:
     """Return the SHA-256 of a file that is there; raise WeightsError if it is another than recorded."""
     digest = sha256_of(file)
-    record = recorded_in(file)
-    recorded = record.read_text().partition(" ")[0].strip() if record.is_file() else ""
     known = published.known_sha256 if published and published.name == file.name else ""
-    for expected, origin in ((recorded, f"{record.name} says"), (known, "its publisher's begins")):
+    record = recorded_in(file)
+    for expected, origin in ((_recorded(file), f"{record.name} says"), (known, "its publisher's begins")):
         if expected and not digest.startswith(expected):
             raise WeightsError(
                 "weights file is not what it was",
                 place=str(file),
                 cause=f"its SHA-256 is {digest}, and {origin} {expected}",
-                fix="delete it and download it again",
+                fix=f"delete it and {record.name}, and download it again",
             )
     return digest
+
+
+def origin_of_hash(file: Path, published: PublishedFile | None = None) -> str:
+    """Return in words what a file's SHA-256 was compared with: its publisher's, the one recorded, nothing."""
+    known = published.known_sha256 if published and published.name == file.name else ""
+    if known:
+        return "as published" if len(known) == 64 else f"its first {len(known)} digits as published"
+    return "recorded here, not published" if _recorded(file) else "neither published nor recorded"
 
 
 def recorded_in(file: Path) -> Path:
@@ -82,70 +106,48 @@ def recorded_in(file: Path) -> Path:
     return file.with_name(f"{file.name}.sha256")
 
 
-def _fetch(url: str, stream: IO[bytes], etag_file: Path, progress: Progress) -> None:
-    """Append to the stream what it lacks of the file at the URL."""
-    there = stream.seek(0, os.SEEK_END)
-    etag = etag_file.read_text() if there and etag_file.is_file() else ""
-    if there and not etag:
-        # Nothing says that the server still has the file that this is the beginning of.
-        there = stream.truncate(0)
-    request = urllib.request.Request(url, headers={"User-Agent": f"segtrial/{__version__}"})
-    if there:
-        request.add_header("Range", f"bytes={there}-")
-        request.add_header("If-Range", etag)
-    with _opened(request) as response:
-        _refuse_insecure(response.url)
-        if response.status != http.client.PARTIAL_CONTENT:
-            there = stream.truncate(0)
-            _remember(response.headers.get("ETag"), etag_file)
-        length = response.headers.get("Content-Length")
-        total = there + int(length) if length is not None else None
-        progress(there, total)
-        while block := response.read(_BLOCK):
-            stream.write(block)
-            there += len(block)
-            progress(there, total)
-        stream.flush()
-        if total is not None and there < total:
-            raise http.client.IncompleteRead(b"", total - there)
+def _record(file: Path, digest: str) -> None:
+    record = recorded_in(file)
+    record.unlink(missing_ok=True)
+    with os.fdopen(os.open(record, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666), "w") as stream:
+        stream.write(f"{digest}  {file.name}\n")
+
+
+def _recorded(file: Path) -> str:
+    """Return the SHA-256 recorded beside a file, "" if none; raise WeightsError for a record that is none."""
+    record = recorded_in(file)
+    if not record.is_file():
+        return ""
+    with record.open("rb") as stream:
+        words = stream.read(_LONGEST_RECORD).split()
+    if words and re.fullmatch(rb"[0-9a-fA-F]{64}", words[0]):
+        return words[0].decode().lower()
+    raise WeightsError(
+        "the record of a file's SHA-256 is damaged",
+        place=str(record),
+        fix="delete the record and the file, and download the file again",
+    )
 
 
 @contextmanager
-def _opened(request: urllib.request.Request) -> Iterator[http.client.HTTPResponse]:
-    try:
-        response = urllib.request.urlopen(request, timeout=_TIMEOUT)
-    except urllib.error.HTTPError as error:
-        if error.code != http.client.REQUESTED_RANGE_NOT_SATISFIABLE:
-            raise
-        # All of it was there already, or more than all: from the beginning.
-        whole = urllib.request.Request(request.full_url, headers={"User-Agent": f"segtrial/{__version__}"})
-        response = urllib.request.urlopen(whole, timeout=_TIMEOUT)
-    with response:
-        yield response
-
-
-def _remember(etag: str | None, file: Path) -> None:
-    if etag and not etag.startswith("W/"):
-        file.write_text(etag)
-    else:
-        file.unlink(missing_ok=True)
-
-
-@contextmanager
-def _alone(stream: IO[bytes], part: Path) -> Iterator[None]:
-    """Keep other processes of this machine from writing to the same file, where the system can."""
-    try:
-        import fcntl
-    except ImportError:
-        yield
-        return
-    try:
-        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        raise WeightsError(
-            "weights file is being downloaded by another process", place=str(part), fix="wait for that one"
-        ) from error
-    yield
+def _opened_alone(part: Path) -> Iterator[IO[bytes]]:
+    """Open NAME.part to be appended to, and keep other processes of this machine away, where possible."""
+    handle = os.open(part, os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_NOFOLLOW", 0), 0o666)
+    with os.fdopen(handle, "ab") as stream:
+        try:
+            import fcntl
+        except ImportError:
+            yield stream
+            return
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise WeightsError(
+                "weights file is being downloaded by another process",
+                place=str(part),
+                fix="wait for that one",
+            ) from error
+        yield stream
 
 
 def _check(published: PublishedFile, digest: str, part: Path) -> None:
@@ -159,12 +161,6 @@ def _check(published: PublishedFile, digest: str, part: Path) -> None:
     )
 
 
-def _refuse_insecure(url: str) -> None:
-    parts = urlsplit(url)
-    if parts.scheme != "https" and not (parts.scheme == "http" and parts.hostname in _LOOPBACK):
-        raise WeightsError("weights are downloaded over https only", place=url)
-
-
 def _unreachable(published: PublishedFile, error: Exception) -> WeightsError:
     if isinstance(error, urllib.error.HTTPError):
         cause, fix = f"the server answers {error.code} {error.reason}", "get the file elsewhere"
@@ -173,6 +169,8 @@ def _unreachable(published: PublishedFile, error: Exception) -> WeightsError:
     else:
         reason = getattr(error, "reason", None) or error
         cause, fix = f"no connection ({reason})", "run the same command where there is a network"
+        if isinstance(error, TimeoutError) and not isinstance(error, urllib.error.URLError):
+            cause, fix = f"too slow ({error})", _AGAIN
     return WeightsError(
         f"{published.name} cannot be downloaded",
         place=published.url,

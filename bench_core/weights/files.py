@@ -33,7 +33,14 @@ def wanted_files(
     """
     if source == "none" or architecture.weights is None:
         return ()
-    found = tuple(architecture.weights(source, options))
+    try:
+        found = tuple(architecture.weights(source, options))
+    except WeightsError:
+        raise
+    except Exception as error:  # it is a plugin's code
+        raise PluginError(
+            f"`weights` of {architecture.name} failed: {error}", cause=getattr(error, "cause", None)
+        ) from error
     for file in found:
         if not isinstance(file, PublishedFile):
             raise PluginError(

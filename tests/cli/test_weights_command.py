@@ -70,12 +70,13 @@ def test_a_spec_s_files_are_listed_fetched_once_and_checked(
     assert server.ranges == []
     fetched = bench("weights", "get", spec, **place)
     assert fetched.returncode == 0, fetched.stderr
-    assert fetched.stdout.count(DIGEST) == 2
+    assert fetched.stdout.count(DIGEST) == fetched.stdout.count("(recorded here, not published)") == 2
     assert (folder / "dots-l.pth").read_bytes() == CONTENT
     again = bench("weights", "get", spec, **place)
     assert again.returncode == 0 and again.stdout.count("present") == 2 and len(server.ranges) == 2
     present = bench("weights", "list", spec, **place).stdout.splitlines()
     assert all(f"present {folder}" in line for line in present) and len(present) == 2
+    assert all("hash recorded here, not published" in line for line in present)
     (folder / "dots-s.pth").write_bytes(b"damaged")
     damaged = bench("weights", "get", spec, **place)
     assert damaged.returncode == 2
@@ -126,3 +127,26 @@ def test_what_cannot_be_fetched_says_why(tmp_path: Path) -> None:
     unknown = bench("weights", "get", "segformr", SEGTRIAL_WEIGHTS=str(tmp_path))
     assert unknown.returncode != 0 and "did you mean 'segformer'?" in unknown.stderr
     assert "Traceback" not in no_folder.stderr + unknown.stderr
+
+
+@pytest.mark.parametrize("name", ["../outside.pth", "/tmp/outside.pth", "a/b.pth", "x\\\\y.pth", "n\\0.pth"])
+    "name", ["../outside.pth", "/tmp/outside.pth", "a/b.pth", "x\\\\y.pth", "nul\\0.pth"]
+)
+def test_a_declared_name_that_leads_elsewhere_is_one_error_and_writes_nothing(
+    spec: Path, server: FileServer, tmp_path: Path, name: str
+) -> None:
+    plugin = spec.with_name("dots.py")
+    plugin.write_text(plugin.read_text().replace("""f"dots-{options['size']}.pth\"""", f'"{name}"'))
+    assert name in plugin.read_text()
+    before = set(tmp_path.rglob("*"))
+    done = bench("weights", "get", spec, SEGTRIAL_WEIGHTS=str(tmp_path / "weights"))
+    assert done.returncode != 0 and "Traceback" not in done.stderr
+    assert "cannot be the name of a weights file" in done.stderr and "dots-net" in done.stderr
+    assert server.ranges == [] and set(tmp_path.rglob("*")) - before <= {tmp_path / "__pycache__"}
+
+
+def test_a_license_that_nobody_declares_is_not_known(spec: Path, tmp_path: Path) -> None:
+    plugin = spec.with_name("dots.py")
+    plugin.write_text(plugin.read_text().replace('license="MIT",', ""))
+    (row, _) = json.loads(bench("weights", "list", spec, "--json").stdout)
+    assert (row["license"], row["hash"]) == ("not known", "hash not published")
