@@ -45,8 +45,8 @@ def list_files(names: tuple[str, ...], as_json: bool) -> None:
         return
     for row in rows:
         state = f"present {row['file']}" if row["file"] else "missing"
-        names, models, origin = " or ".join(row["names"]), ", ".join(row["models"]), row["url"] or row["how"]
-        say("\t".join((names, state, models, row["license"], row["hash"], origin)))
+        also, models, origin = " or ".join(row["names"]), ", ".join(row["models"]), row["url"] or row["how"]
+        say("\t".join((also, state, models, row["license"], row["hash"], origin)))
     if not rows:
         say("no weights files are needed")
 

@@ -42,7 +42,7 @@ class Need:
     @property
     def fix(self) -> str:
         """What a reader can do to have it."""
-        return how_to_get(self.file)
+        return how_to_get(self.file, self.models[0])
 
     def of_name(self, name: str) -> PublishedFile | None:
         """Return the file or its copy of this name, None if there is none."""

@@ -80,11 +80,11 @@ def find_files(
                 f"{architecture.name} declares no weights file for `pretrained: {source}`",
                 fix="give a file as the model's `weights:`, or set `pretrained: none` with its reason",
             )
-        return tuple(_found(file) for file in wanted)
+        return tuple(_found(file, architecture) for file in wanted)
     if len(wanted) <= 1:
         return (given,)
     own = _meant(given, wanted)
-    return tuple(given if file is own else _found(file, beside=given.parent) for file in wanted)
+    return tuple(given if file is own else _found(file, architecture, given.parent) for file in wanted)
 
 
 def present(file: PublishedFile) -> Path | None:
@@ -92,15 +92,17 @@ def present(file: PublishedFile) -> Path | None:
     return next((place for place in _places(file) if place.is_file()), None)
 
 
-def how_to_get(file: PublishedFile) -> str:
-    """Return what a reader can do to have a file."""
+def how_to_get(file: PublishedFile, model: str) -> str:
+    """Return what a reader can do to have a file that a model reads."""
     offered = [each for each in file.everywhere if each.url]
-    ways = [f"`bench weights get {offered[0].name}`"] if offered else []
+    # Files of the models that a source names are not listed, but found through the model.
+    ways = [f"`bench weights get {model if ':' in model else offered[0].name}`"] if offered else []
     pages = [f"{each.name} from {each.page}" for each in file.everywhere if each.page]
     if pages:
         ways.append(f"download {', or '.join(pages)}, into the folder ${WEIGHTS_FOLDER}")
     elif offered:
-        ways.append(f"download {offered[0].url} into the folder ${WEIGHTS_FOLDER}")
+        renamed = "" if offered[0].url.endswith(f"/{offered[0].name}") else f" as {offered[0].name}"
+        ways.append(f"download {offered[0].url} into the folder ${WEIGHTS_FOLDER}{renamed}")
     if file.fix:
         ways.append(file.fix)
     if file.folder is None:
@@ -110,7 +112,7 @@ def how_to_get(file: PublishedFile) -> str:
     return ", or ".join([*ways, "set `pretrained: none` with its reason"])
 
 
-def _found(file: PublishedFile, beside: Path | None = None) -> Path:
+def _found(file: PublishedFile, architecture: Architecture, beside: Path | None = None) -> Path:
     neighbors = [] if beside is None else [beside / each.name for each in file.everywhere]
     place = next((neighbor for neighbor in neighbors if neighbor.is_file()), None) or present(file)
     if place is not None:
@@ -121,7 +123,7 @@ def _found(file: PublishedFile, beside: Path | None = None) -> Path:
     raise WeightsError(
         f"the weights file {' or '.join(each.name for each in file.everywhere)} is not there",
         cause=f"looked for {', '.join(looked)}",
-        fix=how_to_get(file),
+        fix=how_to_get(file, architecture.name),
     )
 
 

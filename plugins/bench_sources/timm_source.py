@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import functools
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
 from bench_core import Architecture, ModelSource, PublishedFile
 from bench_core.errors import UnknownNameError
-from bench_sources.names import nearest, package_folder
+from bench_sources.names import nearest
+from bench_sources.timm_metadata import backbones, published
 
 PREFIX = "timm"
 EXAMPLE = "convnext_tiny"
@@ -18,16 +18,7 @@ HEADS = {"uper": ("UPerNet", "arXiv 1807.10221"), "fpn": ("FPN", "arXiv 1901.024
 """Head to its title and paper; the first is the usual one."""
 STRIDE = 32
 _WELL_FORMED = re.compile(r"[a-z][a-z0-9_]*(\.[A-Za-z0-9_]+)?")
-_REGISTERED = re.compile(r"^@register_model\s*\ndef (\w+)\(", re.MULTILINE)
 _PATCH = re.compile(r"patch(\d+)")
-
-
-@functools.cache
-def backbones() -> Sequence[str]:
-    """Return the names that the installed timm registers, read from its files; empty without timm."""
-    folder = package_folder("timm")
-    files = sorted((folder / "models").glob("*.py")) if folder else []
-    return sorted({name for file in files for name in _REGISTERED.findall(file.read_text("utf-8"))})
 
 
 def resolve(name: str) -> Architecture:
@@ -77,8 +68,7 @@ def parts_of(name: str) -> tuple[str, str]:
 
 
 def _weights(backbone: str, source: str, options: Mapping[str, Any]) -> tuple[PublishedFile, ...]:
-    """Return the backbone's file, whose tag is in its name where the name of the backbone has one."""
-    return (PublishedFile(name=f"{backbone}.safetensors", copies=(PublishedFile(name=f"{backbone}.pth"),)),)
+    return (published(backbone, [f"{backbone}.safetensors", f"{backbone}.pth"]),)
 
 
 def _size_multiple(backbone: str) -> int:

@@ -130,8 +130,6 @@ def test_what_cannot_be_fetched_says_why(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["../outside.pth", "/tmp/outside.pth", "a/b.pth", "x\\\\y.pth", "n\\0.pth"])
-    "name", ["../outside.pth", "/tmp/outside.pth", "a/b.pth", "x\\\\y.pth", "nul\\0.pth"]
-)
 def test_a_declared_name_that_leads_elsewhere_is_one_error_and_writes_nothing(
     spec: Path, server: FileServer, tmp_path: Path, name: str
 ) -> None:

@@ -135,7 +135,7 @@ def test_other_encoders_take_a_file_and_never_the_network(
     import segmentation_models_pytorch as smp
 
     monkeypatch.delenv("SEGTRIAL_WEIGHTS", raising=False)
-    with pytest.raises(WeightsError, match=r"resnet18\.pth is not there"):
+    with pytest.raises(WeightsError, match=r"resnet18\.pth or resnet18\.safetensors is not there"):
         build_network("smp:unet/resnet18", pretrained="imagenet")
 
     encoder = smp.encoders.get_encoder("resnet18", weights=None)

@@ -11,6 +11,7 @@ import pytest
 from bench_core import BuildRequest
 from bench_core.errors import TrainingError, UnknownNameError
 from bench_core.plugins import load_registry
+from bench_core.weights.files import wanted_files
 from bench_sources.smp_source import DECODERS, ENCODERS, SOURCE, encoders_of, resolve
 
 
@@ -96,3 +97,14 @@ def test_resolving_imports_no_framework() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_addresses_are_those_that_the_library_fetches_from() -> None:
+    import segmentation_models_pytorch as smp
+
+    for encoder in encoders_of("unet")[1:]:
+        (file,) = wanted_files(resolve(f"smp:unet/{encoder}"), "imagenet", {})
+        settings = smp.encoders.encoders[encoder]["pretrained_settings"].get("imagenet") or {}
+        place = "https://huggingface.co/{repo_id}/resolve/{revision}/model.safetensors"
+        expected = [place.format(**settings)] if settings else []
+        assert [each.url for each in file.everywhere if each.url] == expected

@@ -10,10 +10,13 @@ from pathlib import Path
 import pytest
 import torch
 
+from bench_core.cli.declaration import facts
 from bench_core.errors import TrainingError, UnknownNameError, WeightsError
+from bench_core.execute.weights import needs_of_model
 from bench_core.network import build_network
 from bench_core.plugins import load_registry
-from bench_sources import timm_source
+from bench_core.weights.files import find_files, wanted_files
+from bench_sources import timm_metadata, timm_source
 from bench_sources.timm_source import SOURCE, backbones, resolve
 from tests.helpers.networks import finder
 
@@ -148,3 +151,64 @@ def test_what_timm_cannot_build_is_refused_with_its_word() -> None:
     with pytest.raises(TrainingError) as caught:
         build("timm:resnet10t.no_such_tag")
     assert "no_such_tag" in (caught.value.cause or "")
+
+
+def test_licenses_and_addresses_are_those_that_timm_declares() -> None:
+    from timm.models import get_pretrained_cfg
+
+    said = {
+        name: timm_metadata.pretrained(name) for name in {*backbones(), *timm.list_models(pretrained=True)}
+    }
+    known = {name: found for name, found in said.items() if found is not None}
+    # Those that timm computes when it is imported are not known, and nothing is said of them.
+    assert len(known) > 0.97 * len(said)
+    for name, found in known.items():
+        declared = get_pretrained_cfg(name)
+        assert found.license == (declared.license or "").replace("unknown", ""), name
+        assert found.is_fixed == declared.fixed_input_size, name
+        if declared.tag:
+            assert found.name == f"{declared.architecture}.{declared.tag}", name
+        hub = f"/{declared.hf_hub_id}/resolve/"
+        assert not found.url or hub in found.url or found.url == declared.url or "qwen" in name, name
+
+
+def test_unknown_to_timm_is_not_known() -> None:
+    assert timm_metadata.pretrained("no_such_net") is None
+    assert timm_metadata.pretrained("resnet18.no_such_tag") is None
+    (file,) = wanted_files(resolve("timm:resnet18.no_such_tag"), "imagenet", {})
+    assert [each.name for each in file.everywhere] == [
+        "resnet18.no_such_tag.safetensors",
+        "resnet18.no_such_tag.pth",
+    ]
+    assert not any(each.url or each.license for each in file.everywhere)
+
+
+@pytest.mark.parametrize(
+    ("name", "license"),
+    [
+        ("timm:vit_small_patch16_dinov3.lvd1689m", "dinov3-license"),
+        ("timm:convnextv2_atto", "cc-by-nc-4.0"),
+        ("timm:fastvit_t8/fpn", "fastvit-license"),
+        ("smp:upernet/tu-convnextv2_atto", "cc-by-nc-4.0"),
+        ("smp:dpt/tu-vit_small_patch16_dinov3", "dinov3-license"),
+        ("smp:segformer/mit_b0", "NVIDIA Source Code License (non-commercial)"),
+        ("smp:unet/resnet34", "not known"),
+        ("mmseg:segformer_mit-b0_8xb2-160k_ade20k-512x512", "NVIDIA Source Code License (non-commercial)"),
+        ("mmseg:pspnet_r50-d8_4xb2-40k_cityscapes-512x1024", "not known"),
+    ],
+)
+def test_a_license_is_the_weights_own_and_never_the_librarys(name: str, license: str) -> None:
+    if name.startswith("mmseg:"):
+        pytest.importorskip("mmseg")
+    declared = load_registry().model(name)
+    assert [need.license for need in needs_of_model(declared)] == [license]
+    assert facts(declared, "")["license"] == license
+
+
+def test_the_missing_files_address_and_command_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SEGTRIAL_WEIGHTS", raising=False)
+    with pytest.raises(WeightsError) as caught:
+        find_files(resolve("timm:resnet18"), "imagenet", {})
+    fix = caught.value.fix or ""
+    assert "`bench weights get timm:resnet18`" in fix and "as resnet18.a1_in1k.safetensors" in fix
+    assert "https://huggingface.co/timm/resnet18.a1_in1k/resolve/main/model.safetensors" in fix
