@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from bench_core import IGNORE
 from bench_core.data.loader import Batch
 from bench_core.errors import DataError, TrainingError
 from bench_core.protocol.normalization import Normalize, Transfer
@@ -49,3 +50,15 @@ def test_a_mask_with_a_class_that_the_task_lacks_is_refused_with_its_samples() -
     assert "case-7" in str(caught.value.place)
     three = Transfer(Normalize(Normalization(), 3), THREE, torch.device("cpu"), torch.contiguous_format)
     assert int(three(batch).masks.max()) == 2
+
+
+def test_pixels_that_count_nowhere_are_no_class() -> None:
+    images = torch.zeros((1, 3, 4, 4), dtype=torch.uint8)
+    masks = torch.full((1, 4, 4), IGNORE, dtype=torch.uint8)
+    bring = transfer(torch.contiguous_format)
+    assert (bring(Batch(("void",), images, masks)).masks == IGNORE).all()
+    masks[0, 0, 0] = 1
+    assert bring(Batch(("half",), images, masks)).masks[0, 0, 0] == 1
+    masks[0, 0, 0] = 254
+    with pytest.raises(DataError, match="a mask holds class 254"):
+        bring(Batch(("wrong",), images, masks))
