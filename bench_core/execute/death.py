@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from bench_core.errors import StoreError
@@ -28,15 +29,17 @@ def record_death(job: Job, store: Store, code: int | None) -> Failure:
         fix=fix,
         time=datetime.now(UTC).isoformat(timespec="milliseconds"),
         host=str(environment()["host"]),
-        attempts=max(1, Attempts(store.running / job.digest).count),
         resumable=True,
     )
     claim = take_claim(store.claims, job.digest)
-    if claim is not None:
-        try:
-            store.fail(job, failure)
-        finally:
-            claim.release()
+    if claim is None:
+        return failure
+    try:
+        folder = store.prepare(job, claim)
+        failure = replace(failure, attempts=max(1, Attempts(folder).count))
+        store.fail(job, failure, claim)
+    finally:
+        claim.release()
     return failure
 
 

@@ -26,10 +26,11 @@ from bench_core.plugins import Registry
 from bench_core.protocol.outcome import Outcome
 from bench_core.protocol.session import ARTIFACTS, RECORDS, Session, Site
 from bench_core.records import NetworkFacts
-from bench_core.store.claim import Claim, ClaimLostError, claiming
+from bench_core.store.claim import Claim, claiming
 from bench_core.store.files import disk_error, remove_tree, storing
 from bench_core.store.folder import ENGINE, LOG, TRACE
 from bench_core.store.result import Failure, Result
+from bench_core.store.running import place_of
 from bench_core.store.store import Store
 
 if TYPE_CHECKING:
@@ -73,16 +74,21 @@ def run_job(
         )
         try:
             run.start(capture=capture)
-        except (KeyboardInterrupt, SystemExit, ClaimLostError):
+        except (KeyboardInterrupt, SystemExit):
             raise
         except Exception as problem:
+            if not claim.held():
+                # Whatever went wrong here: the job is somebody else's, and so is all that is left of it.
+                with suppress(StoreError):
+                    store.forget(claim)
+                return "elsewhere"
             error = disk_error(problem, store.path) or problem
-            count = Attempts(store.running / job.digest).count
+            count = Attempts(place_of(store.running, job.digest, claim)).count
             if known_failure is not None and not known_failure.resumable:
                 count += known_failure.attempts
             # Where the disk is full even the failure may not be kept; the caller still hears of it.
             with suppress(StoreError):
-                store.fail(job, describe(job, error, attempts=count))
+                store.fail(job, describe(job, error, attempts=count), claim)
             emit(JobEvent(kind="failed", digest=job.digest, message=summary(error)))
             if error is problem:
                 raise
@@ -107,11 +113,11 @@ class _Run:
 
     def start(self, *, capture: bool) -> None:
         job, store = self.job, self.store
-        folder = store.prepare(job)
+        folder = store.prepare(job, self.claim)
         attempts = Attempts(folder)
         with job_log(folder / LOG, capture=capture):
             try:
-                if store.is_complete(job.digest):
+                if store.is_complete(job.digest, self.claim):
                     log.info("everything was computed before; sealing the folder")
                 else:
                     attempts.begin(execution(self.options))
@@ -120,14 +126,14 @@ class _Run:
                         log.info("taken over from process %d", self.claim.before.pid)
                     self._work(folder, attempts)
                 self.claim.check()
-                store.seal(job.digest)
+                store.seal(job.digest, self.claim)
             except BaseException as error:
                 if isinstance(error, BenchError):
                     log.error("%s", error)
                 elif isinstance(error, Exception):
                     log.exception("the job failed")
                 else:
-                    log.info("interrupted; the next run goes on from the last whole epoch")
+                    log.info("interrupted; the next run resumes from the last whole epoch")
                 raise
 
     def _work(self, folder: Path, attempts: Attempts) -> None:
@@ -183,7 +189,9 @@ class _Run:
         ]
         own = sorted(path for path in (folder / ENGINE).rglob("*") if path.is_file())
         extra += [path.relative_to(folder).as_posix() for path in own]
-        self.store.complete(job.digest, result, found.counts, found.cases, outcome.predictions, extra)
+        self.store.complete(
+            job.digest, result, found.counts, found.cases, outcome.predictions, extra, self.claim
+        )
         if outcome.training is not None:
             log.info("done in %.1f s: %s %.4f in epoch %d", result.seconds, outcome.training.monitor,
                      outcome.training.best_value, outcome.training.chosen_epoch + 1)  # fmt: skip

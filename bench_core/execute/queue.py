@@ -69,7 +69,8 @@ def queued(store: Store, digest: str) -> tuple[Job, Order]:
 
 
 def tidy(store: Store) -> None:
-    """Remove the orders of jobs that are done, which a run that was killed has left behind."""
+    """Remove what is left of jobs that are done: their orders, and folders of owners who lost their claim."""
+    store.tidy()
     root = store.path / FOLDER
     for path in root.iterdir() if root.is_dir() else ():
         if store.is_done(path.name):

@@ -13,7 +13,7 @@ from bench_core.hashes import sha256_of
 from bench_core.plan.job import Job
 from bench_core.records import Case, Counts, Predictions
 from bench_core.store import folder as files
-from bench_core.store.claim import ClaimOwner, claim_owner
+from bench_core.store.claim import Claim, ClaimOwner, claim_owner
 from bench_core.store.files import (
     flush_folder,
     make_folder,
@@ -23,6 +23,7 @@ from bench_core.store.files import (
     write_json,
 )
 from bench_core.store.result import Failure, Result
+from bench_core.store.running import digest_of, open_place, place_of, places
 
 STORE_FORMAT = 2
 State = Literal["done", "running", "failed", "todo"]
@@ -76,7 +77,9 @@ class Store:
 
     def states(self) -> dict[str, State]:
         """Return the state of every job that the store knows, by digest; reads names, not results."""
-        table: dict[str, State] = dict.fromkeys(_names(self.failed), "failed")
+        table: dict[str, State] = {
+            digest: "failed" for digest in _names(self.failed) if self._has_failed(digest)
+        }
         for digest in _names(self.claims):
             owner = claim_owner(self.claims / digest)
             if owner is not None and owner.alive(self.claims):
@@ -95,7 +98,7 @@ class Store:
         owner = self.owner(digest)
         if owner is not None and owner.alive(self.claims):
             return "running"
-        return "failed" if (self.failed / digest).is_dir() else "todo"
+        return "failed" if self._has_failed(digest) else "todo"
 
     def owner(self, digest: str) -> ClaimOwner | None:
         """Return who holds the job's claim, dead or alive."""
@@ -143,11 +146,8 @@ class Store:
 
     def log_path(self, digest: str) -> Path | None:
         """Return the job's log: of the running attempt, else of the result, else of the failure."""
-        for part in (self.running, self.jobs, self.failed):
-            path = part / digest / files.LOG
-            if path.exists():
-                return path
-        return None
+        present = [*places(self.running, digest), self.jobs / digest, self.failed / digest]
+        return next((folder / files.LOG for folder in present if (folder / files.LOG).exists()), None)
 
     def stale(self, jobs: Iterable[Job]) -> tuple[Job, ...]:
         """Return sealed jobs in the place of a planned one (same cell, fold and rate) with another digest."""
@@ -161,9 +161,16 @@ class Store:
         """Return the digests of all jobs that the store has a folder for, sorted."""
         return sorted({*_names(self.jobs), *_names(self.running), *_names(self.failed)})
 
-    def prepare(self, job: Job) -> Path:
-        """Return the folder that a running job writes into, with job.json in it."""
-        folder = self.running / job.digest
+    def place(self, digest: str) -> Path | None:
+        """Return the folder in which a job is at work or was cut off, or None."""
+        return next(iter(places(self.running, digest)), None)
+
+    def prepare(self, job: Job, claim: Claim | None = None) -> Path:
+        """Return the folder that a running job writes into, with job.json in it.
+
+        The folder is the claim's own, and holds what earlier owners have left. Raises ClaimLostError.
+        """
+        folder = self.running / job.digest if claim is None else open_place(self.running, claim)
         make_folder(folder)
         if not (folder / files.JOB).exists():
             files.write_job(folder, job)
@@ -177,12 +184,13 @@ class Store:
         cases: Sequence[Case] = (),
         predictions: Predictions | None = None,
         extra: Sequence[str] = (),
+        claim: Claim | None = None,
     ) -> None:
         """Write a running job's results and, last, the manifest over them and the `extra` files.
 
         The result then holds the hashes of the files that its numbers stand on.
         """
-        folder = self.running / digest
+        folder = place_of(self.running, digest, claim)
         written = []
         if counts is not None:
             files.write_counts(folder, counts)
@@ -197,14 +205,14 @@ class Store:
         files.write_result(folder, replace(result, files=hashes))
         files.write_manifest(folder, [files.JOB, files.RESULT, *dict.fromkeys(names)])
 
-    def is_complete(self, digest: str) -> bool:
+    def is_complete(self, digest: str, claim: Claim | None = None) -> bool:
         """Say whether a running job's folder lacks only its seal."""
-        folder = self.running / digest
+        folder = place_of(self.running, digest, claim)
         return (folder / files.MANIFEST).exists() and not files.damaged_files(folder)
 
-    def seal(self, digest: str) -> None:
+    def seal(self, digest: str, claim: Claim | None = None) -> None:
         """Make a complete job done, by one rename; only the manifest's files and the log go along."""
-        folder = self.running / digest
+        folder = place_of(self.running, digest, claim)
         listed = {*read_json(folder / files.MANIFEST, files.mend(folder))["files"], files.MANIFEST, files.LOG}
         with storing(folder):
             for path in sorted(folder.iterdir()):
@@ -232,18 +240,37 @@ class Store:
         self.seal(job.digest)
         return self.folder(job.digest)
 
-    def fail(self, job: Job, failure: Failure) -> None:
-        """Record a failure with a copy of the log; without `resumable` the job's state is dropped."""
-        target, source = self.failed / job.digest, self.running / job.digest
-        make_folder(target)
-        files.write_job(target, job)
-        log = source / files.LOG
-        if log.exists():
-            with storing(target):
-                (target / files.LOG).write_bytes(log.read_bytes())
-        write_json(target / FAILURE, failure.to_json())
-        if not failure.resumable:
+    def fail(self, job: Job, failure: Failure, claim: Claim | None = None) -> None:
+        """Record a failure with a copy of the log; without `resumable` the job's state is dropped.
+
+        With a claim every file comes out of the owner's own folder: who has lost it records nothing.
+        """
+        source, target = place_of(self.running, job.digest, claim), self.failed / job.digest
+        kept = source.exists()
+        if claim is None:
+            make_folder(source)
+        with storing(source):
+            write_json(source / _moving(files.JOB), job.to_json())
+            if (source / files.LOG).exists():
+                (source / _moving(files.LOG)).write_bytes((source / files.LOG).read_bytes())
+            write_json(source / _moving(FAILURE), failure.to_json())
+            make_folder(target)
+            for name in (files.JOB, files.LOG, FAILURE):
+                if (source / _moving(name)).exists():
+                    (source / _moving(name)).replace(target / name)
+        if not failure.resumable or not kept:
             remove_tree(source)
+
+    def forget(self, claim: Claim) -> None:
+        """Remove what an owner that has lost its claim may have left under its own name."""
+        remove_tree(place_of(self.running, claim.digest, claim))
+
+    def tidy(self) -> None:
+        """Remove folders of jobs at work whose job is done: left by owners who lost their claim."""
+        for digest in set(_names(self.running)):
+            if self.is_done(digest):
+                for folder in places(self.running, digest):
+                    remove_tree(folder)
 
     def check(self, digest: str) -> None:
         """Raise StoreError naming the file if a sealed job's files are not as they were written."""
@@ -251,23 +278,32 @@ class Store:
         for name in files.damaged_files(folder):
             raise StoreError("damaged file in the store", place=str(folder / name), fix=files.mend(folder))
 
+    def _has_failed(self, digest: str) -> bool:
+        return (self.failed / digest / FAILURE).exists()
+
     def _known(self, digest: str) -> Path:
-        for part in (self.jobs, self.running, self.failed):
-            if (part / digest / files.JOB).exists():
-                return part / digest
+        for folder in (self.jobs / digest, *places(self.running, digest), self.failed / digest):
+            if (folder / files.JOB).exists():
+                return folder
         if (self.jobs / digest).is_dir():
             return self.jobs / digest
         raise StoreError(f"no job {digest} in the store", place=str(self.path), fix="see `bench status SPEC`")
 
 
+def _moving(name: str) -> str:
+    return f".failed-{name}.tmp"
+
+
 def _names(folder: Path) -> list[str]:
+    """Return the digests of the folders inside; what else lies there (Thumbs.db, a backup) is not a job."""
     try:
         with os.scandir(folder) as entries:
-            return [entry.name for entry in entries if not entry.name.startswith(".")]
+            found = [digest_of(entry.name) for entry in entries if entry.is_dir()]
     except FileNotFoundError:
         return []
     except OSError as error:
         raise StoreError("cannot read the store", place=str(folder), cause=str(error.strerror)) from error
+    return list(dict.fromkeys(digest for digest in found if digest is not None))
 
 
 def _cell(job: Job) -> tuple[Any, ...]:

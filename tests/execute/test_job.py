@@ -150,7 +150,9 @@ def test_a_truncated_checkpoint_costs_epochs_and_nothing_else(
     unbroken = Store(tmp_path / "unbroken", create=True)
     run(job, unbroken, registry)
     interrupted(job, store, registry, after=2)
-    states = sorted((store.running / job.digest).glob("state-*.pt"), reverse=True)
+    place = store.place(job.digest)
+    assert place is not None
+    states = sorted(place.glob("state-*.pt"), reverse=True)
     for path in states[:damaged]:
         path.write_bytes(path.read_bytes()[:1000])
     events = run(job, store, registry)

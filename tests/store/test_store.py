@@ -276,6 +276,7 @@ def test_states_of_many_jobs_open_no_file(tmp_path: Path, monkeypatch: pytest.Mo
     for number in range(300):
         (store.jobs / f"{number:032x}").mkdir()
         (store.failed / f"{number + 200:032x}").mkdir()
+        (store.failed / f"{number + 200:032x}" / "failure.json").touch()
 
     def refuse(*arguments: Any, **options: Any) -> Any:
         raise AssertionError("a file was opened")
