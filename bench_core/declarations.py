@@ -162,6 +162,8 @@ class Architecture:
     """Declared parameter counts by logit channels at default options and 3 input channels."""
     size_multiple: int = 1
     size_minimum: int = 1
+    batch_minimum: int = 1
+    """Images that a training batch needs: 2 where a layer normalizes a single pixel over the batch."""
     options: Mapping[str, Option] = field(default_factory=dict)
     small: Mapping[str, Any] = field(default_factory=dict)
     """Options under which the network's behavior can be tried in seconds on a CPU: `bench test --small`."""

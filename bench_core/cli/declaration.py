@@ -40,6 +40,7 @@ def facts(model: Architecture, state: str) -> dict[str, Any]:
         "year": model.year,
         "parameters": {str(count): number for count, number in sorted(model.parameters.items())},
         "image_sizes": {"multiple": model.size_multiple, "minimum": model.size_minimum},
+        "batch_minimum": model.batch_minimum,
         "options": {name: _option(option) for name, option in model.options.items()},
         "small": dict(model.small),
         "pretrained": list(model.pretrained),

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
 from bench_core.cli.common import console
 from bench_core.plan.summary import StageSummary, cell_counts, deviations_of, max_epochs, stages_of
+
+Counts = Mapping[tuple[str, str], int]
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -21,6 +24,8 @@ if TYPE_CHECKING:
 MOST_MODELS = 60
 MOST_DATASETS = 8
 MOST_LINES = 20
+_WIDE = 10_000
+"""Columns of a screen on which nothing is cut off."""
 NOT_THERE = "†"
 STATES = (("done", "done", "green"), ("running", "running", "cyan"), ("failed", "failed", "red"))
 
@@ -32,6 +37,7 @@ def print_plan(plan: Plan, view: StoreView | None) -> None:
         Text(f"{plan.name}: {len(plan.jobs):,} jobs, at most {max_epochs(plan):,} epochs", style="bold")
     )
     _print_stages(out, stages_of(plan))
+    _print_shares(out, plan)
     _print_grid(out, plan, view)
     excluded = [f"{cell.model} on {cell.dataset}: {cell.because}" for cell in plan.excluded]
     _print_lines(out, "excluded", excluded)
@@ -73,7 +79,7 @@ def _print_stages(out: Console, stages: Sequence[StageSummary]) -> None:
     table.add_column("folds")
     table.add_column("learning rate")
     for stage in stages:
-        rates = ", ".join(f"{rate:g}" for rate in stage.learning_rates)
+        rates = ", ".join(map(_value, stage.learning_rates))
         table.add_row(
             stage.stage,
             f"{stage.jobs:,}",
@@ -82,8 +88,41 @@ def _print_stages(out: Console, stages: Sequence[StageSummary]) -> None:
             _ranges(stage.folds),
             rates or "the best of the search",
         )
+    lines = [
+        f"{stage.stage}: {stage.jobs:,} jobs of {', '.join(map(str, stage.epochs_each))} epochs, at most "
+        f"{stage.epochs:,}; folds {_ranges(stage.folds)}; learning rate "
+        f"{', '.join(map(_value, stage.learning_rates)) or 'the best of the search'}"
+        for stage in stages
+    ]
     out.print()
-    out.print(table)
+    _print_table(out, table, lines)
+
+
+def _print_table(out: Console, table: Table, lines: Iterable[str]) -> None:
+    """Print the table, or, where the screen is too narrow for it, one paragraph per row."""
+    if Measurement.get(out, out.options.update(max_width=_WIDE), table).minimum <= out.width:
+        out.print(table)
+        return
+    for line in lines:
+        out.print(Text(line), soft_wrap=False)
+
+
+def _print_shares(out: Console, plan: Plan) -> None:
+    """Print on what share of the folds a job of each stage trains, and on what it validates and tests."""
+    shares: dict[str, set[tuple[int, int, int]]] = {}
+    total = 0
+    # Jobs of many models share a fold: look at each once.
+    for stage, fold in {(job.stage, job.fold): None for job in plan.jobs}:
+        shares.setdefault(stage, set()).add((len(fold.train), len(fold.validation), len(fold.test)))
+        total = max(total, 1 + max((*fold.train, *fold.validation, *fold.test), default=-1))
+    for name, found in shares.items():
+        if len(found) == 1:
+            ((train, validation, test),) = found
+            tested = f", tests on {test}" if test else ""
+            out.print(
+                Text(f"{name}: trains on {train} of {total} folds, validates on {validation}{tested}"),
+                soft_wrap=True,
+            )
 
 
 def _ranges(numbers: Sequence[int]) -> str:
@@ -123,9 +162,23 @@ def _print_grid(out: Console, plan: Plan, view: StoreView | None) -> None:
             text(*total),
         )
     out.print()
-    out.print(table)
+    _print_table(out, table, _grid_lines(plan, jobs, done if view else None))
     if len(plan.models) > MOST_MODELS:
         out.print(f"  ... and {len(plan.models) - MOST_MODELS:,} more models (--json has all)")
+
+
+def _grid_lines(plan: Plan, jobs: Counts, done: Counts | None) -> Iterable[str]:
+    yield "jobs done" if done is not None else "jobs"
+    for model in plan.models[:MOST_MODELS]:
+        cells = []
+        for dataset in plan.datasets[:MOST_DATASETS]:
+            count = jobs[model, dataset]
+            shown = "excluded" if not count else f"{count:,}"
+            if count and done is not None:
+                shown = f"{done[model, dataset]:,}/{count:,}"
+            cells.append(f"{_marked(plan, 'dataset', dataset)} {shown}")
+        more = ", ..." if len(plan.datasets) > MOST_DATASETS else ""
+        yield f"  {_marked(plan, 'model', model)}: {', '.join(cells)}{more}"
 
 
 def _marked(plan: Plan, kind: str, label: str) -> str:
@@ -184,7 +237,11 @@ def _print_lines(out: Console, title: str, lines: Iterable[str]) -> None:
 
 
 def _value(value: Any) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    if not isinstance(value, float):
+        return str(value)
+    # Two rates that differ must not read the same.
+    short = f"{value:g}"
+    return short if float(short) == value else repr(value)
 
 
 def _change(change: Any) -> str:

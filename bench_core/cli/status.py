@@ -111,6 +111,9 @@ def _print(
                 style="yellow",
             )
         )
+        for job in stale[:MOST_LISTED]:
+            out.print(Text(f"  {job.name}: {job.digest[:12]} (see: bench show {job.digest[:12]}{where})"))
+        _more(len(stale))
     if counts["done"] < len(plan.jobs):
         out.print(Text(f"next: bench run {shlex.quote(str(spec))}{where}"))
     else:

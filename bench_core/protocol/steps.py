@@ -50,5 +50,10 @@ def check_losses(steps: Sequence[TraceStep], precision: str) -> None:
         raise DivergedError(
             f"the loss is {broken.loss} at step {broken.step} of epoch {broken.epoch}",
             cause=f"training diverged or overflowed (learning rate {broken.lr:g}, precision {precision})",
-            fix="try a smaller learning rate, `gradient_clipping: 1.0`, or `precision: bf16` or `fp32`",
+            fix="try a smaller learning rate, `gradient_clipping: 1.0`" + _wider(precision),
         )
+
+
+def _wider(precision: str) -> str:
+    """Return in words which precisions hold larger numbers than this one."""
+    return {"fp16": ", or `precision: bf16` or `fp32`", "bf16": ", or `precision: fp32`"}.get(precision, "")

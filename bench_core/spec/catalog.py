@@ -48,6 +48,7 @@ CHECKS: Mapping[str, str] = {
     "deviation": "deviations that change nothing",
     "rate-source": "both or neither of a search and a fixed learning rate",
     "image-size": "image sizes that a model cannot take",
+    "batch-size": "batches that a model cannot be trained on",
     "loss": "losses that do not exist or do not fit a dataset's task",
     "normalization": "normalization of another number of channels than the images have",
     "optimizer": "optimizer settings that do nothing, or need an encoder that a model does not declare",

@@ -21,6 +21,8 @@ class Kind:
     classifier: str = "decode_head.classifier"
     """Where the layer that depends on the classes is; its weights are never taken from a checkpoint."""
     has_auxiliary_head: bool = False
+    normalizes_a_mean: bool = False
+    """Normalizes the image's mean, one pixel, over the batch."""
     takes_size: bool = False
     """Whether the network takes images of its config's `image_size` only."""
     dead: tuple[str, ...] = ()
@@ -32,7 +34,11 @@ class Kind:
 KINDS = {
     "segformer": Kind("SegformerForSemanticSegmentation", "arXiv 2105.15203"),
     "upernet": Kind(
-        "UperNetForSemanticSegmentation", "arXiv 1807.10221", size_multiple=32, has_auxiliary_head=True
+        "UperNetForSemanticSegmentation",
+        "arXiv 1807.10221",
+        size_multiple=32,
+        has_auxiliary_head=True,
+        normalizes_a_mean=True,
     ),
     "dpt": Kind(
         "DPTForSemanticSegmentation",
@@ -47,6 +53,7 @@ KINDS = {
         "BeitForSemanticSegmentation",
         "arXiv 2106.08254",
         size_multiple=16,
+        normalizes_a_mean=True,
         has_auxiliary_head=True,
         layers="beit.layers",
     ),
@@ -54,6 +61,7 @@ KINDS = {
         "Data2VecVisionForSemanticSegmentation",
         "arXiv 2202.03555",
         size_multiple=16,
+        normalizes_a_mean=True,
         has_auxiliary_head=True,
         takes_size=True,
         layers="data2vec_vision.encoder.layer",
@@ -61,6 +69,7 @@ KINDS = {
     "mobilevit": Kind(
         "MobileViTForSemanticSegmentation",
         "arXiv 2110.02178",
+        normalizes_a_mean=True,
         cam_layer="segmentation_head",
         classifier="segmentation_head.classifier",
     ),
@@ -70,11 +79,13 @@ KINDS = {
         # At stride 16 less is two pixels a side, and an untrained network's maps are constant.
         size_minimum=64,
         cam_layer="",
+        normalizes_a_mean=True,
         classifier="segmentation_head.classifier",
     ),
     "mobilenet_v2": Kind(
         "MobileNetV2ForSemanticSegmentation",
         "arXiv 1801.04381",
+        normalizes_a_mean=True,
         cam_layer="segmentation_head",
         classifier="segmentation_head.classifier",
         dead=("mobilenet_v2.conv_1x1",),

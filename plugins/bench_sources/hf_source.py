@@ -159,6 +159,7 @@ def _declare(
         pretrained=(CHECKPOINT, "none") if file else ("none",),
         size_multiple=multiple,
         size_minimum=max(multiple, kind.size_minimum),
+        batch_minimum=2 if kind.normalizes_a_mean else 1,
         departures=departures,
         dead_parameters=tuple(f"network.{prefix}" for prefix in dead_parameters(config)),
         content=hashlib.sha256(file.read_bytes()).hexdigest() if file else "",

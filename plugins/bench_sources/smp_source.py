@@ -36,6 +36,8 @@ class Decoder:
     size_minimum: int = 32
     dilates: bool = False
     """Asks the encoder for dilated convolutions, which some encoders do not have."""
+    normalizes_a_mean: bool = False
+    """Normalizes the image's mean, one pixel, over the batch."""
 
 
 DECODERS = {
@@ -45,10 +47,16 @@ DECODERS = {
     "linknet": Decoder("Linknet", "arXiv 1707.03718"),
     "fpn": Decoder("FPN", "arXiv 1612.03144"),
     "pspnet": Decoder("PSPNet", "arXiv 1612.01105", size_multiple=8),
-    "pan": Decoder("PAN", "arXiv 1805.10180", size_multiple=16, size_minimum=128, dilates=True),
-    "deeplabv3": Decoder("DeepLabV3", "arXiv 1706.05587", size_multiple=8, dilates=True),
-    "deeplabv3plus": Decoder("DeepLabV3Plus", "arXiv 1802.02611", size_multiple=16, dilates=True),
-    "upernet": Decoder("UPerNet", "arXiv 1807.10221"),
+    "pan": Decoder(
+        "PAN", "arXiv 1805.10180", size_multiple=16, size_minimum=128, dilates=True, normalizes_a_mean=True
+    ),
+    "deeplabv3": Decoder(
+        "DeepLabV3", "arXiv 1706.05587", size_multiple=8, dilates=True, normalizes_a_mean=True
+    ),
+    "deeplabv3plus": Decoder(
+        "DeepLabV3Plus", "arXiv 1802.02611", size_multiple=16, dilates=True, normalizes_a_mean=True
+    ),
+    "upernet": Decoder("UPerNet", "arXiv 1807.10221", normalizes_a_mean=True),
     "segformer": Decoder("Segformer", "arXiv 2105.15203"),
     "dpt": Decoder("DPT", "arXiv 2103.13413"),
 }
@@ -138,6 +146,7 @@ def resolve(name: str) -> Architecture:
         pretrained=("imagenet", "none"),
         size_multiple=multiple,
         size_minimum=max(decoder.size_minimum, multiple),
+        batch_minimum=2 if decoder.normalizes_a_mean else 1,
         dead_parameters=_dead_parameters(decoder_name, encoder),
         encoder=("encoder",),
         cam_layers=("decoder",),

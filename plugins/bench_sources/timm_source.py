@@ -53,6 +53,7 @@ def resolve(name: str) -> Architecture:
         pretrained=("imagenet", "none"),
         size_multiple=multiple,
         size_minimum=max(multiple, STRIDE),
+        batch_minimum=2 if head == "uper" else 1,
         encoder=("backbone",),
         cam_layers=("decode_head",),
         requires=("timm",),

@@ -106,6 +106,7 @@ def _declare(name: str, path: Path, found: Mapping[str, Any] | None, content: st
         pretrained=("imagenet", "none") if checkpoint or found is None else ("none",),
         size_multiple=step,
         size_minimum=smallest,
+        batch_minimum=zoo.batch_minimum(model),
         deviations=_deviations(model),
         departures=_departures(found),
         content=content,

@@ -188,6 +188,12 @@ _STEPS = {"BEiT": 16, "MAE": 16, "DDRNet": 8, "PIDNet": 8}
 _SMALLEST = {"MixVisionTransformer": 29, "PCPVT": 29, "SVT": 29, "BEiT": 32, "MAE": 32, "LRASPPHead": 385}
 """Component to the smallest image that its poolings and reductions can take."""
 
+_NORMALIZES_A_MEAN = {
+    "APCHead", "ASPPHead", "BiSeNetV1", "BiSeNetV2", "DDRNet", "DepthwiseSeparableASPPHead", "FastSCNN",
+    "ICNet", "PIDNet", "PSPHead", "STDCContextPathNet", "UPerHead",
+}  # fmt: skip
+"""Components that pool an image to one pixel and normalize it over the batch."""
+
 
 def size_limits(model: Mapping[str, Any]) -> tuple[int, int]:
     """Return of which number image sizes must be multiples, and the smallest size, both in pixels."""
@@ -201,6 +207,11 @@ def size_limits(model: Mapping[str, Any]) -> tuple[int, int]:
         halves = sum(stride == 2 or pool for stride, pool in zip(strides[1:], pooled, strict=False))
         step = 2**halves
     return step, max((step, *(_SMALLEST[kind] for kind in kinds if kind in _SMALLEST)))
+
+
+def batch_minimum(model: Mapping[str, Any]) -> int:
+    """Return how many images a training batch needs: two where the image's mean is normalized over it."""
+    return 2 if any(kind in _NORMALIZES_A_MEAN for kind in components(model)) else 1
 
 
 def is_random(model: Mapping[str, Any]) -> bool:

@@ -64,10 +64,15 @@ def test_status_as_json(study: tuple[Path, Path, Plan]) -> None:
 
 
 def test_status_tells_stale_results(study: tuple[Path, Path, Plan]) -> None:
-    spec, store, _ = study
+    spec, store, plan = study
     changed = call("status", spec, "--store", store, "--set", "protocol.batch_size=2", "--json")
     data = json.loads(changed.output)
     assert data["counts"] == {"todo": 3} and len(data["stale"]) == 1
+    text = call("status", spec, "--store", store, "--set", "protocol.batch_size=2").output
+    (stale,) = data["stale"]
+    assert stale["digest"] in {job.digest for job in plan.jobs}
+    assert f"{stale['name']}: {stale['digest'][:12]}" in text
+    assert call("show", stale["digest"][:12], "--store", store).exit_code == 0
 
 
 def test_logs_by_name_and_by_digest(study: tuple[Path, Path, Plan]) -> None:

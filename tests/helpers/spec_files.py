@@ -76,7 +76,7 @@ def small_registry() -> Registry:
         Architecture(name="tiny", family="A", runner="torch", version=1, pretrained=both, options=_OPTIONS),
         Architecture(
             name="boxy", family="B", runner="torch", version=1, pretrained=both, options=_OPTIONS,
-            size_multiple=64, size_minimum=128, encoder=("encoder",),
+            size_multiple=64, size_minimum=128, batch_minimum=2, encoder=("encoder",),
         ),
         Architecture(
             name="scratch", family="B", runner="torch", version=1,

@@ -71,6 +71,25 @@ def test_people_see_stages_grid_exclusions_and_deviations(spec: Path) -> None:
     assert "datasets isic2018, camus: declared; its reader is not part of this version" in lines
 
 
+def test_people_see_what_each_stage_trains_validates_and_tests_on(spec: Path) -> None:
+    lines = plan(spec).stdout.splitlines()
+    assert "search: trains on 1 of 3 folds, validates on 1" in lines
+    assert "evaluate: trains on 1 of 3 folds, validates on 1, tests on 1" in lines
+
+
+@pytest.mark.parametrize("width", [20, 40, 60])
+def test_narrow_screens_lose_nothing(spec: Path, width: int) -> None:
+    shown = " ".join(plan(spec, width=width).stdout.split())
+    for words in ("0.001, 0.0001", "u-net-8", "isic2018", "camus", "the best of the search", "excluded"):
+        assert words in shown
+    assert "…" not in shown
+
+
+def test_rates_that_differ_do_not_read_the_same(spec: Path) -> None:
+    rates = "protocol.search.learning_rate=[1e-3, 0.0010000001]"
+    assert "0.0010000001, 0.001" in " ".join(plan(spec, "--set", rates).stdout.split())
+
+
 def test_programs_get_every_job_with_its_settings(spec: Path) -> None:
     data = data_of(plan(spec, "--json"))
     loaded = load_spec(spec)

@@ -15,7 +15,12 @@ from bench_core.spec.checks.names import check_names
 from bench_core.spec.checks.optimizer import check_optimizer
 from bench_core.spec.checks.options import check_options
 from bench_core.spec.checks.paths import check_paths
-from bench_core.spec.checks.protocol import check_image_size, check_normalization, check_threshold
+from bench_core.spec.checks.protocol import (
+    check_batch_size,
+    check_image_size,
+    check_normalization,
+    check_threshold,
+)
 from bench_core.spec.checks.rates import check_rates
 from bench_core.spec.checks.weights import check_weights
 
@@ -32,6 +37,7 @@ ALL: tuple[Callable[[Context], None], ...] = (
     check_optimizer,
     check_threshold,
     check_image_size,
+    check_batch_size,
     check_normalization,
     check_folds,
     check_losses,

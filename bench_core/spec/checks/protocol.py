@@ -59,6 +59,27 @@ def check_image_size(context: Context) -> None:
     )
 
 
+def check_batch_size(context: Context) -> None:
+    """Every model must be able to train on batches of the size that it gets."""
+    protocol = context.draft.protocol
+    if protocol is None:
+        return
+    for index, entry, architecture in context.models():
+        own = entry.deviations.batch_size if entry.deviations is not None else None
+        loc: Loc = ("models", index, "deviations", "batch_size") if own else ("protocol", "batch_size")
+        size = own or protocol.batch_size
+        if size >= architecture.batch_minimum or not context.draft.sound(loc):
+            continue
+        least = architecture.batch_minimum
+        context.error(
+            "batch-size",
+            loc if own or "batch_size" in (context.given(("protocol",)) or {}) else ("protocol",),
+            f"{entry.label or entry.name} cannot be trained on batches of {size}",
+            cause="one of its layers normalizes a single pixel per image over the batch",
+            fix=f"use a batch size of {least} or more, or leave the model out",
+        )
+
+
 def check_normalization(context: Context) -> None:
     """Mean and standard deviation are one value, or one a channel of what the models see."""
     protocol = context.draft.protocol

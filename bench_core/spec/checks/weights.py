@@ -67,6 +67,7 @@ def _reason(context: Context, loc: Loc, entry: ModelEntry, architecture: Archite
             "the reason stands beside no deviation",
             cause="`because` of an entry explains its `pretrained`, which is the protocol's",
             fix="move it into `deviations`, or remove it",
+            severity="warning",
         )
 
 

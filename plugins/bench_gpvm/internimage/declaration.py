@@ -32,6 +32,7 @@ INTERNIMAGE = Architecture(
     small={"variant": "micro"},
     # It computes from one pixel on; below 32 its last stage, too, has one, whatever the image's size.
     size_minimum=32,
+    batch_minimum=2,
     encoder=tuple(f"backbone.stages.{stage}" for stage in range(4)),
     cam_layers=("backbone.stages.3", "decode_head.fuse"),
     quirks=(

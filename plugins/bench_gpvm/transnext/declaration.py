@@ -33,6 +33,7 @@ TRANSNEXT = Architecture(
     # The first three stages pool patches of 32 pixels; at 32 the last has one token, attending to itself.
     size_multiple=32,
     size_minimum=32,
+    batch_minimum=2,
     encoder=tuple(f"backbone.stages.{stage}" for stage in range(4)),
     cam_layers=("backbone.stages.3", "decode_head.fuse"),
     quirks=(
