@@ -114,7 +114,7 @@ def _print_shares(out: Console, plan: Plan) -> None:
     # Jobs of many models share a fold: look at each once.
     for stage, fold in {(job.stage, job.fold): None for job in plan.jobs}:
         shares.setdefault(stage, set()).add((len(fold.train), len(fold.validation), len(fold.test)))
-        total = max(total, 1 + max((*fold.train, *fold.validation, *fold.test), default=-1))
+        total = max(total, fold.count)
     for name, found in shares.items():
         if len(found) == 1:
             ((train, validation, test),) = found

@@ -90,7 +90,7 @@ def refuse_undefined(broken: Sequence[str], images: int) -> None:
         raise DivergedError(
             f"the model predicts NaN for {len(broken)} of {images} images, {broken[0]} for one",
             cause="a value in the network overflowed, or its weights are not finite",
-            fix="try `precision: bf16` or `fp32`, or a smaller learning rate",
+            fix="try a smaller learning rate, or a wider `precision` where it is not fp32 yet",
         )
 
 
