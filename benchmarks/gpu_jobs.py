@@ -1,0 +1,244 @@
+"""Jobs of the GPU check: generated discs, one of the study's networks, the contract and the native runner."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from bench_core.data.arrays import CachedArrays
+from bench_core.data.loader import Split
+from bench_core.declarations import Task
+from bench_core.execute.keeper import FolderKeeper
+from bench_core.network import build_network
+from bench_core.options import complete_options
+from bench_core.plan.job import Job, JobDataset, JobFold, JobModel, Train
+from bench_core.plugins import load_registry
+from bench_core.protocol.contract import Contract
+from bench_core.protocol.devices import deterministic
+from bench_core.protocol.session import Site
+from bench_core.protocol.trace import Trace
+from bench_core.run_options import RunOptions
+from bench_core.spec.protocol import AdamW, Best, Normalization, Rex
+from bench_core.spec.training import Pixels, Scoring, Training
+from bench_torch.engine import fit
+
+State = dict[str, torch.Tensor]
+TASK = Task(classes=("lesion",), channels=3)
+AUGMENTATION: tuple[tuple[str, dict[str, Any]], ...] = (
+    ("RandomHorizontalFlip", {}),
+    ("RandomAffine", {"degrees": 15.0, "scale": [0.9, 1.1]}),
+    ("ColorJitter", {"brightness": 0.2, "contrast": 0.2}),
+)
+FAST = ("as it is", "channels-last", "TF32", "cudnn.benchmark", "compile")
+"""Settings that may cost equal results; the first is today's."""
+
+
+class Check:
+    """Where a phase writes, and at which size."""
+
+    def __init__(self, dry: bool, out: Path | None) -> None:
+        self.dry, self.out = dry, out
+        self.device = "cpu" if dry else "cuda"
+        self.size, self.batch = (64, 2) if dry else (512, 8)
+        self.precision = "fp32" if dry else "fp16"
+        self.found: dict[str, Any] = {}
+
+    def note(self, key: str, value: Any) -> None:
+        """Keep a measurement, on disk too."""
+        self.found[key] = value
+        if self.out is not None:
+            self.out.write_text(json.dumps(self.found, indent=1) + "\n")
+
+    def names(self, names: tuple[str, ...]) -> tuple[str, ...]:
+        """Return the models to try: in a dry run two that are quick."""
+        return names[:2] if self.dry else names
+
+
+def network_of(check: Check, name: str) -> nn.Module:
+    declared = load_registry().model(name)
+    options = complete_options(declared.options, declared.small if check.dry else {})
+    size = max(check.size, declared.size_minimum)
+    torch.manual_seed(0)
+    return build_network(declared, in_channels=3, num_classes=1, image_size=size, options=options)
+
+
+def job_of(check: Check, name: str, epochs: int) -> Job:
+    declared = load_registry().model(name)
+    precision: Any = "fp32" if "precision" in declared.deviations else check.precision
+    training = Training(
+        epochs=epochs,
+        normalization=Normalization(),
+        optimizer=AdamW(),
+        schedule=Rex(),
+        batch_size=check.batch,
+        precision=precision,
+        loss={"bce": 1.0},
+        augmentation=AUGMENTATION,
+        gradient_clipping=None,
+        early_stopping=None,
+        checkpoint=Best(),
+    )
+    model = JobModel(name, name, declared.family, declared.version, "torch", "none", None, {})
+    data = JobDataset("discs", "discs", 1, TASK, None, {})
+    size = max(check.size, declared.size_minimum)
+    pixels = Pixels(image_size=size, resize="stretch", channels="rgb")
+    fold = JobFold(0, 3, "rotate", (0,), (1,), (2,))
+    return Job("0" * 32, "evaluate", model, data, fold, pixels, Scoring(), 7, Train(training, 1e-3, "miou"))
+
+
+def arrays_of(size: int, count: int) -> CachedArrays:
+    random = np.random.default_rng(0)
+    rows, columns = np.mgrid[:size, :size]
+    masks = np.zeros((count, size, size), np.uint8)
+    images = random.integers(0, 120, (count, size, size, 3), np.uint8)
+    for number in range(count):
+        row, column = random.uniform(0.3, 0.7, 2) * size
+        masks[number][np.hypot(rows - row, columns - column) < 0.15 * size] = 1
+        images[number][masks[number] == 1] += 100
+    ids = tuple(f"disc-{number:03d}" for number in range(count))
+    return CachedArrays(
+        ids=ids, groups=ids, images=images, masks=masks, fingerprint="discs", pixel_hashes=ids
+    )
+
+
+def contract_of(check: Check, name: str, folder: Path, epochs: int, workers: int = 0) -> Contract:
+    folder.mkdir(parents=True, exist_ok=True)
+    job = job_of(check, name, epochs)
+    batch = check.batch
+    arrays = arrays_of(job.pixels.image_size, 6 * batch)
+    parts = [range(4 * batch), range(4 * batch, 5 * batch), range(5 * batch, 6 * batch)]
+    splits = [Split(arrays, part, "rgb") for part in parts]
+    return Contract(
+        Site(job, *splits, device=check.device, loader_workers=workers),
+        learning_rate=1e-3,
+        model=network_of(check, name),
+        keeper=FolderKeeper(folder),
+        trace=Trace(None),
+    )
+
+
+class _CutError(Exception):
+    """The kill in the middle of a job."""
+
+
+def train(check: Check, name: str, folder: Path, epochs: int, stop_after: int | None = None) -> State:
+    """Train a job under the native runner and return its weights; `stop_after` epochs it is cut off."""
+    contract = contract_of(check, name, folder, epochs)
+    if stop_after is not None:
+
+        def cut(*_: Any) -> None:
+            if contract.model.training and contract.epochs_done >= stop_after:
+                raise _CutError
+
+        contract.model.register_forward_hook(cut)
+    with contextlib.suppress(_CutError):
+        fit(contract, RunOptions(device=check.device))
+    return state_of(contract.model)
+
+
+def state_of(network: nn.Module) -> State:
+    return {key: value.detach().cpu().clone() for key, value in network.state_dict().items()}
+
+
+def train_watched(check: Check, name: str, folder: Path, workers: int) -> tuple[float, float]:
+    """Return the seconds that two epochs waited for batches, and all of their seconds."""
+    contract = contract_of(check, name, folder, 2, workers)
+    waited = [0.0]
+    batches = contract.train_batches
+
+    def watched(epoch: int) -> Iterator[Any]:
+        source = iter(batches(epoch))
+        while True:
+            start = time.perf_counter()
+            try:
+                batch = next(source)
+            except StopIteration:
+                return
+            finally:
+                waited[0] += time.perf_counter() - start
+            yield batch
+            wait(check)
+
+    contract.train_batches = watched  # type: ignore[method-assign]
+    start = time.perf_counter()
+    fit(contract, RunOptions(device=check.device, loader_workers=workers))
+    return waited[0], time.perf_counter() - start
+
+
+def step_times(check: Check, name: str, label: str, steps: int = 5) -> dict[str, Any]:
+    """Return seconds of a step, images a second, peak memory, and whether two runs of steps are equal."""
+    ended = []
+    seconds: list[float] = []
+    for _ in range(1 if steps == 1 else 2):
+        with tempfile.TemporaryDirectory() as folder, deterministic(torch.device(check.device)), fast(label):
+            contract = contract_of(check, name, Path(folder), 1)
+            network = contract.model.to(check.device)
+            last = label == "channels-last"
+            if last:
+                network.to(memory_format=torch.channels_last)
+            if not check.dry:
+                torch.cuda.reset_peak_memory_stats()
+            contract.prepare(torch.device(check.device), channels_last=last)
+            run = torch.compile(network) if label == "compile" else network
+            batch = next(iter(contract.train_batches(0)))
+            contract.begin_step(0, 0)
+            for _ in range(steps + 1):
+                wait(check)
+                start = time.perf_counter()
+                with contract.autocast():
+                    logits = run(batch.images)
+                loss = contract.loss(logits, batch.masks)
+                contract.optimize(loss)
+                wait(check)
+                seconds.append(time.perf_counter() - start)
+            if not torch.isfinite(loss).item():
+                raise FloatingPointError("the loss is not finite")
+            ended.append(state_of(network))
+    best = min(seconds[1:])
+    found = {
+        "seconds": round(best, 4),
+        "images per second": round(check.batch / best, 1),
+        "loss": loss.item(),
+    }
+    if not check.dry:
+        found["peak GiB"] = round(torch.cuda.max_memory_allocated() / 2**30, 2)
+    if len(ended) == 2:
+        found["two runs differ by"] = largest_difference(*ended)
+    return found
+
+
+def largest_difference(one: State, other: State) -> float:
+    """Return the largest absolute difference of two states; 0 where they are equal."""
+    return max(
+        float((one[key].double() - other[key].double()).abs().max()) for key in one if one[key].numel()
+    )
+
+
+def wait(check: Check) -> None:
+    if not check.dry:
+        torch.cuda.synchronize()
+
+
+@contextlib.contextmanager
+def fast(label: str) -> Iterator[None]:
+    """Allow inside what the setting is about; channels-last and compile are about the network alone."""
+    matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
+    before = matmul.allow_tf32, cudnn.allow_tf32, cudnn.benchmark, cudnn.deterministic
+    # cuDNN allows TF32 by itself: "as it is" keeps that, and says so by the difference to none.
+    if label == "TF32":
+        matmul.allow_tf32 = cudnn.allow_tf32 = True
+    if label == "cudnn.benchmark":
+        cudnn.benchmark, cudnn.deterministic = True, False
+    try:
+        yield
+    finally:
+        matmul.allow_tf32, cudnn.allow_tf32, cudnn.benchmark, cudnn.deterministic = before
