@@ -48,6 +48,7 @@ RUNNER = click.option("--runner", metavar="NAME", help="Jobs of this runner only
 @click.option("--workers", type=click.IntRange(min=1), help="Jobs at a time.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:N or mps.")
 @click.option("--threads", type=click.IntRange(min=1), help="CPU threads of one job.")
+@click.option("--oversubscribe", is_flag=True, help="Run more processes than the machine has room for.")
 @STORE
 @JSON
 @click.pass_context
@@ -61,17 +62,19 @@ def command(
     workers: int | None,
     device: str,
     threads: int | None,
+    oversubscribe: bool,
     store: Path,
     as_json: bool,
 ) -> None:
     """Run the jobs of SPEC that are not done.
 
-    Jobs that were cut off go on from their last whole epoch, failed ones are tried again, and several `bench
+    Jobs that were cut off resume from their last whole epoch, failed ones are tried again, and several `bench
     run` over one store share the work. Exits with 1 if a job failed, with 130 after Ctrl-C.
     """
     from bench_core.cli.data import cache_folder, open_datasets, warn
     from bench_core.execute.devices import choose_slots
     from bench_core.execute.local import LocalExecutor
+    from bench_core.execute.machine import Machine, check_load
     from bench_core.execute.preflight import preflight
     from bench_core.execute.run import InterruptedRunError, run_jobs
     from bench_core.execute.select import select_jobs
@@ -87,15 +90,19 @@ def command(
     opened = Store(store)
     states = opened.states()
     todo = [job for job in jobs if states.get(job.digest) != "done"]
+    threads = threads or loaded.spec.runtime.threads
+    loaders = loaded.spec.runtime.loader_workers
+    slots = choose_slots(device, workers or loaded.spec.runtime.workers, threads, loaders)
+    devices = slots.devices[: max(1, len(todo))]
+    if todo and not oversubscribe:
+        check_load(Machine.here(), len(devices), threads, loaders)
     if todo:
         if os.environ.get("SEGTRIAL_DOWNLOAD") == "1":
             _get_weights(todo, loaded.registry)
         preflight(todo, loaded.registry)
         opened = Store(store, create=True)
         warn(open_datasets(todo, loaded.registry, cache_folder() or opened.cache))
-    threads = threads or loaded.spec.runtime.threads
-    slots = choose_slots(device, workers or loaded.spec.runtime.workers, threads)
-    executor = LocalExecutor(store, slots.devices[: max(1, len(todo))])
+    executor = LocalExecutor(store, devices)
     view = Steady(_view(plan.name, as_json))
     try:
         with view:

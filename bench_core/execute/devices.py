@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
 from bench_core.errors import BenchError
+from bench_core.execute.machine import Machine, most_workers
 
 _DRIVERS = ("/dev/nvidiactl", "/proc/driver/nvidia", "/dev/kfd", "/dev/dxg")
-WORKER_BYTES = 3 * 2**29
-"""Memory that a worker on the CPU is reckoned to need at least: framework, a small network, its images."""
 
 
 class DeviceError(BenchError):
@@ -26,7 +24,7 @@ class Slots:
     devices: tuple[str, ...]
 
 
-def choose_slots(device: str, workers: int | None, threads: int) -> Slots:
+def choose_slots(device: str, workers: int | None, threads: int, loader_workers: int = 0) -> Slots:
     """Return a device for each worker.
 
     `device` is auto (every CUDA GPU, else the CPU), cpu, cuda (every GPU), cuda:N or mps. Without `workers`
@@ -37,7 +35,7 @@ def choose_slots(device: str, workers: int | None, threads: int) -> Slots:
     if device == "auto":
         kind = "cuda" if _has_driver() and _gpu_count() > 0 else "cpu"
     if kind == "cpu":
-        return Slots(("cpu",) * (workers or max(1, min(_cores() // threads, _memory() // WORKER_BYTES))))
+        return Slots(("cpu",) * (workers or most_workers(Machine.here(), threads, loader_workers)))
     if kind == "mps":
         _require_mps()
         return Slots(("mps",) * (workers or 1))
@@ -55,19 +53,6 @@ def choose_slots(device: str, workers: int | None, threads: int) -> Slots:
         )
     gpus = [f"cuda:{index}"] if index else [f"cuda:{number}" for number in range(count)]
     return Slots(tuple(gpus[number % len(gpus)] for number in range(workers or len(gpus))))
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _memory() -> int:
-    """Return the memory that is free for new processes, in bytes; plenty where the system does not say."""
-    try:
-        lines = Path("/proc/meminfo").read_text().splitlines()
-        return int(next(line for line in lines if line.startswith("MemAvailable:")).split()[1]) * 1024
-    except (OSError, StopIteration, ValueError):
-        return 2**62
 
 
 def _has_driver() -> bool:
