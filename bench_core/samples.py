@@ -58,6 +58,12 @@ class Samples:
             raise ValueError(f"{len(folds)} folds for {len(self.ids)} samples")
         return replace(self, folds={**self.folds, name: tuple(int(fold) for fold in folds)})
 
+    def merged(self, other: Samples) -> Samples:
+        """Return the same samples as `other` has, newer in what is not data, with the dealings of both."""
+        if (self.fingerprint, self.ids) != (other.fingerprint, other.ids):
+            raise ValueError("these are samples of two datasets")
+        return replace(other, folds={**self.folds, **other.folds})
+
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON data, from which `from_json` makes equal samples."""
         return {

@@ -8,7 +8,7 @@ import json
 import os
 import time
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,6 +24,17 @@ from bench_core.errors import StoreError
 
 CACHE_FORMAT = 3
 INDEX, IMAGES, MASKS, CHECKED = "index.json", "images.npy", "masks.npy", "checked.json"
+UNREADABLE = (
+    OSError,
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    EOFError,
+    RecursionError,
+    OverflowError,
+)
+"""What JSON and arrays of another make raise where they are read."""
 THREADS = min(4, os.cpu_count() or 1)
 
 
@@ -114,8 +125,8 @@ def write_index(folder: Path, index: Mapping[str, Any]) -> None:
     (folder / INDEX).write_text(text, encoding="utf-8")
 
 
-def load_cache(folder: Path) -> CachedArrays:
-    """Map a finished cache; raise DamagedCacheError if anything in it is missing, short or altered.
+def load_cache(folder: Path, ids: Sequence[str], groups: Sequence[str], fingerprint: str) -> CachedArrays:
+    """Map a finished cache of these samples; raise DamagedCacheError if it is not whole, or of others.
 
     Every sample is held against its checksum, unless that was done before and the files have not been
     touched since.
@@ -126,8 +137,10 @@ def load_cache(folder: Path) -> CachedArrays:
         if hashlib.sha256(body.encode()).hexdigest() != envelope["sha256"]:
             raise DamagedCacheError("index checksum differs")
         arrays = _mapped(folder, json.loads(body))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError) as error:
+    except UNREADABLE as error:
         raise DamagedCacheError(str(error)) from error
+    if (arrays.ids, arrays.groups, arrays.fingerprint) != (tuple(ids), tuple(groups), fingerprint):
+        raise DamagedCacheError("the cache is of other samples")
     stamps = _stamps(folder)
     if _checked(folder) != stamps:
         _check_all(arrays)
@@ -161,13 +174,20 @@ def _mapped(folder: Path, index: Mapping[str, Any]) -> CachedArrays:
         sizes=np.array(index["sizes"], dtype=np.int64).reshape(count, 2),
         spacing=tuple(None if pair is None else (pair[0], pair[1]) for pair in index["spacing"]),
         attributes=tuple(index["attributes"]),
-        labels=tuple({int(label): found for label, found in row.items()} for row in index["labels"]),
+        labels=tuple(_labels(row, side * side) for row in index["labels"]),
         thumbnails=np.frombuffer(bytes.fromhex("".join(index["thumbnails"])), dtype=np.uint8).reshape(
             count, SIDE, SIDE
         ),
         path=folder,
         checksums=tuple(index["checksums"]),
     )
+
+
+def _labels(row: Mapping[str, int], pixels: int) -> dict[int, int]:
+    labels = {int(label): int(found) for label, found in row.items()}
+    if sum(labels.values()) != pixels or not all(0 <= label <= 255 for label in labels):
+        raise DamagedCacheError("the index counts other pixels than a mask has")
+    return labels
 
 
 def _check_all(arrays: CachedArrays) -> None:

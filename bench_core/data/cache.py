@@ -14,6 +14,7 @@ import shutil
 import socket
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -94,19 +95,26 @@ def _open(
     settings = "\x1f".join(map(str, (CACHE_FORMAT, facts["fingerprint"], fit.size, fit.resize, fit.padding)))
     name = re.sub(r"[^A-Za-z0-9._-]", "-", str(facts["dataset"])).lstrip(".")[:80]
     folder = root / f"{name}-{fit.size}-{hashlib.sha256(settings.encode()).hexdigest()[:20]}"
+    load = partial(
+        load_cache,
+        folder,
+        [sample.id for sample in samples],
+        [sample.group for sample in samples],
+        facts["fingerprint"],
+    )
     with contextlib.suppress(DamagedCacheError):
-        return load_cache(folder)
+        return load()
     try:
         with building(folder) as turn:
             with contextlib.suppress(DamagedCacheError):
-                return load_cache(folder)
+                return load()
             temporary = _temporary(folder, turn)
             try:
                 build_cache(temporary, recipe, samples, facts, _both(turn.alive, progress))
-                _publish(temporary, folder)
+                _publish(temporary, folder, load)
             finally:
                 shutil.rmtree(temporary, ignore_errors=True)
-        return load_cache(folder)
+        return load()
     except OSError as error:
         raise _unwritable(folder, error) from error
     except DamagedCacheError as error:
@@ -138,7 +146,7 @@ def _idle_seconds(path: Path) -> float:
         return 0.0
 
 
-def _publish(temporary: Path, folder: Path) -> None:
+def _publish(temporary: Path, folder: Path, load: Callable[[], CachedArrays]) -> None:
     try:
         temporary.rename(folder)
         return
@@ -146,7 +154,7 @@ def _publish(temporary: Path, folder: Path) -> None:
         if not folder.exists():
             raise
     with contextlib.suppress(DamagedCacheError):
-        load_cache(folder)
+        load()
         return  # Another process was faster; its cache holds the same bytes.
     damaged = folder.with_name(f".{folder.name}.{os.getpid()}.damaged")
     folder.rename(damaged)

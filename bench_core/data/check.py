@@ -92,7 +92,7 @@ def _prepared(item: Wanted, cache: Path, progress: Progress | None) -> Prepared:
         check_leaks(arrays, cut)
         given = item.source.folds_content
         folds[given_name(given) if given else dealing_name(dealing.count, dealing.seed)] = cut
-        parts += [part for roles in dealing.roles for part in _parts(roles, cut)]
+        parts += [part for roles in dealing.roles for part in parts_of(roles, cut)]
     reader = open_reader(item.source)
     warnings = [*reader.remarks()] if isinstance(reader, Remarking) else []
     warnings += group_hints(arrays.ids, arrays.groups)
@@ -115,7 +115,8 @@ def _copies(arrays: CachedArrays, cut: NDArray[np.int64]) -> list[str]:
     return [f"{len(pairs)} {noun} like copies of each other: {'; '.join(shown)}{more}"]
 
 
-def _parts(roles: Roles, cut: NDArray[np.int64]) -> list[Part]:
+def parts_of(roles: Roles, cut: NDArray[np.int64]) -> list[Part]:
+    """Return the training, validation and test images of one fold of a study."""
     named = (("training", roles.train), ("validation", roles.validation), ("test", roles.test))
     return [
         Part(f"fold {roles.index}'s {role} images", np.flatnonzero(np.isin(cut, folds)), role)

@@ -7,10 +7,11 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from bench_core.data.check import Dealing, Prepared, Progress, Roles, Wanted, prepare
-from bench_core.data.opening import Source
+from bench_core.data.opening import Present, Source, present_data
 from bench_core.data.resize import Fit
 from bench_core.plan.job import Job, JobDataset, fold_seed
 from bench_core.plugins import Registry
+from bench_core.samples import dealing_name, given_name
 
 
 def source_of(dataset: JobDataset, registry: Registry) -> Source:
@@ -31,6 +32,31 @@ def fit_of(job: Job) -> Fit:
     return Fit(job.pixels.image_size, job.pixels.resize, job.pixels.padding)
 
 
+def folds_name(job: Job) -> str:
+    """Return the name under which `Samples.folds` keeps the job's folds."""
+    given = job.dataset.folds_content
+    return given_name(given) if given else dealing_name(job.fold.count, fold_seed(job))
+
+
+def roles_of(job: Job) -> Roles:
+    """Return which folds train, validate and test in a job."""
+    return Roles(job.fold.index, job.fold.train, job.fold.validation, job.fold.test)
+
+
+def present_fingerprints(
+    jobs: Iterable[Job], registry: Registry, cache: Path, most_bytes: int | None = None
+) -> dict[str, Present]:
+    """Return what the files of each dataset (label) of the jobs are now, to be compared with their results.
+
+    As `present_data`: nothing is decoded, and at most `most_bytes` of a dataset are read.
+    """
+    datasets = {job.dataset.label: job.dataset for job in jobs}
+    return {
+        label: present_data(source_of(dataset, registry), cache, most_bytes)
+        for label, dataset in datasets.items()
+    }
+
+
 def wanted_by(jobs: Iterable[Job], registry: Registry) -> list[Wanted]:
     """Return each dataset that the jobs need once for each size, with all folds that they use."""
     found: dict[tuple[str, Fit], tuple[Source, dict[tuple[int, int], dict[Roles, None]]]] = {}
@@ -40,9 +66,7 @@ def wanted_by(jobs: Iterable[Job], registry: Registry) -> list[Wanted]:
             [dataset.label, dataset.name, dataset.root, dict(dataset.options), dataset.folds]
         )
         _, dealings = found.setdefault((options, fit_of(job)), (source_of(dataset, registry), {}))
-        fold = job.fold
-        roles = Roles(fold.index, fold.train, fold.validation, fold.test)
-        dealings.setdefault((fold.count, fold_seed(job)), {})[roles] = None
+        dealings.setdefault((job.fold.count, fold_seed(job)), {})[roles_of(job)] = None
     return [
         Wanted(source, fit, tuple(Dealing(*dealing, _roles(roles)) for dealing, roles in dealings.items()))
         for (_, fit), (source, dealings) in found.items()

@@ -11,14 +11,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bench_core.data import opening
+from bench_core.data.check import parts_of
+from bench_core.data.describe import data_warnings, describe
 from bench_core.data.folds import check_leaks, fold_hash
 from bench_core.data.loader import Split
 from bench_core.errors import DataError
-from bench_core.execute.datasets import fit_of, source_of
+from bench_core.execute.datasets import fit_of, folds_name, roles_of, source_of
 from bench_core.network import build_network
 from bench_core.plan.job import Job, fold_seed, job_seed
 from bench_core.plugins import Registry
 from bench_core.records import DataFacts, NetworkFacts
+from bench_core.samples import Samples
 from bench_core.seeds import derive_seed
 
 if TYPE_CHECKING:
@@ -37,6 +40,8 @@ class JobData:
     validation: Split | None
     test: Split | None
     facts: DataFacts
+    samples: Samples
+    """What the store keeps of the dataset, with this job's folds."""
     files: Callable[[str], tuple[Path, ...]]
     """Sample id to the original files."""
 
@@ -74,6 +79,7 @@ def open_data(job: Job, registry: Registry, cache: Path, progress: Progress | No
         train=train,
         validation=validation,
         test=test,
+        samples=describe(arrays, {folds_name(job): folds}),
         facts=DataFacts(
             fingerprint=arrays.fingerprint,
             fold_hash=fold_hash(arrays.ids, folds),
@@ -82,6 +88,7 @@ def open_data(job: Job, registry: Registry, cache: Path, progress: Progress | No
             train=len(train or ()),
             validation=len(validation or ()),
             test=len(test or ()),
+            warnings=tuple(data_warnings(arrays, job.dataset.task, parts_of(roles_of(job), folds))),
         ),
         files=lambda sample: listed().get(sample, ()),
     )

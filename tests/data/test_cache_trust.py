@@ -98,7 +98,43 @@ def _another_count(index: dict[str, object]) -> None:
     index["attributes"] = []
 
 
-@pytest.mark.parametrize("change", [_other_format, _another_count])
+def _other_ids(index: dict[str, object]) -> None:
+    index["ids"] = [f"t{number}" for number in range(COUNT)]
+
+
+def _lists_for_pairs(index: dict[str, object]) -> None:
+    index["spacing"] = [[]] * COUNT
+
+
+def _endless_sizes(index: dict[str, object]) -> None:
+    index["sizes"] = [[2**70, 1]] * COUNT
+
+
+def _labels_of_nothing(index: dict[str, object]) -> None:
+    index["labels"] = [{"1": 10**12}] * COUNT
+
+
+def _text_for_thumbnails(index: dict[str, object]) -> None:
+    index["thumbnails"] = ["zz"] * COUNT
+
+
+def _no_numbers(index: dict[str, object]) -> None:
+    index["checksums"] = [None] * COUNT
+
+
+INDEX_CHANGES = (
+    _other_format,
+    _another_count,
+    _other_ids,
+    _lists_for_pairs,
+    _endless_sizes,
+    _labels_of_nothing,
+    _text_for_thumbnails,
+    _no_numbers,
+)
+
+
+@pytest.mark.parametrize("change", INDEX_CHANGES)
 def test_an_index_of_another_kind_is_rebuilt(
     tmp_path: Path, change: Callable[[dict[str, object]], None]
 ) -> None:

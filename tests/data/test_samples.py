@@ -118,6 +118,16 @@ def test_samples_are_written_and_read_again(tmp_path: Path) -> None:
         found.with_folds("more", [0, 1])
 
 
+def test_dealings_of_two_studies_are_kept_together(tmp_path: Path) -> None:
+    first = describe(open_arrays(three(), tmp_path), {"a": np.array([0, 1, 1])})
+    newer = describe(open_arrays(three(attributes={"age": 3}), tmp_path), {"b": np.array([1, 0, 0])})
+    both = first.merged(newer)
+    assert dict(both.folds) == {"a": (0, 1, 1), "b": (1, 0, 0)} and both.attributes["age"] == (41, 3, 40.5)
+    other = describe(open_arrays(three(spacing=(3.0, 3.0)), tmp_path))
+    with pytest.raises(ValueError, match="two datasets"):
+        first.merged(other)
+
+
 def _set(*way: Any) -> Callable[[dict[str, Any]], None]:
     def change(data: dict[str, Any]) -> None:
         *steps, last, value = way
