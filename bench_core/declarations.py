@@ -148,7 +148,8 @@ class Architecture:
     version: int
     """Part of every job's identity: raise it when the numbers of this model change."""
     build: Entry | None = None
-    """None while the builder is not there yet; then `unavailable` says why and a run is refused up front."""
+    """None while the builder is not there yet; then `unavailable` says why and a run is refused up front.
+    Also None for a model that is not a network, under a runner with a procedure of its own."""
     unavailable: str | None = None
     title: str = ""
     paper: str = ""
@@ -289,6 +290,12 @@ class RunnerDeclaration:
     number. Own protocol: settings under a model's `options`."""
     unavailable: str | None = None
     """Why `fit` is not there yet: the name is known to specs and plans, and a run is refused up front."""
+
+
+def without_network(model: Architecture, runner: RunnerDeclaration | None) -> bool:
+    """Say whether a model has no network by design: a runner with a procedure of its own builds none."""
+    own = runner is not None and runner.protocol == "own"
+    return own and model.build is None and model.unavailable is None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,9 +10,10 @@ from typing import Any, Literal
 
 from bench_core.declarations import Departure, Metric
 from bench_core.errors import BenchError, StoreError
-from bench_core.options import complete_options
+from bench_core.options import Option, complete_options
 from bench_core.plan.expand import Plan
-from bench_core.plan.job import Job, JobDeviation, Own
+from bench_core.plan.job import Job, JobDeviation
+from bench_core.plan.resolve import split_options
 from bench_core.plugins import Registry
 from bench_core.records import Case, Counts, Predictions, TrainingRecord
 from bench_core.spec.model import DatasetEntry, ModelEntry, Spec
@@ -103,6 +104,8 @@ class ModelFacts:
     """Every distinct count that the results report: the head grows with the number of classes."""
     own_protocol: bool = False
     """It follows a procedure of its own and not the shared protocol."""
+    settings: Mapping[str, tuple[Any, Any]] = field(default_factory=dict)
+    """Of that procedure, those that differ from the declared defaults: the value, and the default."""
 
 
 @dataclass(frozen=True)
@@ -295,21 +298,27 @@ def _model_facts(
     for job in jobs:
         for deviation in job.model.deviations:
             deviations.setdefault(f"{deviation.setting}={deviation.value}", deviation)
-    network_options = {name: value for name, value in entry.options.items() if name in architecture.options}
-    taken, usual = (complete_options(architecture.options, given) for given in (network_options, {}))
+    runner = registry.runner(entry.runner or architecture.runner)
+    given, settings = split_options(entry.options, architecture, runner)
     notes = [note for result in results if result.network for note in result.network.notes]
     return ModelFacts(
         label=label,
         title=entry.label or architecture.display,
         family=architecture.family,
-        runner=jobs[0].model.runner if jobs else entry.runner or architecture.runner,
-        options={name: (taken[name], usual[name]) for name in taken if taken[name] != usual[name]},
+        runner=runner.name,
+        options=_differing(architecture.options, given),
         deviations=tuple(deviations.values()),
         departures=jobs[0].model.departures if jobs else architecture.departures,
         notes=tuple(dict.fromkeys(str(note) for note in notes)),
         parameters=tuple(sorted({result.network.parameters for result in results if result.network})),
-        own_protocol=any(isinstance(job.work, Own) for job in jobs),
+        own_protocol=runner.protocol == "own",
+        settings=_differing(runner.options, settings) if runner.protocol == "own" else {},
     )
+
+
+def _differing(declared: Mapping[str, Option], given: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+    taken, usual = complete_options(declared, given), complete_options(declared, {})
+    return {name: (taken[name], usual[name]) for name in taken if taken[name] != usual[name]}
 
 
 def _dataset_facts(

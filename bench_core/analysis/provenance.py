@@ -95,7 +95,7 @@ def flatten(data: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, st
 
 def effort(evidence: Evidence, stage: str | None = None) -> Effort:
     """Return what the finished jobs of a stage (or of all) took."""
-    chosen = [(job, result) for job, result in evidence.results if stage in (None, job.stage)]
+    chosen = [(item.job, item.result) for item in evidence.done if stage in (None, item.job.stage)]
     return Effort(
         jobs=len(chosen),
         seconds=sum(result.seconds for _, result in chosen),

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from bench_core.cli.common import console, print_json
 from bench_core.cli.conformance import progress
 from bench_core.cli.views import duration
-from bench_core.declarations import Architecture
+from bench_core.declarations import Architecture, without_network
 from bench_core.errors import MissingDependencyError, PluginError, UnknownNameError
 from bench_core.install import install_command
 from bench_core.options import complete_options
@@ -85,6 +85,12 @@ def chosen(
     found = []
     for name in dict.fromkeys(every):
         declared = registry.model(name)
+        if without_network(declared, registry.runners.get(declared.runner)):
+            raise PluginError(
+                f"{name} is not a network",
+                cause=f"runner {declared.runner} has a procedure of its own, and builds none",
+                fix="try it in a small study: bench run",
+            )
         if declared.build is None:
             raise PluginError(f"{name} cannot be built yet", cause=declared.unavailable)
         options = {**(declared.small if small else {}), **given}

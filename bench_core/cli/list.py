@@ -19,7 +19,7 @@ Rows = list[dict[str, Any]]
 
 @click.command(name="list")
 @click.argument(
-    "what", type=click.Choice(["models", "datasets", "runners", "metrics", "analyses", "plugins"])
+    "what", type=click.Choice(["models", "datasets", "runners", "steps", "metrics", "analyses", "plugins"])
 )
 @click.argument("names", nargs=-1, metavar="[NAME]...")
 @click.option("--plugin", "files", multiple=True, type=PathType(), help="Also load this file.")
@@ -132,11 +132,26 @@ def _runners(registry: Registry) -> Rows:
     return [
         {
             "name": runner.name,
+            "protocol": runner.protocol,
             "help": runner.help,
             "options": ", ".join(runner.options),
             "state": runner.unavailable or missing_of(runner.requires, runner.install),
         }
         for runner in registry.runners.values()
+    ]
+
+
+def _steps(registry: Registry) -> Rows:
+    return [
+        {
+            "name": step.name,
+            "needs": step.needs,
+            "dataset": step.dataset,
+            "help": step.help,
+            "options": ", ".join(step.options),
+            "state": missing_of(step.requires, step.install),
+        }
+        for step in registry.steps.values()
     ]
 
 
@@ -170,6 +185,7 @@ ROWS: dict[str, Callable[[Registry], Rows]] = {
     "models": _models,
     "datasets": _datasets,
     "runners": _runners,
+    "steps": _steps,
     "metrics": _metrics,
     "analyses": _analyses,
     "plugins": _plugins,

@@ -83,10 +83,10 @@ def _print_stages(out: Console, stages: Sequence[StageSummary]) -> None:
         table.add_row(
             stage.stage,
             f"{stage.jobs:,}",
-            ", ".join(map(str, stage.epochs_each)),
-            f"{stage.epochs:,}",
+            ", ".join(map(str, stage.epochs_each)) or "–",
+            f"{stage.epochs:,}" if stage.epochs_each else "–",
             _ranges(stage.folds),
-            rates or "the best of the search",
+            rates or ("the best of the search" if stage.epochs_each else "–"),
         )
     lines = [
         f"{stage.stage}: {stage.jobs:,} jobs of {', '.join(map(str, stage.epochs_each))} epochs, at most "

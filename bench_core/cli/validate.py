@@ -121,6 +121,8 @@ def _summary(spec: Spec) -> str:
         rates = _count(len(protocol.search.learning_rate), "learning rate")
         parts.append(f"search over {rates}, {_count(protocol.search.epochs, 'epoch')} each")
     parts.append(f"{_count(folds, 'fold')} of {_count(protocol.evaluate.epochs, 'epoch')}")
+    if spec.steps:
+        parts.append(f"then {_count(len(spec.steps), 'step')}")
     if spec.exclude:
         parts.append(_count(len(spec.exclude), "exclusion"))
     return "; ".join(parts)

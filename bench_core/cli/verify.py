@@ -103,6 +103,7 @@ def _data(name: str, store: Path, found: Verification) -> dict[str, Any]:
                 "name": outcome.check.name,
                 "proves": outcome.check.proves,
                 "jobs": outcome.jobs,
+                "left_out": outcome.left_out,
                 "findings": [asdict(finding) for finding in outcome.findings],
             }
             for outcome in found.outcomes
@@ -129,6 +130,8 @@ def _print(name: str, found: Verification) -> None:
         if len(outcome.findings) > MOST_LISTED:
             out.print(f"  and {len(outcome.findings) - MOST_LISTED} more (--json has all)", markup=False)
     out.print()
+    for line in _left_out(found):
+        out.print(Text(line), soft_wrap=True)
     out.print(Text(_verdict(found)), soft_wrap=True)
 
 
@@ -143,6 +146,18 @@ def _table(found: Verification) -> Table:
     for outcome in found.outcomes:
         table.add_row(outcome.check.name, str(outcome.jobs), _state(outcome), outcome.check.proves)
     return table
+
+
+def _left_out(found: Verification) -> Iterator[str]:
+    """Yield which checks were not put to how many jobs, since their kind of work has nothing of the sort."""
+    groups: dict[int, list[str]] = {}
+    for outcome in found.outcomes:
+        if outcome.left_out:
+            groups.setdefault(outcome.left_out, []).append(outcome.check.name)
+    for number, checks in groups.items():
+        jobs = "1 job that does" if number == 1 else f"{number} jobs that do"
+        what = "not train under the shared protocol" if "order" in checks else "not test a model itself"
+        yield f"not asked of {jobs} {what}: {', '.join(checks)}"
 
 
 def _state(outcome: Outcome) -> str:

@@ -11,19 +11,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from bench_core.declarations import JobEvent, resolve_entry
-from bench_core.errors import BenchError, DataError, PluginError, StoreError
+from bench_core.errors import BenchError, DataError, StoreError
 from bench_core.execute.attempts import Attempts
 from bench_core.execute.failures import describe, summary
 from bench_core.execute.keeper import FolderKeeper
 from bench_core.execute.logs import job_log
-from bench_core.execute.outcome import counted, provenance
+from bench_core.execute.outcome import checked, counted, plain_values, provenance
 from bench_core.execute.prepare import build_model, network_facts, open_data
 from bench_core.execute.provenance import MemoryMeter, RunContext, execution
 from bench_core.execute.rate import ChosenRate, choose_rate
 from bench_core.execute.sources import sources_of
 from bench_core.plan.job import Apply, Job, Own, Train
 from bench_core.plugins import Registry
-from bench_core.protocol.outcome import Outcome
 from bench_core.protocol.session import ARTIFACTS, RECORDS, Session, Site
 from bench_core.records import NetworkFacts
 from bench_core.store.claim import Claim, claiming
@@ -161,12 +160,13 @@ class _Run:
             network = network_facts(contract.model)
             log.info("%s: %s parameters, weights: %s", job.model.name, f"{network.parameters:,}",
                      job.model.pretrained)  # fmt: skip
-            outcome = self._fit(contract, replace(self.options, folder=folder / ENGINE))
+            made = self._fit(contract, replace(self.options, folder=folder / ENGINE))
             left = contract.left
         else:
             session = Session(site)
-            outcome = self._apply(session)
+            made = self._apply(session)
             left = session.left
+        outcome = checked(made, job, data.tested, folder, left)
         finished = attempts.finish(time.monotonic() - started)
         found = counted(outcome, data.tested, job.dataset.task.classes)
         result = Result(
@@ -174,7 +174,7 @@ class _Run:
             data=data.facts,
             training=outcome.training,
             tested=outcome.tested,
-            values=outcome.values,
+            values=plain_values(outcome.values, job),
             artifacts=left,
             network=network,
             basis=basis,
@@ -196,20 +196,20 @@ class _Run:
             log.info("done in %.1f s: %s %.4f in epoch %d", result.seconds, outcome.training.monitor,
                      outcome.training.best_value, outcome.training.chosen_epoch + 1)  # fmt: skip
 
-    def _fit(self, contract: Contract, options: RunOptions) -> Outcome:
+    def _fit(self, contract: Contract, options: RunOptions) -> object:
         fit = resolve_entry(self.registry.runner(self.job.model.runner).fit)
-        return _checked(fit(contract, options), self.job)
+        return fit(contract, options)
 
-    def _apply(self, session: Session) -> Outcome:
+    def _apply(self, session: Session) -> object:
         work = self.job.work
         if isinstance(work, Own):
             self.note("running its own procedure")
             fit = resolve_entry(self.registry.runner(self.job.model.runner).fit)
-            return _checked(fit(session, dict(work.settings)), self.job)
+            return fit(session, dict(work.settings))
         if not isinstance(work, Apply):
             raise TypeError(f"{self.job.name} trains under the shared protocol")
         run = resolve_entry(self.registry.step(work.step).run)
-        return _checked(run(session, dict(work.options)), self.job)
+        return run(session, dict(work.options))
 
     def _data(self, rate: ChosenRate | None) -> JobData:
         self.note("opening data")
@@ -271,19 +271,6 @@ def check_fingerprint(job: Job, data: JobData, rate: ChosenRate) -> None:
             cause=f"its content is {data.facts.fingerprint[:12]}, the search saw {min(strange)[:12]}",
             fix="put the files back, or use a new --store so that everything is run on the new data",
         )
-
-
-def _checked(outcome: object, job: Job) -> Outcome:
-    if not isinstance(outcome, Outcome):
-        raise PluginError(
-            f"{job.name} handed back {type(outcome).__name__}",
-            cause="a runner or step returns a bench_core.protocol.outcome.Outcome",
-        )
-    if outcome.training is None and isinstance(job.work, Train):
-        raise PluginError(f"{job.name} handed back no training", fix="return `contract.finish(predict)`")
-    if outcome.predictions is None and not isinstance(job.work, Apply):
-        raise PluginError(f"{job.name} handed back no label maps", fix="return Outcome(session.predict(...))")
-    return outcome
 
 
 def drop_state(folder: Path) -> None:

@@ -8,10 +8,17 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-from bench_core.declarations import Architecture, Dataset, Entry, RunnerDeclaration
+from bench_core.declarations import (
+    Architecture,
+    Dataset,
+    Entry,
+    RunnerDeclaration,
+    Step,
+    without_network,
+)
 from bench_core.errors import BenchError, PluginError, WeightsError
 from bench_core.install import install_command, install_modules
-from bench_core.plan.job import Job
+from bench_core.plan.job import Apply, Job
 from bench_core.plugins import Registry
 from bench_core.weights.files import find_files
 
@@ -46,7 +53,8 @@ def preflight(jobs: Iterable[Job], registry: Registry) -> None:
         model, dataset = job.model, job.dataset
         options = json.dumps(dict(model.options), sort_keys=True)
         files = (model.pretrained, model.weights, dataset.root)
-        key = (model.name, options, model.runner, dataset.label, *files)
+        step = job.work.step if isinstance(job.work, Apply) else None
+        key = (model.name, options, model.runner, dataset.label, step, *files)
         if key not in found:
             found[key] = tuple(_of_job(job, registry))
         total += 1
@@ -64,9 +72,17 @@ def preflight(jobs: Iterable[Job], registry: Registry) -> None:
 
 
 def _of_job(job: Job, registry: Registry) -> Iterator[Problem]:
-    yield from model_problems(job, registry.model(job.model.name))
+    model, runner = registry.model(job.model.name), registry.runner(job.model.runner)
     yield from _of_dataset(job, registry.dataset(job.dataset.name))
-    yield from runner_problems(registry.runner(job.model.runner))
+    if isinstance(job.work, Apply):
+        step = registry.step(job.work.step)
+        yield from step_problems(step)
+        if step.needs == "predictions":
+            return
+    else:
+        yield from runner_problems(runner)
+    if not without_network(model, runner):
+        yield from model_problems(job, model)
 
 
 def model_problems(job: Job, model: Architecture) -> Iterator[Problem]:
@@ -105,13 +121,20 @@ def _of_dataset(job: Job, dataset: Dataset) -> Iterator[Problem]:
 
 
 def runner_problems(runner: RunnerDeclaration) -> Iterator[Problem]:
-    """Yield what an engine lacks here."""
+    """Yield what a runner lacks here."""
     subject = f"runner {runner.name}"
     if runner.unavailable:
         yield Problem(subject, runner.unavailable)
         return
     yield from _packages(subject, runner.requires, runner.install)
     yield from _module(subject, runner.fit)
+
+
+def step_problems(step: Step) -> Iterator[Problem]:
+    """Yield what a step lacks here."""
+    subject = f"step {step.name}"
+    yield from _packages(subject, step.requires, step.install)
+    yield from _module(subject, step.run)
 
 
 def _packages(subject: str, modules: Iterable[str], install: str = "") -> Iterator[Problem]:

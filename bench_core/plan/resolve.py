@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from bench_core.declarations import Architecture, Dataset, RunnerDeclaration
+from bench_core.declarations import Architecture, Dataset, RunnerDeclaration, without_network
 from bench_core.errors import PluginError
 from bench_core.fold_files import GivenFolds, read_folds
 from bench_core.options import Option, complete_options, differing
@@ -55,11 +55,14 @@ def choose_model(entry: ModelEntry, registry: Registry, protocol: Protocol) -> M
     architecture = registry.model(entry.name)
     label = entry.label or entry.name
     place = f"model {label!r}"
-    pretrained, because = _pretrained(entry, architecture, protocol, place)
-    deviation = None
-    if pretrained != protocol.pretrained:
-        deviation = JobDeviation("pretrained", protocol.pretrained, pretrained, because)
     runner = registry.runner(entry.runner or architecture.runner)
+    deviation = None
+    if entry.pretrained is None and without_network(architecture, runner):
+        pretrained = "none"
+    else:
+        pretrained, because = _pretrained(entry, architecture, protocol, place)
+        if pretrained != protocol.pretrained:
+            deviation = JobDeviation("pretrained", protocol.pretrained, pretrained, because)
     given, settings = split_options(entry.options, architecture, runner)
     return ModelChoice(
         label=label,

@@ -216,18 +216,28 @@ class Session:
         return self._place(ARTIFACTS, name)
 
     def records(self, name: str, rows: Sequence[Mapping[str, object]]) -> None:
-        """Leave a table, sealed with the job as records/NAME.csv; every row has the keys of the first."""
+        """Leave a table, sealed with the job as records/NAME.csv; every row has the keys of the first.
+
+        Raises PluginError for other keys, and for text that is not Unicode.
+        """
         keys = list(rows[0]) if rows else []
         text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_MINIMAL)
+        # Readers take a bare carriage return for the end of a line, but the writer does not quote it.
+        odd = any("\r" in str(cell) for row in rows for cell in (*row, *row.values()))
+        writer = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_ALL if odd else csv.QUOTE_MINIMAL)
         writer.writerow(keys)
         for row in rows:
-            if list(row) != keys:
+            if row.keys() != set(keys):
                 raise PluginError(
                     f"records {name!r}: a row has the columns {', '.join(row)}, not {', '.join(keys)}"
                 )
-            writer.writerow([repr(value) if isinstance(value, float) else value for value in row.values()])
-        self._place(RECORDS, f"{name}.csv").write_text(text.getvalue(), encoding="utf-8", newline="")
+            cells = (row[key] for key in keys)
+            writer.writerow([repr(float(cell)) if isinstance(cell, float) else cell for cell in cells])
+        try:
+            content = text.getvalue().encode()
+        except UnicodeEncodeError as error:
+            raise PluginError(f"records {name!r} cannot be written as UTF-8", cause=str(error)) from error
+        self._place(RECORDS, f"{name}.csv").write_bytes(content)
 
     def progress(self, done: int, total: int, note: str = "") -> None:
         """Say how far the job is, for live views."""

@@ -86,6 +86,11 @@ def bench_analyses() -> Sequence[Analysis]:
             },
         ),
         Analysis(
+            name="steps",
+            help="the numbers and files that steps, and runners with a procedure of their own, left",
+            section=f"{_HOME}.steps:section",
+        ),
+        Analysis(
             name="provenance",
             help="protocol, environment, data, effort, options, deviations, exclusions, how to repeat it",
             section=f"{_HOME}.provenance:section",

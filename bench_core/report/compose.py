@@ -59,7 +59,9 @@ class ReportError(BenchError):
 
 
 def compose(evidence: Evidence, registry: Registry) -> Report:
-    """Return the report; raises UnknownNameError, ReportError or PluginError naming the part that failed."""
+    """Return the report, without the parts that nobody asked for and that have nothing to say.
+
+    Raises UnknownNameError, ReportError or PluginError naming the part that failed."""
     entries = evidence.spec.analyses
     wanted = [(entry.name, entry.options) for entry in entries] if entries is not None else None
     if wanted is None:
@@ -75,7 +77,8 @@ def compose(evidence: Evidence, registry: Registry) -> Report:
         section = resolve_entry(analysis.section)(evidence, completed)
         if not isinstance(section, Section):
             raise PluginError(f"the part returned {type(section).__name__} instead of a Section", place=place)
-        sections.append(section)
+        if section.blocks or entries is not None:
+            sections.append(section)
     return Report(
         name=evidence.spec.name,
         description=evidence.spec.description,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -87,9 +87,20 @@ def departure(item: Departure) -> str:
 
 def options(model: ModelFacts) -> str:
     """Return which options make a network another one than that of its name, empty where none does."""
+    return _differing(model.options)
+
+
+def procedure(model: ModelFacts) -> str:
+    """Return what a reader must know of a model whose runner has a procedure of its own."""
+    settings = _differing(model.settings)
+    text = f"own protocol: not trained by the shared protocol but by the procedure of runner {model.runner}"
+    return f"{text}, {settings}" if settings else text
+
+
+def _differing(values: Mapping[str, tuple[Any, Any]]) -> str:
     return ", ".join(
         f"{name} {setting(taken)} (default: {'not given' if usual is None else setting(usual)})"
-        for name, (taken, usual) in model.options.items()
+        for name, (taken, usual) in values.items()
     )
 
 
@@ -158,7 +169,7 @@ class Footnotes:
         for model in evidence.models:
             found = [f"options: {options(model)}"] if model.options else []
             if model.own_protocol:
-                found.append("own protocol: trained by a procedure of its own, not by the shared protocol")
+                found.append(procedure(model))
             found += [f"{item.setting}: {deviation(item)}" for item in model.deviations]
             found += [f"{item.what}: {departure(item)}" for item in model.departures]
             self._models[model.label] = tuple(self._mark(text) for text in (*found, *model.notes))

@@ -35,7 +35,8 @@ CHECKS: Mapping[str, str] = {
     "dataset": "unknown datasets",
     "runner": "unknown runners",
     "analysis": "unknown and repeated analyses",
-    "option": "options of models, datasets, runners and analyses: unknown, wrong type, range or choice",
+    "step": "unknown steps, steps that lack a dataset or take none, steps with nothing to look at",
+    "option": "unknown options, and options of a wrong type, range or choice",
     # The matrix.
     "label": "entries of the same label, and labels that are needed",
     "duplicate": "entries that are the same experiment",

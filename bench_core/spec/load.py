@@ -16,7 +16,7 @@ from bench_core.spec.diagnostics import Diagnostic, SpecError, UnreadableSpecErr
 from bench_core.spec.draft import draft_of_data, draft_of_spec
 from bench_core.spec.interpolate import interpolate
 from bench_core.spec.layers import read_layers
-from bench_core.spec.model import Spec
+from bench_core.spec.model import DatasetEntry, Spec
 from bench_core.spec.nodes import Node, plain
 from bench_core.spec.overrides import SOURCE, apply_overrides
 from bench_core.spec.shorthand import expand_shorthand
@@ -116,11 +116,16 @@ def _with_absolute_paths(spec: Spec, base: Path) -> Spec:
         return None if path is None else os.path.normpath(base / expand(path))
 
     models = [entry.model_copy(update={"weights": absolute(entry.weights)}) for entry in spec.models]
-    datasets = [
-        entry.model_copy(update={"root": absolute(entry.root), "folds": absolute(entry.folds)})
-        for entry in spec.datasets
+
+    def placed(entry: DatasetEntry) -> DatasetEntry:
+        return entry.model_copy(update={"root": absolute(entry.root), "folds": absolute(entry.folds)})
+
+    steps = [
+        entry if entry.dataset is None else entry.model_copy(update={"dataset": placed(entry.dataset)})
+        for entry in spec.steps
     ]
-    return spec.model_copy(update={"models": models, "datasets": datasets})
+    datasets = [placed(entry) for entry in spec.datasets]
+    return spec.model_copy(update={"models": models, "datasets": datasets, "steps": steps})
 
 
 def _in_order(found: Sequence[Diagnostic], first: str) -> list[Diagnostic]:

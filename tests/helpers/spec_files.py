@@ -14,6 +14,7 @@ from bench_core import (
     ModelSource,
     Option,
     RunnerDeclaration,
+    Step,
     Task,
 )
 from bench_core.metrics.plugin import bench_metrics
@@ -70,7 +71,7 @@ def _toy_task(options: Mapping[str, Any]) -> Task:
 
 
 def small_registry() -> Registry:
-    """Four models, a source, four datasets, two runners and two analyses."""
+    """Models, a source, datasets, runners (one with a procedure of its own), steps and analyses."""
     both = ("imagenet", "none")
     models = [
         Architecture(name="tiny", family="A", runner="torch", version=1, pretrained=both, options=_OPTIONS),
@@ -83,6 +84,7 @@ def small_registry() -> Registry:
             deviations={"pretrained": Deviation(value="none", because="no weights exist")},
         ),
         Architecture(name="bare", family="B", runner="torch", version=1),
+        Architecture(name="rule", family="C", runner="alone", version=1),
     ]  # fmt: skip
     datasets = [
         Dataset(name="skin", version=1, task=Task(classes=("lesion",), channels=3)),
@@ -104,12 +106,19 @@ def small_registry() -> Registry:
         runners={
             "torch": RunnerDeclaration(name="torch", fit="x:y", help="runs"),
             "other": RunnerDeclaration(name="other", fit="x:y", help="runs", options={"log": log}),
+            "alone": RunnerDeclaration(
+                name="alone", fit="x:y", help="a rule", protocol="own", options={"top": top}
+            ),
         },
         analyses={
             "scores": Analysis(name="scores", help="table", section="x:y", options=options),
             "curves": Analysis(name="curves", help="plots", section="x:y"),
         },
         metrics={item.name: item for item in bench_metrics()},
+        steps={
+            "maps": Step(name="maps", version=1, run="x:y", help="draws", needs="weights", options=_OPTIONS),
+            "moved": Step(name="moved", version=1, run="x:y", help="elsewhere", dataset="other"),
+        },
     )  # fmt: skip
 
 

@@ -1,14 +1,17 @@
-"""Somebody else's package, installed: its architecture, dataset and listener are used through `bench`."""
+"""Somebody else's package, installed: each thing that it declares is used through `bench`, in one study."""
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,20 +19,45 @@ PACKAGE = Path(__file__).resolve().parents[1] / "example_package"
 SPEC = """
 version: 1
 name: example
-models: [{name: example-net, options: {width: 4}}]
+models:
+  - {name: example-net, options: {width: 4}}
+  - {name: example-threshold, options: {levels: 8}}
 datasets: [example-squares]
 protocol:
   image_size: 32
+  channels: native
   pretrained: none
   batch_size: 2
-  learning_rate: 1e-2
-  evaluate: {folds: 4, epochs: 2, only: [0]}
+  search: {learning_rate: [1e-2, 1e-3], epochs: 1}
+  evaluate: {folds: 4, epochs: 2, only: [0, 1]}
+steps:
+  - example-flip
+  - {name: example-flip, label: upside-down, options: {direction: vertical}}
 """
-Bench = Callable[..., subprocess.CompletedProcess[str]]
+CELL = "example-net/example-squares"
+OWN = "example-threshold/example-squares"
+Done = subprocess.CompletedProcess[str]
+
+
+@dataclass(frozen=True)
+class Study:
+    """A folder with a spec, and a `bench` that sees the package."""
+
+    folder: Path
+    bench: Callable[..., Done]
+
+    def json(self, *arguments: str) -> Any:
+        done = self.bench(*arguments, "--json", cwd=self.folder)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return json.loads(done.stdout)
+
+    def table(self, name: str) -> list[dict[str, str]]:
+        with (self.folder / "reports" / "example" / "tables" / f"{name}.csv").open(newline="") as file:
+            return list(csv.DictReader(file))
 
 
 @pytest.fixture(scope="module")
-def bench_with_it(tmp_path_factory: pytest.TempPathFactory) -> Bench:
+def bench(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Done]:
     """Install the package into a folder, without network, and return a `bench` that sees it."""
     source, target = tmp_path_factory.mktemp("source") / "it", tmp_path_factory.mktemp("installed")
     shutil.copytree(PACKAGE, source, ignore=shutil.ignore_patterns("__pycache__"))  # builds write beside it
@@ -38,9 +66,9 @@ def bench_with_it(tmp_path_factory: pytest.TempPathFactory) -> Bench:
     done = subprocess.run([*pip, *where], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
 
-    def call(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    def call(*arguments: str, cwd: Path) -> Done:
         environment = os.environ | {
-            "PYTHONPATH": str(target),
+            "PYTHONPATH": os.pathsep.join(filter(None, (str(target), os.environ.get("PYTHONPATH")))),
             "EXAMPLE_PLUGIN_EVENTS": str(cwd / "events.jsonl"),
             "OMP_NUM_THREADS": "1",
         }
@@ -57,29 +85,122 @@ def bench_with_it(tmp_path_factory: pytest.TempPathFactory) -> Bench:
     return call
 
 
-def test_its_architecture_trains_on_its_dataset_and_its_listener_hears(
-    bench_with_it: Bench, tmp_path: Path
-) -> None:
-    (tmp_path / "spec.yaml").write_text(SPEC)
-    done = bench_with_it("run", "spec.yaml", "--store", "store", cwd=tmp_path)
-    assert done.returncode == 0, done.stdout + done.stderr
-    events = [json.loads(line) for line in (tmp_path / "events.jsonl").read_text().splitlines()]
+@pytest.fixture(scope="module")
+def study(bench: Callable[..., Done], tmp_path_factory: pytest.TempPathFactory) -> Study:
+    """A study that was validated, run and reported."""
+    folder = tmp_path_factory.mktemp("study")
+    (folder / "spec.yaml").write_text(SPEC)
+    for arguments in (
+        ["validate", "spec.yaml"],
+        ["run", "spec.yaml", "--workers", "1"],
+        ["report", "spec.yaml"],
+    ):
+        done = bench(*arguments, cwd=folder)
+        assert done.returncode == 0, done.stdout + done.stderr
+    return Study(folder, bench)
+
+
+def test_every_job_is_planned_run_and_done(study: Study) -> None:
+    plan = study.json("plan", "spec.yaml")
+    jobs = [job["name"] for job in plan["jobs"]]
+    assert [name for name in jobs if name.endswith("fold-0")] == [
+        f"evaluate/{CELL}/fold-0",
+        f"evaluate/{OWN}/fold-0",
+        f"example-flip/{CELL}/fold-0",
+        f"upside-down/{CELL}/fold-0",
+    ]
+    assert not [name for name in jobs if name.startswith("search/example-threshold")]
+    status = study.json("status", "spec.yaml")
+    assert status["counts"] == {"done": len(jobs)}
+    again = study.bench("run", "spec.yaml", cwd=study.folder)
+    assert again.returncode == 0 and "nothing to do" in again.stdout + again.stderr, again.stdout
+
+
+def test_its_listener_heard_of_every_job(study: Study) -> None:
+    events = [json.loads(line) for line in (study.folder / "events.jsonl").read_text().splitlines()]
     kinds = [event["kind"] for event in events]
-    assert kinds[0] == "started" and kinds[-1] == "finished"
-    assert [event["epoch"] for event in events if event["kind"] == "epoch"] == [0, 1]
+    assert kinds.count("started") == kinds.count("finished") == 10 and "failed" not in kinds
+    assert [event["epoch"] for event in events if event["kind"] == "epoch"] == [0, 0, 0, 1, 0, 1]
 
 
-def test_it_is_listed_with_its_origin_and_its_architecture_passes(
-    bench_with_it: Bench, tmp_path: Path
-) -> None:
-    listed = bench_with_it("list", "plugins", cwd=tmp_path)
-    assert "example_plugin.plugin" in listed.stdout
-    tried = bench_with_it("test", "example-net", "--json", cwd=tmp_path)
-    assert tried.returncode == 0 and json.loads(tried.stdout)["passed"], tried.stdout + tried.stderr
+def test_its_own_runner_chooses_a_level_and_finds_the_squares(study: Study) -> None:
+    shown = study.json("show", f"evaluate/{OWN}/fold-0")
+    assert shown["job"]["work"]["kind"] == "own" and shown["job"]["work"]["settings"] == {"levels": 8}
+    assert shown["result"]["training"] is None and shown["result"]["network"] is None
+    assert 0.3 < shown["result"]["values"]["level"] < 0.6  # squares are above 150/255, the ground below 80
+    assert shown["metrics"]["all"]["mdsc"] == 1.0
+    (row,) = [row for row in study.table("study-mdsc") if row["model"] == "example-threshold"]
+    assert (row["example-squares_mean"], row["parameters_min"]) == ("1.0", "")
+    page = (study.folder / "reports" / "example" / "report.html").read_text()
+    assert "own protocol: not trained by the shared protocol" in page and "levels 8 (default: 16)" in page
 
 
-def test_its_command_is_one_of_bench(bench_with_it: Bench, tmp_path: Path) -> None:
-    called = bench_with_it("example-area", "12", cwd=tmp_path)
+def test_its_step_leaves_numbers_records_an_artifact_and_label_maps(study: Study) -> None:
+    shown = study.json("show", f"upside-down/{CELL}/fold-1")
+    result = shown["result"]
+    assert result["artifacts"] == ["records/agreement.csv", "artifacts/maps.npz"]
+    assert 0 < result["values"]["agreement"] <= 1
+    folder = Path(study.folder, shown["folder"])
+    with (folder / "records" / "agreement.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == result["data"]["test"] == 2
+    assert sum(float(row["share"]) for row in rows) / 2 == pytest.approx(result["values"]["agreement"])
+    assert (folder / "artifacts" / "maps.npz").is_file() and "predictions.npz" in result["files"]
+
+
+def test_the_report_has_what_steps_and_own_runners_left(study: Study) -> None:
+    (values,) = study.table("values-example-flip")
+    assert (values["model"], values["name"], values["jobs"]) == ("example-net", "agreement", "2")
+    assert 0 < float(values["value_mean"]) <= 1
+    (files,) = study.table("files-upside-down")
+    assert (files["records"], files["artifacts"]) == ("agreement.csv", "maps.npz")
+    assert (files["jobs_done"], files["jobs_planned"], files["label_maps"]) == ("2", "2", "2")
+    (level,) = study.table("values-evaluate")
+    assert (level["model"], level["name"]) == ("example-threshold", "level")
+    stages = {row["stage"]: row["jobs"] for row in study.table("effort")}
+    assert stages == {
+        "search": "2",
+        "evaluate": "4",
+        "example-flip": "2",
+        "upside-down": "2",
+        "together": "10",
+    }
+
+
+def test_verify_says_what_it_leaves_out(study: Study) -> None:
+    found = study.json("verify", "spec.yaml")
+    assert found["ok"] and found["complete"]
+    checks = {check["name"]: (check["jobs"], check["left_out"]) for check in found["checks"]}
+    assert checks["files"] == checks["data"] == (10, 0)
+    assert all(checks[name] == (4, 6) for name in ("protocol", "order", "schedule", "stopping", "rate"))
+    assert checks["images"] == checks["metrics"] == (6, 4)
+    printed = study.bench("verify", "spec.yaml", cwd=study.folder).stdout
+    assert "not asked of 6 jobs that do not train under the shared protocol: protocol, order" in printed
+
+
+def test_the_settings_of_its_runner_count_where_they_differ(study: Study) -> None:
+    def digest(option: str) -> str:
+        plan = study.json("plan", "spec.yaml", "--set", f"models.1.options={option}")
+        return next(job["digest"] for job in plan["jobs"] if job["name"] == f"evaluate/{OWN}/fold-0")
+
+    assert digest("{}") == digest("{levels: 16}") != digest("{levels: 8}")
+
+
+def test_it_is_listed_and_its_architecture_passes(study: Study) -> None:
+    assert "example_plugin" in {row["name"] for row in study.json("list", "plugins")}
+    runners = {row["name"]: row for row in study.json("list", "runners")}
+    assert runners["example-threshold"]["protocol"] == "own" and runners["torch"]["protocol"] == "shared"
+    (step,) = [row for row in study.json("list", "steps") if row["name"] == "example-flip"]
+    assert (step["needs"], step["state"], step["options"]) == ("weights", "ready", "direction")
+    (metric,) = [row for row in study.json("list", "metrics") if row["name"] == "example-area"]
+    assert (metric["unit"], metric["from"]) == ("fraction", "labels")
+    assert study.json("test", "example-net")["passed"]
+    refused = study.bench("test", "example-threshold", cwd=study.folder)
+    assert refused.returncode == 2 and "is not a network" in refused.stderr
+
+
+def test_its_command_is_one_of_bench(study: Study) -> None:
+    called = study.bench("example-area", "12", cwd=study.folder)
     assert (called.returncode, called.stdout) == (0, "144\n"), called.stderr
-    shown = bench_with_it("--help", cwd=tmp_path).stdout
+    shown = study.bench("--help", cwd=study.folder).stdout
     assert "example-area" in shown and "Print the area of a square." in shown

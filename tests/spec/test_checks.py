@@ -13,6 +13,9 @@ from bench_core.cli.main import bench
 from bench_core.spec.catalog import CHECKS
 from tests.helpers.spec_files import VALID, edited, findings, small_registry, unmarked, write
 
+EXCLUDED = """exclude:
+  - {model: boxy, dataset: heart, because: "too slow"}
+"""
 EPOCHS = "layout: rotate, epochs: 4}"
 FLIP = "    - RandomHorizontalFlip\n"
 HEART = "  - heart\n"
@@ -93,6 +96,36 @@ CASES = [
     Case("analysis", VALID + "analyses: [scores, «skores]\n", "'scores'"),
     Case("analysis", VALID + "analyses: [scores, «scores]\n", "remove one"),
     Case("runner", VALID + "runtime: {runners: {«torsch: {}}}\n", "'torch'"),
+    Case("step", VALID + "steps: [maps, «mapz]\n", "'maps'"),
+    Case("step", VALID + "steps: [«moved]\n", "dataset: {name"),
+    Case("step", VALID + "steps: [{name: maps, «dataset: {name: heart}}]\n", "remove `dataset`"),
+    Case("step", VALID + "steps: [{name: moved, dataset: {name: heart, «loss: dice}}]\n", "remove it"),
+    Case("dataset", VALID + "steps: [{name: moved, dataset: {name: «hart}}]\n", "'heart'"),
+    Case("root", VALID + "steps: [{name: moved, dataset: {name: «skin}}]\n", "SEGTRIAL_DATA"),
+    Case("path", VALID + "steps: [{name: moved, dataset: {name: skin, root: «~nosuchuser/x}}]\n", "write"),
+    Case("label", VALID + "steps: [{name: moved, dataset: {name: «own, root: x}}]\n", "my-images"),
+    Case("label", VALID + "steps: [maps, {name: «maps, options: {width: 4}}]\n", "label"),
+    Case("label", VALID + "steps: [{name: maps, label: «evaluate}]\n", "another `label`"),
+    Case("option", VALID + "steps: [{name: maps, options: {«widht: 4}}]\n", "correct the name"),
+    Case("option", VALID + "steps: [{name: maps, options: {width: «65}}]\n", ""),
+    Case("option", VALID + "steps: [{name: moved, dataset: {name: toy, options: {classes: «two}}}]\n", ""),
+    Case("missing-key", VALID + "steps: [{name: moved, «dataset: {label: a}}]\n", "name: ..."),
+    Case(
+        "step",
+        edited((TINY, "  - rule\n"), ("  - {name: boxy, options: {width: 8}}\n", ""), (EXCLUDED, ""))
+        + "steps: [«maps]\n",
+        "shared protocol",
+        "warning",
+    ),
+    Case("option", edited((TINY, "  - {name: rule, options: {«topp: 3}}\n")), "correct the name"),
+    Case("option", edited((TINY, "  - {name: rule, options: {top: «many}}\n")), ""),
+    Case("option", edited((TINY, "  - {name: tiny, options: {«top: 3}}\n")), "correct the name"),
+    Case("option", VALID + "runtime: {runners: {alone: {«top: 4}}}\n", "`options` of the models"),
+    Case(
+        "deviation",
+        edited((TINY, "  - {name: rule, «deviations: {batch_size: 2, because: a test}}\n")),
+        "settings of the procedure",
+    ),
     Case("type", VALID + "runtime: {runners: {other: «[log]}}\n", "mapping"),
     Case("option", VALID + "runtime: {runners: {other: {«lgo: true}}}\n", "correct the name"),
     Case("option", VALID + "runtime: {runners: {other: {log: «3}}}\n", ""),
@@ -261,6 +294,14 @@ def test_each_check_fires_once_at_its_place_with_a_fix(case: Case, tmp_path: Pat
     else:
         assert (item.path, item.line, item.column) == (str(path), *place)
     assert item.message and case.fix in (item.fix or "")
+
+
+def test_a_model_without_network_needs_no_pretrained_weights_nor_a_reason(tmp_path: Path) -> None:
+    text = (
+        edited((TINY, "  - {name: rule, options: {top: 5}}\n"))
+        + "steps: [maps, {name: maps, label: b, options: {width: 3}}]\n"
+    )
+    assert findings(write(tmp_path, text)) == []
 
 
 def test_plugins_that_fail_are_reported_where_they_are_named(tmp_path: Path) -> None:

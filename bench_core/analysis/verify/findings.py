@@ -47,6 +47,8 @@ class Outcome:
     jobs: int
     """Jobs that had something to look at."""
     findings: tuple[Finding, ...]
+    left_out: int = 0
+    """Jobs whose kind of work it cannot ask."""
 
 
 @dataclass(frozen=True)

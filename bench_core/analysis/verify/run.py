@@ -50,14 +50,15 @@ def verify(
     total = len(checks) * len(study.subjects)
     for number, check in enumerate(checks):
         findings: list[Finding] = []
-        seen = 0
+        seen = left_out = 0
         for position, subject in enumerate(study.subjects):
             asked = subject.job.work.kind in check.kinds
             found = _examined(check, subject, study) if asked else None
             seen += found is not None
+            left_out += not asked
             findings += found or ()
             progress(number * len(study.subjects) + position + 1, total)
-        outcomes.append(Outcome(check, seen, tuple(findings)))
+        outcomes.append(Outcome(check, seen, tuple(findings), left_out))
     return Verification(len(study.plan.jobs), len(study.subjects), tuple(outcomes))
 
 

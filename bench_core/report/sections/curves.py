@@ -20,6 +20,9 @@ def section(evidence: Evidence, options: Mapping[str, Any]) -> Section:
     """Return one figure a quantity: panels a dataset (and a family, where there are many models)."""
     if not evidence.folds:
         return Section("curves", TITLE, (Prose(("No fold is finished yet.",)),))
+    if all(fold.training is None for fold in evidence.folds):
+        text = "No finished model is trained under the shared protocol, so there are no epochs to draw."
+        return Section("curves", TITLE, (Prose((text,)),))
     metric = str(options["metric"])
     figures = [(f"Validation {names.METRIC_TITLES[metric]}", _figure(evidence, metric))]
     if options["loss"]:

@@ -110,7 +110,8 @@ def _hashes(values: tuple[str, ...]) -> Cell:
 def effort_table(evidence: Evidence) -> Table:
     """Return wall time, epochs and memory a stage."""
     rows = []
-    for title, stage in (("search", "search"), ("evaluate", "evaluate"), ("together", None)):
+    stages: list[tuple[str, str | None]] = [(stage, stage) for stage in evidence.plan.stages]
+    for title, stage in (*stages, ("together", None)):
         taken = effort(evidence, stage)
         if taken.jobs:
             rows.append(
@@ -120,7 +121,8 @@ def effort_table(evidence: Evidence) -> Table:
                         Cell(str(taken.jobs), (taken.jobs,)),
                         Cell(names.duration(taken.seconds), (taken.seconds,)),
                         Cell(
-                            f"{taken.epochs} of {taken.epochs_planned}", (taken.epochs, taken.epochs_planned)
+                            f"{taken.epochs} of {taken.epochs_planned}" if taken.epochs_planned else "–",
+                            (taken.epochs, taken.epochs_planned),
                         ),
                         Cell(str(taken.stopped_early), (taken.stopped_early,)),
                         Cell(str(taken.resumed), (taken.resumed,)),
@@ -159,6 +161,7 @@ def _exceptions(evidence: Evidence) -> list[Block]:
         for model in evidence.models
         for item in model.departures
     ]
+    rows += [(model.title, names.procedure(model), False) for model in evidence.models if model.own_protocol]
     rows += [(model.title, note, False) for model in evidence.models for note in model.notes]
     rows += [
         (f"{cell.model} on {cell.dataset}", f"excluded: {cell.excluded}", False)

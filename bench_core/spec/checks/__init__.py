@@ -22,11 +22,13 @@ from bench_core.spec.checks.protocol import (
     check_threshold,
 )
 from bench_core.spec.checks.rates import check_rates
+from bench_core.spec.checks.steps import check_steps
 from bench_core.spec.checks.weights import check_weights
 
 ALL: tuple[Callable[[Context], None], ...] = (
     check_names,
     check_options,
+    check_steps,
     check_labels,
     check_same_experiments,
     check_exclusions,

@@ -9,14 +9,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from bench_core.declarations import Architecture, Dataset, Task
+from bench_core.declarations import Architecture, Dataset, RunnerDeclaration, Task
 from bench_core.errors import BenchError
 from bench_core.options import complete_options
 from bench_core.paths import check_path, expand
 from bench_core.plugins import Registry
 from bench_core.spec.diagnostics import Diagnostic, Severity, diagnose
 from bench_core.spec.draft import Draft
-from bench_core.spec.model import DatasetEntry, ModelEntry
+from bench_core.spec.model import DatasetEntry, ModelEntry, StepEntry
 from bench_core.spec.nodes import Loc, Node, place_of
 
 MOST_OF_A_KIND = 100
@@ -106,6 +106,11 @@ class Context:
             if isinstance(architecture, Architecture):
                 yield index, entry, architecture
 
+    def own_runner(self, entry: ModelEntry, architecture: Architecture) -> RunnerDeclaration | None:
+        """Return the runner of a model entry if it has a procedure of its own."""
+        runner = self.registry.runners.get(entry.runner or architecture.runner)
+        return runner if runner is not None and runner.protocol == "own" else None
+
     def datasets(self) -> Iterator[tuple[int, DatasetEntry, Dataset]]:
         """Yield the dataset entries whose dataset is known."""
         for index, entry in self.draft.datasets.items():
@@ -132,6 +137,6 @@ class Context:
         return {3} if protocol.channels == "rgb" else {task.channels for task in self.tasks.values()}
 
 
-def label_of(entry: ModelEntry | DatasetEntry) -> str:
+def label_of(entry: ModelEntry | DatasetEntry | StepEntry) -> str:
     """Return how tables name an entry."""
     return entry.label or entry.name

@@ -22,6 +22,17 @@ def check_deviations(context: Context) -> None:
     for index, entry in context.draft.models.items():
         if entry.deviations is not None and context.draft.sound(("models", index, "deviations")):
             _deviations(context, ("models", index, "deviations"), entry.deviations)
+    for index, entry, architecture in context.models():
+        runner = context.own_runner(entry, architecture)
+        if runner is not None and entry.deviations is not None:
+            context.error(
+                "deviation",
+                ("models", index, "deviations"),
+                f"{entry.label or entry.name!r} does not follow the protocol from which it would deviate",
+                cause=f"runner {runner.name!r} has a procedure of its own",
+                fix="remove the deviations; settings of the procedure are `options`",
+                key=True,
+            )
     protocol = context.draft.protocol
     if protocol is None:
         return

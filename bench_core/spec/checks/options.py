@@ -1,4 +1,4 @@
-"""Options of models, datasets, runners and analyses against their declarations; roots of datasets."""
+"""Options of models, datasets, runners, steps and analyses against their declarations; roots of datasets."""
 
 from __future__ import annotations
 
@@ -21,27 +21,56 @@ LONGEST_CLASS = 64
 def check_options(context: Context) -> None:
     """Check each option by itself, then what a dataset makes of all of them."""
     for index, model, architecture in context.models():
-        _each(context, ("models", index, "options"), architecture.options, model.options)
+        own = context.own_runner(model, architecture)
+        declared = {**(own.options if own is not None else {}), **architecture.options}
+        _each(context, ("models", index, "options"), declared, model.options)
     for index, entry, dataset in context.datasets():
-        loc: Loc = ("datasets", index)
-        if _each(context, (*loc, "options"), dataset.options, entry.options):
-            _task(context, loc, entry, dataset)
-        if dataset.needs_root and entry.root is None and context.draft.sound((*loc, "root")):
-            context.error(
-                "root",
-                (*loc, "name"),
-                f"dataset {entry.name!r} has no root",
-                cause="it is read from files" + (f"; {dataset.how_to_get}" if dataset.how_to_get else ""),
-                fix=f'write {{name: {entry.name}, root: "${{SEGTRIAL_DATA:-data}}/{entry.name}"}}',
-            )
+        _dataset(context, ("datasets", index), entry, dataset)
+    for index, step in context.draft.steps.items():
+        loc: Loc = ("steps", index)
+        if step.name in context.registry.steps:
+            _each(context, (*loc, "options"), context.registry.steps[step.name].options, step.options)
+        if step.dataset is not None and step.dataset.name in context.registry.datasets:
+            found = context.registry.datasets[step.dataset.name]
+            _dataset(context, (*loc, "dataset"), step.dataset, found)
     for name, options in context.draft.runner_options.items():
-        runner = context.registry.runners.get(name)
-        if runner is not None:
-            _each(context, ("runtime", "runners", name), runner.options, options)
+        _runtime(context, name, options)
     for index, analysis in context.draft.analyses.items():
-        declared = context.registry.analyses.get(analysis.name)
-        if declared is not None:
-            _each(context, ("analyses", index, "options"), declared.options, analysis.options)
+        known = context.registry.analyses.get(analysis.name)
+        if known is not None:
+            _each(context, ("analyses", index, "options"), known.options, analysis.options)
+
+
+def _dataset(context: Context, loc: Loc, entry: DatasetEntry, dataset: Dataset) -> None:
+    if _each(context, (*loc, "options"), dataset.options, entry.options):
+        _task(context, loc, entry, dataset)
+    if dataset.needs_root and entry.root is None and context.draft.sound((*loc, "root")):
+        context.error(
+            "root",
+            (*loc, "name"),
+            f"dataset {entry.name!r} has no root",
+            cause="it is read from files" + (f"; {dataset.how_to_get}" if dataset.how_to_get else ""),
+            fix=f'write {{name: {entry.name}, root: "${{SEGTRIAL_DATA:-data}}/{entry.name}"}}',
+        )
+
+
+def _runtime(context: Context, name: str, options: Mapping[str, Any]) -> None:
+    runner = context.registry.runners.get(name)
+    if runner is None:
+        return
+    loc: Loc = ("runtime", "runners", name)
+    if runner.protocol == "shared":
+        _each(context, loc, runner.options, options)
+        return
+    for option in options:
+        context.error(
+            "option",
+            (*loc, option),
+            f"{option} would have no effect here",
+            cause=f"runner {name!r} has a procedure of its own, whose settings count for identity",
+            fix="move it into the `options` of the models that it runs",
+            key=True,
+        )
 
 
 def _each(context: Context, loc: Loc, declared: Mapping[str, Option], given: Mapping[str, Any]) -> bool:

@@ -15,6 +15,9 @@ def check_paths(context: Context) -> None:
         _check(context, ("datasets", index, "folds"), dataset.folds)
     for index, model in context.draft.models.items():
         _check(context, ("models", index, "weights"), model.weights)
+    for index, step in context.draft.steps.items():
+        if step.dataset is not None:
+            _check(context, ("steps", index, "dataset", "root"), step.dataset.root)
 
 
 def _check(context: Context, loc: Loc, text: str | None) -> None:

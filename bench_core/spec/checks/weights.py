@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bench_core.declarations import Architecture
+from bench_core.declarations import Architecture, without_network
 from bench_core.spec.checks.context import Context
 from bench_core.spec.model import ModelEntry
 from bench_core.spec.nodes import Loc
@@ -13,6 +13,10 @@ def check_weights(context: Context) -> None:
     """What each model starts from must be on offer, and explained where it is not the protocol's."""
     for index, entry, architecture in context.models():
         loc: Loc = ("models", index)
+        if entry.pretrained is None and without_network(
+            architecture, context.own_runner(entry, architecture)
+        ):
+            continue
         if not context.draft.sound((*loc, "pretrained"), ("protocol", "pretrained")):
             continue
         declared = architecture.deviations.get("pretrained")

@@ -8,7 +8,17 @@ from pathlib import Path
 
 import click
 
-from bench_core import Architecture, Dataset, JobEvent, Option, Task, hookimpl
+from bench_core import (
+    Architecture,
+    Dataset,
+    JobEvent,
+    Metric,
+    Option,
+    RunnerDeclaration,
+    Step,
+    Task,
+    hookimpl,
+)
 
 EVENTS = "EXAMPLE_PLUGIN_EVENTS"
 """Environment variable that names the file into which what happens in jobs is written."""
@@ -16,7 +26,7 @@ EVENTS = "EXAMPLE_PLUGIN_EVENTS"
 
 @hookimpl
 def bench_models() -> list[Architecture]:
-    """Return the one architecture."""
+    """Return a network, and a model that is no network: its runner has a procedure of its own."""
     return [
         Architecture(
             name="example-net",
@@ -27,6 +37,57 @@ def bench_models() -> list[Architecture]:
             parameters={1: 481, 3: 515},
             options={"width": Option(type=int, default=16, minimum=1, help="channels")},
             cam_layers=("body",),
+        ),
+        Architecture(name="example-threshold", family="baseline", runner="example-threshold", version=1),
+    ]
+
+
+@hookimpl
+def bench_runners() -> list[RunnerDeclaration]:
+    """Return the one runner."""
+    return [
+        RunnerDeclaration(
+            name="example-threshold",
+            fit="example_plugin.threshold:fit",
+            help="labels by one brightness, chosen on the validation images",
+            protocol="own",
+            version=1,
+            options={"levels": Option(type=int, default=16, minimum=1, help="levels that are tried")},
+        )
+    ]
+
+
+@hookimpl
+def bench_steps() -> list[Step]:
+    """Return the one step."""
+    return [
+        Step(
+            name="example-flip",
+            version=1,
+            run="example_plugin.flip:run",
+            help="whether a network says the same of mirrored images",
+            needs="weights",
+            options={
+                "direction": Option(
+                    type=str, default="horizontal", choices=("horizontal", "vertical"), help="how"
+                )
+            },
+        )
+    ]
+
+
+@hookimpl
+def bench_metrics() -> list[Metric]:
+    """Return the one metric."""
+    return [
+        Metric(
+            name="example-area",
+            title="Area ratio",
+            version=1,
+            needs="labels",
+            compute="example_plugin.area:area_ratio",
+            definition="The smaller of the areas in truth and prediction through the larger one.",
+            empty="undefined where neither has it; 0 where only one of truth and prediction has it",
         )
     ]
 
