@@ -63,6 +63,8 @@ def print_diff(diff: PlanDiff) -> None:
             groups.setdefault(reason, []).append(cell)
     lines = [f"{reason} ({_cells(cells, len(diff.cells))})" for reason, cells in groups.items()]
     _print_lines(out, "why", lines)
+    notes: dict[str, None] = {note: None for cell in diff.cells for note in cell.notes}
+    _print_lines(out, "called otherwise", notes)
     if same and groups:
         _print_lines(out, "unchanged", [_cells(same, len(diff.cells))])
 

@@ -10,6 +10,7 @@ from typing import Any
 from bench_core.plan.expand import Plan
 from bench_core.plan.identity import identity_of
 from bench_core.plan.job import Job
+from bench_core.plan.renames import counterparts, renames
 
 Cell = tuple[str, str]
 
@@ -41,6 +42,11 @@ class CellDiff:
     listed only where it is the whole reason."""
     reasons: tuple[str, ...]
     """Why jobs are in one plan alone."""
+    right_model: str = ""
+    """The model's label in the right plan; empty where the cell is in the left plan alone."""
+    right_dataset: str = ""
+    notes: tuple[str, ...] = ()
+    """What is called otherwise in the right plan, and whether that counts."""
 
 
 @dataclass(frozen=True)
@@ -65,14 +71,17 @@ def compare(left: Plan, right: Plan, names: tuple[str, str] | None = None) -> Pl
     names = names or (left.name, right.name)
     shared = left.by_digest.keys() & right.by_digest.keys()
     sides = (_by_cell(left), _by_cell(right))
-    cells = list(dict.fromkeys([*sides[0], *sides[1]]))
+    there = counterparts(*sides)
+    met = set(there.values())
+    cells: list[tuple[Cell | None, Cell | None]] = [(cell, there.get(cell)) for cell in sides[0]]
+    cells += [(None, cell) for cell in sides[1] if cell not in met]
     return PlanDiff(
         left=names[0],
         right=names[1],
         shared=len(shared),
         only_left=len(left.jobs) - len(shared),
         only_right=len(right.jobs) - len(shared),
-        cells=tuple(_compare_cell(cell, (left, right), names, sides) for cell in cells),
+        cells=tuple(_compare_cell(pair, (left, right), names, sides) for pair in cells),
     )
 
 
@@ -84,12 +93,13 @@ def _by_cell(plan: Plan) -> dict[Cell, list[Job]]:
 
 
 def _compare_cell(
-    cell: Cell,
+    pair: tuple[Cell | None, Cell | None],
     plans: tuple[Plan, Plan],
     names: tuple[str, str],
     sides: tuple[Mapping[Cell, list[Job]], Mapping[Cell, list[Job]]],
 ) -> CellDiff:
-    here, there = sides[0].get(cell, []), sides[1].get(cell, [])
+    here, there = (side.get(cell, []) if cell else [] for side, cell in zip(sides, pair, strict=True))
+    cell = pair[0] or pair[1] or ("", "")
     digests = {job.digest for job in here} & {job.digest for job in there}
     rest_here = {_place(job): job for job in here if job.digest not in digests}
     rest_there = {_place(job): job for job in there if job.digest not in digests}
@@ -108,6 +118,9 @@ def _compare_cell(
             *_reasons(alone_here, there, cell, plans[1], names[1]),
             *_reasons(alone_there, here, cell, plans[0], names[0]),
         ),
+        right_model=pair[1][0] if pair[1] else "",
+        right_dataset=pair[1][1] if pair[1] else "",
+        notes=renames(here, there, names[1]) if pair[0] and pair[1] else (),
     )
 
 

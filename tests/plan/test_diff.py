@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from bench_core.plan.diff import compare
-from tests.helpers.plans import small_plan, small_protocol
+from bench_core.plan.expand import Plan, make_plan
+from tests.helpers.plans import architecture, dataset, registry, small_plan, small_protocol, small_spec
 
 
 def test_a_plan_shares_everything_with_itself() -> None:
@@ -22,7 +23,59 @@ def test_labels_roots_and_names_change_nothing() -> None:
         models=[{"name": "other-net"}, {"name": "net"}],
         datasets=[{"name": "gut", "root": "/elsewhere"}, {"name": "skin"}],
     )
-    assert compare(small_plan(), other).shared == 32
+    diff = compare(small_plan(), other)
+    assert diff.shared == 32
+    assert not [cell for cell in diff.cells if cell.changed or cell.changes or cell.reasons or cell.notes]
+
+
+RENAMED = [{"name": "net", "label": "my-net"}, {"name": "other-net"}]
+
+
+def test_a_renamed_model_is_the_same_model() -> None:
+    diff = compare(small_plan(), small_plan(models=RENAMED), ("a", "b"))
+    assert (diff.shared, diff.only_left, diff.only_right, len(diff.cells)) == (32, 0, 0, 4)
+    notes = {note for cell in diff.cells for note in cell.notes}
+    assert notes == {"model net is called my-net in b: the label changes nothing"}
+    assert {(cell.model, cell.right_model) for cell in diff.cells} == {
+        ("net", "my-net"),
+        ("other-net", "other-net"),
+    }
+    assert not any(cell.reasons or cell.changes for cell in diff.cells)
+
+
+def test_swapped_labels_are_two_renames() -> None:
+    swapped = [{"name": "net", "label": "b"}, {"name": "other-net", "label": "a"}]
+    usual = [{"name": "net", "label": "a"}, {"name": "other-net", "label": "b"}]
+    diff = compare(small_plan(models=usual), small_plan(models=swapped))
+    assert diff.shared == 32 and not any(cell.changed for cell in diff.cells)
+    assert {(cell.model, cell.right_model) for cell in diff.cells} == {("a", "b"), ("b", "a")}
+
+
+def test_a_renamed_and_changed_model_says_both() -> None:
+    right = small_plan(models=RENAMED, protocol=small_protocol(batch_size=4))
+    diff = compare(small_plan(), right, ("a", "b"))
+    assert diff.shared == 0
+    for cell in diff.cells:
+        assert [(item.field, item.left, item.right) for item in cell.changes] == [
+            ("training.batch_size", 8, 4)
+        ]
+        assert not cell.reasons
+    assert len({note for cell in diff.cells for note in cell.notes}) == 1
+
+
+def test_the_label_of_own_files_counts_and_is_said_to() -> None:
+    def own(label: str) -> Plan:
+        declared = registry([architecture("net")], [dataset("folder", own_files=True)])
+        datasets = [{"name": "folder", "label": label}]
+        return make_plan(small_spec(models=[{"name": "net"}], datasets=datasets), declared)
+
+    diff = compare(own("polyps"), own("polyps-2"), ("a", "b"))
+    (cell,) = diff.cells
+    assert diff.shared == 0 and cell.changed == 8 and not cell.reasons
+    assert cell.notes == (
+        "dataset polyps is called polyps-2 in b: its files are your own, so that its label counts",
+    )
+    assert ("dataset.content", "polyps", "polyps-2") in [(c.field, c.left, c.right) for c in cell.changes]
 
 
 @pytest.mark.parametrize(
