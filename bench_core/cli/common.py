@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -89,6 +90,30 @@ def say(text: str, *, err: bool = False, nl: bool = True) -> None:
 def print_json(data: Any) -> None:
     """Print data as JSON with sorted keys, byte-stable for equal data."""
     print_json_line(data, indent=2)
+
+
+def print_json_rows(data: Mapping[str, Any], rows: str) -> None:
+    """Print what `print_json` prints, where data[rows] is an iterator of which only one item is held."""
+    stream = json_stream()
+    opening = "{"
+    for key in sorted(data):
+        stream.write(f"{opening}\n  {json_text(key)}: ")
+        opening = ","
+        if key != rows:
+            stream.write(_indented(json_text(data[key], indent=2), 2))
+            continue
+        before = "["
+        for item in data[key]:
+            stream.write(f"{before}\n    {_indented(json_text(item, indent=2), 4)}")
+            before = ","
+        stream.write("[]" if before == "[" else "\n  ]")
+    stream.write("\n}\n")
+    stream.flush()
+
+
+def _indented(text: str, depth: int) -> str:
+    # Line feeds within JSON's texts are escaped, so that these are its own.
+    return text.replace("\n", "\n" + " " * depth)
 
 
 def print_json_line(data: Any, *, indent: int | None = None) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bench_core.cli.common import JSON, SET, SPEC, STORE, PathType, print_json
+from bench_core.cli.common import JSON, SET, SPEC, STORE, PathType, print_json, print_json_rows
 
 if TYPE_CHECKING:
     from bench_core.plan.expand import Plan
@@ -64,7 +64,7 @@ def command(spec: Path, overrides: tuple[str, ...], store: Path, other: Path | N
         data = plan_json(plan, view.states if view else None)
         if view is not None:
             data["store"] = {"states": dict(view.counts), "stale": list(view.stale)}
-        print_json(data)
+        print_json_rows(data, "jobs")
         return
     from bench_core.cli.plan_view import print_plan
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -89,22 +89,17 @@ def deviations_of(plan: Plan) -> tuple[ListedDeviation, ...]:
 def plan_json(plan: Plan, states: Mapping[str, str] | None = None) -> dict[str, Any]:
     """Return the plan as plain data: equal plans give equal data, on every machine.
 
+    `jobs` is an iterator, since the rows of a large plan take gigabytes together.
     Settings that many jobs share stand once under `settings`, and jobs refer to them by number. `states`
     (digest to state, of a store) is added to the jobs where it is given.
     """
     settings: dict[str, int] = {}
     numbers: dict[int, int] = {}
-    jobs = []
     for job in plan.jobs:
         # Jobs of a cell share the object, cells of a dataset often its content.
-        number = numbers.get(id(job.work))
-        if number is None:
+        if id(job.work) not in numbers:
             text = json.dumps(_settings(job), sort_keys=True)
-            number = numbers[id(job.work)] = settings.setdefault(text, len(settings))
-        row = _job_row(job, number)
-        if states is not None:
-            row["state"] = states.get(job.digest, "todo")
-        jobs.append(row)
+            numbers[id(job.work)] = settings.setdefault(text, len(settings))
     models = {job.model.label: job for job in plan.jobs}
     datasets = {job.dataset.label: job for job in plan.jobs if not isinstance(job.work, Apply)}
     return {
@@ -119,8 +114,18 @@ def plan_json(plan: Plan, states: Mapping[str, str] | None = None) -> dict[str, 
         "deviations": [asdict(item) for item in deviations_of(plan)],
         "unavailable": dict(plan.unavailable),
         "settings": [json.loads(text) for text in settings],
-        "jobs": jobs,
+        "jobs": _job_rows(plan, numbers, states),
     }
+
+
+def _job_rows(
+    plan: Plan, numbers: Mapping[int, int], states: Mapping[str, str] | None
+) -> Iterator[dict[str, Any]]:
+    for job in plan.jobs:
+        row = _job_row(job, numbers[id(job.work)])
+        if states is not None:
+            row["state"] = states.get(job.digest, "todo")
+        yield row
 
 
 def _settings(job: Job) -> dict[str, Any]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import os
 import subprocess
@@ -12,8 +14,10 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
+from bench_core.cli.common import print_json_rows
 from bench_core.cli.plan import command
 from bench_core.plan.expand import make_plan
+from bench_core.plan.summary import plan_json
 from bench_core.spec.diagnostics import SpecError
 from bench_core.spec.load import load_spec
 
@@ -125,6 +129,33 @@ def test_json_is_equal_byte_for_byte_in_every_process(tmp_path: Path) -> None:
     assert data["epochs"] == 34_650
 
 
+def test_json_is_laid_out_as_json_lays_it_out(spec: Path) -> None:
+    for overrides in ((), ("--set", "exclude=[{model: u-net-8, because: no one}]")):
+        text = plan(spec, "--json", *overrides).stdout
+        assert text == json.dumps(json.loads(text), indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+
+
+def test_a_large_plan_is_printed_row_by_row(spec: Path) -> None:
+    """A plan of 1,000 folds is 10 MB of text for each model; only a row of it is held at a time."""
+    text = SPEC.replace("  search: {learning_rate: [1e-3, 1e-4], epochs: 2}\n", "  learning_rate: 1e-3\n")
+    spec.write_text(text.replace("folds: 3", "folds: 1000"))
+    loaded = load_spec(spec)
+    planned = make_plan(loaded.spec, loaded.registry)
+    printed = io.StringIO()
+    longest = 0
+
+    class Counting(io.StringIO):
+        def write(self, part: str) -> int:
+            nonlocal longest
+            longest = max(longest, len(part))
+            return printed.write(part)
+
+    with contextlib.redirect_stdout(Counting()):
+        print_json_rows(plan_json(planned), "jobs")
+    assert len(json.loads(printed.getvalue())["jobs"]) == len(planned.jobs) == 3000
+    assert longest < 100_000 < 10_000_000 < len(printed.getvalue())
+
+
 def test_json_holds_no_path_of_this_machine(spec: Path, tmp_path: Path) -> None:
     assert str(tmp_path) not in plan(spec, "--json").stdout
 
@@ -201,6 +232,7 @@ def test_the_store_says_what_is_done_failed_stale_and_to_do(spec: Path, tmp_path
         folder.mkdir()
         (folder / "job.json").write_text(json.dumps(job.to_json()))
     (store / "failed" / jobs[5].digest).mkdir()
+    (store / "failed" / jobs[5].digest / "failure.json").write_text("{}")
 
     data = data_of(plan(spec, "--store", store, "--json"))
     assert data["store"] == {"states": {"done": 4, "failed": 1, "todo": 10}, "stale": [old.digest]}
