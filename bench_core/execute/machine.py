@@ -28,7 +28,7 @@ class OversubscribedError(BenchError):
 
 @dataclass(frozen=True)
 class Machine:
-    """Cores and memory that are left to this process: affinity, container limits and other processes count."""
+    """Cores and memory left to this process: affinity, container limits and other processes count."""
 
     cores: int
     memory: int
