@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from bench_core.cli.matrix import legend, matrix_table, rows_of
-from bench_core.cli.views import Reasons, describe, duration
+from bench_core.cli.views import Reasons, describe, duration, numbers
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from bench_core.execute.progress import JobProgress, RunProgress
     from bench_core.execute.run import Happening
 
+_WIDE = 60
+"""Columns from which on a job's name and numbers stand in one line."""
 _LINES_AROUND = 11
 """Lines of the view that are neither the matrix nor the jobs at work."""
 
@@ -68,7 +70,8 @@ def view(run: RunProgress, console: Console, title: str) -> RenderableType:
     running = run.with_status("running")
     statuses: Mapping[str, str] = {digest: item.status for digest, item in run.jobs.items()}
     rows = rows_of((item.job for item in run.jobs.values()), statuses)
-    room = max(3, console.height - _LINES_AROUND - len(running))
+    lines = len(running) * (1 if console.width >= _WIDE else 2)
+    room = max(3, console.height - _LINES_AROUND - lines)
     families = len({row.family for row in rows})
     fits = len(rows) + (families if families > 1 else 0) <= room
     parts: list[RenderableType] = [
@@ -78,7 +81,8 @@ def view(run: RunProgress, console: Console, title: str) -> RenderableType:
         legend(rows, console),
     ]
     if running:
-        parts += ["", _jobs_table(running, console)]
+        table = _jobs_table if console.width >= _WIDE else _jobs_lines
+        parts += ["", table(running, console)]
     # An empty last line: the terminal's own ^C would otherwise break the picture.
     return Group(*parts, "")
 
@@ -106,6 +110,20 @@ def _headline(run: RunProgress, title: str) -> Table:
         "[yellow]stopping, Ctrl-C again kills[/yellow]" if run.stopping else f"[dim]{times}[/dim]",
     )
     return line
+
+
+def _jobs_lines(running: list[JobProgress], console: Console) -> Text:
+    """Return a job's name and, below it, its numbers: for screens on which one line does not hold both."""
+    from rich.text import Text
+
+    lines = Text(no_wrap=False, overflow="fold")
+    for progress in running:
+        left = "" if progress.seconds_left is None else f"{duration(progress.seconds_left)} left"
+        epoch = f"{progress.done}/{progress.total}" if progress.total else ""
+        facts = [progress.device, epoch, left, progress.note or numbers(progress)]
+        said = "  " + "  ".join(fact for fact in facts if fact)
+        lines.append(f"{progress.job.name}\n", style="bold").append(f"{said[: console.width - 1]}\n")
+    return lines
 
 
 def _jobs_table(running: list[JobProgress], console: Console) -> Table:

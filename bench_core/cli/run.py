@@ -7,26 +7,25 @@ import json
 import os
 import shlex
 import sys
-import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-from bench_core.cli.common import JSON, SET, SPEC, STORE, console, print_json_line, say
-from bench_core.cli.views import JsonView, PlainView, Steady, View, duration
+from bench_core.cli.common import JSON, SET, SPEC, STORE, console, say
+from bench_core.cli.summary import summarize
+from bench_core.cli.views import JsonView, PlainView, Steady, View
+from bench_core.errors import StoreError
 from bench_core.streams import let_go
 
 if TYPE_CHECKING:
-    from bench_core.execute.progress import RunProgress
     from bench_core.execute.queue import Order
     from bench_core.plan.job import Job
     from bench_core.plugins import Registry
     from bench_core.spec.load import LoadedSpec
-    from bench_core.store.result import Failure
+    from bench_core.store.store import Store
 
 ONLY = click.option(
     "--only",
@@ -90,6 +89,7 @@ def command(
     opened = Store(store)
     states = opened.states()
     todo = [job for job in jobs if states.get(job.digest) != "done"]
+    damaged = _damaged(jobs, states, opened)
     threads = threads or loaded.spec.runtime.threads
     loaders = loaded.spec.runtime.loader_workers
     slots = choose_slots(device, workers or loaded.spec.runtime.workers, threads, loaders)
@@ -113,14 +113,26 @@ def command(
         context.exit(130)
     try:
         if not view.broken:
-            _summarize(progress, spec, store, as_json)
+            summarize(progress, spec, store, damaged, as_json=as_json)
             sys.stdout.flush()
     except OSError as error:
         view.gone(error)
     if view.broken:
         let_go(output=True)
-    if any(item.status in ("failed", "blocked") for item in progress.jobs.values()):
+    if damaged or any(item.status in ("failed", "blocked") for item in progress.jobs.values()):
         context.exit(1)
+
+
+def _damaged(jobs: Iterable[Job], states: Mapping[str, str], store: Store) -> list[StoreError]:
+    """Return what is wrong with the results that count as done, as far as it is quick to see."""
+    found = []
+    for job in jobs:
+        if states.get(job.digest) == "done":
+            try:
+                store.check(job.digest, contents=False)
+            except StoreError as error:
+                found.append(error)
+    return found
 
 
 def _get_weights(jobs: Iterable[Job], registry: Registry) -> None:
@@ -184,52 +196,3 @@ def _view(title: str, as_json: bool) -> View:
 
         return LiveView(screen, title)
     return PlainView()
-
-
-def _summarize(run: RunProgress, spec: Path, store: Path, as_json: bool) -> None:
-    counts = run.counts()
-    failed, blocked = run.with_status("failed"), run.with_status("blocked", "waiting")
-    if as_json:
-        data: dict[str, Any] = {
-            "event": "summary",
-            "jobs": len(run.jobs),
-            "counts": dict(sorted(counts.items())),
-            "failed": [asdict(progress.failure) for progress in failed if progress.failure],
-            "not_run": {progress.job.name: progress.because for progress in blocked},
-        }
-        print_json_line(data)
-        return
-    ran = sum(progress.ran_here and progress.status == "done" for progress in run.jobs.values())
-    before = counts["done"] - ran
-    parts = [f"{ran} done now" if before else f"{ran} done"]
-    parts += [f"{before} before or elsewhere"] if before else []
-    parts += [f"{len(failed)} failed"] if failed else []
-    parts += [f"{len(blocked)} not run"] if blocked else []
-    say(f"{', '.join(parts)}, in {duration(time.monotonic() - run.begun)}")
-    for reason, jobs in _grouped((_reason(progress.failure), progress.job) for progress in failed):
-        say(f"\nfailed: {_names(jobs)}{reason}")
-        say(f"  log: bench logs {jobs[0].digest[:12]} --store {shlex.quote(str(store))}")
-    for because, jobs in _grouped((progress.because, progress.job) for progress in blocked):
-        say(f"\nnot run: {_names(jobs)}\n  why: {because}")
-    if counts["done"]:
-        say(f"\nnext: bench report {shlex.quote(str(spec))} --store {shlex.quote(str(store))}")
-
-
-def _reason(failure: Failure | None) -> str:
-    if failure is None:
-        return ""
-    lines = [f"{failure.place}: {failure.message}" if failure.place else failure.message]
-    lines += [f"{label}: {text}" for label, text in (("why", failure.cause), ("fix", failure.fix)) if text]
-    return "".join(f"\n  {line}" for line in lines)
-
-
-def _grouped(items: Iterable[tuple[str, Job]]) -> Iterable[tuple[str, list[Job]]]:
-    """Bring jobs with the same reason together: a damaged dataset is one mistake, not one a job."""
-    groups: dict[str, list[Job]] = {}
-    for reason, job in items:
-        groups.setdefault(reason, []).append(job)
-    return groups.items()
-
-
-def _names(jobs: list[Job]) -> str:
-    return jobs[0].name + (f" and {len(jobs) - 1} more" if len(jobs) > 1 else "")

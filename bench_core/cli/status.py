@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import shlex
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from bench_core.cli.common import JSON, SET, SPEC, STORE, console, print_json, say
+from bench_core.cli.views import reason_of
 
 if TYPE_CHECKING:
     from bench_core.plan.expand import Plan
@@ -38,10 +40,11 @@ def command(spec: Path, overrides: tuple[str, ...], store: Path, as_json: bool) 
     states = {job.digest: str(known.get(job.digest, "todo")) for job in plan.jobs}
     failures = {digest: opened.failure(digest) for digest, state in states.items() if state == "failed"}
     stale = opened.stale(plan.jobs)
+    epochs = opened.cut_off(digest for digest, state in states.items() if state != "done")
     if as_json:
-        print_json(_data(plan, opened, states, failures, stale))
+        print_json(_data(plan, opened, states, failures, stale, epochs))
     else:
-        _print(plan, opened, states, failures, stale, spec)
+        _print(plan, opened, states, failures, stale, epochs, spec)
 
 
 def _data(
@@ -50,6 +53,7 @@ def _data(
     states: dict[str, str],
     failures: dict[str, Failure | None],
     stale: tuple[Job, ...],
+    epochs: Mapping[str, int],
 ) -> dict[str, object]:
     return {
         "name": plan.name,
@@ -64,6 +68,8 @@ def _data(
                 "model": job.model.label,
                 "dataset": job.dataset.label,
                 "fold": job.fold.index,
+                "epochs": job.epochs,
+                "epochs_kept": epochs.get(job.digest),
             }
             for job in plan.jobs
         ],
@@ -78,6 +84,7 @@ def _print(
     states: dict[str, str],
     failures: dict[str, Failure | None],
     stale: tuple[Job, ...],
+    epochs: Mapping[str, int],
     spec: Path,
 ) -> None:
     from rich.text import Text
@@ -98,11 +105,20 @@ def _print(
             out.print(Text(f"running: {job.name}, process {owner.pid} on {owner.host} since {owner.started}"))
     _more(len(running))
     where = "" if str(store.path) == "results" else f" --store {shlex.quote(str(store.path))}"
-    for digest, failure in list(failures.items())[:MOST_LISTED]:
+    cut_off = [job for job in plan.jobs if job.digest in epochs and states[job.digest] == "todo"]
+    for job in cut_off[:MOST_LISTED]:
+        at = f"after epoch {epochs[job.digest]} of {job.epochs}" if job.epochs else "in its work"
+        out.print(Text(f"interrupted: {job.name} {at}; `bench run` resumes it there", style="yellow"))
+    _more(len(cut_off))
+    alike: dict[tuple[str | None, ...], list[Failure]] = {}
+    for failure in failures.values():
         if failure is not None:
-            out.print(Text(f"failed: {failure.name}: {failure.message}", style="red"))
-            out.print(Text(f"  log: bench logs {digest[:12]}{where}"))
-    _more(len(failures))
+            alike.setdefault(reason_of(failure), []).append(failure)
+    for first, *others in list(alike.values())[:MOST_LISTED]:
+        more = f" and {len(others)} more" if others else ""
+        out.print(Text(f"failed: {first.name}{more}: {first.message}", style="red"))
+        out.print(Text(f"  log: bench logs {first.digest[:12]}{where}"))
+    _more(len(alike))
     if stale:
         out.print(
             Text(

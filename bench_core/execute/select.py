@@ -61,7 +61,14 @@ def _pairs(text: str) -> list[tuple[str, str]]:
         near = difflib.get_close_matches(key, _KEYS, n=1)
         hint = f"did you mean {near[0]}=...?" if near else f"write one of {', '.join(_KEYS)} = value"
         raise SelectionError(f"cannot select by {text!r}", fix=hint)
-    return [(key, value.strip()) for value in values.split(",") if value.strip()]
+    named = [value.strip() for value in values.split(",")]
+    if not all(named):
+        raise SelectionError(
+            f"--only {text} names no {key}",
+            cause="an empty value chooses nothing; a shell variable that is not set leaves one",
+            fix=f"write {key}=NAME, or leave it out to run all",
+        )
+    return [(key, value) for value in named]
 
 
 def _unknown(what: str, value: str, known: set[str]) -> SelectionError:

@@ -8,6 +8,7 @@ all of that goes through its own folder's name.
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -16,8 +17,10 @@ from pathlib import Path
 
 from bench_core.store.claim import Claim
 from bench_core.store.files import make_folder, remove_tree, replacing, storing
+from bench_core.store.folder import TRACE
 
 _PLACE = re.compile(r"([0-9a-f]{32})(?:\.([A-Za-z0-9_-]{1,200}))?")
+_EPOCH_LINE_BYTES = 65536
 _HALF_WRITTEN = ".*.tmp"
 _REPLACED_WHOLE = {".pt"}
 """Files that are only ever replaced by a rename: nobody holds one of them open for writing."""
@@ -66,6 +69,23 @@ def open_place(running: Path, claim: Claim) -> Path:
             remove_tree(other)
         _take_over(target, from_dead=claim.before is not None)
         return target
+
+
+def epochs_kept(folder: Path) -> int:
+    """Return how many whole epochs the trace in a job's folder tells of; 0 where it tells nothing."""
+    try:
+        with (folder / TRACE).open("rb") as file:
+            # An epoch's own line comes last, and is written together with its steps.
+            file.seek(max(0, file.seek(0, os.SEEK_END) - _EPOCH_LINE_BYTES))
+            lines = file.read().splitlines()
+    except OSError:
+        return 0
+    for line in reversed(lines):
+        with suppress(ValueError, TypeError, KeyError, RecursionError):
+            found = json.loads(line)
+            if "validation" in found and isinstance(found["epoch"], int) and found["epoch"] >= 0:
+                return int(found["epoch"]) + 1
+    return 0
 
 
 def _take_over(folder: Path, *, from_dead: bool) -> None:

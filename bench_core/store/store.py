@@ -23,7 +23,7 @@ from bench_core.store.files import (
     write_json,
 )
 from bench_core.store.result import Failure, Result
-from bench_core.store.running import digest_of, open_place, place_of, places
+from bench_core.store.running import digest_of, epochs_kept, open_place, place_of, places
 
 STORE_FORMAT = 2
 State = Literal["done", "running", "failed", "todo"]
@@ -272,11 +272,20 @@ class Store:
                 for folder in places(self.running, digest):
                     remove_tree(folder)
 
-    def check(self, digest: str) -> None:
-        """Raise StoreError naming the file if a sealed job's files are not as they were written."""
+    def check(self, digest: str, *, contents: bool = True) -> None:
+        """Raise StoreError naming the file if a sealed job's files are not as they were written.
+
+        Without `contents` only missing files and wrong sizes are found, which takes no time.
+        """
         folder = self.jobs / digest
-        for name in files.damaged_files(folder):
+        for name in files.damaged_files(folder, contents=contents):
             raise StoreError("damaged file in the store", place=str(folder / name), fix=files.mend(folder))
+
+    def cut_off(self, digests: Iterable[str]) -> dict[str, int]:
+        """Return, of these, the jobs that were begun and are not done, and how many whole epochs each has."""
+        begun = set(_names(self.running))
+        places = {digest: self.place(digest) for digest in digests if digest in begun}
+        return {digest: epochs_kept(place) for digest, place in places.items() if place is not None}
 
     def _has_failed(self, digest: str) -> bool:
         return (self.failed / digest / FAILURE).exists()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -15,13 +16,17 @@ from bench_core.cli.main import bench
 from bench_core.cli.views import JsonView, PlainView, duration
 from bench_core.declarations import JobEvent
 from bench_core.errors import DataError
+from bench_core.execute.job import run_job
 from bench_core.execute.progress import RunProgress
 from bench_core.execute.run import Happening
+from bench_core.execute.select import SelectionError
+from bench_core.metrics.counts import micro
 from bench_core.plan.expand import Plan
+from bench_core.run_options import RunOptions
 from bench_core.store.claim import take_claim
 from bench_core.store.result import Failure
 from bench_core.store.store import Store
-from tests.helpers.small_study import load, run
+from tests.helpers.small_study import load, run, write_spec
 
 
 @pytest.fixture(scope="module")
@@ -246,3 +251,113 @@ def test_one_mistake_of_many_jobs_is_told_once(tmp_path: Path) -> None:
     summary = done.output[done.output.index("3 failed") :]
     assert summary.count("failed: evaluate/") == 1 and " and 2 more" in summary
     assert summary.count("log: bench logs") == 1
+
+
+def test_a_narrow_screen_keeps_the_names_of_jobs(study: tuple[Path, Path, Plan]) -> None:
+    progress = busy_board(study[2])
+    second = study[2].jobs[1]
+    console = Console(file=io.StringIO(), width=40, height=30, force_terminal=True, color_system=None)
+    console.print(view(progress, console, "small"))
+    shown = console.file.getvalue()  # type: ignore[attr-defined]
+    assert second.name in shown and "2/2" in shown and "cuda:1" in shown
+    assert max(len(line) for line in shown.splitlines()) <= 40
+
+
+@pytest.mark.parametrize("only", ["model=", "model= ", "model=,", "model=dots-net,", "fold="])
+def test_an_empty_selection_is_refused(study: tuple[Path, Path, Plan], only: str) -> None:
+    spec, store, _ = study
+    done = CliRunner().invoke(bench, ["run", str(spec), "--store", str(store), "--only", only])
+    assert isinstance(done.exception, SelectionError) and "names no" in str(done.exception)
+    assert "variable" in str(done.exception.cause)
+
+
+def test_a_damaged_result_is_named_with_what_to_do(tmp_path: Path) -> None:
+    loaded, plan = load(tmp_path / "spec", epochs=1)
+    store = Store(tmp_path / "results", create=True)
+    for job in plan.jobs:
+        run(job, store, loaded.registry)
+    arguments = ("run", tmp_path / "spec" / "spec.yaml", "--store", store.path, "--device", "cpu")
+    assert call(*arguments).exit_code == 0
+    damaged = store.folder(plan.jobs[1].digest) / "counts.csv"
+    damaged.write_bytes(damaged.read_bytes() + b"garbage")
+    done = call(*arguments)
+    assert done.exit_code == 1 and f"damaged: {damaged}" in done.output
+    (fix,) = (line.split("fix: ")[1] for line in done.output.splitlines() if "fix: rm -r" in line)
+    assert fix.startswith(f"rm -r '{damaged.parent}'")
+    data = json.loads(call(*arguments, "--json").output.splitlines()[-1])
+    assert data["damaged"][0]["place"] == str(damaged)
+    shutil.rmtree(damaged.parent)
+    again = call(*arguments)
+    assert again.exit_code == 0 and "1 done now, 2 before" in again.output
+
+
+def test_an_interrupted_job_is_shown_with_its_epoch(tmp_path: Path) -> None:
+    loaded, plan = load(tmp_path / "spec", epochs=5)
+    store = Store(tmp_path / "results", create=True)
+    job = plan.jobs[0]
+
+    def stop(event: JobEvent) -> None:
+        if event.kind == "epoch" and event.epoch == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_job(job, store, loaded.registry, RunOptions(), stop)
+    arguments = ("status", tmp_path / "spec" / "spec.yaml", "--store", store.path)
+    shown = " ".join(call(*arguments).output.split())
+    assert f"interrupted: {job.name} after epoch 3 of 5; `bench run` resumes it there" in shown
+    data = json.loads(call(*arguments, "--json").output)
+    assert [item["epochs_kept"] for item in data["jobs"]] == [3, None, None]
+    trace = next(store.running.glob("*/trace.jsonl"))
+    trace.write_bytes(b"\xff garbage {")
+    assert "after epoch 0 of 5" in " ".join(call(*arguments).output.split())
+
+
+def test_scores_stay_on_the_screen_and_equal_failures_are_one(tmp_path: Path) -> None:
+    load(tmp_path, models="[dots-net, broken-net]", epochs=1)
+    arguments = ("--store", tmp_path / "results")
+    done = call("run", tmp_path / "spec.yaml", *arguments, "--device", "cpu", "--workers", "1")
+    assert done.exit_code == 1
+    (line,) = (line for line in done.output.splitlines() if line.startswith("  dots-net on dots: "))
+    assert "mdsc 0." in line and "miou 0." in line and "(mean of 3 jobs)" in line
+    assert done.output.count("failed: ValueError: the builder has a bug") == 1
+    assert done.output.count("failed for the same reason as evaluate/broken-net/dots/fold-0") == 2
+    status = call("status", tmp_path / "spec.yaml", *arguments).output
+    assert status.count("the builder has a bug") == 1 and "and 2 more" in status
+
+
+LISTENER = """
+
+@hookimpl
+def bench_event(event):
+    import json
+    from dataclasses import asdict
+    from pathlib import Path
+
+    with (Path(__file__).parent / "events.jsonl").open("a") as file:
+        file.write(json.dumps(asdict(event)) + "\\n")
+    raise RuntimeError("no network")
+"""
+
+
+def test_a_tracker_hears_all_and_may_fail(tmp_path: Path) -> None:
+    spec = write_spec(tmp_path, epochs=2)
+    plugin = tmp_path / "plugin.py"
+    plugin.write_text(plugin.read_text() + LISTENER)
+    store = tmp_path / "results"
+    done = call("run", spec, "--store", store, "--device", "cpu", "--only", "fold=1")
+    assert done.exit_code == 0
+    assert done.stderr.count("listener failed") == 1 and "plugin: RuntimeError: no network" in done.stderr
+    events = [json.loads(line) for line in (tmp_path / "events.jsonl").read_text().splitlines()]
+    assert [event["kind"] for event in events] == ["started", "epoch", "epoch", "testing", "finished"]
+    for event in events:
+        assert event["job"] == "evaluate/dots-net/dots/fold-1" and event["stage"] == "evaluate"
+        assert (event["model"], event["dataset"], event["fold"], event["repeat"]) == (
+            "dots-net",
+            "dots",
+            1,
+            0,
+        )
+        assert event["store"] == str(store.resolve())
+    assert [(event["done"], event["total"]) for event in events[1:3]] == [(1, 2), (2, 2)]
+    tested = micro(Store(store).counts(events[-1]["digest"]).values)
+    assert events[-1]["metrics"] == tested and set(tested) >= {"mdsc", "miou"}

@@ -1,0 +1,95 @@
+"""The end of a run in words: scores, failures and what is next."""
+
+from __future__ import annotations
+
+import shlex
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bench_core.cli.common import print_json_line, say
+from bench_core.cli.views import duration
+
+if TYPE_CHECKING:
+    from bench_core.errors import StoreError
+    from bench_core.execute.progress import RunProgress
+    from bench_core.plan.job import Job
+    from bench_core.store.result import Failure
+
+SHOWN = ("mdsc", "miou")
+MOST_SCORES = 20
+"""Cells of the matrix whose scores are printed."""
+
+
+def summarize(
+    run: RunProgress, spec: Path, store: Path, damaged: Sequence[StoreError], *, as_json: bool
+) -> None:
+    """Print how a run ended: scores, failures, what was not run, damaged results, and what is next."""
+    counts = run.counts()
+    failed, blocked = run.with_status("failed"), run.with_status("blocked", "waiting")
+    if as_json:
+        data: dict[str, Any] = {
+            "event": "summary",
+            "jobs": len(run.jobs),
+            "counts": dict(sorted(counts.items())),
+            "failed": [asdict(progress.failure) for progress in failed if progress.failure],
+            "damaged": [{"place": error.place, "fix": error.fix} for error in damaged],
+            "not_run": {progress.job.name: progress.because for progress in blocked},
+        }
+        print_json_line(data)
+        return
+    ran = sum(progress.ran_here and progress.status == "done" for progress in run.jobs.values())
+    before = counts["done"] - ran
+    parts = [f"{ran} done now" if before else f"{ran} done"]
+    parts += [f"{before} before or elsewhere"] if before else []
+    parts += [f"{len(failed)} failed"] if failed else []
+    parts += [f"{len(blocked)} not run"] if blocked else []
+    say(f"{', '.join(parts)}, in {duration(time.monotonic() - run.begun)}")
+    _scores(run)
+    for reason, jobs in _grouped((_reason(progress.failure), progress.job) for progress in failed):
+        say(f"\nfailed: {_names(jobs)}{reason}")
+        say(f"  log: bench logs {jobs[0].digest[:12]} --store {shlex.quote(str(store))}")
+    for because, jobs in _grouped((progress.because, progress.job) for progress in blocked):
+        say(f"\nnot run: {_names(jobs)}\n  why: {because}")
+    for error in damaged:
+        say(f"\ndamaged: {error.place}\n  fix: {error.fix}")
+    if counts["done"]:
+        say(f"\nnext: bench report {shlex.quote(str(spec))} --store {shlex.quote(str(store))}")
+
+
+def _reason(failure: Failure | None) -> str:
+    if failure is None:
+        return ""
+    lines = [f"{failure.place}: {failure.message}" if failure.place else failure.message]
+    lines += [f"{label}: {text}" for label, text in (("why", failure.cause), ("fix", failure.fix)) if text]
+    return "".join(f"\n  {line}" for line in lines)
+
+
+def _grouped(items: Iterable[tuple[str, Job]]) -> Iterable[tuple[str, list[Job]]]:
+    """Bring jobs with the same reason together: a damaged dataset is one mistake, not one a job."""
+    groups: dict[str, list[Job]] = {}
+    for reason, job in items:
+        groups.setdefault(reason, []).append(job)
+    return groups.items()
+
+
+def _names(jobs: list[Job]) -> str:
+    return jobs[0].name + (f" and {len(jobs) - 1} more" if len(jobs) > 1 else "")
+
+
+def _scores(run: RunProgress) -> None:
+    """Print the mean over the jobs that this run tested, for each model and dataset; the report has all."""
+    cells: dict[tuple[str, ...], list[Mapping[str, float]]] = {}
+    for progress in run.jobs.values():
+        if progress.tested and progress.status == "done" and progress.job.fold.test:
+            cells.setdefault((progress.job.stage, *progress.job.cell), []).append(progress.tested)
+    for (stage, model, dataset), found in list(cells.items())[:MOST_SCORES]:
+        names = [name for name in SHOWN if all(name in tested for tested in found)]
+        means = [f"{name} {sum(tested[name] for tested in found) / len(found):.4f}" for name in names]
+        of = f"mean of {len(found)} jobs" if len(found) > 1 else "1 job"
+        said = "" if stage == "evaluate" else f"{stage}: "
+        say(f"  {said}{model} on {dataset}: {', '.join(means)} ({of})")
+    if len(cells) > MOST_SCORES:
+        say(f"  and {len(cells) - MOST_SCORES} more cells")
