@@ -22,6 +22,8 @@ class Option:
     maximum: float | None = None
     multiple: int | None = None
     """What an integer must be a multiple of."""
+    counts: bool = True
+    """Whether it can change a number, and so belongs to a job's identity; False for what only describes."""
     names: Literal["", "metric"] = ""
     """Which declared things the text, or each item of the list, must name; asked where plugins are known."""
 
@@ -121,5 +123,9 @@ def _plain(name: str, value: Any) -> Any:
 
 
 def differing(declared: Mapping[str, Option], complete: Mapping[str, Any]) -> dict[str, Any]:
-    """Return those of complete options that are not at their declared default."""
-    return {name: value for name, value in complete.items() if value != _plain(name, declared[name].default)}
+    """Return those of complete options that count and are not at their declared default."""
+    return {
+        name: value
+        for name, value in complete.items()
+        if declared[name].counts and value != _plain(name, declared[name].default)
+    }

@@ -20,6 +20,7 @@ from bench_core.data.samples import Reader
 from bench_core.declarations import Dataset, DatasetRequest, Task, resolve_entry
 from bench_core.errors import BenchError, DataError
 from bench_core.fold_files import GivenFolds, read_folds
+from bench_core.options import differing
 
 Progress = Callable[[int, int], None]
 
@@ -41,13 +42,8 @@ class Source:
 
     @property
     def chosen(self) -> dict[str, Any]:
-        """Options that differ from their default; an option that is added later changes no fingerprint."""
-        known = self.declared.options
-        return {
-            name: value
-            for name, value in self.options.items()
-            if name not in known or value != known[name].default
-        }
+        """Options that count and are not at their default: one added later changes no fingerprint."""
+        return differing(self.declared.options, self.options)
 
 
 @dataclass(frozen=True)

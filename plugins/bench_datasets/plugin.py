@@ -145,6 +145,12 @@ FOLDER = Dataset(
             help="regular expression on the id; its (parentheses) are the group",
         ),
         "group_file": Option(type=str, default="", help="CSV file under the root with lines id,group"),
+        "attribute_file": Option(
+            type=str,
+            default="",
+            counts=False,
+            help="CSV file under the root: a column id, the others are attributes such as age, sex",
+        ),
     },
 )
 

@@ -15,6 +15,9 @@ from PIL import Image
 
 from bench_core.cli.main import bench
 from bench_core.errors import BenchError
+from bench_core.execute.datasets import present_fingerprints
+from bench_core.plan.expand import make_plan
+from bench_core.spec.load import load_spec
 from bench_core.store.store import Store
 from tests.helpers.pictures import blob, picture, write_folder
 
@@ -265,3 +268,23 @@ def test_ignored_pixels_count_in_no_number(tmp_path: Path) -> None:
     assert call("run", spec, *arguments, "--set", "protocol.padding=ignore").exit_code == 0
     (other,) = [found for found in results(store) if found.digest != result.digest]
     assert Store(store).counts(other.digest).values.sum(axis=(1, 2)).max() <= 16 * 24
+
+
+def test_results_know_the_data_that_they_stand_on(tmp_path: Path) -> None:
+    root = write_folder(tmp_path / "mine")
+    Image.fromarray(np.zeros((20, 24), np.uint8)).save(root / "masks/case-02.png")
+    spec, store = write_spec(tmp_path, "mine"), tmp_path / "results"
+    arguments = ("--store", store, "--device", "cpu", "--only", "fold=0", "--only", "model=wide")
+    done = call("run", spec, *arguments)
+    assert "warning: dataset mine: 1 mask (case-02) is without foreground" in done.output
+    (result,) = results(store)
+    assert "1 mask (case-02) is without foreground" in result.data.warnings
+    loaded = load_spec(spec)
+    jobs = make_plan(loaded.spec, loaded.registry).jobs
+
+    def present() -> str | None:
+        return present_fingerprints(jobs, loaded.registry, Store(store).cache)["mine"].fingerprint
+
+    assert present() == result.data.fingerprint
+    Image.fromarray(blob(7)).save(root / "masks/case-02.png")
+    assert present() not in (None, result.data.fingerprint)

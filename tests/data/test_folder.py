@@ -7,6 +7,7 @@ import os
 import shutil
 import unicodedata
 import zlib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,10 @@ import pytest
 from PIL import Image
 
 from bench_core import DatasetRequest
+from bench_core.data.opening import Source, open_arrays
+from bench_core.data.resize import Fit
 from bench_core.errors import DataError
+from bench_core.options import differing
 from bench_datasets.folder.reader import open_folder as open_without_root
 from bench_datasets.plugin import FOLDER
 from tests.helpers.pictures import blob, cache_folder, folder_options, open_folder, picture, write_folder
@@ -448,3 +452,61 @@ def test_files_that_are_passed_over_are_named(tmp_path: Path) -> None:
         "formats that are not read",
         "passed over: 1 file (masks/case-00_mask_1.png) under masks whose names do not end in '_mask'",
     ]
+
+
+def test_attributes_come_from_a_table(tmp_path: Path) -> None:
+    write_folder(tmp_path, 4)
+    lines = [
+        "image,age,sex,note",
+        "case-00,41,f,1",
+        "case-01.png,,m,2 of 3",
+        "images/case-02.png,40.5,NA,",
+        "x,9,f,",
+    ]
+    (tmp_path / "about.csv").write_text("\ufeff" + "\r\n".join(lines))
+    samples = open_folder(tmp_path, attribute_file="about.csv").samples()
+    assert [dict(sample.attributes) for sample in samples] == [
+        {"age": 41.0, "sex": "f", "note": "1"},
+        {"sex": "m", "note": "2 of 3"},
+        {"age": 40.5},
+        {},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "its first line must name the columns"),
+        ("id\ncase-00\n", "its first line must name the columns"),
+        ("id,age,age\ncase-00,1,2\n", "its first line must name the columns"),
+        ("id,age\ncase-00\n", "about.csv:2: expected 2 cells, found 1"),
+        ("id,age\ncase-00,1\ncase-00,2\n", "about.csv:3: case-00 has a second line"),
+        ("id,age\nnobody,1\n", "none of its ids is a sample, for example nobody"),
+        ("id,sex\ncase-00,a\x1b[2J\n", "about.csv:2: a cell has more than 1024 or unprintable"),
+        ("id,sex\ncase-00," + "x" * 2000 + "\n", "about.csv:2: a cell has more"),
+    ],
+)
+def test_a_table_of_attributes_that_cannot_be_used_is_named(tmp_path: Path, text: str, message: str) -> None:
+    write_folder(tmp_path, 2)
+    (tmp_path / "about.csv").write_text(text)
+    assert message in problems_of(tmp_path, attribute_file="about.csv")
+
+
+def test_a_table_of_attributes_stays_in_the_root(tmp_path: Path) -> None:
+    root = write_folder(tmp_path / "data", 2)
+    (tmp_path / "about.csv").write_text("id,age\ncase-00,3\n")
+    assert "outside of the root" in problems_of(root, attribute_file="../about.csv")
+
+
+def test_attributes_change_no_fingerprint_and_no_digest(tmp_path: Path) -> None:
+    root = write_folder(tmp_path / "data", 3)
+    plain = cache_folder(root, tmp_path / "cache")
+    (root / "about.csv").write_text("id,age\ncase-00,3\n")
+    options = folder_options(attribute_file="about.csv")
+    assert differing(FOLDER.options, options) == differing(FOLDER.options, folder_options())
+    source = Source("mine", FOLDER, FOLDER.task_for(options), str(root), options)
+    other = open_arrays(source, Fit(16), tmp_path / "other")
+    again = open_arrays(replace(source, options=folder_options()), Fit(16), tmp_path / "other")
+    assert other.path == again.path and other.fingerprint == again.fingerprint
+    assert other.attributes[0] == {"age": 3.0} and again.attributes[0] == {}
+    assert (plain.masks == other.masks).all()

@@ -9,8 +9,10 @@ from typing import Any
 
 from bench_core.data.samples import Sample
 from bench_core.errors import DataError
-from bench_datasets.folder.groups import composed, find_groups
+from bench_datasets.folder.attributes import find_attributes
+from bench_datasets.folder.groups import find_groups
 from bench_datasets.folder.search import EXTENSIONS, extension_of, searched, shown, unread_files
+from bench_datasets.folder.tables import composed
 
 LISTED = 20
 """Problems that a message lists; the rest are counted."""
@@ -46,6 +48,7 @@ def list_samples(root: Path, options: Mapping[str, Any]) -> list[Sample]:
     keys = sorted(image_of.keys() & mask_of.keys())
     names = {key: shown(root, image_of[key]) for key in keys}
     groups = find_groups(root, names, str(options["group_pattern"]), str(options["group_file"]), problems)
+    attributes = find_attributes(root, names, str(options["attribute_file"]), problems)
     if problems:
         raise DataError(
             f"{len(problems)} problem(s) in the folder:\n  " + "\n  ".join(_cut(problems)),
@@ -53,7 +56,7 @@ def list_samples(root: Path, options: Mapping[str, Any]) -> list[Sample]:
             cause="each image needs one mask of the same name, and each sample one group",
             fix="correct the files, or the dataset's options in the spec (images, masks, suffixes, groups)",
         )
-    return [Sample(key, groups[key], (image_of[key], mask_of[key])) for key in keys]
+    return [Sample(key, groups[key], (image_of[key], mask_of[key]), attributes.get(key, {})) for key in keys]
 
 
 def _find(
