@@ -15,6 +15,7 @@ TestedSplit = Literal["test", "validation"]
 Real = Annotated[float, BeforeValidator(lambda value: float("nan") if value is None else value)]
 """A number that JSON writes as null where it is undefined (NaN)."""
 Count = Annotated[int, Field(ge=0, lt=2**53)]
+Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
@@ -49,6 +50,8 @@ class TrainingRecord:
     monitor: str
     best_value: Real
     """Monitored validation metric at the chosen epoch, in [0, 1]."""
+    class_weights: Mapping[str, Mapping[str, Weight]] = field(default_factory=dict)
+    """Weights of classes that a loss computed from the training pixels, by loss; empty where none did."""
 
     @property
     def epochs_run(self) -> int:

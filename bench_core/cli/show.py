@@ -114,7 +114,8 @@ def _print(data: Mapping[str, Any]) -> None:
 def _print_result(data: Mapping[str, Any]) -> None:
     result, metrics = data["result"], data["metrics"]
     training = result["training"] or {}
-    facts = {key: training.get(key) for key in ("learning_rate", "candidates", "monitor", "best_value")}
+    told = ("learning_rate", "candidates", "class_weights", "monitor", "best_value")
+    facts = {key: training.get(key) for key in told}
     if training:
         run, planned = len(training["history"]), training["planned_epochs"]
         facts |= {

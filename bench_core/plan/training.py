@@ -70,10 +70,11 @@ def _protocol_settings(protocol: Protocol, dataset: DatasetChoice, task: Task) -
         "optimizer": protocol.optimizer,
         "schedule": protocol.schedule,
         "batch_size": protocol.batch_size,
+        "micro_batch": _switched(protocol.micro_batch),
         "precision": protocol.precision,
         "loss": _loss(protocol.loss if entry.loss is None else entry.loss, task),
         "augmentation": _augmentation(augmentation),
-        "gradient_clipping": _clipping(protocol.gradient_clipping),
+        "gradient_clipping": _switched(protocol.gradient_clipping),
         "checkpoint": protocol.checkpoint,
     }
 
@@ -93,8 +94,8 @@ def _changed(setting: str, current: Any, change: Any, task: Task, place: str) ->
             ) from error
     if setting == "augmentation":
         return _augmentation(change)
-    if setting == "gradient_clipping":
-        return _clipping(change)
+    if setting in ("gradient_clipping", "micro_batch"):
+        return _switched(change)
     return change
 
 
@@ -118,7 +119,7 @@ def _augmentation(
     return tuple(steps)
 
 
-def _clipping(value: float | Literal["off"]) -> float | None:
+def _switched(value: float | Literal["off"]) -> float | None:
     return None if value == "off" else value
 
 
@@ -133,7 +134,7 @@ def _deviations(base: Settings, settings: Settings, model: ModelChoice) -> tuple
             old, new = before.model_dump(mode="json"), after.model_dump(mode="json")
             found.extend(
                 JobDeviation(f"{setting}.{name}", old.get(name), new.get(name), because)
-                for name in dict.fromkeys((*old, *new))
+                for name in dict.fromkeys(("name", *old, *new))
                 if old.get(name) != new.get(name)
             )
         elif before != after:

@@ -26,6 +26,7 @@ from bench_core.protocol.loss import build_loss, check_logits
 from bench_core.protocol.normalization import Normalize, Transfer
 from bench_core.protocol.optimizer import build_optimizer
 from bench_core.protocol.outcome import Outcome
+from bench_core.protocol.parts import Parts
 from bench_core.protocol.precision import autocast, build_scaler, check_precision
 from bench_core.protocol.randomness import random_state, restore_random_state, seed_everything
 from bench_core.protocol.schedule import learning_rate as scheduled_rate
@@ -108,6 +109,7 @@ class Contract(Session):
         self._stopping = EarlyStopping(training.early_stopping)
         self._best = BestCheckpoint(training.checkpoint)
         self._history: list[EpochRecord] = []
+        self._parts = Parts(training.micro_batch)
         self._steps = StepLog()
         self._started = 0.0
         self._rate_now = learning_rate
@@ -120,8 +122,8 @@ class Contract(Session):
 
     @property
     def steps(self) -> int:
-        """Optimizer steps of one epoch."""
-        return self._setup.loader.steps
+        """Batches of one epoch, each of them an optimizer step or, with `micro_batch`, a part of one."""
+        return self._parts.count(len(self.train), self.training.batch_size)
 
     @property
     def epochs_done(self) -> int:
@@ -199,19 +201,21 @@ class Contract(Session):
             seed_everything(derive_seed(self.seed, "epoch", epoch))
             self.model.train()
             self._steps = StepLog()
+            self._parts.forget()
             self._started = time.perf_counter()
             yield epoch
             if len(self._history) != epoch + 1:
                 raise TrainingError(f"{self.job_name}: the runner did not end epoch {epoch}")
 
     def train_batches(self, epoch: int) -> Iterator[DeviceBatch]:
-        """Yield the epoch's batches, shuffled and augmented, on the device."""
+        """Yield the epoch's batches (or their parts), shuffled and augmented, on the device."""
         for batch in self._setup.loader.epoch(epoch):
-            yield self._setup.transfer(batch)
+            yield from self._parts.of(self._setup.transfer(batch))
 
     def begin_step(self, epoch: int, step: int) -> float:
-        """Set the learning rate of this optimizer step and return it."""
+        """Set the learning rate of the optimizer step that the epoch's batch `step` belongs to; return it."""
         setup = self._setup
+        step = self._parts.step_of(step, self.training.batch_size)
         self._rate_now = scheduled_rate(
             self.training.schedule, self._rate, epoch, step, self.training.epochs, setup.loader.steps
         )
@@ -224,18 +228,27 @@ class Contract(Session):
         return autocast(self.training.precision, self._setup.device)
 
     def loss(self, logits: Tensor, masks: Tensor) -> Tensor:
-        """Return the scalar loss of logits [B, K, H, W] against masks [B, H, W], computed in float32."""
+        """Return the scalar loss of logits [B, K, H, W] against masks [B, H, W], computed in float32.
+
+        Of a part of a batch it is its share in the loss of the batch.
+        """
         check_logits(logits, masks, self.task)
+        part = self._parts.now
         with torch.autocast(logits.device.type, enabled=False):
-            return self._criterion(logits.float(), masks)
+            return self._criterion(logits.float(), masks, None if part is None else part.masks)
 
     def optimize(self, loss: Tensor) -> None:
         """Do one optimizer step: scaled backward, clipping of the unscaled gradients, step, zero gradients.
+
+        Of a part of a batch only the last does more than the backward.
 
         With fp16 a step whose gradients overflow is left out and the scale reduced, as usual.
         """
         optimizer, scaler = self._setup.optimizer, self._setup.scaler
         scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+        part = self._parts.now
+        if part is not None and not part.last:
+            return
         if self.training.gradient_clipping is not None:
             scaler.unscale_(optimizer)
             nn.utils.clip_grad_norm_(self.model.parameters(), self.training.gradient_clipping)
@@ -245,7 +258,7 @@ class Contract(Session):
 
     def end_step(self, batch: DeviceBatch, loss: Tensor) -> None:
         """Note the step for the trace; the loss stays on its device until the epoch ends."""
-        self._steps.add(batch.ids, self._rate_now, loss)
+        self._steps.add(batch.ids, self._rate_now, loss, last=self._parts.done())
 
     def end_epoch(self, epoch: int, predict: Predict) -> EpochRecord:
         """Validate, decide about checkpoint and stopping, write the trace, save the state; return the epoch.
@@ -305,6 +318,7 @@ class Contract(Session):
                 chosen_epoch=self._best.epoch,
                 monitor=self.training.checkpoint.monitor,
                 best_value=self._best.value,
+                class_weights=self.class_weights,
             ),
         )
 

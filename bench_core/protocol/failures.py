@@ -49,6 +49,12 @@ def out_of_memory(job: Job, options: RunOptions, detail: str) -> TrainingError:
     training = job.training
     size, batch = job.pixels.image_size, training.batch_size
     remedies = []
+    at_a_time = training.micro_batch or batch
+    if at_a_time > 1:
+        half = max(1, at_a_time // 2)
+        remedies.append(
+            f"protocol.micro_batch {half}, which keeps the batch but passes {half} images at a time"
+        )
     if batch > 1:
         remedies.append(f"a smaller protocol.batch_size (say {max(1, batch // 2)})")
     if training.precision == "fp32":
@@ -68,11 +74,12 @@ def out_of_memory(job: Job, options: RunOptions, detail: str) -> TrainingError:
 
 def _batch_too_small(job: Job, detail: str) -> TrainingError:
     training = job.training
-    size, batch = job.pixels.image_size, training.batch_size
+    size, batch = job.pixels.image_size, training.micro_batch or training.batch_size
+    setting = "micro_batch" if training.micro_batch else "batch_size"
     return TrainingError(
         f"a batch of {batch} at {size}x{size} cannot be normalized where the network has one pixel left",
         cause=detail,
-        fix="set protocol.batch_size to 2 or more, or a larger protocol.image_size",
+        fix=f"set protocol.{setting} to 2 or more, or a larger protocol.image_size",
     )
 
 

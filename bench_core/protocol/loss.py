@@ -33,9 +33,14 @@ class Criterion:
             for name, term in losses.terms()
         ]
 
-    def __call__(self, logits: Tensor, masks: Tensor) -> Tensor:
-        """Return the scalar loss of logits [B, K, H, W] float32 against masks [B, H, W] int64."""
-        parts = [weight * loss(logits, masks) for weight, loss in self._terms]
+    def __call__(self, logits: Tensor, masks: Tensor, whole: Tensor | None = None) -> Tensor:
+        """Return the scalar loss of logits [B, K, H, W] float32 against masks [B, H, W] int64.
+
+        Of a part of a batch, with the masks of the `whole` batch, it is the part's share: means over pixels
+        add up to that of the batch, while losses of regions are the mean over the parts.
+        """
+        whole = masks if whole is None else whole
+        parts = [weight * loss(logits, masks, whole) for weight, loss in self._terms]
         return parts[0] if len(parts) == 1 else torch.stack(parts).sum()
 
     def _weights(self, name: str, term: spec.Term, task: Task, pixels: Pixels | None) -> list[float] | None:
@@ -59,7 +64,8 @@ class Criterion:
         return weights
 
 
-Term = Callable[[Tensor, Tensor], Tensor]
+Term = Callable[[Tensor, Tensor, Tensor], Tensor]
+"""Logits, masks, masks of the whole batch to a scalar."""
 
 
 def build_loss(losses: spec.Losses, task: Task, pixels: Pixels | None = None) -> Criterion:
@@ -88,9 +94,9 @@ def inverse_frequencies(pixels: Sequence[int]) -> list[float]:
 
 def _build(term: spec.Term, weights: list[float] | None) -> Term:
     if isinstance(term, spec.Dice):
-        return dice
+        return _shared(dice)
     if isinstance(term, spec.Tversky):
-        return partial(tversky, alpha=term.alpha, beta=term.beta)
+        return _shared(partial(tversky, alpha=term.alpha, beta=term.beta))
     if isinstance(term, spec.BinaryCrossEntropy):
         return _mean(partial(binary_cross_entropy, smoothing=term.label_smoothing), weights)
     if isinstance(term, spec.CrossEntropy):
@@ -106,11 +112,21 @@ def _mean(
     """Return the mean over pixels, weighted by their classes where there are weights."""
     table = None if weights is None else torch.tensor(weights, dtype=torch.float64)
 
-    def mean(logits: Tensor, masks: Tensor) -> Tensor:
+    def mean(logits: Tensor, masks: Tensor, whole: Tensor) -> Tensor:
         here = None if table is None else table.to(logits)
-        return loss(logits, masks, here, pixel_weights(masks, here))
+        return loss(logits, masks, here, pixel_weights(whole, here))
 
     return mean
+
+
+def _shared(loss: Callable[[Tensor, Tensor], Tensor]) -> Term:
+    """Return a loss of regions, of a part of a batch by its share of the images."""
+
+    def shared(logits: Tensor, masks: Tensor, whole: Tensor) -> Tensor:
+        value = loss(logits, masks)
+        return value if whole is masks else value * (len(masks) / len(whole))
+
+    return shared
 
 
 def check_logits(logits: object, masks: Tensor, task: Task) -> None:

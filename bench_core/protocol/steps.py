@@ -17,10 +17,17 @@ class StepLog:
 
     def __init__(self) -> None:
         self._steps: list[tuple[tuple[str, ...], float, Tensor]] = []
+        self._parts: list[tuple[tuple[str, ...], Tensor]] = []
 
-    def add(self, ids: tuple[str, ...], rate: float, loss: Tensor) -> None:
-        """Note one optimizer step."""
-        self._steps.append((ids, rate, loss.detach()))
+    def add(self, ids: tuple[str, ...], rate: float, loss: Tensor, last: bool = True) -> None:
+        """Note one optimizer step, or a part of one: its samples and losses are added up to the `last`."""
+        self._parts.append((ids, loss.detach()))
+        if last:
+            samples = tuple(sample for part, _ in self._parts for sample in part)
+            losses = [value for _, value in self._parts]
+            total = losses[0] if len(losses) == 1 else torch.stack(losses).sum()
+            self._steps.append((samples, rate, total))
+            self._parts = []
 
     def close(self, epoch: int, expected: int) -> list[TraceStep]:
         """Return the steps as numbers and forget them; raise TrainingError unless `expected` were made."""

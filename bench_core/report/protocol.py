@@ -33,7 +33,7 @@ def protocol_lines(spec: Spec) -> tuple[tuple[str, str], ...]:
         *_per_dataset(spec),
         ("optimizer", _optimizer(protocol.optimizer)),
         ("schedule", _schedule(protocol.schedule)),
-        ("batch size", str(protocol.batch_size)),
+        ("batch size", _batch(protocol)),
         ("precision", protocol.precision),
         ("loss", _loss(protocol.loss)),
         ("gradient clipping", setting(protocol.gradient_clipping)),
@@ -42,6 +42,15 @@ def protocol_lines(spec: Spec) -> tuple[tuple[str, str], ...]:
         ("learning rate", _rate(protocol)),
         ("cross-validation", _evaluate(protocol)),
         ("metrics", _metrics(protocol)),
+    )
+
+
+def _batch(protocol: Protocol) -> str:
+    if protocol.micro_batch == "off":
+        return str(protocol.batch_size)
+    return (
+        f"{protocol.batch_size}, in parts of at most {protocol.micro_batch} whose gradients are added up; "
+        "batch normalization and losses of regions see a part at a time, which departs from a whole batch"
     )
 
 

@@ -24,6 +24,7 @@ class Deviations(Section):
     optimizer: AnyOptimizerChange | None = None
     schedule: AnyScheduleChange | None = None
     batch_size: PositiveInt | None = None
+    micro_batch: PositiveInt | Off | None = None
     precision: Literal["fp32", "fp16", "bf16"] | None = None
     loss: LossName | Losses | None = None
     augmentation: list[str | dict[str, dict[str, Any] | None]] | None = None

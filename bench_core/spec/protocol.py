@@ -129,6 +129,8 @@ class Protocol(Section):
     """The rate where there is no search."""
     batch_size: PositiveInt = 8
     """Global batch size; more devices split it."""
+    micro_batch: PositiveInt | Off = "off"
+    """Images that pass through the network at a time; gradients are added up to the batch's."""
     precision: Literal["fp32", "fp16", "bf16"] = "fp32"
     """fp16 and bf16 are autocast; fp16 with gradient scaling."""
     loss: Literal["auto"] | LossName | Losses = "auto"
@@ -159,6 +161,7 @@ DEVIATING_FIELDS = (
     "optimizer",
     "schedule",
     "batch_size",
+    "micro_batch",
     "precision",
     "loss",
     "augmentation",

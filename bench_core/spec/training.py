@@ -39,6 +39,8 @@ class Training(Section):
     optimizer: Optimizer
     schedule: Schedule
     batch_size: int
+    micro_batch: int | None = None
+    """Images that pass through the network at a time; None: the batch."""
     precision: Literal["fp32", "fp16", "bf16"]
     loss: Losses
     augmentation: tuple[tuple[str, dict[str, Any]], ...]

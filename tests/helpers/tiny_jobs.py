@@ -17,6 +17,7 @@ from bench_core.plan.job import Job, JobDataset, JobFold, JobModel, Train, Work
 from bench_core.protocol.contract import Contract, Outcome, Predict
 from bench_core.protocol.session import Site
 from bench_core.protocol.trace import Trace
+from bench_core.records import EpochRecord
 from bench_core.spec.protocol import AdamW, Best, Normalization, Rex
 from bench_core.spec.training import Pixels, Scoring, Training
 
@@ -190,6 +191,12 @@ def train(contract: Contract, *, stop_before: int | None = None) -> None:
             if epoch == stop_before:
                 return
         contract.end_epoch(epoch, predict)
+
+
+def history(outcome: Outcome) -> tuple[EpochRecord, ...]:
+    """Return the epochs of a trained job."""
+    assert outcome.training is not None
+    return outcome.training.history
 
 
 def run(contract: Contract) -> Outcome:

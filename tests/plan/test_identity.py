@@ -115,6 +115,7 @@ OTHER: dict[str, dict[str, Any]] = {
         "optimizer": AdamW(weight_decay=0.02),
         "schedule": Rex(step="step"),
         "batch_size": 4,
+        "micro_batch": 2,
         "precision": "fp32",
         "loss": losses("dice"),
         "augmentation": (("GaussianBlur", {"kernel_size": 23, "sigma": [0.001, 2.0]}),),

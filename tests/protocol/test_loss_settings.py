@@ -15,7 +15,7 @@ from bench_core.declarations import IGNORE, Task
 from bench_core.errors import TrainingError
 from bench_core.protocol.loss import Criterion, build_loss, inverse_frequencies
 from bench_core.spec.loss import Losses
-from tests.helpers.tiny_jobs import BINARY, THREE, run, tiny_arrays, tiny_contract
+from tests.helpers.tiny_jobs import BINARY, THREE, history, run, tiny_arrays, tiny_contract
 
 torch.set_num_threads(1)
 EVERY: dict[str, Any] = {
@@ -255,7 +255,9 @@ def test_weights_by_frequency_are_those_of_the_training_pixels_alone() -> None:
     pixels = torch.bincount(masks.flatten().long(), minlength=3)
     expected = dict(zip(("background", "left", "right"), (pixels.sum() / (3 * pixels)).tolist(), strict=True))
     assert contract.class_weights["cross-entropy"] == pytest.approx(expected, rel=1e-6)
-    assert run(contract).training.history[0].loss > 0
+    outcome = run(contract)
+    assert history(outcome)[0].loss > 0
+    assert outcome.training is not None and outcome.training.class_weights == contract.class_weights
 
 
 def test_weights_of_classes_that_do_not_exist_are_refused() -> None:

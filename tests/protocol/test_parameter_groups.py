@@ -12,7 +12,7 @@ from bench_core.errors import TrainingError
 from bench_core.protocol.optimizer import build_optimizer, undecayed
 from bench_core.spec.protocol import SGD, AdamW, Poly, Rex
 from bench_core.spec.schedule import WarmupSteps
-from tests.helpers.tiny_jobs import MemoryKeeper, run, tiny_contract, train
+from tests.helpers.tiny_jobs import MemoryKeeper, history, run, tiny_contract, train
 
 
 class Stage(nn.Module):
@@ -131,7 +131,7 @@ def test_groups_and_warmup_survive_a_kill_to_the_last_bit() -> None:
     train(contract(keeper=keeper), stop_before=1)
     assert keeper.state is not None
     resumed = run(contract(keeper=keeper))
-    assert [item.loss for item in resumed.training.history] == [item.loss for item in whole.training.history]
+    assert [item.loss for item in history(resumed)] == [item.loss for item in history(whole)]
 
 
 def test_the_optimizer_moves_the_encoder_less() -> None:

@@ -14,7 +14,7 @@ from torch import nn
 pytest.importorskip("mmengine")
 
 from bench_core.protocol.contract import RunOptions
-from bench_core.spec.protocol import EarlyStopping, Last
+from bench_core.spec.protocol import AdamW, EarlyStopping, Last
 from bench_mmseg import engine as mmseg
 from bench_torch import engine as native
 from tests.helpers.left_behind import Fit, Left, assert_equal, same_bits, untimed
@@ -35,6 +35,11 @@ pytestmark = pytest.mark.usefixtures("one_thread")
         pytest.param({"batch_size": 11}, id="last batch of one left out"),
         pytest.param({"epochs": 12, "early_stopping": STOPPING}, id="early stopping"),
         pytest.param({"gradient_clipping": 0.1}, id="clipping"),
+        pytest.param({"micro_batch": 2, "batch_size": 5}, id="batches in parts"),
+        pytest.param(
+            {"optimizer": AdamW(decay="weights-only", layer_decay=0.5), "encoder": ("0", "1")}, id="groups"
+        ),
+        pytest.param({"loss": {"focal": {"weights": "inverse-frequency"}}}, id="focal, weighted classes"),
         pytest.param({"random_at_inference": True}, id="random at inference"),
         pytest.param({"tested": False, "checkpoint": Last(choose="last")}, id="no test images, last epoch"),
         pytest.param({"precision": "bf16"}, id="bf16"),

@@ -244,6 +244,17 @@ CASES = [
         edited((TINY, "  - {name: tiny, deviations: {optimizer: {«layer_decay: 0.5}, because: a test}}\n")),
         "remove it",
     ),
+    Case("micro-batch", edited((SIZE, SIZE + "\n  micro_batch: «8")), "micro_batch: off"),
+    Case("range", edited((SIZE, SIZE + "\n  micro_batch: «0")), "greater than 0"),
+    Case("micro-batch", edited((SIZE, SIZE + "\n  «micro_batch: 4\n  loss: dice")), "accept", "warning"),
+    Case(
+        "micro-batch",
+        edited(
+            (SIZE, SIZE + "\n  micro_batch: 4"),
+            (TINY, "  - {name: tiny, deviations: {batch_size: «2, because: a test}}\n"),
+        ),
+        "micro_batch: off",
+    ),
     Case("learning-rate", edited((RATES, "[1e-4, 5e-5, «0.0001]")), "remove one"),
     Case("fold", edited(("folds: [0]", "folds: [0, «5]")), "0 to 4"),
     Case("fold", edited(("folds: [0]", "folds: [1, «1]")), "remove one"),

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from bench_core.spec.checks.augmentation import check_augmentation
+from bench_core.spec.checks.batches import check_batches
 from bench_core.spec.checks.context import Context, Enough
 from bench_core.spec.checks.deviations import check_deviations
 from bench_core.spec.checks.folds import check_folds
@@ -37,6 +38,7 @@ ALL: tuple[Callable[[Context], None], ...] = (
     check_rates,
     check_deviations,
     check_optimizer,
+    check_batches,
     check_threshold,
     check_image_size,
     check_batch_size,

@@ -1,0 +1,67 @@
+"""Batches in parts: smaller than the batch, and what they change."""
+
+from __future__ import annotations
+
+from bench_core.spec.checks.context import Context
+from bench_core.spec.loss import Losses
+from bench_core.spec.nodes import Loc
+from bench_core.spec.words import join
+
+_OF_REGIONS = ("dice", "tversky")
+
+
+def check_batches(context: Context) -> None:
+    """Check `micro_batch` of the protocol and of each model that deviates in it or in the batch size."""
+    protocol = context.draft.protocol
+    if protocol is None or not context.draft.sound(("protocol", "batch_size"), ("protocol", "micro_batch")):
+        return
+    loc: Loc = ("protocol", "micro_batch")
+    _smaller(context, loc, protocol.micro_batch, protocol.batch_size)
+    parted = [loc] if protocol.micro_batch != "off" else []
+    for index, entry in context.draft.models.items():
+        own: Loc = ("models", index, "deviations")
+        if entry.deviations is None or not context.draft.sound(own):
+            continue
+        micro, batch = entry.deviations.micro_batch, entry.deviations.batch_size
+        if micro is not None:
+            _smaller(context, (*own, "micro_batch"), micro, batch or protocol.batch_size)
+            parted += [(*own, "micro_batch")] if micro != "off" else []
+        elif batch is not None and protocol.micro_batch != "off":
+            _smaller(context, (*own, "batch_size"), protocol.micro_batch, batch)
+    names = _losses_of_regions(context)
+    if parted and names:
+        context.error(
+            "micro-batch",
+            parted[0],
+            f"{join(names)} of a batch in parts is the mean over the parts",
+            cause="it is a ratio of sums over the batch, and each part is seen alone",
+            fix="use bce, cross-entropy or focal, whose steps stay the same, or accept the difference",
+            key=True,
+            severity="warning",
+        )
+
+
+def _smaller(context: Context, loc: Loc, micro: int | str, batch: int) -> None:
+    if isinstance(micro, int) and micro >= batch:
+        context.error(
+            "micro-batch",
+            loc,
+            f"a micro_batch of {micro} does not part a batch of {batch}",
+            cause="it is the number of images that pass through the network at a time",
+            fix="write a smaller one, or `micro_batch: off`",
+        )
+
+
+def _losses_of_regions(context: Context) -> list[str]:
+    protocol = context.draft.protocol
+    given: list[str | Losses | None] = [entry.loss for entry in context.draft.datasets.values()]
+    given += [entry.deviations.loss for entry in context.draft.models.values() if entry.deviations]
+    if protocol is not None and (None in given or not given):
+        given.append(protocol.loss)
+    names = {
+        name
+        for loss in given
+        for name in (dict(loss.terms()) if isinstance(loss, Losses) else [loss])
+        if name in _OF_REGIONS
+    }
+    return sorted(names)
