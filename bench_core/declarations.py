@@ -316,6 +316,9 @@ class Step:
     dataset: Literal["same", "other"] = "same"
     """other: each entry names a `dataset`, all of whose images are looked at."""
     options: Mapping[str, Option] = field(default_factory=dict)
+    resolve: Callable[[Mapping[str, Any], Mapping[str, Metric]], Mapping[str, Any]] | None = None
+    """Gets the complete options and the declared metrics; returns what counts for identity and what `run`
+    gets. Raises ValueError for options that do not fit together. None: the options as they are."""
     requires: tuple[str, ...] = ()
     """Importable modules that it needs."""
     install: str = ""

@@ -10,7 +10,7 @@ from bench_core.analysis.scores import Score, fold_score
 def class_scores(cell: Cell, quantity: Quantity) -> dict[str, Score]:
     """Return one score per class; a class that no finished fold defines is absent."""
     found: dict[str, dict[int, float]] = {}
-    for fold in cell.folds:
+    for fold in filter(quantity.has, cell.folds):
         for name, value in quantity.of_classes(fold).items():
             found.setdefault(name, {})[fold.index] = value
     scores = {name: fold_score(cell, quantity, values) for name, values in found.items()}

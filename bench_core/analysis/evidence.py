@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
+from bench_core.analysis.measured import StepTables, read_tables
 from bench_core.declarations import Departure, Metric
 from bench_core.errors import BenchError, StoreError
 from bench_core.options import Option, complete_options
 from bench_core.plan.expand import Plan
-from bench_core.plan.job import Job, JobDeviation
+from bench_core.plan.job import Apply, Job, JobDeviation
 from bench_core.plan.resolve import split_options
 from bench_core.plugins import Registry
 from bench_core.records import Case, Counts, Predictions, TrainingRecord
@@ -30,6 +31,8 @@ class Finished:
     job: Job
     result: Result
     store: Store
+    tables: StepTables = field(default_factory=StepTables)
+    """Of a step: its numbers per image and class."""
 
     @property
     def index(self) -> int:
@@ -224,6 +227,10 @@ def gather(
             finished = Finished(job, store.result(job.digest), store)
             if job.stage == "evaluate":
                 _ = finished.counts
+            sources = {item.job.digest: item for item in done.get(job.cell, {}).get("evaluate", ())}
+            source = next((sources[need.digest] for need in job.needs if need.digest in sources), None)
+            if source is not None and isinstance(job.work, Apply):
+                finished = replace(finished, tables=read_tables(job, store, source.counts))
             done.setdefault(job.cell, {}).setdefault(job.stage, []).append(finished)
         except BenchError as error:
             gaps.append(Gap(job, "unreadable", error.message))

@@ -1,47 +1,67 @@
-"""What a study's tables compare: a declared metric in the view that has one number per fold."""
+"""What a study's tables compare: a declared metric in a view that has one number per fold."""
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bench_core.analysis.evidence import Evidence, Finished
+from bench_core.analysis.measured import MEASURE, NATIVE
 from bench_core.declarations import Metric
+from bench_core.errors import UnknownNameError
 from bench_core.metrics import declared
-from bench_core.metrics.counts import EmptyPolicy
+from bench_core.metrics.counts import EmptyPolicy, mean_defined
+from bench_core.metrics.declared import KnownUnit, known_unit
 from bench_core.metrics.scale import Scale, scale_of
+from bench_core.metrics.tables import ImageScores
+from bench_core.options import complete_options
+from bench_core.plan.job import Apply
 from bench_core.plugins import unknown
 
+Jobs = Mapping[str, Finished]
+"""Step jobs by the digest of the evaluate job that they need."""
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, kw_only=True)
 class Quantity(ABC):
-    """A number of each fold, of its classes and of its images."""
+    """A number of each fold, of its classes and of its images; NaN wherever it is undefined."""
 
     metric: Metric
-
-    @property
-    def name(self) -> str:
-        """What options, files and columns call it."""
-        return self.metric.name
+    name: str
+    """What options, files and columns call it; unique in a study."""
+    suffix: str = ""
+    """What tells its title from others of the same metric."""
 
     @property
     def title(self) -> str:
         """What headings call it."""
-        return self.metric.title
+        return f"{self.metric.title}{self.suffix}"
 
     @property
     def class_title(self) -> str:
         """What headings call it for single classes."""
-        return self.metric.of_class
+        return f"{self.metric.of_class}{self.suffix}"
 
     @property
     @abstractmethod
     def caption(self) -> str:
-        """One sentence: how a fold's number comes about."""
+        """How a fold's number comes about, in a sentence or two."""
+
+    @property
+    def awaited(self) -> str:
+        """What a model without any number still lacks."""
+        return "no fold is finished"
+
+    def has(self, fold: Finished) -> bool:
+        """Say whether everything is done that the fold's number needs; it may still be undefined."""
+        return True
 
     @abstractmethod
     def scale(self, dataset: str) -> Scale:
@@ -49,57 +69,246 @@ class Quantity(ABC):
 
     @abstractmethod
     def of_fold(self, fold: Finished) -> float:
-        """Return the fold's number, NaN where it is undefined."""
+        """Return the fold's number."""
 
     @abstractmethod
     def of_classes(self, fold: Finished) -> Mapping[str, float]:
-        """Return the fold's number of each class, NaN where it is undefined."""
+        """Return the fold's number of each class."""
+
+    @abstractmethod
+    def of_images(self, fold: Finished, empty: EmptyPolicy = "ignore") -> NDArray[np.float64]:
+        """Return the mean [N] over each test image's classes.
+
+        `empty` says what a class counts that neither mask nor prediction has; only metrics of counts ask.
+        """
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Pooled(Quantity):
     """A metric of pixel counts: sums over a fold's test images and classes, then one division (micro)."""
 
     @property
     def title(self) -> str:
         """What headings call it: that it is pooled makes it another number than others of this name."""
-        return f"micro {self.metric.title}"
+        return f"micro {self.metric.title}{self.suffix}"
 
     @property
     def caption(self) -> str:
-        """One sentence: how a fold's number comes about."""
+        """How a fold's number comes about."""
         return "Micro: pooled over the test images and foreground classes of a fold."
 
     def scale(self, dataset: str) -> Scale:
         """Return how its numbers are printed and compared, alike on all datasets."""
         return scale_of(self.metric)
 
-    def of_fold(self, fold: Finished) -> float:
-        """Return the fold's micro score, NaN where it is undefined."""
-        return declared.micro(self.metric, fold.counts.values)
+    def counts(self, fold: Finished) -> NDArray[np.int64] | None:
+        """Return the pixel counts [N, K, 3] of the fold's test images, None where they are not there."""
+        return fold.counts.values
 
-    def of_classes(self, fold: Finished) -> Mapping[str, float]:
-        """Return each class's score, pooled over the fold's images."""
-        values = declared.per_class(self.metric, fold.counts.values)
-        return dict(zip(fold.counts.classes, map(float, values), strict=True))
+    def of_fold(self, fold: Finished) -> float:
+        """Return the fold's micro score."""
+        counts = self.counts(fold)
+        return math.nan if counts is None else declared.micro(self.metric, counts)
 
     def macro(self, fold: Finished) -> float:
         """Return the mean over classes, each pooled over the fold's images."""
-        return declared.macro(self.metric, fold.counts.values)
+        counts = self.counts(fold)
+        return math.nan if counts is None else declared.macro(self.metric, counts)
+
+    def of_classes(self, fold: Finished) -> Mapping[str, float]:
+        """Return each class's score, pooled over the fold's images."""
+        counts, names = self.counts(fold), fold.counts.classes
+        values = np.full(len(names), np.nan) if counts is None else declared.per_class(self.metric, counts)
+        return dict(zip(names, map(float, values), strict=True))
 
     def of_images(self, fold: Finished, empty: EmptyPolicy = "ignore") -> NDArray[np.float64]:
-        """Return the mean [N] over each test image's classes, NaN where it is undefined."""
-        return declared.per_image(self.metric, fold.counts.values, empty)
+        """Return the mean [N] over each test image's classes."""
+        counts = self.counts(fold)
+        if counts is None:
+            return np.full(len(fold.counts.ids), np.nan)
+        return declared.per_image(self.metric, counts, empty)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Native(Pooled):
+    """A metric of pixel counts at the images' original sizes, as a step `native` left them."""
+
+    jobs: Jobs
+
+    @property
+    def caption(self) -> str:
+        """How a fold's number comes about."""
+        return f"{super().caption} Images are counted at their original size."
+
+    @property
+    def awaited(self) -> str:
+        """What a model without any number still lacks."""
+        return "no fold is counted at original size"
+
+    def has(self, fold: Finished) -> bool:
+        """Say whether the fold is counted."""
+        return self.counts(fold) is not None
+
+    def counts(self, fold: Finished) -> NDArray[np.int64] | None:
+        """Return the counts [N, K, 3] at original sizes, None where the step is not done."""
+        found = self.jobs.get(fold.job.digest)
+        return None if found is None else found.tables.native_counts
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measured(Quantity):
+    """A metric of label maps, as a step `measure` left it: means over images of means over their classes."""
+
+    jobs: Jobs
+    lengths: Mapping[str, Literal["px", "mm"]] = field(default_factory=dict)
+    """By dataset: the unit of lengths in most of its jobs."""
+
+    @property
+    def caption(self) -> str:
+        """How a fold's number comes about."""
+        text = (
+            "The mean over an image's classes, then over a fold's test images. "
+            f"What a class of an image scores: {self.metric.empty}."
+        )
+        if "tolerance" not in self.metric.options or not self.lengths:
+            return text
+        units = sorted(set(self.lengths.values()))
+        where = "; ".join(
+            f"{unit} on {', '.join(label for label, found in self.lengths.items() if found == unit)}"
+            for unit in units
+        )
+        return f"{text} The tolerance is in {units[0] if len(units) == 1 else where}."
+
+    @property
+    def awaited(self) -> str:
+        """What a model without any number still lacks."""
+        return "no fold is measured"
+
+    def has(self, fold: Finished) -> bool:
+        """Say whether the fold is measured, in the unit of its dataset."""
+        return self._scores(fold) is not None
+
+    def scale(self, dataset: str) -> Scale:
+        """Return how its numbers of a dataset are printed and compared."""
+        return Scale(self._unit(dataset), self.metric.better)
+
+    def of_fold(self, fold: Finished) -> float:
+        """Return the mean over the fold's images."""
+        return float(mean_defined(self.of_images(fold)))
+
+    def of_classes(self, fold: Finished) -> Mapping[str, float]:
+        """Return the mean of each class over the fold's images."""
+        means = mean_defined(self._values(fold).T)
+        return dict(zip(fold.counts.classes, map(float, means), strict=True))
+
+    def of_images(self, fold: Finished, empty: EmptyPolicy = "ignore") -> NDArray[np.float64]:
+        """Return the mean [N] over each test image's classes."""
+        return mean_defined(self._values(fold))
+
+    def _unit(self, dataset: str) -> KnownUnit:
+        usual = Counter(self.lengths.values()).most_common(1)
+        unit = self.lengths.get(dataset, usual[0][0] if usual else "px")
+        return known_unit(self.metric, unit == "mm")
+
+    def _values(self, fold: Finished) -> NDArray[np.float64]:
+        """Return the scores [N, K]; all NaN where there are none."""
+        scores = self._scores(fold)
+        shape = len(fold.counts.ids), len(fold.counts.classes)
+        return np.full(shape, np.nan) if scores is None else scores.values
+
+    def _scores(self, fold: Finished) -> ImageScores | None:
+        """Return the step's scores; None where it is not done or has measured in another unit."""
+        found = self.jobs.get(fold.job.digest)
+        scores = found.tables.scores.get(self.metric.name) if found is not None else None
+        usual = scores is not None and scores.unit == self._unit(fold.job.dataset.label)
+        return scores if usual else None
+
+
+def pooled(metric: Metric) -> Pooled:
+    """Return the quantity that every metric of counts gives."""
+    return Pooled(metric=metric, name=metric.name)
 
 
 def quantities(evidence: Evidence) -> dict[str, Quantity]:
     """Return all quantities that the study has, by name, in the order of tables."""
-    return {name: Pooled(metric) for name, metric in evidence.metrics.items() if metric.needs == "counts"}
+    found: dict[str, Quantity] = {}
+    for item in (*_pooled(evidence), *_measured(evidence), *_native(evidence)):
+        found.setdefault(item.name, item)
+    return found
 
 
 def quantity(evidence: Evidence, name: str) -> Quantity:
-    """Return one quantity; raises UnknownNameError with the nearest name."""
+    """Return one quantity; raises UnknownNameError with the nearest name, or how to measure it."""
     found = quantities(evidence)
-    if name not in found:
-        raise unknown("metric", name, found)
-    return found[name]
+    if name in found:
+        return found[name]
+    if name in evidence.metrics:
+        raise UnknownNameError(
+            f"no step of this study measures {name!r}",
+            cause="it is made of label maps",
+            fix=f"add it to the spec: `steps: [{{name: measure, options: {{metrics: [{name}]}}}}]`",
+        )
+    raise unknown("metric", name, found)
+
+
+def _pooled(evidence: Evidence) -> Iterator[Quantity]:
+    for metric in evidence.metrics.values():
+        if metric.needs == "counts":
+            yield pooled(metric)
+
+
+def _measured(evidence: Evidence) -> Iterator[Quantity]:
+    seen: set[str] = set()
+    for label, work in _steps(evidence, MEASURE).items():
+        jobs = _jobs(evidence, label)
+        lengths = _lengths(evidence, label)
+        for entry in work.options["metrics"]:
+            metric = evidence.metrics.get(entry["name"])
+            if metric is None:
+                continue
+            name = f"{metric.name}-{label}" if metric.name in seen else metric.name
+            seen.add(name)
+            options = complete_options(metric.options, entry["options"])
+            said = ", ".join(f"{key} {_said(value)}" for key, value in options.items())
+            suffix = f" ({said})" if said else ""
+            yield Measured(metric=metric, name=name, suffix=suffix, jobs=jobs, lengths=lengths)
+
+
+def _native(evidence: Evidence) -> Iterator[Quantity]:
+    for label in _steps(evidence, NATIVE):
+        jobs = _jobs(evidence, label)
+        for metric in evidence.metrics.values():
+            if metric.needs == "counts":
+                name = f"{metric.name}-{label}"
+                yield Native(metric=metric, name=name, suffix=", original size", jobs=jobs)
+
+
+def _steps(evidence: Evidence, step: str) -> dict[str, Apply]:
+    """Return the work of a step by the labels under which the study has it."""
+    return {
+        job.stage: job.work
+        for job in evidence.plan.jobs
+        if isinstance(job.work, Apply) and job.work.step == step
+    }
+
+
+def _jobs(evidence: Evidence, label: str) -> Jobs:
+    return {
+        need.digest: done
+        for cell in evidence.cells.values()
+        for done in cell.steps.get(label, ())
+        for need in done.job.needs
+    }
+
+
+def _lengths(evidence: Evidence, label: str) -> dict[str, Literal["px", "mm"]]:
+    units: dict[str, Counter[Literal["px", "mm"]]] = {}
+    for cell in evidence.cells.values():
+        for done in cell.steps.get(label, ()):
+            unit: Literal["px", "mm"] = "mm" if done.result.values.get("lengths") == "mm" else "px"
+            units.setdefault(cell.dataset, Counter())[unit] += 1
+    return {dataset: found.most_common(1)[0][0] for dataset, found in units.items()}
+
+
+def _said(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)

@@ -69,7 +69,7 @@ class Board:
     averaged: tuple[str, ...]
     """The datasets that the average runs over: those with a ranking, if they have one unit."""
     waiting: tuple[str, ...]
-    """Models without any finished fold."""
+    """Models without any fold that has what the quantity needs."""
 
     def row(self, model: str) -> BoardRow:
         """Return one model's line."""
@@ -92,7 +92,8 @@ class Board:
 
 def score(cell: Cell, quantity: Quantity) -> Score | None:
     """Return a cell's quantity over its folds, or None where no fold has a value."""
-    return fold_score(cell, quantity, {fold.index: quantity.of_fold(fold) for fold in cell.folds})
+    values = {fold.index: quantity.of_fold(fold) for fold in cell.folds if quantity.has(fold)}
+    return fold_score(cell, quantity, values)
 
 
 def fold_score(cell: Cell, quantity: Quantity, values: Mapping[int, float]) -> Score | None:
@@ -119,7 +120,7 @@ def board(evidence: Evidence, quantity: Quantity) -> Board:
             found = score(cell, quantity)
             if found is not None:
                 scores[model.label][data.label] = found
-            elif cell.folds:
+            elif any(quantity.has(fold) for fold in cell.folds):
                 undefined[model.label].add(data.label)
     shared = {}
     for data in evidence.datasets:

@@ -232,6 +232,8 @@ class _Run:
             folder=folder,
             emit=self._tell,
             files=data.files,
+            original=data.original,
+            metrics=self.registry.metrics,
             sources=sources_of(self.job, self.store, self.registry),
             device=self.options.device,
             loader_workers=self.options.loader_workers,

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bench_core.data import opening
 from bench_core.data.check import parts_of
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from bench_core.data.cache import CachedArrays
+    from bench_core.data.samples import Reader, Sample
 
 Progress = Callable[[int, int], None]
 
@@ -44,6 +46,8 @@ class JobData:
     """What the store keeps of the dataset, with this job's folds."""
     files: Callable[[str], tuple[Path, ...]]
     """Sample id to the original files."""
+    original: Callable[[str], NDArray[np.uint8]]
+    """Sample id to the mask [H, W] as the reader decodes it."""
 
     @property
     def tested(self) -> Split:
@@ -72,8 +76,19 @@ def open_data(job: Job, registry: Registry, cache: Path, progress: Progress | No
     train, validation, test = split(job.fold.train), split(job.fold.validation), split(job.fold.test)
 
     @cache_result
-    def listed() -> dict[str, tuple[Path, ...]]:
-        return {item.id: item.files for item in opening.open_reader(source).samples()}
+    def listed() -> tuple[Reader, dict[str, Sample]]:
+        reader = opening.open_reader(source)
+        return reader, {item.id: item for item in reader.samples()}
+
+    def files(sample: str) -> tuple[Path, ...]:
+        found = listed()[1].get(sample)
+        return () if found is None else found.files
+
+    def original(sample: str) -> NDArray[np.uint8]:
+        reader, samples = listed()
+        if sample not in samples:
+            raise DataError(f"dataset {job.dataset.label} has no sample {sample} any more")
+        return np.asarray(reader.read(samples[sample])[1], dtype=np.uint8)
 
     return JobData(
         train=train,
@@ -90,7 +105,8 @@ def open_data(job: Job, registry: Registry, cache: Path, progress: Progress | No
             test=len(test or ()),
             warnings=tuple(data_warnings(arrays, job.dataset.task, parts_of(roles_of(job), folds))),
         ),
-        files=lambda sample: listed().get(sample, ()),
+        files=files,
+        original=original,
     )
 
 

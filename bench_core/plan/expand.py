@@ -10,7 +10,7 @@ from functools import cached_property
 from bench_core.plan.errors import PlanError
 from bench_core.plan.identity import Memo, digest_of
 from bench_core.plan.job import Job
-from bench_core.plan.resolve import choose_dataset, choose_model, complete
+from bench_core.plan.resolve import choose_dataset, choose_model, step_options
 from bench_core.plan.stages import EvaluateStage, SearchStage, StagePlanner, StepStage
 from bench_core.plan.training import Cell
 from bench_core.plugins import Registry
@@ -138,7 +138,7 @@ def _stages(spec: Spec, registry: Registry) -> list[StagePlanner]:
                 place=f"step {label!r}",
                 fix="add `dataset: {name: ..., root: ...}`" if other is None else "remove `dataset`",
             )
-        options = complete(step.options, entry.options, f"step {label!r}")
+        options = step_options(step, entry, registry)
         stages.append(StepStage(label, step, options, other))
     _check_labels("step", [stage.stage for stage in stages])
     return stages

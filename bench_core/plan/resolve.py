@@ -10,14 +10,14 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from bench_core.declarations import Architecture, Dataset, RunnerDeclaration, without_network
+from bench_core.declarations import Architecture, Dataset, RunnerDeclaration, Step, without_network
 from bench_core.errors import PluginError
 from bench_core.fold_files import GivenFolds, read_folds
 from bench_core.options import Option, complete_options, differing
 from bench_core.plan.errors import PlanError
 from bench_core.plan.job import JobDataset, JobDeviation
 from bench_core.plugins import Registry
-from bench_core.spec.model import DatasetEntry, Deviations, ModelEntry
+from bench_core.spec.model import DatasetEntry, Deviations, ModelEntry, StepEntry
 from bench_core.spec.protocol import DEVIATING_FIELDS, Protocol
 
 
@@ -154,6 +154,18 @@ def _pretrained(
             fix="add `because: ...` to the model",
         )
     return chosen, because
+
+
+def step_options(step: Step, entry: StepEntry, registry: Registry) -> dict[str, Any]:
+    """Return the options of a step that count and that it gets; raises PlanError if they do not fit."""
+    place = f"step {entry.label or entry.name!r}"
+    options = complete(step.options, entry.options, place)
+    if step.resolve is None:
+        return options
+    try:
+        return dict(step.resolve(options, registry.metrics))
+    except ValueError as error:
+        raise PlanError(str(error), place=place) from error
 
 
 def complete(declared: Mapping[str, Option], given: Mapping[str, Any], place: str) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from bench_core.data.loader import Loader, Split
-from bench_core.declarations import JobEvent
+from bench_core.declarations import JobEvent, Metric
 from bench_core.errors import PluginError, TrainingError
 from bench_core.plan.job import Apply, Job, Role, Train, job_seed
 from bench_core.protocol.evaluator import predict_labels, refuse_undefined
@@ -68,6 +68,10 @@ class Site:
     emit: Callable[[JobEvent], None] = lambda event: None
     files: Callable[[str], tuple[Path, ...]] = lambda sample: ()
     """Sample id to the original files."""
+    original: Callable[[str], NDArray[np.uint8]] | None = None
+    """Sample id to the mask [H, W] as the dataset's reader decodes it; None where there is no reader."""
+    metrics: Mapping[str, Metric] = field(default_factory=dict)
+    """All that are declared, by name."""
     sources: Mapping[Role, Source] = field(default_factory=dict)
     device: str = "cpu"
     loader_workers: int = 0
@@ -128,39 +132,63 @@ class Session:
 
         A procedure that predicts does not see the masks of its test images: raises TrainingError.
         """
-        if split is self._site.test and not isinstance(self.job.work, Apply):
-            raise TrainingError(
-                f"{self.job.name} asks for the masks of its test images",
-                fix="train on `session.train` and choose on `session.validation`",
-            )
+        self._refuse_test_masks(split)
         for position, sample in enumerate(split.ids):
             yield sample, np.asarray(split.arrays.masks[split.indices[position]])
+
+    def originals(self, split: Split) -> Iterator[tuple[str, NDArray[np.uint8]]]:
+        """Yield each image's id and mask uint8 [H, W] at its original size, decoded anew from the files.
+
+        Raises TrainingError as `truth` does, DataError for a file that cannot be read.
+        """
+        self._refuse_test_masks(split)
+        if self._site.original is None:
+            raise TrainingError(f"{self.job.name} has no reader of original masks")
+        for sample in split.ids:
+            yield sample, self._site.original(sample)
+
+    def metric(self, name: str) -> Metric:
+        """Return a declared metric; raises PluginError if there is none of this name."""
+        if name not in self._site.metrics:
+            raise PluginError(f"no plugin declares the metric {name!r}", place=self.job.name)
+        return self._site.metrics[name]
+
+    def logits(
+        self, split: Split, predict: Callable[[ImageBatch], Tensor]
+    ) -> Iterator[tuple[tuple[str, ...], Tensor]]:
+        """Yield ids and logits [B, K, S, S] of `predict` for a split, batch by batch in its order.
+
+        Raises DivergedError at the end where a logit was NaN.
+        """
+        source = self._site.sources.get("weights")
+        one_by_one = source is not None and source.random_at_inference
+        size = split.arrays.masks.shape[1:]
+        undefined: list[str] = []
+        for batch in self.images(split, 1 if one_by_one else None):
+            draws = seeded(derive_seed(self.seed, "inference", batch.ids[0])) if one_by_one else nullcontext()
+            with torch.no_grad(), self._autocast(), draws:
+                logits = predict(batch)
+            expected = (len(batch.ids), self.task.logit_channels, *size)
+            if not isinstance(logits, Tensor) or tuple(logits.shape) != expected:
+                shape = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
+                raise PluginError(f"predictions are {shape}, logits {expected} were expected")
+            flags = logits.isnan().flatten(1).any(dim=1).tolist()
+            undefined += [sample for sample, flag in zip(batch.ids, flags, strict=True) if flag]
+            yield batch.ids, logits
+        refuse_undefined(undefined, len(split))
 
     def predict(self, split: Split, predict: Callable[[ImageBatch], Tensor]) -> Predictions:
         """Return the label maps that logits [B, K, H, W] of `predict` give for a split.
 
         Raises DivergedError where a logit is NaN.
         """
-        source = self._site.sources.get("weights")
-        one_by_one = source is not None and source.random_at_inference
         labels = np.empty((len(split), *split.arrays.masks.shape[1:]), dtype=np.uint8)
-        undefined: list[str] = []
         done = 0
-        for batch in self.images(split, 1 if one_by_one else None):
-            draws = seeded(derive_seed(self.seed, "inference", batch.ids[0])) if one_by_one else nullcontext()
-            with torch.no_grad(), self._autocast(), draws:
-                logits = predict(batch)
-            expected = (len(batch.ids), self.task.logit_channels, *labels.shape[1:])
-            if not isinstance(logits, Tensor) or tuple(logits.shape) != expected:
-                shape = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
-                raise PluginError(f"predictions are {shape}, logits {expected} were expected")
-            flags = logits.isnan().flatten(1).any(dim=1).tolist()
-            undefined += [sample for sample, flag in zip(batch.ids, flags, strict=True) if flag]
+        for ids, logits in self.logits(split, predict):
             found = predict_labels(logits, self.task, self.job.scoring)
-            labels[done : done + len(batch.ids)] = found.to(torch.uint8).cpu().numpy()
-            done += len(batch.ids)
+            labels[done : done + len(ids)] = found.to(torch.uint8).cpu().numpy()
+            done += len(ids)
             self.progress(done, len(split))
-        refuse_undefined(undefined, len(split))
         return Predictions(split.ids, labels)
 
     def accept(self, split: Split, labels: Iterable[tuple[str, NDArray[Any]]]) -> Predictions:
@@ -249,6 +277,13 @@ class Session:
     def left(self) -> tuple[str, ...]:
         """Artifacts and records so far, as paths in the job's folder."""
         return tuple(self._left)
+
+    def _refuse_test_masks(self, split: Split) -> None:
+        if split is self._site.test and not isinstance(self.job.work, Apply):
+            raise TrainingError(
+                f"{self.job.name} asks for the masks of its test images",
+                fix="train on `session.train` and choose on `session.validation`",
+            )
 
     def _split(self, name: str, split: Split | None) -> Split:
         if split is None:

@@ -1,3 +1,45 @@
 """What this package declares."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+
+from bench_core import Option, Step, hookimpl
+from bench_steps.chosen_metrics import resolve
+
+MEASURE = Step(
+    name="measure",
+    version=1,
+    run="bench_steps.measure:run",
+    resolve=resolve,
+    help="metrics of label maps (HD95, ASSD, NSD) for every test image and class; trains nothing",
+    needs="predictions",
+    options={
+        "metrics": Option(
+            type=list, default=["hd95", "nsd"], names="metric", help="Metrics of label maps to measure."
+        ),
+        "tolerance": Option(
+            type=float,
+            default=None,
+            minimum=0.0,
+            help="For the metrics that have one; in mm where the spacing is known, else in pixels.",
+        ),
+        "settings": Option(type=dict, default={}, help="Options of single metrics: {NAME: {OPTION: value}}."),
+    },
+)
+
+NATIVE = Step(
+    name="native",
+    version=1,
+    run="bench_steps.native:run",
+    help="pixel counts at each image's original size: logits resized to it, padding cut off",
+    needs="weights",
+    requires=("torch",),
+    install="pip install 'segtrial[torch]'",
+)
+
+
+@hookimpl
+def bench_steps() -> Sequence[Step]:
+    """Return the steps in the order in which `bench list steps` has them."""
+    return (MEASURE, NATIVE)

@@ -14,7 +14,7 @@ from bench_core.analysis.classes import class_scores
 from bench_core.analysis.curves import curves
 from bench_core.analysis.evidence import gather
 from bench_core.analysis.provenance import data_identities, effort, traits
-from bench_core.analysis.quantities import Pooled
+from bench_core.analysis.quantities import pooled
 from bench_core.analysis.rates import rate_search, searches
 from bench_core.plan.expand import make_plan
 from bench_core.plan.job import Job
@@ -72,7 +72,7 @@ def test_a_missing_store_is_all_gaps(study: Study) -> None:
 
 def test_class_scores_equal_a_recount(study: Study) -> None:
     cell = study.evidence().cell("wide", "hearts")
-    found = class_scores(cell, Pooled(study.loaded.registry.metric("mdsc")))
+    found = class_scores(cell, pooled(study.loaded.registry.metric("mdsc")))
     assert list(found) == ["ventricle", "wall", "atrium"]
     for position, name in enumerate(found):
         for fold in cell.folds:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from bench_core.analysis.evidence import Cell, Evidence, Finished
 from bench_core.analysis.pairs import contest, pair
-from bench_core.analysis.quantities import Pooled
+from bench_core.analysis.quantities import pooled
 from bench_core.analysis.scores import AVERAGE, Board, score, shared_folds
 from bench_core.analysis.scores import board as board_of
 from bench_core.metrics.scale import PERCENT
@@ -22,11 +22,11 @@ from bench_core.plugins import load_registry
 from bench_core.records import Counts
 from tests.helpers.fake_study import Study, fake_result, oracle_micro, write_study
 
-DICE = Pooled(load_registry().metric("mdsc"))
+DICE = pooled(load_registry().metric("mdsc"))
 
 
 def board(evidence: Evidence, name: str) -> Board:
-    return board_of(evidence, Pooled(evidence.metrics[name]))
+    return board_of(evidence, pooled(evidence.metrics[name]))
 
 
 @pytest.fixture(scope="module")

@@ -21,6 +21,7 @@ from bench_core.metrics.plugin import bench_metrics
 from bench_core.plugins import Registry, unknown
 from bench_core.spec.diagnostics import Diagnostic, SpecError
 from bench_core.spec.load import load_spec
+from bench_steps.plugin import MEASURE
 
 MARK = "«"
 """Stands in a text where a diagnostic is expected; taken out before the text is written."""
@@ -118,6 +119,7 @@ def small_registry() -> Registry:
         steps={
             "maps": Step(name="maps", version=1, run="x:y", help="draws", needs="weights", options=_OPTIONS),
             "moved": Step(name="moved", version=1, run="x:y", help="elsewhere", dataset="other"),
+            "measure": MEASURE,
         },
     )  # fmt: skip
 

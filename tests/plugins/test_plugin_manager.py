@@ -15,8 +15,8 @@ from bench_core.plugins import load_registry
 HOOKS = [name for name in vars(hookspecs) if name.startswith("bench_")]
 
 PLUGIN = """
-from bench_core import (Analysis, Architecture, Dataset, Metric, ModelSource, RunnerDeclaration, Task,
-                        hookimpl)
+from bench_core import (Analysis, Architecture, Dataset, Metric, ModelSource, RunnerDeclaration, Step,
+                        Task, hookimpl)
 
 HEARD = []
 
@@ -36,6 +36,10 @@ def bench_datasets():
 @hookimpl
 def bench_runners():
     return [RunnerDeclaration(name="my-engine", fit="x:y", help="an engine")]
+
+@hookimpl
+def bench_steps():
+    return [Step(name="my-step", version=1, run="x:y", help="a step")]
 
 @hookimpl
 def bench_metrics():
@@ -78,6 +82,7 @@ def test_one_file_adds_every_kind_of_thing(plugin: Path) -> None:
     assert registry.model("zoo:anything/at-all").name == "zoo:anything/at-all"
     assert registry.dataset("my-data").task_for({}).binary
     assert registry.runner("my-engine").help == "an engine"
+    assert registry.step("my-step").needs == "predictions"
     assert registry.metric("my-metric").of_class == "MM"
     assert registry.analysis("my-analysis").name == "my-analysis"
     assert registry.plugins["my_plugin"] == str(plugin)

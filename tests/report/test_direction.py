@@ -18,6 +18,7 @@ from bench_core.analysis.quantities import Pooled, Quantity, quantity
 from bench_core.analysis.scores import AVERAGE, Board, board
 from bench_core.declarations import Metric
 from bench_core.errors import UnknownNameError
+from bench_core.metrics.counts import EmptyPolicy
 from bench_core.metrics.scale import Scale
 from bench_core.plan.job import Job
 from bench_core.records import Counts
@@ -152,7 +153,7 @@ def test_the_empty_policy_changes_per_image_means_and_nothing_else(tmp_path: Pat
         assert float(low) < float(middle) < float(high)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Distance(Quantity):
     """A length that follows from the counts, in mm on one dataset and in pixels on the others."""
 
@@ -172,9 +173,13 @@ class Distance(Quantity):
     def of_classes(self, fold: Finished) -> Mapping[str, float]:
         return {name: self.of_fold(fold) for name in fold.counts.classes}
 
+    def of_images(self, fold: Finished, empty: EmptyPolicy = "ignore") -> np.ndarray:
+        return np.full(len(fold.counts.ids), self.of_fold(fold))
+
 
 def distances(evidence: Evidence, *millimeters: str) -> Board:
-    return board(evidence, Distance(evidence.metrics["hd95"], frozenset(millimeters)))
+    metric = evidence.metrics["hd95"]
+    return board(evidence, Distance(metric=metric, name="hd95", millimeters=frozenset(millimeters)))
 
 
 def test_units_are_never_mixed(study: Study) -> None:

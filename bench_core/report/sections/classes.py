@@ -47,7 +47,7 @@ def _table(
     for label, mine in scores.items():
         model = evidence.model(label)
         cells = [Cell(model.title, (label,), notes=footnotes.model(label))]
-        absent = "undefined" if evidence.cell(label, data.label).folds else "–"
+        absent = "undefined" if any(map(found.has, evidence.cell(label, data.label).folds)) else "–"
         for name in data.classes:
             marks: frozenset[Mark] = frozenset({"best", "family"} if label in leaders[name] else ())
             cells.append(score_cell(mine.get(name), marks, absent))

@@ -78,7 +78,8 @@ def _no_contest(evidence: Evidence, scores: Board) -> str:
     if not ranked and any(row.undefined for row in scores.rows):
         return f"{metric} is undefined in every finished fold, so there is nothing to compare."
     if not ranked:
-        return "No fold is finished yet, so there is nothing to compare."
+        reason = scores.quantity.awaited
+        return f"{reason[0].upper()}{reason[1:]} yet, so there is nothing to compare."
     if len(ranked) == 1:
         row = ranked[0]
         parts = [
@@ -187,7 +188,7 @@ def _unranked(evidence: Evidence, scores: Board) -> list[str]:
     text = []
     if scores.waiting:
         waiting = listed((evidence.model(label).title for label in scores.waiting), 6)
-        text.append(f"Not ranked, for no fold is finished: {waiting}.")
+        text.append(f"Not ranked, for {scores.quantity.awaited}: {waiting}.")
     for data in evidence.datasets:
         rows = [row for row in scores.rows if data.label in row.undefined]
         if rows:

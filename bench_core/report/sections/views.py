@@ -34,11 +34,11 @@ def views_table(
         _row(evidence, quantity, evidence.cell(label, data.label), empty)
         for label in order
         for data in evidence.datasets
-        if evidence.cell(label, data.label).folds
+        if any(map(quantity.has, evidence.cell(label, data.label).folds))
     ]
     if not rows:
         return None
-    title = quantity.metric.title
+    title = f"{quantity.metric.title}{quantity.suffix}"
     return Table(
         name=f"views-{quantity.name}",
         title=f"Views of the same counts: {title} in {quantity.scale('').words}",
@@ -58,8 +58,9 @@ def views_table(
 
 
 def _row(evidence: Evidence, quantity: Pooled, cell: EvidenceCell, empty: EmptyPolicy) -> Row:
-    macro = fold_score(cell, quantity, {fold.index: quantity.macro(fold) for fold in cell.folds})
-    images = np.concatenate([quantity.of_images(fold, empty) for fold in cell.folds])
+    folds = [fold for fold in cell.folds if quantity.has(fold)]
+    macro = fold_score(cell, quantity, {fold.index: quantity.macro(fold) for fold in folds})
+    images = np.concatenate([quantity.of_images(fold, empty) for fold in folds])
     model = evidence.model(cell.model)
     return Row(
         (

@@ -12,6 +12,7 @@ from bench_core.spec.checks.deviations import check_deviations
 from bench_core.spec.checks.folds import check_folds
 from bench_core.spec.checks.losses import check_losses
 from bench_core.spec.checks.matrix import check_exclusions, check_labels, check_same_experiments
+from bench_core.spec.checks.measured import check_measured
 from bench_core.spec.checks.names import check_names
 from bench_core.spec.checks.optimizer import check_optimizer
 from bench_core.spec.checks.options import check_options
@@ -30,6 +31,7 @@ ALL: tuple[Callable[[Context], None], ...] = (
     check_names,
     check_options,
     check_steps,
+    check_measured,
     check_labels,
     check_same_experiments,
     check_exclusions,

@@ -1,0 +1,78 @@
+"""What steps measure: options that only fit together, and metrics that the report asks for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from bench_core.declarations import Step
+from bench_core.options import complete_options
+from bench_core.spec.checks.context import Context
+from bench_core.spec.model import StepEntry
+from bench_core.spec.nodes import Loc
+
+
+def check_measured(context: Context) -> None:
+    """Ask each step about its options as a whole; what an analysis shows must be there to be shown."""
+    for index, entry, step in _known(context):
+        if context.draft.sound(("steps", index, "options")):
+            _together(context, ("steps", index), entry, step)
+    if context.draft.sound(("steps",)):
+        _shown(context)
+
+
+def _together(context: Context, loc: Loc, entry: StepEntry, step: Step) -> None:
+    if step.resolve is None:
+        return
+    try:
+        options = complete_options(step.options, entry.options)
+        if not all(_declared(context, step, options)):
+            return
+    except ValueError:  # Reported by check_options.
+        return
+    try:
+        step.resolve(options, context.registry.metrics)
+    except ValueError as error:
+        message = f"options of {entry.name!r} do not fit: {error}"
+        where = (*loc, "options") if entry.options else (*loc, "name")
+        context.error("option", where, message, fix="remove or change one of them")
+
+
+def _declared(context: Context, step: Step, options: dict[str, object]) -> Iterator[bool]:
+    for name, option in step.options.items():
+        for metric in _texts(options[name]) if option.names == "metric" else ():
+            yield metric in context.registry.metrics
+
+
+def _shown(context: Context) -> None:
+    measured = {
+        name
+        for _, entry, step in _known(context)
+        for option, declared in step.options.items()
+        if declared.names == "metric"
+        for name in _texts(entry.options.get(option, declared.default))
+    }
+    for index, analysis in context.draft.analyses.items():
+        part = context.registry.analyses.get(analysis.name)
+        for option, declared in (part.options if part is not None else {}).items():
+            for name in _texts(analysis.options.get(option)) if declared.names == "metric" else ():
+                metric = context.registry.metrics.get(name)
+                if metric is not None and metric.needs == "labels" and name not in measured:
+                    context.error(
+                        "option",
+                        ("analyses", index, "options", option),
+                        f"no step of this spec measures {name!r}",
+                        cause="it is made of label maps, and `measure` computes it",
+                        fix=f"add `steps: [{{name: measure, options: {{metrics: [{name}]}}}}]`",
+                    )
+
+
+def _known(context: Context) -> Iterator[tuple[int, StepEntry, Step]]:
+    for index, entry in context.draft.steps.items():
+        if entry.name in context.registry.steps:
+            yield index, entry, context.registry.steps[entry.name]
+
+
+def _texts(value: object) -> tuple[str, ...]:
+    if isinstance(value, str):
+        return (value,)
+    return tuple(item for item in value if isinstance(item, str)) if isinstance(value, (list, tuple)) else ()

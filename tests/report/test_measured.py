@@ -1,0 +1,208 @@
+"""What steps measured, in the report: equal to a recount, in its unit, and never mixed or taken for done."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from dataclasses import replace
+from pathlib import Path
+from statistics import mean, stdev
+
+import numpy as np
+import pytest
+
+from bench_core.analysis.evidence import Evidence, gather
+from bench_core.analysis.measured import StepTables
+from bench_core.analysis.quantities import Measured, quantities, quantity
+from bench_core.analysis.scores import AVERAGE, board
+from bench_core.errors import UnknownNameError
+from bench_core.metrics.tables import ImageScores
+from bench_core.plan.expand import make_plan
+from bench_core.plan.job import Apply, Job
+from bench_core.report.compose import Report, compose
+from bench_core.report.delimited import to_csv
+from bench_core.report.page import to_html
+from bench_core.report.tables import Table
+from bench_core.spec.load import load_spec
+from bench_core.store.store import Store
+from tests.helpers.page import Page
+from tests.helpers.step_study import run_all, write_boxes
+
+STEPS = "[{name: measure, options: {metrics: [hd95, nsd], tolerance: 1}}, native]"
+TWO = "[{name: boxes, label: known, options: {spacing: all}}, {name: boxes, label: unknown}]"
+MODELS = "[box-net, box-net-b]"
+
+
+class Done:
+    """A study of two models and two datasets, of which one knows its spacing, with all steps run."""
+
+    def __init__(self, folder: Path, more: str = "") -> None:
+        self.path = write_boxes(folder / "spec", STEPS, datasets=TWO, models=MODELS, more=more)
+        self.store = Store(folder / "results", create=True)
+        self.registry, self.jobs = run_all(self.path, self.store)
+
+    def evidence(self) -> Evidence:
+        loaded = load_spec(self.path)
+        return gather(loaded.spec, make_plan(loaded.spec, loaded.registry), loaded.registry, self.store)
+
+    def report(self) -> Report:
+        return compose(self.evidence(), self.registry)
+
+    def steps(self, name: str) -> list[Job]:
+        return [job for job in self.jobs if isinstance(job.work, Apply) and job.work.step == name]
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory) -> Done:
+    more = (
+        "analyses:\n  - {name: summary, options: {metric: hd95}}\n  - {name: folds, options: {metric: nsd}}\n"
+        "  - {name: per-class, options: {metric: hd95}}\n"
+    )
+    return Done(tmp_path_factory.mktemp("done"), more)
+
+
+@pytest.fixture(scope="module")
+def report(done: Done) -> Report:
+    return done.report()
+
+
+def table(report: Report, name: str) -> Table:
+    return next(item for item in report.tables if item.name == name)
+
+
+def rows(found: Table) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(to_csv(found))))
+
+
+def fold_means(done: Done, metric: str, model: str, dataset: str, label: str | None = None) -> list[float]:
+    """The mean over images of the mean over classes (or of one class), by fold, with plain loops."""
+    found = []
+    for job in done.steps("measure"):
+        if job.cell == (model, dataset):
+            images: dict[str, list[float]] = {}
+            for row in done.store.records(job.digest, "scores"):
+                if row["metric"] == metric and label in (None, row["class"]):
+                    images.setdefault(row["image"], []).append(float(row["score"]))
+            each = [[score for score in scores if not math.isnan(score)] for scores in images.values()]
+            found.append(mean(mean(scores) for scores in each if scores))
+    return found
+
+
+def test_the_studys_tables_equal_a_recount(done: Done, report: Report) -> None:
+    for name in ("hd95", "nsd"):
+        for row in rows(table(report, f"study-{name}")):
+            for dataset in ("known", "unknown"):
+                expected = fold_means(done, name, row["model"], dataset)
+                assert float(row[f"{dataset}_mean"]) == pytest.approx(mean(expected))
+                assert float(row[f"{dataset}_std"]) == pytest.approx(stdev(expected))
+    for dataset in ("known", "unknown"):
+        for row in rows(table(report, f"classes-{dataset}-hd95")):
+            for label in ("dark", "bright"):
+                expected = fold_means(done, "hd95", row["model"], dataset, label)
+                assert float(row[f"class_{label}_mean"]) == pytest.approx(mean(expected))
+
+
+def test_mm_and_px_stand_apart(report: Report) -> None:
+    found = table(report, "study-hd95")
+    assert found.title.startswith("HD95 in the unit of each column, lower is better")
+    assert [column.title for column in found.columns[2:4]] == ["known (mm)", "unknown (px)"]
+    for row in rows(found):
+        assert (row["known_unit"], row["unknown_unit"], row["average"]) == ("mm", "px", "")
+    assert table(report, "study-nsd").title.startswith("NSD (tolerance 1) in percent, mean ±")
+    assert "The tolerance is in mm on known; px on unknown." in table(report, "study-nsd").caption
+    assert all(row["average"] for row in rows(table(report, "study-nsd")))
+    assert {(row["dataset"], row["hd95_unit"]) for row in rows(table(report, "folds"))} == {
+        ("known", "mm"),
+        ("unknown", "px"),
+    }
+    text = Page(to_html(report)).text
+    assert "HD95 has different units on the datasets, so it has no average, and none is ahead." in text
+
+
+def test_counts_at_original_size_are_a_second_set(done: Done, report: Report) -> None:
+    for row in rows(table(report, "study-mdsc-native")):
+        found = []
+        for job in done.steps("native"):
+            if job.cell == (row["model"], "known"):
+                sums = np.zeros(3)
+                for line in done.store.records(job.digest, "native-counts"):
+                    sums += [int(line[key]) for key in ("tp", "fp", "fn")]
+                found.append(2 * sums[0] / (2 * sums[0] + sums[1] + sums[2]))
+        assert float(row["known_mean"]) == pytest.approx(mean(found))
+    assert "micro mDSC, original size" in table(report, "study-mdsc-native").title
+    assert table(report, "study-mdsc-native").title != table(report, "study-mdsc").title
+    assert "original size" in table(report, "views-mdsc-native").title
+
+
+def test_the_lower_distance_leads(done: Done) -> None:
+    evidence = done.evidence()
+    scores = board(evidence, quantity(evidence, "hd95"))
+    for dataset in ("known", "unknown"):
+        values = {row.model: round(row.ranked[dataset], 2) for row in scores.rows}
+        assert scores.best(dataset) == {
+            name for name, value in values.items() if value == min(values.values())
+        }
+    assert not any(AVERAGE in row.ranked for row in scores.rows)
+
+
+def test_what_is_not_measured_yet_is_not_called_undefined(done: Done) -> None:
+    evidence = done.evidence()
+    cells = {
+        key: replace(cell, steps={} if key[0] == "box-net" else cell.steps)
+        for key, cell in evidence.cells.items()
+    }
+    partly = replace(evidence, cells=cells)
+    scores = board(partly, quantity(partly, "hd95"))
+    assert scores.waiting == ("box-net",)
+    assert scores.row("box-net").undefined == frozenset()
+    captions = [item.caption for item in compose(partly, done.registry).tables if item.name == "study-hd95"]
+    assert "Not ranked, for no fold is measured: box-net." in captions[0]
+
+
+def test_a_job_in_another_unit_is_never_mixed_in(done: Done) -> None:
+    evidence = done.evidence()
+    cell = evidence.cell("box-net", "known")
+    first, *others = cell.steps["measure"]
+    scores = {
+        name: ImageScores("px" if name == "hd95" else item.unit, item.values)
+        for name, item in first.tables.scores.items()
+    }
+    changed = replace(first, tables=StepTables(scores=scores))
+    cells = {**evidence.cells, ("box-net", "known"): replace(cell, steps={"measure": (changed, *others)})}
+    mixed = replace(evidence, cells=cells)
+    found = board(mixed, quantity(mixed, "hd95")).row("box-net").scores["known"]
+    assert len(found.folds) == 2 and found.scale.unit == "mm"
+
+
+def test_a_damaged_table_is_a_gap_and_no_number(tmp_path: Path) -> None:
+    found = Done(tmp_path)
+    job = found.steps("measure")[0]
+    path = found.store.folder(job.digest) / "records" / "scores.csv"
+    path.write_text(path.read_text().replace("hd95,mm", "hd95,inch", 1))
+    evidence = found.evidence()
+    (gap,) = evidence.gaps
+    assert (gap.job.digest, gap.state) == (job.digest, "unreadable")
+    assert len(board(evidence, quantity(evidence, "hd95")).row("box-net").scores["known"].folds) == 2
+    compose(evidence, found.registry)
+
+
+def test_two_measure_steps_have_names_of_their_own(tmp_path: Path) -> None:
+    steps = "[measure, {name: measure, label: strict, options: {metrics: [nsd], tolerance: 0.5}}]"
+    loaded = load_spec(write_boxes(tmp_path, steps))
+    plan = make_plan(loaded.spec, loaded.registry)
+    evidence = gather(loaded.spec, plan, loaded.registry, None)
+    found = [item for item in quantities(evidence).values() if isinstance(item, Measured)]
+    assert [(item.name, item.title) for item in found] == [
+        ("hd95", "HD95"),
+        ("nsd", "NSD (tolerance 2)"),
+        ("nsd-strict", "NSD (tolerance 0.5)"),
+    ]
+
+
+def test_a_metric_that_no_step_measures_says_how_to_have_it(tmp_path: Path) -> None:
+    loaded = load_spec(write_boxes(tmp_path, "[]"))
+    evidence = gather(loaded.spec, make_plan(loaded.spec, loaded.registry), loaded.registry, None)
+    with pytest.raises(UnknownNameError) as caught:
+        quantity(evidence, "assd")
+    assert "{metrics: [assd]}" in str(caught.value.fix)
