@@ -17,6 +17,7 @@ from bench_core.plan.job import Apply, Job, JobDeviation
 from bench_core.plan.resolve import split_options
 from bench_core.plugins import Registry
 from bench_core.records import Case, Counts, Predictions, TrainingRecord
+from bench_core.samples import Samples
 from bench_core.spec.model import DatasetEntry, ModelEntry, Spec
 from bench_core.store.result import Result
 from bench_core.store.store import Store
@@ -120,6 +121,8 @@ class DatasetFacts:
     modality: str
     license: str
     classes: tuple[str, ...]
+    attributes: tuple[str, ...] = ()
+    """Names of what is known of its samples besides their groups."""
 
 
 @dataclass(frozen=True)
@@ -197,6 +200,16 @@ class Evidence:
         cell = self.cells[model, dataset]
         return {"search": cell.trials, "evaluate": cell.folds}.get(stage, cell.steps.get(stage, ()))
 
+    def samples(self, dataset: str) -> Samples:
+        """Return what the store keeps of the samples of a dataset (label), of steps' own datasets included.
+
+        Raises StoreError where no job on it is finished, or its description is missing or damaged.
+        """
+        found = next((done for done in self.done if done.job.dataset.label == dataset), None)
+        if found is None:
+            raise StoreError(f"no job on {dataset} is finished, so nothing is known of its samples")
+        return found.store.samples(found.result.data.fingerprint)
+
     @property
     def complete(self) -> bool:
         """True when every planned job has its result."""
@@ -263,7 +276,7 @@ def gather(
             for label, entry in zip(plan.models, spec.models, strict=True)
         ),
         datasets=tuple(
-            _dataset_facts(label, entry, registry, cells)
+            _dataset_facts(label, entry, registry, cells, store)
             for label, entry in zip(plan.datasets, spec.datasets, strict=True)
         ),
         cells=cells,
@@ -329,7 +342,11 @@ def _differing(declared: Mapping[str, Option], given: Mapping[str, Any]) -> dict
 
 
 def _dataset_facts(
-    label: str, entry: DatasetEntry, registry: Registry, cells: Mapping[tuple[str, str], Cell]
+    label: str,
+    entry: DatasetEntry,
+    registry: Registry,
+    cells: Mapping[tuple[str, str], Cell],
+    store: Store | None,
 ) -> DatasetFacts:
     declared = registry.dataset(entry.name)
     jobs = (
@@ -343,4 +360,19 @@ def _dataset_facts(
         modality=declared.modality,
         license=declared.license,
         classes=task.classes,
+        attributes=_attributes(label, cells, store),
     )
+
+
+def _attributes(label: str, cells: Mapping[tuple[str, str], Cell], store: Store | None) -> tuple[str, ...]:
+    mine = (done for cell in cells.values() if cell.dataset == label for done in (*cell.folds, *cell.trials))
+    first = next(mine, None)
+    try:
+        return (
+            ()
+            if first is None or store is None
+            else tuple(store.samples(first.result.data.fingerprint).attributes)
+        )
+    except BenchError:
+        # No number depends on the description: a report is made without it.
+        return ()

@@ -50,7 +50,11 @@ def command(
             fix=f"choose from {', '.join(plan.datasets)}",
         )
     jobs = [job for job in plan.jobs if not only or job.dataset.label in only]
+    opened = Store(store)
     ready = open_datasets(jobs, loaded.registry, cache_folder() or Store(store, create=True).cache)
+    if opened.path.is_dir():
+        for item in ready:
+            opened.keep_samples(item.samples)
     if as_json:
         print_json({"datasets": [_as_json(item) for item in ready]})
         return

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bench_core.cli.common import JSON, STORE, console, print_json, say
+from bench_core.errors import BenchError
 
 if TYPE_CHECKING:
     from bench_core.store.store import Store
@@ -48,12 +49,22 @@ def _data(store: Store, digest: str) -> dict[str, Any]:
         data["failure"] = failure.to_json()
     if data["state"] == "done":
         data["folder"] = str(store.folder(digest))
-        data["result"] = store.result(digest).to_json()
+        result = store.result(digest)
+        data["result"] = result.to_json()
+        data["attributes"] = _attributes(store, result.data.fingerprint)
         data["metrics"] = _metrics(store, digest) if job.work.kind != "apply" else {}
     log = store.log_path(digest)
     data["log"] = None if log is None else str(log)
     plain: dict[str, Any] = finite(data)
     return plain
+
+
+def _attributes(store: Store, fingerprint: str) -> list[str]:
+    """Return the names of what is kept of the dataset's samples; none where nothing can be read."""
+    try:
+        return list(store.samples(fingerprint).attributes)
+    except BenchError:
+        return []
 
 
 def _metrics(store: Store, digest: str) -> dict[str, Any]:
@@ -134,7 +145,7 @@ def _print_result(data: Mapping[str, Any]) -> None:
         rows = {"all classes (micro)": metrics["all"], **metrics["classes"]}
         _section(title, {name: _scores(values) for name, values in rows.items()})
     _section("network", result["network"] or {})
-    _section("data", result["data"])
+    _section("data", result["data"] | {"attributes": data["attributes"]})
     _section("files", result["files"] | dict.fromkeys(result["artifacts"], "left by the job"))
     _section("provenance", result["provenance"])
 

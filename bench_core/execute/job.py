@@ -219,6 +219,7 @@ class _Run:
 
         data = open_data(self.job, self.registry, self.cache, progress)
         log.info("data: %s", data.facts)
+        self.store.keep_samples(data.samples)
         if rate is not None:
             check_fingerprint(self.job, data, rate)
         return data

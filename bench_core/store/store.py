@@ -12,8 +12,10 @@ from bench_core.errors import StoreError
 from bench_core.hashes import sha256_of
 from bench_core.plan.job import Job
 from bench_core.records import Case, Counts, Predictions
+from bench_core.samples import Samples
 from bench_core.store import folder as files
 from bench_core.store.claim import Claim, ClaimOwner, claim_owner
+from bench_core.store.datasets import keep_samples, stored_samples
 from bench_core.store.files import (
     flush_folder,
     make_folder,
@@ -46,6 +48,7 @@ class Store:
         self.claims = path / "claims"
         self.failed = path / "failed"
         self.cache = path / "cache"
+        self.datasets = path / "datasets"
         marker = path / "store.json"
         if marker.exists():
             self._check_format(marker)
@@ -131,6 +134,14 @@ class Store:
     def records(self, digest: str, name: str) -> list[dict[str, str]]:
         """Return a table that a done job left; raises StoreError if it is missing or damaged."""
         return files.read_records(self.jobs / digest, name)
+
+    def keep_samples(self, samples: Samples) -> None:
+        """Keep what is known of a dataset's samples, once per fingerprint."""
+        keep_samples(self.datasets, samples)
+
+    def samples(self, fingerprint: str) -> Samples:
+        """Return a dataset's samples; raises StoreError if they are missing or damaged."""
+        return stored_samples(self.datasets, fingerprint)
 
     def failure(self, digest: str) -> Failure | None:
         """Return why a job failed, or None if it has not."""

@@ -85,14 +85,15 @@ def data_table(evidence: Evidence) -> Table:
             Cell(facts.title, (data.dataset,)),
             Cell(facts.modality or "–"),
             Cell(", ".join(facts.classes)),
+            Cell(", ".join(facts.attributes) or "–"),
             Cell(facts.license or "–"),
             _hashes(data.fingerprints),
             _hashes(data.fold_hashes),
             Cell(sizes or "–"),
         )
         rows.append(Row(cells))
-    titles = ("Dataset", "Modality", "Classes", "License", "Samples", "Folds", "Sizes")
-    keys = ("dataset", "modality", "classes", "license", "fingerprint", "fold_hash", "sizes")
+    titles = ("Dataset", "Modality", "Classes", "Attributes", "License", "Samples", "Folds", "Sizes")
+    keys = ("dataset", "modality", "classes", "attributes", "license", "fingerprint", "fold_hash", "sizes")
     return Table(
         name="data",
         title="Data as the jobs saw it",
