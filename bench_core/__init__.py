@@ -1,6 +1,10 @@
 """The core of segtrial: what a benchmark is, whichever framework runs it."""
 
-__version__ = "0.1.0"
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from bench_core.declarations import (
     IGNORE,
@@ -21,6 +25,10 @@ from bench_core.declarations import (
 )
 from bench_core.hookspecs import hookimpl
 from bench_core.options import Option
+from bench_core.version import __version__
+
+if TYPE_CHECKING:
+    from bench_core.study import StudyResults
 
 __all__ = [
     "IGNORE",
@@ -39,5 +47,20 @@ __all__ = [
     "RunnerDeclaration",
     "Step",
     "Task",
+    "__version__",
     "hookimpl",
+    "open_study",
 ]
+
+
+def open_study(
+    spec: str | Path, store: str | Path = "results", overrides: Sequence[str] = ()
+) -> StudyResults:
+    """Return what a store holds of a spec, for notebooks and scripts.
+
+    `overrides` are PATH=VALUE texts as --set takes them. Raises SpecError for an invalid spec, StoreError for
+    a folder that is not a store.
+    """
+    from bench_core.study import opened
+
+    return opened(Path(spec), Path(store), overrides)

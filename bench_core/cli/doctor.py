@@ -83,7 +83,7 @@ def command(store: Path, as_json: bool) -> None:
 
 
 def _interpreter() -> list[Finding]:
-    from bench_core import __version__
+    from bench_core.version import __version__
 
     return [
         Finding("system", "segtrial", "ok", __version__),

@@ -15,11 +15,11 @@ from types import FrameType
 
 import click
 
-from bench_core import __version__
 from bench_core.cli.streams import prepare_streams
 from bench_core.commands import COMMANDS
 from bench_core.errors import BenchError
 from bench_core.streams import let_go, open_standard_files
+from bench_core.version import __version__
 
 _OF_THE_DISK = {
     errno.EACCES,

@@ -16,8 +16,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from bench_core import __version__
 from bench_core.run_options import RunOptions
+from bench_core.version import __version__
 
 PACKAGES = (
     "torch",

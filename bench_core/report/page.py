@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from importlib.resources import files
 from typing import Any
 
-from bench_core import __version__
 from bench_core.errors import MissingDependencyError
 from bench_core.install import install_command
 from bench_core.report import blocks
 from bench_core.report.compose import Report
 from bench_core.report.tables import Table
 from bench_core.text import visible
+from bench_core.version import __version__
 
 _KINDS = {
     blocks.Prose: "prose",

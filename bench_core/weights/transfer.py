@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import IO, Any
 from urllib.parse import urlsplit
 
-from bench_core import __version__
 from bench_core.declarations import PublishedFile
 from bench_core.errors import WeightsError
+from bench_core.version import __version__
 from bench_core.weights.files import WEIGHTS_FOLDER
 from bench_core.weights.watch import Limits, Watch
 
