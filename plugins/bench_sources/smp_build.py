@@ -6,6 +6,7 @@ import difflib
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import segmentation_models_pytorch as smp
 from torch import nn
@@ -15,6 +16,7 @@ from bench_core.errors import TrainingError
 from bench_core.weights.load import WeightsReport, load_strictly, read_checkpoint, sum_over_rgb
 from bench_sources import efficientnet_lite
 from bench_sources.smp_source import LITE0_ENCODER, parts_of
+from bench_sources.timm_limits import for_any_size, is_of_fixed_size
 
 _CLASSIFIERS = ("fc", "_fc", "classifier", "last_linear", "head", "heads")
 """Classification heads in encoders' published checkpoints, for which a segmentation network has no place."""
@@ -36,25 +38,35 @@ def build(request: BuildRequest) -> nn.Module:
 
 
 def _construct(decoder: str, encoder: str, request: BuildRequest) -> nn.Module:
-    extra = {"dynamic_img_size": True} if decoder == "DPT" else {}
-    try:
-        with warnings.catch_warnings():
-            # Its own encoders named `timm-` announce their successors, which changes nothing for a benchmark.
-            warnings.simplefilter("ignore", DeprecationWarning)
-            network: nn.Module = getattr(smp, decoder)(
-                encoder_name=encoder,
-                encoder_weights=None,
-                in_channels=request.in_channels,
-                classes=request.num_classes,
-                **extra,
-            )
-    except (KeyError, RuntimeError, TypeError, ValueError) as error:
-        raise TrainingError(
-            f"segmentation_models_pytorch {smp.__version__} cannot build {decoder} on {encoder}",
-            cause=str(error),
-            fix=_nearest_encoder(encoder),
-        ) from error
-    return network
+    wordings: tuple[dict[str, Any], ...] = ({},)
+    if decoder == "DPT":
+        wordings = ({"dynamic_img_size": True},)
+    elif encoder.startswith("tu-") and is_of_fixed_size(encoder.removeprefix("tu-")):
+        wordings = for_any_size(request.image_size)
+    cause: Exception | None = None
+    for wording in wordings:
+        try:
+            with warnings.catch_warnings():
+                # Its own encoders named `timm-` announce their successors, which changes nothing here.
+                warnings.simplefilter("ignore", DeprecationWarning)
+                network: nn.Module = getattr(smp, decoder)(
+                    encoder_name=encoder,
+                    encoder_weights=None,
+                    in_channels=request.in_channels,
+                    classes=request.num_classes,
+                    **wording,
+                )
+            return network
+        except TypeError as error:
+            cause = error
+        except (AssertionError, KeyError, RuntimeError, ValueError) as error:
+            cause = error
+            break
+    raise TrainingError(
+        f"segmentation_models_pytorch {smp.__version__} cannot build {decoder} on {encoder}",
+        cause=str(cause),
+        fix=_nearest_encoder(encoder),
+    ) from cause
 
 
 def _nearest_encoder(encoder: str) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import functools
+import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from bench_core import Architecture, ModelSource, PublishedFile
 from bench_core.errors import UnknownNameError
 from bench_sources import efficientnet_lite
 from bench_sources.names import package_folder
+from bench_sources.timm_limits import is_flat, limits
 from bench_sources.timm_metadata import published
 
 PREFIX = "smp"
@@ -135,6 +137,10 @@ def resolve(name: str) -> Architecture:
     if decoder_name == "dpt" and patch:
         # Its deepest features lie at half the token grid.
         multiple = 2 * int(patch[1])
+    least = decoder.size_minimum
+    if decoder_name != "dpt" and encoder.startswith("tu-"):
+        step, own_least = limits(encoder.removeprefix("tu-"))
+        multiple, least = math.lcm(multiple, step), max(least, own_least)
     return Architecture(
         name=name,
         title=f"{decoder.class_name} ({encoder_name})",
@@ -145,7 +151,7 @@ def resolve(name: str) -> Architecture:
         paper=decoder.paper,
         pretrained=("imagenet", "none"),
         size_multiple=multiple,
-        size_minimum=max(decoder.size_minimum, multiple),
+        size_minimum=max(least, multiple),
         batch_minimum=2 if decoder.normalizes_a_mean else 1,
         dead_parameters=_dead_parameters(decoder_name, encoder),
         encoder=("encoder",),
@@ -198,13 +204,21 @@ def _addresses() -> Mapping[str, str]:
 
 
 def _is_timm_encoder(decoder: str, encoder: str) -> bool:
-    is_vit = _PATCH.search(encoder) is not None
-    return _TIMM_NAME.match(encoder) is not None and (is_vit or decoder != "dpt")
+    if _TIMM_NAME.match(encoder) is None:
+        return False
+    return (
+        _PATCH.search(encoder) is not None if decoder == "dpt" else not is_flat(encoder.removeprefix("tu-"))
+    )
 
 
 def _why_not(decoder: str, encoder: str) -> str:
     if decoder == "dpt":
         return "dpt takes timm's vision transformers with patches of 8 or 16 pixels only"
+    if _TIMM_NAME.match(encoder):
+        return (
+            f"{encoder} does not halve the resolution from stage to stage, as {decoder} needs it; "
+            "dpt takes vision transformers"
+        )
     if encoder in ENCODERS:
         return f"{decoder} needs stages that the encoder {encoder} does not have"
     return f"{encoder!r} is no encoder of segmentation_models_pytorch"

@@ -11,6 +11,7 @@ from bench_core import BuildRequest
 from bench_core.errors import TrainingError
 from bench_core.weights.load import WeightsReport, load_strictly, read_checkpoint, sum_over_rgb
 from bench_sources.heads import FPN, UPer, resize
+from bench_sources.timm_limits import for_any_size
 from bench_sources.timm_source import parts_of
 
 STAGES = 4
@@ -83,15 +84,8 @@ def build(request: BuildRequest) -> TimmSegmenter:
 
 
 def _features(name: str, request: BuildRequest, **extra: Any) -> Any:
-    # Positions and windows for images of any size, where the backbone has a word for it.
-    wordings: tuple[dict[str, Any], ...] = (
-        {"dynamic_img_size": True},
-        {"strict_img_size": False},
-        {"img_size": request.image_size},
-        {},
-    )
     cause: Exception | None = None
-    for wording in wordings:
+    for wording in for_any_size(request.image_size):
         try:
             return timm.create_model(
                 name,

@@ -5,12 +5,16 @@ from __future__ import annotations
 import pickle
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from bench_core import BuildRequest
 from bench_core.errors import TrainingError, UnknownNameError
+from bench_core.network import build_network
 from bench_core.plugins import load_registry
+from bench_core.spec.diagnostics import SpecError
+from bench_core.spec.load import load_spec
 from bench_core.weights.files import wanted_files
 from bench_sources.smp_source import DECODERS, ENCODERS, SOURCE, encoders_of, resolve
 
@@ -108,3 +112,52 @@ def test_addresses_are_those_that_the_library_fetches_from() -> None:
         place = "https://huggingface.co/{repo_id}/resolve/{revision}/model.safetensors"
         expected = [place.format(**settings)] if settings else []
         assert [each.url for each in file.everywhere if each.url] == expected
+
+
+@pytest.mark.parametrize(
+    ("encoder", "sizes"),
+    [
+        ("tu-maxvit_nano_rw_256", (64, 96)),
+        ("tu-swin_tiny_patch4_window7_224", (64, 224)),
+        ("tu-gcvit_xxtiny", (64, 96)),
+        ("tu-hiera_tiny_224", (64, 128)),
+        ("tu-coatnet_pico_rw_224", (64, 96)),
+        ("tu-botnet26t_256", (64, 96)),
+        ("tu-efficientformerv2_s0", (64, 96)),
+        ("tu-efficientformer_l1", (224,)),
+        ("tu-halonet26t", (256,)),
+        ("tu-inception_v4", (96, 107)),
+        ("tu-resnet18", (32, 75)),
+    ],
+)
+def test_timms_encoders_take_the_sizes_that_are_declared(encoder: str, sizes: tuple[int, ...]) -> None:
+    import torch
+
+    architecture = resolve(f"smp:unet/{encoder}")
+    for size in sizes:
+        assert size % architecture.size_multiple == 0 and size >= architecture.size_minimum
+        with torch.device("meta"):
+            network = build_network(
+                architecture, in_channels=1, num_classes=2, image_size=size, options={}
+            ).eval()
+            assert network(torch.empty(1, 1, size, size)).shape == (1, 2, size, size)
+    assert sizes[0] == architecture.size_minimum
+
+
+@pytest.mark.parametrize("encoder", ["tu-vit_tiny_patch16_224", "tu-eva02_tiny_patch14_224", "tu-levit_128"])
+def test_encoders_without_stages_are_refused_with_the_reason(encoder: str) -> None:
+    with pytest.raises(UnknownNameError) as caught:
+        resolve(f"smp:unet/{encoder}")
+    assert "does not halve the resolution" in (caught.value.cause or "")
+
+
+@pytest.mark.parametrize(("model", "size"), [("tu-maxvit_nano_rw_256", 48), ("tu-halonet26t", 64)])
+def test_an_unfit_size_is_refused_by_the_spec(tmp_path: Path, model: str, size: int) -> None:
+    spec = tmp_path / "spec.yaml"
+    spec.write_text(
+        f"version: 1\nname: sizes\nmodels: ['smp:unet/{model}']\ndatasets: [synthetic]\n"
+        f"protocol: {{image_size: {size}, pretrained: none, learning_rate: 1e-3}}\n"
+    )
+    with pytest.raises(SpecError) as caught:
+        load_spec(spec)
+    assert "image-size" in [item.check for item in caught.value.diagnostics]
