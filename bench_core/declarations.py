@@ -181,6 +181,11 @@ class Architecture:
     content: str = ""
     """Hash of the user's own files that define the network, for names that are places; part of identity."""
     cam_layers: tuple[str, ...] = ()
+    """Modules of whose outputs class activation maps are made: the encoder's last, then the decoder's.
+
+    Each returns one tensor, maps [B, C, h, w] or square tokens [B, h w, C], and something nonlinear follows:
+    behind the last nonlinear step a map is by algebra the logit.
+    """
     random_at_inference: bool = False
     requires: tuple[str, ...] = ()
     """Importable modules that the builder needs beyond the runner's own."""

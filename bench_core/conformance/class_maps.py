@@ -6,25 +6,39 @@ Selvaraju et al., Grad-CAM: Visual Explanations from Deep Networks, ICCV 2017.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 
-def class_map(network: nn.Module, layer: str, images: Tensor, index: int) -> Tensor | None:
-    """Return the maps [B, h, w] of one logit channel at a layer, before the final ReLU.
+@dataclass(frozen=True)
+class Layer:
+    """What a layer returned for some images, and the gradient of one logit channel's sum in it."""
 
-    None if the layer's output takes no part in the logits or is no tensor. Raises AttributeError for a
-    layer that does not exist, ValueError for an output that is no map.
+    features: Tensor
+    """[B, C, h, w]."""
+    gradient: Tensor
+    """[B, C, h, w]."""
+
+    @property
+    def map(self) -> Tensor:
+        """The maps [B, h, w], before the final ReLU."""
+        weights = self.gradient.mean(dim=(2, 3), keepdim=True)
+        return (weights * self.features).sum(dim=1)
+
+
+def layer_of(network: nn.Module, layer: str, images: Tensor, index: int) -> Layer | None:
+    """Return a layer's output for images [B, C, S, S], and the gradient of logit channel `index` in it.
+
+    None if it takes no part in the logits. Raises AttributeError for a layer that does not exist, ValueError
+    for an output that is not one tensor of maps [B, C, h, w] or of square tokens [B, h w, C].
     """
-    kept: list[Tensor] = []
+    kept: list[Any] = []
 
     def keep(module: nn.Module, arguments: Any, output: Any) -> None:
-        found = _last_tensor(output)
-        if found is not None:
-            kept.append(found)
+        kept.append(output)
 
     handle = network.get_submodule(layer).register_forward_hook(keep)
     try:
@@ -32,25 +46,17 @@ def class_map(network: nn.Module, layer: str, images: Tensor, index: int) -> Ten
             logits: Tensor = network(images)
     finally:
         handle.remove()
-    if not kept or not kept[-1].requires_grad:
+    if not kept:
         return None
-    (gradient,) = torch.autograd.grad(logits[:, index].sum(), kept[-1], allow_unused=True)
+    output = kept[-1]
+    if not isinstance(output, Tensor):
+        raise ValueError(f"its output is {type(output).__name__}, not one tensor")
+    if not output.requires_grad:
+        return None
+    (gradient,) = torch.autograd.grad(logits[:, index].sum(), output, allow_unused=True)
     if gradient is None:
         return None
-    features, gradient = _channels_first(kept[-1].detach()), _channels_first(gradient)
-    weights = gradient.mean(dim=(2, 3), keepdim=True)
-    return (weights * features).sum(dim=1)
-
-
-def _last_tensor(output: Any) -> Tensor | None:
-    if isinstance(output, Tensor):
-        return output
-    if isinstance(output, Mapping):
-        output = list(output.values())
-    if isinstance(output, Sequence) and not isinstance(output, str):
-        found = [tensor for tensor in map(_last_tensor, output) if tensor is not None]
-        return found[-1] if found else None
-    return None
+    return Layer(_channels_first(output.detach()), _channels_first(gradient))
 
 
 def _channels_first(features: Tensor) -> Tensor:
@@ -59,10 +65,10 @@ def _channels_first(features: Tensor) -> Tensor:
         batch, count, channels = features.shape
         side = math.isqrt(count)
         if side * side != count:
-            raise ValueError(f"{count} tokens are no square map")
+            raise ValueError(f"{count} tokens are not a square map")
         return features.transpose(1, 2).reshape(batch, channels, side, side)
     if features.ndim != 4:
-        raise ValueError(f"an output of shape {tuple(features.shape)} is no map")
+        raise ValueError(f"an output of shape {tuple(features.shape)} is not a map")
     if features.shape[2] != features.shape[3] and features.shape[1] == features.shape[2]:
-        return features.permute(0, 3, 1, 2)
+        raise ValueError(f"its channels come last: {tuple(features.shape)}")
     return features

@@ -17,11 +17,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from bench_core.conformance.candidate import Candidate, disks, noise
-from bench_core.conformance.class_maps import class_map
+from bench_core.conformance.class_maps import layer_of
 from bench_core.errors import BenchError
 
 STEPS = 20
@@ -202,23 +202,50 @@ def channels_last(candidate: Candidate) -> None:
 
 
 def class_activation(candidate: Candidate) -> None:
-    """Each declared CAM layer exists and gives a map that varies over the image."""
+    """Each declared CAM layer gives one tensor of maps that vary, and more than the logits themselves.
+
+    Where only linear steps lie between a layer and the logits, its map is by algebra the logit: the gradient
+    in it is then the same for every image.
+    """
     if not candidate.architecture.cam_layers:
         raise NotApplicable("no cam_layers are declared")
-    images, _ = disks(2, candidate.ample_size * 2)
-    network = candidate.network.eval()
+    size = candidate.ample_size * 2
+    images, _ = disks(2, size)
+    network = _normalized_by(images, candidate.network)
     for layer in candidate.architecture.cam_layers:
         try:
-            found = class_map(network, layer, images, 1)
+            torch.manual_seed(0)
+            kept = layer_of(network, layer, images, 1)
+            torch.manual_seed(0)
+            other = layer_of(network, layer, noise(2, 3, size, seed=1), 1)
         except AttributeError:
             raise Wrong(f"there is no layer {layer!r}") from None
         except ValueError as error:
             raise Wrong(f"{layer}: {error}") from None
-        if found is None:
+        if kept is None or other is None:
             raise Wrong(f"the output of {layer} takes no part in the logits")
+        found = kept.map
         spread = found.flatten(1).amax(1) - found.flatten(1).amin(1)
         if not torch.isfinite(found).all() or not (spread > 1e-6 * found.abs().max()).all():
             raise Wrong(f"the map of {layer} is constant or not finite")
+        if torch.allclose(kept.gradient, other.gradient, rtol=1e-4, atol=1e-6 * kept.gradient.abs().max()):
+            raise Wrong(f"only linear steps follow {layer}: its map restates the logits")
+
+
+def _normalized_by(images: Tensor, network: nn.Module) -> nn.Module:
+    """Return a network in evaluation whose running statistics are those of images [B, C, H, W].
+
+    Those of an untrained network can let nothing through but a constant.
+    """
+    norms = [module for module in network.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
+    momenta = [module.momentum for module in norms]
+    for module in norms:
+        module.momentum = 1.0
+    with torch.no_grad():
+        network.train()(images)
+    for module, momentum in zip(norms, momenta, strict=True):
+        module.momentum = momentum
+    return network.eval()
 
 
 def learns(candidate: Candidate) -> None:

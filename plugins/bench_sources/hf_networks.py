@@ -17,7 +17,12 @@ class Kind:
     paper: str
     size_multiple: int = 1
     size_minimum: int = 32
-    cam_layer: str = "decode_head"
+    head: str = "decode_head"
+    """The module whose input the encoder's features are, and whose output the logits."""
+    encoder_layer: str = "deepest"
+    """Where the encoder's deepest maps are: the last input of the head if not said otherwise."""
+    decoder_layer: str = "network.decode_head.fpn_convs.0"
+    """The last maps before the decoder's last nonlinear step."""
     classifier: str = "decode_head.classifier"
     """Where the layer that depends on the classes is; its weights are never taken from a checkpoint."""
     has_auxiliary_head: bool = False
@@ -32,7 +37,11 @@ class Kind:
 
 
 KINDS = {
-    "segformer": Kind("SegformerForSemanticSegmentation", "arXiv 2105.15203"),
+    "segformer": Kind(
+        "SegformerForSemanticSegmentation",
+        "arXiv 2105.15203",
+        decoder_layer="network.decode_head.linear_fuse",
+    ),
     "upernet": Kind(
         "UperNetForSemanticSegmentation",
         "arXiv 1807.10221",
@@ -44,7 +53,9 @@ KINDS = {
         "DPTForSemanticSegmentation",
         "arXiv 2103.13413",
         size_multiple=16,
-        cam_layer="head",
+        head="head",
+        encoder_layer="network.neck.convs.3",
+        decoder_layer="network.neck.fusion_stage.layers.2",
         classifier="head.head.4",
         has_auxiliary_head=True,
         dead=("dpt.layernorm", "neck.fusion_stage.layers.0.residual_layer1"),
@@ -70,7 +81,8 @@ KINDS = {
         "MobileViTForSemanticSegmentation",
         "arXiv 2110.02178",
         normalizes_a_mean=True,
-        cam_layer="segmentation_head",
+        head="segmentation_head",
+        decoder_layer="network.segmentation_head.aspp.convs.0",
         classifier="segmentation_head.classifier",
     ),
     "mobilevitv2": Kind(
@@ -78,15 +90,17 @@ KINDS = {
         "arXiv 2206.02680",
         # At stride 16 less is two pixels a side, and an untrained network's maps are constant.
         size_minimum=64,
-        cam_layer="",
         normalizes_a_mean=True,
+        head="segmentation_head",
+        decoder_layer="network.segmentation_head.aspp.convs.0",
         classifier="segmentation_head.classifier",
     ),
     "mobilenet_v2": Kind(
         "MobileNetV2ForSemanticSegmentation",
         "arXiv 1801.04381",
         normalizes_a_mean=True,
-        cam_layer="segmentation_head",
+        head="segmentation_head",
+        decoder_layer="network.segmentation_head.conv_aspp",
         classifier="segmentation_head.classifier",
         dead=("mobilenet_v2.conv_1x1",),
     ),

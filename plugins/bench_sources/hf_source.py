@@ -163,7 +163,7 @@ def _declare(
         departures=departures,
         dead_parameters=tuple(f"network.{prefix}" for prefix in dead_parameters(config)),
         content=hashlib.sha256(file.read_bytes()).hexdigest() if file else "",
-        cam_layers=(f"network.{kind.cam_layer}",) if kind.cam_layer else (),
+        cam_layers=(kind.encoder_layer, kind.decoder_layer),
         requires=("transformers",),
         install="hf",
         weights=partial(_weights, file) if file else None,

@@ -13,6 +13,8 @@ from bench_sources.names import nearest
 PREFIX = "monai"
 _WIDTHS = (16, 32, 64, 128, 256)
 _HALVINGS = (2, 2, 2, 2)
+_BOTTOM = f"model.1{3 * '.submodule.1'}.submodule"
+"""Below four halvings, in networks that are nested step by step."""
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,8 @@ class Network:
     arguments: Mapping[str, Any] = field(default_factory=dict)
     takes_size: bool = False
     requires: tuple[str, ...] = ()
+    layers: tuple[str, ...] = ()
+    """Its deepest maps, and the last ones before its last nonlinear step."""
     dead: tuple[str, ...] = ()
     """Names' beginnings of parameters that the class creates and never uses."""
 
@@ -35,22 +39,27 @@ NETWORKS = {
         "doi 10.1007/978-3-030-12029-0_40",
         size_multiple=16,
         arguments={"channels": _WIDTHS, "strides": _HALVINGS, "num_res_units": 2},
+        layers=("model.1.submodule.1.submodule.1.submodule.1.submodule", "model.1.submodule.2"),
     ),
-    "basicunet": Network("BasicUNet", "arXiv 1505.04597"),
+    "basicunet": Network("BasicUNet", "arXiv 1505.04597", layers=("down_4", "upcat_2")),
     "attentionunet": Network(
         "AttentionUnet",
         "arXiv 1804.03999",
         size_multiple=16,
         arguments={"channels": _WIDTHS, "strides": _HALVINGS},
+        layers=("model.1.submodule.1.submodule.1.submodule.1.submodule", "model.1.submodule.1"),
     ),
     "dynunet": Network(
         "DynUNet",
         "arXiv 1809.10486",
         size_multiple=16,
         arguments={"kernel_size": (3,) * 5, "strides": (1, *_HALVINGS), "upsample_kernel_size": _HALVINGS},
+        layers=("bottleneck", "upsamples.2"),
     ),
-    "segresnet": Network("SegResNet", "arXiv 1810.11654", size_multiple=8),
-    "highresnet": Network("HighResNet", "arXiv 1707.01992"),
+    "segresnet": Network(
+        "SegResNet", "arXiv 1810.11654", size_multiple=8, layers=("down_layers.3", "up_layers.1")
+    ),
+    "highresnet": Network("HighResNet", "arXiv 1707.01992", layers=("blocks.8",)),
     "unetr": Network(
         "UNETR",
         "arXiv 2103.10504",
@@ -58,8 +67,15 @@ NETWORKS = {
         takes_size=True,
         requires=("einops",),
         dead=tuple(f"vit.blocks.{block}.norm_cross_attn" for block in range(12)),
+        layers=("vit.norm", "decoder3"),
     ),
-    "swinunetr": Network("SwinUNETR", "arXiv 2201.01266", size_multiple=32, requires=("einops",)),
+    "swinunetr": Network(
+        "SwinUNETR",
+        "arXiv 2201.01266",
+        size_multiple=32,
+        requires=("einops",),
+        layers=("encoder10", "decoder2"),
+    ),
 }
 """Widths and depths are the class's own defaults, else those of MONAI's tutorials."""
 USUAL = "unet"
@@ -86,6 +102,7 @@ def resolve(name: str) -> Architecture:
         size_multiple=network.size_multiple,
         size_minimum=32,
         dead_parameters=network.dead,
+        cam_layers=network.layers,
         requires=("monai", *network.requires),
         install="monai",
     )

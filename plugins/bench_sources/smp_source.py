@@ -36,31 +36,47 @@ class Decoder:
     paper: str
     size_multiple: int = 32
     size_minimum: int = 32
+    layer: str = "blocks.3"
+    """The part of the decoder before its last nonlinear step, for class activation maps."""
     dilates: bool = False
     """Asks the encoder for dilated convolutions, which some encoders do not have."""
     normalizes_a_mean: bool = False
     """Normalizes the image's mean, one pixel, over the batch."""
 
 
+DEEPEST = "deepest"
+"""What the deepest features of an encoder are called in its network (bench_core.taps)."""
+
 DECODERS = {
     "unet": Decoder("Unet", "arXiv 1505.04597", size_multiple=1),
-    "unetplusplus": Decoder("UnetPlusPlus", "arXiv 1807.10165"),
+    "unetplusplus": Decoder("UnetPlusPlus", "arXiv 1807.10165", layer="blocks.x_0_3"),
     "manet": Decoder("MAnet", "doi 10.1109/ACCESS.2020.3025372"),
     "linknet": Decoder("Linknet", "arXiv 1707.03718"),
-    "fpn": Decoder("FPN", "arXiv 1612.03144"),
-    "pspnet": Decoder("PSPNet", "arXiv 1612.01105", size_multiple=8),
+    "fpn": Decoder("FPN", "arXiv 1612.03144", layer="p2"),
+    "pspnet": Decoder("PSPNet", "arXiv 1612.01105", size_multiple=8, layer="psp"),
     "pan": Decoder(
-        "PAN", "arXiv 1805.10180", size_multiple=16, size_minimum=128, dilates=True, normalizes_a_mean=True
+        "PAN",
+        "arXiv 1805.10180",
+        size_multiple=16,
+        size_minimum=128,
+        dilates=True,
+        layer="gau2",
+        normalizes_a_mean=True,
     ),
     "deeplabv3": Decoder(
-        "DeepLabV3", "arXiv 1706.05587", size_multiple=8, dilates=True, normalizes_a_mean=True
+        "DeepLabV3", "arXiv 1706.05587", size_multiple=8, dilates=True, layer="aspp", normalizes_a_mean=True
     ),
     "deeplabv3plus": Decoder(
-        "DeepLabV3Plus", "arXiv 1802.02611", size_multiple=16, dilates=True, normalizes_a_mean=True
+        "DeepLabV3Plus",
+        "arXiv 1802.02611",
+        size_multiple=16,
+        dilates=True,
+        layer="aspp",
+        normalizes_a_mean=True,
     ),
-    "upernet": Decoder("UPerNet", "arXiv 1807.10221", normalizes_a_mean=True),
-    "segformer": Decoder("Segformer", "arXiv 2105.15203"),
-    "dpt": Decoder("DPT", "arXiv 2103.13413"),
+    "upernet": Decoder("UPerNet", "arXiv 1807.10221", layer="fpn_conv_blocks.2", normalizes_a_mean=True),
+    "segformer": Decoder("Segformer", "arXiv 2105.15203", layer="mlp_stage.3"),
+    "dpt": Decoder("DPT", "arXiv 2103.13413", layer="fusion_blocks.3"),
 }
 
 # fmt: off
@@ -155,7 +171,10 @@ def resolve(name: str) -> Architecture:
         batch_minimum=2 if decoder.normalizes_a_mean else 1,
         dead_parameters=_dead_parameters(decoder_name, encoder),
         encoder=("encoder",),
-        cam_layers=("decoder",),
+        cam_layers=(
+            DEEPEST if decoder_name != "dpt" else "decoder.reassemble_blocks.3",
+            f"decoder.{decoder.layer}",
+        ),
         requires=("segmentation_models_pytorch",),
         install="torch",
         weights=partial(_weights, encoder),

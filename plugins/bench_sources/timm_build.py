@@ -40,6 +40,8 @@ class TimmSegmenter(nn.Module):
         self.taken = list(range(len(strides))) if self.is_flat else sorted(last.values())[-STAGES:]
         self.is_channels_last = str(getattr(backbone, "output_fmt", "NCHW")).endswith("NHWC")
         widths = [info.channels()[index] for index in self.taken]
+        self.deepest = nn.Identity()
+        """Whose output the head gets as the deepest features; for class activation maps."""
         self.decode_head = (UPer if head == "uper" else FPN)(widths, classes)
 
     def forward(self, images: Tensor) -> Tensor:
@@ -48,6 +50,7 @@ class TimmSegmenter(nn.Module):
         stages = [found[index] for index in self.taken]
         if self.is_channels_last:
             stages = [stage.permute(0, 3, 1, 2).contiguous() for stage in stages]
+        stages[-1] = self.deepest(stages[-1])
         if self.is_flat:
             strides = [FIRST_STRIDE * 2**level for level in range(len(stages))]
             sizes = [[max(1, side // stride) for side in images.shape[-2:]] for stride in strides]

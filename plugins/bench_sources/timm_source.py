@@ -55,7 +55,7 @@ def resolve(name: str) -> Architecture:
         size_minimum=max(multiple, STRIDE),
         batch_minimum=2 if head == "uper" else 1,
         encoder=("backbone",),
-        cam_layers=("decode_head",),
+        cam_layers=("deepest", "decode_head.smoothings.0"),
         requires=("timm",),
         install="timm",
         weights=partial(_weights, backbone),

@@ -55,6 +55,8 @@ class Segmentor(BaseModule):
             notes += [f"auxiliary branches of {kind} dropped"] if kind in _AUXILIARY else []
         # A plain ModuleList has no init_weights: mmseg, too, leaves a cascade's heads as torch made them.
         self.decode_head = nn.ModuleList(heads) if len(heads) > 1 else heads[0]
+        self.deepest = nn.Identity()
+        """Whose output the heads get as the deepest features; for class activation maps."""
         self.align_corners: bool = getattr(heads[-1], "align_corners", False)
         self.pair = adapted.pair
         self.network_notes = tuple(notes)
@@ -65,6 +67,8 @@ class Segmentor(BaseModule):
         features = self.backbone(images)
         if self.neck is not None:
             features = self.neck(features)
+        if isinstance(features, list | tuple) and isinstance(features[-1], Tensor):
+            features = [*features[:-1], self.deepest(features[-1])]
         heads = list(self.decode_head) if isinstance(self.decode_head, nn.ModuleList) else [self.decode_head]
         logits = _decode(heads[0], features)
         for head in heads[1:]:

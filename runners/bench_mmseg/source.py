@@ -110,6 +110,7 @@ def _declare(name: str, path: Path, found: Mapping[str, Any] | None, content: st
         deviations=_deviations(model),
         departures=_departures(found),
         content=content,
+        cam_layers=zoo.cam_layers(model),
         random_at_inference=zoo.is_random(model),
         requires=REQUIRES,
         install="mmseg",

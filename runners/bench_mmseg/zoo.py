@@ -221,3 +221,26 @@ def is_random(model: Mapping[str, Any]) -> bool:
         head.get("type") == "LightHamHead" and (head.get("ham_kwargs") or {}).get("rand_init", True)
         for head in ((heads,) if isinstance(heads, Mapping) else heads)
     )
+
+
+_LAYERS = {
+    "SegformerHead": "decode_head.convs.0",
+    "UPerHead": "decode_head.fpn_convs.0",
+    "LightHamHead": "decode_head.hamburger",
+    "DepthwiseSeparableASPPHead": "decode_head.sep_bottleneck.0",
+}
+"""Head to its last maps before its last nonlinear step."""
+_LAST = 3
+"""Index of the deepest of four feature maps."""
+
+
+def cam_layers(model: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return layers for class activation maps: the deepest features that the head reads, and its own last."""
+    head = model.get("decode_head")
+    if not isinstance(head, Mapping):
+        return ()
+    index = head.get("in_index", -1)
+    reads = index if isinstance(index, list | tuple) else (index,)
+    deepest = ("deepest",) if _LAST in reads or -1 in reads else ()
+    layer = _LAYERS.get(str(head.get("type")))
+    return (*deepest, layer) if layer else deepest

@@ -85,8 +85,8 @@ BREAKAGES = {
         ["gradients", "declared parameter counts"],
     ),
     "a dead layer that is not there": (
-        'cam_layers=("coarse", "decoder")',
-        'cam_layers=("coarse", "decoder"),\n            dead_parameters=("ghost.",)',
+        'cam_layers=("coarse",)',
+        'cam_layers=("coarse",),\n            dead_parameters=("ghost.",)',
         ["gradients"],
     ),
     "drawn at inference": (
@@ -125,7 +125,8 @@ BREAKAGES = {
         "        logits = self.head",
         ["fp16", "bf16"],
     ),
-    "no such layer": ('"decoder")', '"dekoder")', ["CAM"]),
+    "no such layer": ('cam_layers=("coarse",)', 'cam_layers=("coarze",)', ["CAM"]),
+    "a layer with nothing behind it": ('cam_layers=("coarse",)', 'cam_layers=("decoder",)', ["CAM"]),
     "cannot learn": (
         "return functional.interpolate(logits",
         "return functional.interpolate(logits * 0",

@@ -34,7 +34,7 @@ INTERNIMAGE = Architecture(
     size_minimum=32,
     batch_minimum=2,
     encoder=tuple(f"backbone.stages.{stage}" for stage in range(4)),
-    cam_layers=("backbone.stages.3", "decode_head.fuse"),
+    cam_layers=("backbone.stages.3", "decode_head.smooth.0"),
     quirks=(
         "The sampled points run down the columns of their 3x3 grid, and their unmoved coordinates "
         "have single precision's digits in double precision, too.",

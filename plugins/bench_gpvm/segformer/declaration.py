@@ -39,7 +39,7 @@ SEGFORMER = Architecture(
     # Inherited by the authors' decoder from its base class, never used; not in MMSegmentation's.
     dead_parameters=("decode_head.conv_seg.",),
     encoder=tuple(f"backbone.stages.{stage}" for stage in range(4)),
-    cam_layers=("decode_head.fuse",),
+    cam_layers=("backbone.stages.3", "decode_head.projections.0"),
     quirks=(
         "The authors' decoder (`head: nvlabs`) has a layer that nothing uses, which the published "
         "counts include.",

@@ -40,7 +40,7 @@ SEGNEXT = Architecture(
     # The decomposition starts from new random bases in every forward pass.
     random_at_inference=True,
     encoder=tuple(f"backbone.stages.{stage}" for stage in range(4)),
-    cam_layers=("decode_head.align",),
+    cam_layers=("backbone.stages.3", "decode_head.hamburger"),
     quirks=(
         "The decoder factorizes its features from new random bases in every forward pass, in evaluation too.",
         "The rank of that factorization is that of the authors' code, not of MMSegmentation's configs "

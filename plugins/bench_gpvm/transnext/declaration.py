@@ -35,7 +35,7 @@ TRANSNEXT = Architecture(
     size_minimum=32,
     batch_minimum=2,
     encoder=tuple(f"backbone.stages.{stage}" for stage in range(4)),
-    cam_layers=("backbone.stages.3", "decode_head.fuse"),
+    cam_layers=("backbone.stages.3", "decode_head.smooth.0"),
     quirks=(
         "The position biases come from logarithms in single precision, in double precision, too.",
         "UPerNet's coarsest pooling is normalized over the batch alone, so that training needs "

@@ -36,7 +36,7 @@ VW_MIT = Architecture(
     size_minimum=128,
     batch_minimum=2,
     encoder=tuple(f"backbone.stages.{stage}" for stage in range(4)),
-    cam_layers=("backbone.stages.3", "decode_head.refine"),
+    cam_layers=("backbone.stages.3", "decode_head.merge"),
     quirks=(
         "No configuration with a Mix Transformer was published: its head is the one for the other "
         "backbones, with one attention head and each window's own features added (options `nheads`, "
@@ -73,7 +73,7 @@ VW_CONV = Architecture(
     size_minimum=128,
     batch_minimum=2,
     encoder=tuple(f"backbone.stages.{stage}" for stage in range(4)),
-    cam_layers=("backbone.stages.3", "decode_head.refine"),
+    cam_layers=("backbone.stages.3.output_norm", "decode_head.merge"),
     quirks=(
         "The published configurations differ in attention heads and in whether each window's own "
         "features are added; here it is one head, added (options `nheads`, `short_cut`).",

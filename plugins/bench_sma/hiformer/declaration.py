@@ -61,7 +61,7 @@ HIFORMER = Architecture(
         *(f"fusion.{part}." for part in ("class_norms", "blocks", "leave", "attend", "come_back")),
     ),
     encoder=("resnet", "levels"),
-    cam_layers=("levels.2", "reduce"),
+    cam_layers=("levels.2", "decode_coarse"),
     quirks=(
         "What the fusion's transformer blocks compute is not used; their 3.2 million parameters "
         "count, but nothing is computed that cannot reach the decoder (option `dlf`).",

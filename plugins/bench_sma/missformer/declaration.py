@@ -45,7 +45,7 @@ MISSFORMER = Architecture(
         *(f"{path}.unused_norms." for path in _FEED_FORWARDS),
     ),
     encoder=tuple(f"encoder.stages.{stage}" for stage in range(4)),
-    cam_layers=("encoder.stages.3", "decoder.0"),
+    cam_layers=("encoder.stages.3", "decoder.1"),
     quirks=(
         "Of the deepest decoder level only the expansion is used, and of each feed-forward network's "
         "three normalizations one: 7.0 of 42.5 million parameters do nothing.",

@@ -35,7 +35,7 @@ SWIN_UMAMBA = Architecture(
     # Heads of deep supervision; the authors' counts and checkpoints include them.
     dead_parameters=("heads.1.", "heads.2.", "heads.3."),
     encoder=("encoder",),
-    cam_layers=("encoder.stages.3", "finish"),
+    cam_layers=("encoder.stages.3", "decoder.4"),
     quirks=(
         "Of the patches' normalization the bias comes from the ImageNet file and the weight does not, "
         "since the authors' list of tensors to leave out names one of the two twice.",

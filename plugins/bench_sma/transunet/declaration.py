@@ -46,7 +46,7 @@ TRANSUNET = Architecture(
     # At 16 pixels the last stage has a single one, over which its shortcut cannot be normalized.
     size_minimum=32,
     encoder=("resnet", "transformer"),
-    cam_layers=("transformer", "decoder.blocks.3"),
+    cam_layers=("transformer", "decoder.blocks.2"),
     quirks=(
         "Its convolutional network is not quite the one that its weights were trained in: shortcuts "
         "are normalized channel by channel, strided layers pad evenly, pooling loses a row and a "

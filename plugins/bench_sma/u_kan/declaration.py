@@ -29,7 +29,7 @@ U_KAN = Architecture(
     # At 32 the deepest stage has one pixel, over which one image alone cannot be normalized in training.
     size_minimum=64,
     encoder=("encoder", "token_encoder"),
-    cam_layers=("token_encoder.1", "decoder.2"),
+    cam_layers=("token_encoder.1", "decoder.1"),
     deviations={"pretrained": Deviation(value="none", because="no ImageNet weights exist for it")},
     quirks=(
         "The grid of knots is never adapted, and inputs beyond -2.2 and 2.2 get the layers' plain "

@@ -20,7 +20,7 @@ U_NET = Architecture(
     parameters={1: 31_037_633, 2: 31_037_698, 3: 31_037_763, 4: 31_037_828},
     size_minimum=16,
     encoder=tuple(f"encoder.{level}" for level in range(5)),
-    cam_layers=("encoder.4", "decoder.4"),
+    cam_layers=("encoder.4", "decoder.3"),
     options={
         "width": Option(
             type=int,
