@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from bench_core.plan.errors import PlanError
+from bench_core.plan.errors import PlanError, refuse
 from bench_core.plan.identity import Memo, digest_of
 from bench_core.plan.job import Job
 from bench_core.plan.resolve import choose_dataset, choose_model, step_options
@@ -15,6 +14,11 @@ from bench_core.plan.stages import EvaluateStage, SearchStage, StagePlanner, Ste
 from bench_core.plan.training import Cell
 from bench_core.plugins import Registry
 from bench_core.spec.model import Exclusion, Spec
+from bench_core.spec.nodes import Loc
+from bench_core.spec.rules.folds import fold_breaches, given_breaches
+from bench_core.spec.rules.labels import STAGES as RESERVED
+from bench_core.spec.rules.labels import label_breaches, label_of
+from bench_core.spec.rules.steps import step_breaches
 
 
 @dataclass(frozen=True)
@@ -54,10 +58,20 @@ def make_plan(spec: Spec, registry: Registry) -> Plan:
 
     Needs neither data nor framework, and gives the same digests in whichever order entries are listed.
     """
-    models = [choose_model(entry, registry, spec.protocol) for entry in spec.models]
-    datasets = [choose_dataset(entry, registry) for entry in spec.datasets]
-    _check_labels("model", [model.label for model in models])
-    _check_labels("dataset", [dataset.job.label for dataset in datasets])
+    refuse(label_breaches("models", dict(enumerate(spec.models))))
+    refuse(label_breaches("datasets", dict(enumerate(spec.datasets))))
+    refuse(fold_breaches(spec.protocol.search, spec.protocol.evaluate))
+    models = [
+        choose_model(entry, registry, spec.protocol, ("models", index))
+        for index, entry in enumerate(spec.models)
+    ]
+    datasets = [
+        choose_dataset(entry, registry, ("datasets", index)) for index, entry in enumerate(spec.datasets)
+    ]
+    for index, dataset in enumerate(datasets):
+        if dataset.given is not None:
+            loc: Loc = ("datasets", index, "folds")
+            refuse(given_breaches(loc, dataset.given, spec.protocol.search, spec.protocol.evaluate))
     stages = _stages(spec, registry)
     expansion = _Expansion(stages)
     excluded = []
@@ -128,30 +142,16 @@ class _Expansion:
 
 def _stages(spec: Spec, registry: Registry) -> list[StagePlanner]:
     stages: list[StagePlanner] = [SearchStage(spec), EvaluateStage(spec)]
-    for entry in spec.steps:
+    refuse(label_breaches("steps", dict(enumerate(spec.steps)), RESERVED))
+    for index, entry in enumerate(spec.steps):
+        loc: Loc = ("steps", index)
         step = registry.step(entry.name)
-        other = choose_dataset(entry.dataset, registry) if entry.dataset is not None else None
-        label = entry.label or entry.name
-        if (step.dataset == "other") != (other is not None):
-            raise PlanError(
-                f"step {entry.name!r} {'needs' if other is None else 'does not take'} a dataset of its own",
-                place=f"step {label!r}",
-                fix="add `dataset: {name: ..., root: ...}`" if other is None else "remove `dataset`",
-            )
-        options = step_options(step, entry, registry)
+        refuse(step_breaches(loc, entry, step))
+        other = choose_dataset(entry.dataset, registry, (*loc, "dataset")) if entry.dataset else None
+        label = label_of(entry)
+        options = step_options(step, entry, registry, loc)
         stages.append(StepStage(label, step, options, other))
-    _check_labels("step", [stage.stage for stage in stages])
     return stages
-
-
-def _check_labels(kind: str, labels: Sequence[str]) -> None:
-    for label, count in Counter(labels).items():
-        if count > 1:
-            raise PlanError(
-                f"two {kind} entries are called {label!r}",
-                place=f"{kind}s",
-                fix="give each a `label` of its own",
-            )
 
 
 def _reasons(exclusions: Iterable[Exclusion], model: set[str], dataset: set[str]) -> list[str]:

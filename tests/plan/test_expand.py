@@ -256,7 +256,7 @@ def test_what_is_declared_but_not_there_is_named() -> None:
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"models": [{"name": "net"}, {"name": "net"}]}, "two model entries are called 'net'"),
+        ({"models": [{"name": "net"}, {"name": "net"}]}, "two entries of models are called 'net'"),
         ({"models": [{"name": "net"}, {"name": "net", "label": "twin"}]}, "two jobs are the same"),
         ({"models": [{"name": "net", "options": {"widht": 3}}]}, "an option is not valid"),
         ({"datasets": [{"name": "skin", "options": {"size": "3"}}]}, "an option is not valid"),
@@ -268,7 +268,7 @@ def test_what_is_declared_but_not_there_is_named() -> None:
             {"protocol": small_protocol(search={"learning_rate": [0.1], "epochs": 1, "folds": [7]})},
             "fold 7 does not exist",
         ),
-        ({"protocol": small_protocol(evaluate={"epochs": 1, "only": [1, 1]})}, "a fold is listed twice"),
+        ({"protocol": small_protocol(evaluate={"epochs": 1, "only": [1, 1]})}, "fold 1 is listed twice"),
         (
             {"protocol": small_protocol(search={"learning_rate": [0.1, 0.1], "epochs": 1})},
             "two jobs are the same",

@@ -114,11 +114,30 @@ def test_folds_that_do_not_fit_are_told_by_validate(
         (FIXED, "folds: 3, only: [1]", "", "a fixed split is fold 0"),
     ],
 )
-def test_folds_that_leave_no_job_are_told_by_the_plan(
+def test_folds_that_leave_no_job_are_told_by_validate_and_by_the_plan(
     tmp_path: Path, folds: str, evaluate: str, more: str, message: str
 ) -> None:
-    with pytest.raises(PlanError, match=message):
+    with pytest.raises(SpecError) as caught:
         plan(tmp_path, folds, evaluate, SEARCH.format(more=more))
+    (found,) = caught.value.diagnostics
+    assert message in found.message and found.line == 5
+
+
+def test_the_plan_keeps_the_same_rules_where_nothing_was_validated(tmp_path: Path) -> None:
+    plan(tmp_path, PAIR, "folds: 3, layout: holdout", SEARCH.format(more=""))
+    loaded = load_spec(tmp_path / "spec.yaml")
+    protocol = loaded.spec.protocol
+    assert protocol.search is not None
+    nested = protocol.search.model_copy(update={"nested": True})
+    other = protocol.evaluate.model_copy(update={"only": [1]})
+    for changes, message in (
+        ({"search": nested}, "on the images that are tested"),
+        ({"evaluate": other}, "a fixed split is fold 0"),
+    ):
+        spec = loaded.spec.model_copy(update={"protocol": protocol.model_copy(update=changes)})
+        with pytest.raises(PlanError, match=message) as caught:
+            make_plan(spec, loaded.registry)
+        assert caught.value.place == "datasets.0.folds"
 
 
 def test_a_missing_file_is_told_with_its_place(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -16,8 +16,9 @@ from bench_core.paths import check_path, expand
 from bench_core.plugins import Registry
 from bench_core.spec.diagnostics import Diagnostic, Severity, diagnose
 from bench_core.spec.draft import Draft
-from bench_core.spec.model import DatasetEntry, ModelEntry, StepEntry
+from bench_core.spec.model import DatasetEntry, ModelEntry
 from bench_core.spec.nodes import Loc, Node, place_of
+from bench_core.spec.rules import Breach
 
 MOST_OF_A_KIND = 100
 """Mistakes that one check reports: nobody reads more, and generated files can hold any number."""
@@ -59,6 +60,19 @@ class Context:
             raise Enough
         place = place_of(self.tree, loc, key=key)
         self.found.append(diagnose(place, check, message, cause=cause, fix=fix, severity=severity))
+
+    def report(self, breaches: Iterable[Breach]) -> bool:
+        """Report the breaches that follow from sound values alone; return whether there were none at all."""
+        kept = True
+        for breach in breaches:
+            kept = False
+            if not self.draft.sound(breach.loc, *breach.about):
+                continue
+            cause = breach.cause
+            if breach.earlier is not None:
+                cause = f"the first is at {place_of(self.tree, breach.earlier)}; {cause}"
+            self.error(breach.check, breach.loc, breach.message, cause=cause, fix=breach.fix, key=breach.key)
+        return kept
 
     def given(self, loc: Loc) -> Any:
         """Return what the user wrote at `loc`, unchecked, or None."""
@@ -135,8 +149,3 @@ class Context:
         if protocol is None or not self.draft.sound(("protocol", "channels")):
             return set()
         return {3} if protocol.channels == "rgb" else {task.channels for task in self.tasks.values()}
-
-
-def label_of(entry: ModelEntry | DatasetEntry | StepEntry) -> str:
-    """Return how tables name an entry."""
-    return entry.label or entry.name

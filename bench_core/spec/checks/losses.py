@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bench_core.declarations import Task
-from bench_core.spec.checks.context import Context, label_of
+from bench_core.spec.checks.context import Context
 from bench_core.spec.loss import Losses
 from bench_core.spec.nodes import Loc
+from bench_core.spec.rules.labels import label_of
 from bench_core.spec.words import join, nearest
 
 Tasks = Sequence[tuple[str, Task]]

@@ -7,37 +7,17 @@ from collections.abc import Mapping
 from typing import Any
 
 from bench_core.options import complete_options
-from bench_core.spec.checks.context import Context, label_of
-from bench_core.spec.nodes import place_of
+from bench_core.spec.checks.context import Context
+from bench_core.spec.rules.labels import label_breaches, label_of, own_files_breaches
 from bench_core.spec.words import join, nearest
 
 
 def check_labels(context: Context) -> None:
     """Labels (or names without one) must differ; a dataset of the user's own files needs one."""
-    for kind, entries in (("models", context.draft.models), ("datasets", context.draft.datasets)):
-        first: dict[str, int] = {}
-        for index, entry in entries.items():
-            label = label_of(entry)
-            if label not in first:
-                first[label] = index
-                continue
-            context.error(
-                "label",
-                (kind, index, "label" if entry.label else "name"),
-                f"two entries of {kind} are called {label!r}",
-                cause=f"the first is at {place_of(context.tree, (kind, first[label]))}; "
-                "tables tell them apart by label",
-                fix="give one of them a `label` of its own",
-            )
+    context.report(label_breaches("models", context.draft.models))
+    context.report(label_breaches("datasets", context.draft.datasets))
     for index, entry, dataset in context.datasets():
-        if dataset.own_files and entry.label is None and context.draft.sound(("datasets", index, "label")):
-            context.error(
-                "label",
-                ("datasets", index, "name"),
-                f"dataset {entry.name!r} needs a label",
-                cause="its files are your own, and the label tells their results from those of other files",
-                fix=f"add one: {{name: {entry.name}, label: my-images, ...}}",
-            )
+        context.report(own_files_breaches(("datasets", index), entry, dataset))
 
 
 def check_same_experiments(context: Context) -> None:

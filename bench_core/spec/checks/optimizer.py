@@ -6,11 +6,12 @@ from collections.abc import Iterator
 
 from bench_core.declarations import Architecture
 from bench_core.spec.change import applied
-from bench_core.spec.checks.context import Context, label_of
+from bench_core.spec.checks.context import Context
 from bench_core.spec.checks.deviations import declared_change
 from bench_core.spec.model import ModelEntry
 from bench_core.spec.nodes import Loc
 from bench_core.spec.optimizer import Optimizer
+from bench_core.spec.rules.labels import label_of
 from bench_core.spec.words import join
 
 _OF_ENCODERS = ("encoder_factor", "layer_decay")

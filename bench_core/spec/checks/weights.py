@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from bench_core.declarations import Architecture, without_network
+from bench_core.declarations import without_network
 from bench_core.spec.checks.context import Context
 from bench_core.spec.model import ModelEntry
 from bench_core.spec.nodes import Loc
-from bench_core.spec.words import join, nearest
+from bench_core.spec.rules.pretrained import USUAL, pretrained_breaches, start_of
 
 
 def check_weights(context: Context) -> None:
@@ -17,54 +17,16 @@ def check_weights(context: Context) -> None:
             architecture, context.own_runner(entry, architecture)
         ):
             continue
-        if not context.draft.sound((*loc, "pretrained"), ("protocol", "pretrained")):
+        if not context.draft.sound((*loc, "pretrained"), USUAL) or context.draft.protocol is None:
             continue
-        declared = architecture.deviations.get("pretrained")
-        chosen = entry.pretrained
-        if chosen is None and declared is not None:
-            chosen = str(declared.value)
-        if chosen is None and context.draft.protocol is not None:
-            chosen = context.draft.protocol.pretrained
-        if chosen is None:
-            continue
-        if chosen not in architecture.pretrained:
-            _not_offered(context, loc, entry, architecture, chosen)
-        elif context.draft.sound((*loc, "because"), (*loc, "deviations")):
-            _reason(context, loc, entry, architecture, chosen)
-        _file(context, loc, entry, chosen)
+        usual = context.draft.protocol.pretrained
+        if context.report(pretrained_breaches(loc, entry, architecture, usual)):
+            _idle_reason(context, loc, entry, usual)
+        _file(context, loc, entry, start_of(entry, architecture, usual).source)
 
 
-def _not_offered(
-    context: Context, loc: Loc, entry: ModelEntry, architecture: Architecture, chosen: str
-) -> None:
-    offered = join(architecture.pretrained)
-    by_entry = entry.pretrained is not None
-    usual = architecture.pretrained[0] if architecture.pretrained else "none"
-    context.error(
-        "pretrained",
-        (*loc, "pretrained") if by_entry else (*loc, "name"),
-        f"{entry.name!r} has no {chosen!r} weights",
-        cause=f"it offers {offered}" + ("" if by_entry else f"; the protocol asks for {chosen!r}"),
-        fix=nearest(chosen, architecture.pretrained)
-        or f'write `pretrained: {usual}` with `because: "the reason"` in the model\'s entry',
-    )
-
-
-def _reason(context: Context, loc: Loc, entry: ModelEntry, architecture: Architecture, chosen: str) -> None:
-    protocol = context.draft.protocol
-    if protocol is None:
-        return
-    declared = architecture.deviations.get("pretrained")
-    explained = entry.because or entry.deviations or (declared is not None and declared.value == chosen)
-    if chosen != protocol.pretrained and not explained:
-        context.error(
-            "reason",
-            (*loc, "pretrained"),
-            f"`pretrained: {chosen}` deviates from the protocol without a reason",
-            cause=f"the protocol says {protocol.pretrained!r}; deviations are printed with their reason",
-            fix='add `because: "the reason"` to the model\'s entry',
-        )
-    if entry.because and entry.pretrained in (None, protocol.pretrained):
+def _idle_reason(context: Context, loc: Loc, entry: ModelEntry, usual: str) -> None:
+    if entry.because and entry.pretrained in (None, usual):
         context.error(
             "deviation",
             (*loc, "because"),
