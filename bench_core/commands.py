@@ -13,6 +13,7 @@ COMMANDS = {
     "logs": "print the log of a job",
     "show": "print everything known of a job",
     "verify": "check that the finished jobs were one experiment",
+    "accept": "keep results although data, a plugin or weights have changed",
     "report": "turn results into tables, figures and an HTML page",
     "conformance": "compare two runners on one small job, item by item",
     "new": "begin a plugin with files that work",

@@ -36,6 +36,7 @@ from bench_core.errors import BenchError, PluginError, UnknownNameError
 from bench_core.nearest import ranked_names
 from bench_core.paths import expand, file_name_mistake
 from bench_core.plugin_code import call, printing_to_stderr, shown, told
+from bench_core.plugin_files import plugin_contents
 
 if TYPE_CHECKING:
     import click
@@ -64,6 +65,10 @@ class Registry:
     steps: Mapping[str, Step] = field(default_factory=dict)
     plugins: Mapping[str, str] = field(default_factory=dict)
     """Plugin name to where it comes from."""
+    contents: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """Of a spec's own plugins: name to file name to the SHA-256 that the file had when it was loaded."""
+    owners: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """Hook to declared name to the plugin that declares it."""
     manager: pluggy.PluginManager | None = None
     commands: Mapping[str, click.Command] = field(default_factory=dict)
     """Subcommands of `bench` that plugins add."""
@@ -186,10 +191,13 @@ def load_registry(files: Sequence[Path] = (), base: Path | None = None) -> Regis
         origin = f"entry point {point.name} = {point.value}"
         _register(manager, point.name, _import(point.load, origin), origin)
         origins[point.name] = origin
+    contents: dict[str, dict[str, str]] = {}
     for path in files:
+        content = plugin_contents(path)
         _register(manager, path.stem, load_plugin_file(path), str(path))
-        origins[path.stem] = str(path)
-    collect = partial(_collect, manager, origins)
+        origins[path.stem], contents[path.stem] = str(path), content
+    owners: dict[str, dict[str, str]] = {}
+    collect = partial(_collect, manager, origins, owners)
     return Registry(
         models=collect("bench_models", Architecture),
         sources=collect("bench_model_sources", ModelSource, "prefix"),
@@ -199,6 +207,8 @@ def load_registry(files: Sequence[Path] = (), base: Path | None = None) -> Regis
         analyses=collect("bench_analyses", Analysis),
         steps=collect("bench_steps", Step),
         plugins=origins,
+        contents=contents,
+        owners=owners,
         manager=manager,
         commands=_commands(manager, origins),
         base=base,
@@ -304,7 +314,7 @@ def _commands(manager: pluggy.PluginManager, origins: Mapping[str, str]) -> dict
         return {}
     import click
 
-    table: dict[str, click.Command] = _collect(manager, origins, "bench_commands", click.Command)
+    table: dict[str, click.Command] = _collect(manager, origins, {}, "bench_commands", click.Command)
     for name in table:
         if name in COMMANDS:
             raise PluginError(f"a plugin declares the command {name!r}, which bench has itself",
@@ -313,10 +323,15 @@ def _commands(manager: pluggy.PluginManager, origins: Mapping[str, str]) -> dict
 
 
 def _collect(
-    manager: pluggy.PluginManager, origins: Mapping[str, str], hook: str, kind: type, key: str = "name"
+    manager: pluggy.PluginManager,
+    origins: Mapping[str, str],
+    ledger: dict[str, dict[str, str]],
+    hook: str,
+    kind: type,
+    key: str = "name",
 ) -> dict[str, Any]:
     table: dict[str, Any] = {}
-    owners: dict[str, str] = {}
+    owners = ledger.setdefault(hook, {})
     for implementation in getattr(manager.hook, hook).get_hookimpls():
         plugin = implementation.plugin_name
         place = origins.get(plugin, plugin)

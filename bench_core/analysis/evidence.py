@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from bench_core.analysis.measured import StepTables, read_tables
+from bench_core.analysis.standing import Standing, standing
 from bench_core.declarations import Departure, Metric
 from bench_core.errors import BenchError, StoreError
+from bench_core.execute.ground import Ground
 from bench_core.options import Option, complete_options
 from bench_core.plan.expand import Plan
 from bench_core.plan.job import Apply, Job, JobDeviation
@@ -19,6 +21,7 @@ from bench_core.plugins import Registry
 from bench_core.records import Case, Counts, Predictions, TrainingRecord
 from bench_core.samples import Samples
 from bench_core.spec.model import DatasetEntry, ModelEntry, Spec
+from bench_core.store.accepted import read_accepted
 from bench_core.store.result import Result
 from bench_core.store.store import Store
 
@@ -134,6 +137,8 @@ class Gap:
     reason: str = ""
     diverged: bool = False
     """Failed because loss or predictions were not finite."""
+    fix: str = ""
+    """What makes an unreadable one readable again."""
 
 
 @dataclass(frozen=True)
@@ -154,6 +159,8 @@ class Evidence:
     """Spec and overrides as the user gave them, quoted for a shell, for the commands that a report prints."""
     base: Path | None = None
     """Folder of the spec; paths below it are printed relative to it."""
+    standing: Standing = field(default_factory=Standing)
+    """On what the results stand; those that do not go with the others are gaps."""
 
     def cell(self, model: str, dataset: str) -> Cell:
         """Return one cell of the matrix."""
@@ -223,13 +230,20 @@ def gather(
     store: Store | None,
     command: str = "SPEC",
     base: Path | None = None,
+    ground: Ground | None = None,
 ) -> Evidence:
-    """Load what the store holds of a plan; unreadable results become gaps, never a failure of the whole."""
+    """Load what the store holds of a plan; unreadable results become gaps, never a failure of the whole.
+
+    So do results that stand on other data than those beside them, or in one cell on other code or weights.
+    With `ground` they are compared with what is there now, too. Raises StoreError where the store's list of
+    acceptances is damaged.
+    """
     states = store.states() if store is not None else {}
     gaps: list[Gap] = []
     done: dict[tuple[str, str], dict[str, list[Finished]]] = {}
     planned: dict[tuple[str, str], list[Job]] = {}
     stale = _stale_names(plan, store)
+    loaded: list[Finished] = []
     for job in plan.jobs:
         planned.setdefault(job.cell, []).append(job)
         state = states.get(job.digest, "todo")
@@ -237,16 +251,26 @@ def gather(
             gaps.append(_gap(job, state, store, stale))
             continue
         try:
+            store.check_quickly(job.digest)
             finished = Finished(job, store.result(job.digest), store)
             if job.stage == "evaluate":
                 _ = finished.counts
-            sources = {item.job.digest: item for item in done.get(job.cell, {}).get("evaluate", ())}
+            sources = {item.job.digest: item for item in loaded if item.job.stage == "evaluate"}
             source = next((sources[need.digest] for need in job.needs if need.digest in sources), None)
             if source is not None and isinstance(job.work, Apply):
                 finished = replace(finished, tables=read_tables(job, store, source.counts))
-            done.setdefault(job.cell, {}).setdefault(job.stage, []).append(finished)
+            loaded.append(finished)
         except BenchError as error:
-            gaps.append(Gap(job, "unreadable", error.message))
+            gaps.append(Gap(job, "unreadable", _where(error), fix=error.fix or ""))
+    found = standing(loaded, ground, read_accepted(store.path) if store is not None else ())
+    for finished in loaded:
+        why = found.left_out.get(finished.job.digest)
+        if why is None:
+            done.setdefault(finished.job.cell, {}).setdefault(finished.job.stage, []).append(finished)
+        else:
+            gaps.append(Gap(finished.job, "stale", why))
+    order = {job.digest: number for number, job in enumerate(plan.jobs)}
+    gaps.sort(key=lambda gap: order[gap.job.digest])
     excluded = {(item.model, item.dataset): item.because for item in plan.excluded}
     cells: dict[tuple[str, str], Cell] = {}
     for model in plan.models:
@@ -284,7 +308,13 @@ def gather(
         metrics=registry.metrics,
         command=command,
         base=base,
+        standing=found,
     )
+
+
+def _where(error: BenchError) -> str:
+    text = f"{error.place}: {error.message}" if error.place else error.message
+    return f"{text}: {error.cause}" if error.cause else text
 
 
 def _stale_names(plan: Plan, store: Store | None) -> set[str]:
@@ -297,7 +327,10 @@ def _stale_names(plan: Plan, store: Store | None) -> set[str]:
 
 def _gap(job: Job, state: str, store: Store | None, stale: set[str]) -> Gap:
     if state == "failed" and store is not None:
-        failure = store.failure(job.digest)
+        try:
+            failure = store.failure(job.digest)
+        except StoreError as error:
+            return Gap(job, "unreadable", _where(error), fix=error.fix or "")
         return Gap(job, "failed", failure.message, failure.diverged) if failure else Gap(job, "failed")
     if state == "running":
         return Gap(job, "running")

@@ -21,6 +21,8 @@ _MARKS: Mapping[str, tuple[str, str, Style, str]] = {
     "failed": ("✗", "x", "bold red", "failed"),
     "blocked": ("⊘", "b", "yellow", "blocked"),
     "waiting": ("◌", "w", "yellow", "waiting for others"),
+    "stale": ("◇", "~", "yellow", "stale: something that it stands on has changed"),
+    "damaged": ("▲", "!", "bold red", "damaged"),
     "todo": ("○", ".", "dim", "to do"),
 }
 """Status: mark, mark where the terminal has only ASCII, style, meaning. Shapes differ, not only colors."""

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from bench_core.cli.common import JSON, SET, SPEC, STORE, PathType, console, print_json
+from bench_core.cli.common import JSON, SET, SPEC, STORE, PathType, console, print_json, say
 
 FORMATS = ("html", "csv", "markdown", "latex")
 
@@ -58,7 +58,9 @@ def command(
     holds the report of another spec).
     """
     from bench_core.analysis.evidence import gather
+    from bench_core.cli.fresh import ground_of
     from bench_core.errors import StoreError
+    from bench_core.execute.fresh import MOST_NEW_BYTES
     from bench_core.plan.expand import make_plan
     from bench_core.report.compose import compose
     from bench_core.report.folder import Origin
@@ -69,7 +71,9 @@ def command(
     loaded = load_spec(spec, overrides)
     command_line = shlex.join([str(spec), *(word for item in overrides for word in ("--set", item))])
     plan = make_plan(loaded.spec, loaded.registry)
-    evidence = gather(loaded.spec, plan, loaded.registry, Store(store), command_line, loaded.base)
+    opened = Store(store)
+    ground = ground_of(loaded.registry, opened, MOST_NEW_BYTES)
+    evidence = gather(loaded.spec, plan, loaded.registry, opened, command_line, loaded.base, ground)
     if not evidence.results and not any(gap.state in ("failed", "unreadable") for gap in evidence.gaps):
         raise StoreError(
             f"no job of {loaded.spec.name!r} has a result yet",
@@ -82,10 +86,13 @@ def command(
     origin = Origin.of(loaded.spec, spec, overrides)
     written = write_report(report, folder, formats, origin=origin, force=force)
     done = len(plan.jobs) - len(evidence.gaps)
+    for text in evidence.standing.unknown:
+        say(f"note: {text}", err=True)
     if as_json:
         print_json(
             {
                 "complete": evidence.complete,
+                "warnings": [callout.text for callout in report.status],
                 "files": [str(path) for path in written],
                 "jobs": {"done": done, "planned": len(plan.jobs)},
                 "missing": [

@@ -7,7 +7,7 @@ import json
 import os
 import shlex
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,15 +17,16 @@ import click
 from bench_core.cli.common import JSON, SET, SPEC, STORE, console, say
 from bench_core.cli.summary import summarize
 from bench_core.cli.views import JsonView, PlainView, Steady, View
-from bench_core.errors import StoreError
+from bench_core.errors import BenchError
 from bench_core.streams import let_go
 
 if TYPE_CHECKING:
+    from bench_core.execute.fresh import Freshness
     from bench_core.execute.queue import Order
+    from bench_core.plan.expand import Plan
     from bench_core.plan.job import Job
     from bench_core.plugins import Registry
     from bench_core.spec.load import LoadedSpec
-    from bench_core.store.store import Store
 
 ONLY = click.option(
     "--only",
@@ -65,13 +66,15 @@ def command(
     store: Path,
     as_json: bool,
 ) -> None:
-    """Run the jobs of SPEC that are not done.
+    """Run the jobs of SPEC that are not done, and those whose data, plugins or weights have changed since.
 
     Jobs that were cut off resume from their last whole epoch, failed ones are tried again, and several `bench
     run` over one store share the work. Exits with 1 if a job failed, with 130 after Ctrl-C.
     """
     from bench_core.cli.data import cache_folder, open_datasets, warn
+    from bench_core.cli.fresh import ground_of, tell
     from bench_core.execute.devices import choose_slots
+    from bench_core.execute.fresh import freshness, set_aside
     from bench_core.execute.local import LocalExecutor
     from bench_core.execute.machine import Machine, check_load
     from bench_core.execute.preflight import preflight
@@ -88,8 +91,13 @@ def command(
     jobs = select_jobs(plan.jobs, (*only, *more), runner)
     opened = Store(store)
     states = opened.states()
-    todo = [job for job in jobs if states.get(job.digest) != "done"]
-    damaged = _damaged(jobs, states, opened)
+    ground = ground_of(loaded.registry, opened)
+    found = freshness(_with_needed(jobs, plan), opened, ground)
+    damaged = list(found.damaged.values())
+    todo = [job for job in jobs if states.get(job.digest) != "done" or job.digest in found.stale]
+    if found.stale or found.unknown:
+        tell(jobs, found, spec, store, running=True)
+        _refuse_mixing(jobs, todo, found, plan)
     threads = threads or loaded.spec.runtime.threads
     loaders = loaded.spec.runtime.loader_workers
     slots = choose_slots(device, workers or loaded.spec.runtime.workers, threads, loaders)
@@ -102,6 +110,7 @@ def command(
         preflight(todo, loaded.registry)
         opened = Store(store, create=True)
         warn(open_datasets(todo, loaded.registry, cache_folder() or opened.cache))
+        set_aside(jobs, opened, ground, found)
     executor = LocalExecutor(store, devices)
     view = Steady(_view(plan.name, as_json))
     try:
@@ -123,16 +132,25 @@ def command(
         context.exit(1)
 
 
-def _damaged(jobs: Iterable[Job], states: Mapping[str, str], store: Store) -> list[StoreError]:
-    """Return what is wrong with the results that count as done, as far as it is quick to see."""
-    found = []
-    for job in jobs:
-        if states.get(job.digest) == "done":
-            try:
-                store.check(job.digest, contents=False)
-            except StoreError as error:
-                found.append(error)
-    return found
+def _with_needed(jobs: Sequence[Job], plan: Plan) -> list[Job]:
+    """Return the jobs after those that they need, selected or not."""
+    wanted = {job.digest for job in jobs} | {need.digest for job in jobs for need in job.needs}
+    return [job for job in plan.jobs if job.digest in wanted]
+
+
+def _refuse_mixing(jobs: Sequence[Job], todo: Sequence[Job], found: Freshness, plan: Plan) -> None:
+    """Raise BenchError where a job would be built on one that is stale and not part of this run."""
+    selected = {job.digest for job in jobs}
+    for job in todo:
+        for need in job.needs:
+            if need.digest in found.stale and need.digest not in selected:
+                needed = plan.by_digest[need.digest]
+                changed = "; ".join(str(change) for change in found.stale[need.digest])
+                raise BenchError(
+                    f"{job.name} needs {needed.name}, which is stale and not part of this run",
+                    cause=changed,
+                    fix="run the same command without --only",
+                )
 
 
 def _get_weights(jobs: Iterable[Job], registry: Registry) -> None:

@@ -14,6 +14,7 @@ from bench_core.cli.common import JSON, SET, SPEC, STORE, console, print_json, s
 from bench_core.cli.views import reason_of
 
 if TYPE_CHECKING:
+    from bench_core.execute.fresh import Freshness
     from bench_core.plan.expand import Plan
     from bench_core.plan.job import Job
     from bench_core.store.result import Failure
@@ -28,7 +29,9 @@ MOST_LISTED = 20
 @STORE
 @JSON
 def command(spec: Path, overrides: tuple[str, ...], store: Path, as_json: bool) -> None:
-    """Say what is done, running, failed, stale and to do of SPEC."""
+    """Say what is done, running, failed, stale, damaged and to do of SPEC."""
+    from bench_core.cli.fresh import ground_of, tell
+    from bench_core.execute.fresh import MOST_NEW_BYTES, freshness
     from bench_core.plan.expand import make_plan
     from bench_core.spec.load import load_spec
     from bench_core.store.store import Store
@@ -41,10 +44,39 @@ def command(spec: Path, overrides: tuple[str, ...], store: Path, as_json: bool) 
     failures = {digest: opened.failure(digest) for digest, state in states.items() if state == "failed"}
     stale = opened.stale(plan.jobs)
     epochs = opened.cut_off(digest for digest, state in states.items() if state != "done")
+    ground = ground_of(loaded.registry, opened, MOST_NEW_BYTES)
+    found = freshness((job for job in plan.jobs if states[job.digest] == "done"), opened, ground)
+    states |= dict.fromkeys(found.stale, "stale") | dict.fromkeys(found.damaged, "damaged")
     if as_json:
-        print_json(_data(plan, opened, states, failures, stale, epochs))
+        print_json(_data(plan, opened, states, failures, stale, epochs) | _unusable(plan, found))
     else:
         _print(plan, opened, states, failures, stale, epochs, spec)
+        tell(plan.jobs, found, spec, store, running=False)
+
+
+def _unusable(plan: Plan, found: Freshness) -> dict[str, object]:
+    return {
+        "changed": [
+            {
+                "name": plan.by_digest[digest].name,
+                "digest": digest,
+                "changes": [{"what": item.what, "was": item.was, "now": item.now} for item in changes],
+            }
+            for digest, changes in found.stale.items()
+        ],
+        "damaged": [
+            {
+                "name": plan.by_digest[digest].name,
+                "digest": digest,
+                "message": error.message,
+                "place": error.place,
+                "cause": error.cause,
+                "fix": error.fix,
+            }
+            for digest, error in found.damaged.items()
+        ],
+        "not_compared": list(found.unknown),
+    }
 
 
 def _data(

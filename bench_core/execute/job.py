@@ -10,10 +10,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from bench_core.data.cache import HASHES
+from bench_core.data.hashing import FileHashes
 from bench_core.declarations import JobEvent, resolve_entry
-from bench_core.errors import BenchError, DataError, StoreError
+from bench_core.errors import BenchError, DataError, StoreError, WeightsError
 from bench_core.execute.attempts import Attempts
 from bench_core.execute.failures import describe, summary
+from bench_core.execute.ground import DATA, plugin_basis, weights_basis
 from bench_core.execute.keeper import FolderKeeper
 from bench_core.execute.logs import job_log
 from bench_core.execute.outcome import checked, counted, plain_values, provenance
@@ -141,7 +144,7 @@ class _Run:
         if rate is not None and rate.candidates:
             log.info("learning rate %g of %s", rate.value, dict(rate.candidates))
         data = self._data(rate)
-        basis = {"data": data.facts.fingerprint} | dict(self.context.basis)
+        basis = self._basis(data)
         if not attempts.same_basis(basis):
             log.warning(
                 "data, plugins or weights have changed since this job was interrupted: it starts anew"
@@ -224,6 +227,13 @@ class _Run:
             check_fingerprint(self.job, data, rate)
         return data
 
+    def _basis(self, data: JobData) -> dict[str, str]:
+        basis = {DATA: data.facts.fingerprint} | plugin_basis(self.job, self.registry)
+        # Weights that are not declared are known by what the network reports of them.
+        with suppress(WeightsError):
+            basis |= weights_basis(self.job, self.registry, FileHashes(self.cache / HASHES))
+        return basis
+
     def _site(self, folder: Path, data: JobData) -> Site:
         return Site(
             job=self.job,
@@ -272,7 +282,7 @@ def check_fingerprint(job: Job, data: JobData, rate: ChosenRate) -> None:
             f"dataset {job.dataset.label} has changed since its learning rate was searched",
             place=job.dataset.root,
             cause=f"its content is {data.facts.fingerprint[:12]}, the search saw {min(strange)[:12]}",
-            fix="put the files back, or use a new --store so that everything is run on the new data",
+            fix="run its search again, too (`bench run SPEC` without --only), or put the files back",
         )
 
 

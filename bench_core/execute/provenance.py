@@ -48,8 +48,6 @@ class RunContext:
     command: str = ""
     plugins: Mapping[str, str] = field(default_factory=dict)
     """Plugin name to where it comes from."""
-    basis: Mapping[str, str] = field(default_factory=dict)
-    """"plugin NAME" to the SHA-256 of the user's own plugin files: other content makes other results."""
 
 
 @cache

@@ -8,7 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from bench_core.errors import StoreError, TrainingError
+from bench_core.execute.ground import DATA, effective_basis
 from bench_core.plan.job import Job
+from bench_core.store.accepted import read_accepted
 from bench_core.store.result import Result
 from bench_core.store.store import Store
 
@@ -35,6 +37,7 @@ def choose_rate(job: Job, store: Store) -> ChosenRate:
         return ChosenRate(job.learning_rate, {})
     values: dict[float, list[float]] = defaultdict(list)
     fingerprints = set()
+    accepted = read_accepted(store.path)
     for digest in job.needed("rate"):
         failure = store.failure(digest)
         if failure is not None and failure.diverged:
@@ -49,7 +52,7 @@ def choose_rate(job: Job, store: Store) -> ChosenRate:
             )
         result = store.result(digest)
         values[_rate_of(digest, store)].append(search_value(result, job.search_monitor))
-        fingerprints.add(result.data.fingerprint)
+        fingerprints.add(effective_basis(result, accepted)[DATA])
     scores = {rate: sum(found) / len(found) for rate, found in sorted(values.items())}
     defined = {rate: score for rate, score in scores.items() if not math.isnan(score)}
     if not defined:

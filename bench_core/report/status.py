@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bench_core.analysis.evidence import Evidence, Gap
+from bench_core.execute.ground import Change
 from bench_core.report.blocks import Callout
 from bench_core.report.names import bench, listed, plural
 
@@ -22,6 +23,7 @@ def status(evidence: Evidence) -> tuple[Callout, ...]:
     found = []
     failed = [gap for gap in evidence.gaps if gap.state in ("failed", "unreadable")]
     stale = [gap for gap in evidence.gaps if gap.state == "stale"]
+    apart = [gap for gap in stale if gap.job.digest in evidence.standing.left_out]
     waiting = [gap for gap in evidence.gaps if gap.state in ("todo", "running")]
     if waiting or stale:
         running = sum(gap.state == "running" for gap in waiting)
@@ -33,22 +35,63 @@ def status(evidence: Evidence) -> tuple[Callout, ...]:
         ]
         text = f"This report is partial: {listed(parts)}. Every number below comes from finished jobs only."
         found.append(Callout("warning", text, _cells([*waiting, *stale]), bench(evidence, "run")))
-    if stale:
+    found += _standing(evidence, apart)
+    others = len(stale) - len(apart)
+    if others:
         text = (
-            f"The store holds results of {plural(len(stale), 'job')} under other settings than this spec's. "
+            f"The store holds results of {plural(others, 'job')} under other settings than this spec's. "
             "They are not used here."
         )
         found.append(Callout("note", text, (), bench(evidence, "plan")))
+    broken = [gap for gap in failed if gap.state == "unreadable"]
+    failed = [gap for gap in failed if gap.state == "failed"]
+    if broken:
+        verb = "is" if len(broken) == 1 else "are"
+        text = f"{plural(len(broken), 'result')} {verb} damaged and not used here."
+        items = [f"{gap.job.name}: {gap.reason}" for gap in broken]
+        found.append(Callout("warning", text, _some(items), broken[0].fix or bench(evidence, "run")))
     if failed:
-        items = [
-            f"{gap.job.name} ({gap.state}): {gap.reason or 'no reason recorded'}" for gap in failed[:_SHOWN]
-        ]
-        if len(failed) > _SHOWN:
-            items.append(f"and {len(failed) - _SHOWN} more")
+        items = [f"{gap.job.name}: {gap.reason or 'no reason recorded'}" for gap in failed]
         verb = "has" if len(failed) == 1 else "have"
-        text = f"{plural(len(failed), 'job')} {verb} failed or cannot be read."
-        found.append(Callout("warning", text, tuple(items), bench(evidence, "logs", failed[0].job.digest)))
+        text = f"{plural(len(failed), 'job')} {verb} failed."
+        code = bench(evidence, "logs", failed[0].job.digest)
+        found.append(Callout("warning", text, _some(items), code))
     return tuple(found)
+
+
+def _standing(evidence: Evidence, apart: list[Gap]) -> list[Callout]:
+    """Return what the results stand on, where that is not the same for all, or not what is there now."""
+    found = []
+    if apart:
+        verb = "stands" if len(apart) == 1 else "stand"
+        text = (
+            f"{plural(len(apart), 'result')} {verb} on other data, code or weights than those beside them, "
+            "and are not compared with them here."
+        ).replace("and are", "and is" if len(apart) == 1 else "and are")
+        items = [f"{gap.job.name}: {gap.reason}" for gap in apart]
+        found.append(Callout("warning", text, _some(items), bench(evidence, "run")))
+    for item in evidence.standing.outdated:
+        many = len(item.jobs)
+        text = (
+            f"{item.change}: {plural(many, 'result')} below {'is' if many == 1 else 'are'} of before. "
+            "A run computes them anew; `bench accept` keeps them, with a reason."
+        )
+        found.append(Callout("warning", text, _some(list(item.jobs)), bench(evidence, "run")))
+    for acceptance in evidence.standing.accepted:
+        planned = evidence.plan.by_digest
+        changed = {
+            f"{planned[digest].name}: {Change(what, *pair)}"
+            for digest, pairs in acceptance.results.items()
+            if digest in planned
+            for what, pair in pairs.items()
+        }
+        text = f"Accepted by {acceptance.by} on {acceptance.time[:10]}: {acceptance.because}"
+        found.append(Callout("note", text, _some(sorted(changed)), ""))
+    return found
+
+
+def _some(items: list[str]) -> tuple[str, ...]:
+    return (*items[:_SHOWN], f"and {len(items) - _SHOWN} more") if len(items) > _SHOWN else tuple(items)
 
 
 def _cells(gaps: list[Gap]) -> tuple[str, ...]:

@@ -6,17 +6,19 @@ import csv
 import io
 import json
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
-from typing import Any, TypeVar, cast
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path, PurePosixPath
+from typing import Annotated, Any, TypeVar, cast
 
 import numpy as np
-from pydantic import ValidationError
+from pydantic import AfterValidator, StringConstraints, TypeAdapter, ValidationError
 
 from bench_core.bounded import Arrays, open_arrays, open_regular, parse_json
 from bench_core.errors import StoreError
 from bench_core.hashes import sha256_of
 from bench_core.plan.job import Job
-from bench_core.records import Case, Counts, Predictions
+from bench_core.records import Case, Count, Counts, Predictions
 from bench_core.store.files import read_json, replacing, storing, write_bytes, write_json
 from bench_core.store.result import RESULT_FORMAT, Result
 
@@ -30,10 +32,20 @@ MOST_CASE_BYTES = 256 * 1024**2
 """Of all pictures of one job, decompressed."""
 MOST_LABEL_BYTES = 4 * 1024**3
 """Of all label maps of one job, decompressed."""
+SMALL_BYTES = 4 * 1024**2
+"""Of a file that is hashed when somebody only asks whether a result can be used."""
 MOST_COUNTS_BYTES = 256 * 1024**2
 MOST_RECORDS_BYTES = 256 * 1024**2
 LARGEST_COUNT = 2**53
 COLUMNS = ("id", "group", "class", "tp", "fp", "fn")
+
+
+def _inside(name: str) -> str:
+    """Return a path below a job's folder as it is; ValueError for any other."""
+    path = PurePosixPath(name)
+    if path.is_absolute() or not path.parts or ".." in path.parts or "\0" in name or "\\" in name:
+        raise ValueError(f"{name!r} is not a path in the folder")
+    return name
 
 
 def mend(folder: Path) -> str:
@@ -179,22 +191,58 @@ def write_manifest(folder: Path, names: Sequence[str]) -> None:
     write_json(folder / MANIFEST, {"files": facts})
 
 
-def damaged_files(folder: Path, *, contents: bool = True) -> list[str]:
+def manifest_of(folder: Path) -> dict[str, tuple[int, str]]:
+    """Return each file that the manifest lists, with its size and SHA-256.
+
+    Raises StoreError if it is missing or damaged, or lists no plain files below the folder.
+    """
+    path = folder / MANIFEST
+    data = read_json(path, mend(folder))
+    try:
+        return {
+            name: (fact.bytes, fact.sha256) for name, fact in _manifests().validate_python(data).files.items()
+        }
+    except ValueError as error:
+        raise _damaged(path, error) from error
+
+
+def damaged_files(folder: Path, most_bytes: int | None = None) -> list[str]:
     """Return the names of files that differ from the manifest, the manifest itself if it cannot be read.
 
-    Without `contents` only what is quick to see is looked at: whether they are there, and their sizes.
+    Files larger than `most_bytes` are compared by their size alone.
     """
     try:
-        facts: Mapping[str, Any] = read_json(folder / MANIFEST, "")["files"]
-        return [
-            name
-            for name, fact in facts.items()
-            if not (folder / name).is_file()
-            or (folder / name).stat().st_size != fact["bytes"]
-            or (contents and sha256_of(folder / name) != fact["sha256"])
-        ]
-    except (StoreError, KeyError, TypeError, AttributeError):
+        facts = manifest_of(folder)
+    except StoreError:
         return [MANIFEST]
+    return [
+        name for name, (size, digest) in facts.items() if _differs(folder / name, size, digest, most_bytes)
+    ]
+
+
+def _differs(path: Path, size: int, digest: str, most_bytes: int | None) -> bool:
+    try:
+        if not path.is_file() or path.stat().st_size != size:
+            return True
+        return (most_bytes is None or size <= most_bytes) and sha256_of(path) != digest
+    except OSError:
+        return True
+
+
+@dataclass(frozen=True)
+class _Fact:
+    bytes: Count
+    sha256: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+
+
+@dataclass(frozen=True)
+class _Manifest:
+    files: Mapping[Annotated[str, AfterValidator(_inside)], _Fact]
+
+
+@cache
+def _manifests() -> TypeAdapter[_Manifest]:
+    return TypeAdapter(_Manifest)
 
 
 def _result(data: Mapping[str, Any]) -> Result:

@@ -49,6 +49,8 @@ class Store:
         self.failed = path / "failed"
         self.cache = path / "cache"
         self.datasets = path / "datasets"
+        self.replaced = path / "replaced"
+        """Sealed folders whose jobs were computed anew."""
         marker = path / "store.json"
         if marker.exists():
             self._check_format(marker)
@@ -283,13 +285,32 @@ class Store:
                 for folder in places(self.running, digest):
                     remove_tree(folder)
 
-    def check(self, digest: str, *, contents: bool = True) -> None:
-        """Raise StoreError naming the file if a sealed job's files are not as they were written.
+    def set_aside(self, digest: str) -> Path:
+        """Move a sealed folder out of the way, into replaced/DIGEST-N, and return where it is kept.
 
-        Without `contents` only missing files and wrong sizes are found, which takes no time.
+        The caller holds the job's claim.
         """
+        make_folder(self.replaced)
+        number = 1
+        while (self.replaced / f"{digest}-{number}").exists():
+            number += 1
+        target = self.replaced / f"{digest}-{number}"
+        with storing(target):
+            (self.jobs / digest).rename(target)
+            flush_folder(self.jobs)
+        return target
+
+    def check(self, digest: str) -> None:
+        """Raise StoreError naming the file if a sealed job's files are not as they were written."""
+        self._check(digest)
+
+    def check_quickly(self, digest: str) -> None:
+        """Raise StoreError naming the file if one has another size, or a small one other content."""
+        self._check(digest, files.SMALL_BYTES)
+
+    def _check(self, digest: str, most_bytes: int | None = None) -> None:
         folder = self.jobs / digest
-        for name in files.damaged_files(folder, contents=contents):
+        for name in files.damaged_files(folder, most_bytes):
             raise StoreError("damaged file in the store", place=str(folder / name), fix=files.mend(folder))
 
     def cut_off(self, digests: Iterable[str]) -> dict[str, int]:

@@ -31,6 +31,9 @@ def section(evidence: Evidence, options: Mapping[str, Any]) -> Section:
     if evidence.results:
         blocks.append(Details("Environment", (Facts(_environment(evidence)),), open=True))
         blocks.append(Details("Data", (data_table(evidence),), open=True))
+        weights = weights_table(evidence)
+        if weights.rows:
+            blocks.append(Details("Pretrained weights", (weights,), open=True))
         blocks.append(Details("Effort", (effort_table(evidence),), open=True))
     blocks.append(Details("Options, deviations and exclusions", tuple(_exceptions(evidence)), open=True))
     blocks.append(Details("How to repeat it", _repeat(evidence, bool(options["spec"])), open=True))
@@ -100,6 +103,45 @@ def data_table(evidence: Evidence) -> Table:
         columns=tuple(Column(key, title, numeric=False) for key, title in zip(keys, titles, strict=True)),
         rows=tuple(rows),
         caption="Samples: hash over the files' content. Folds: hash over the assignment of samples to folds.",
+    )
+
+
+def weights_table(evidence: Evidence) -> Table:
+    """Return the files that networks were filled from, as the results recorded them: name, hash, tensors."""
+    seen: dict[tuple[str, ...], int] = {}
+    for done in evidence.done:
+        network = done.result.network
+        facts = network.weights if network is not None else {}
+        files = {
+            name.removeprefix("weights "): digest
+            for name, digest in done.result.basis.items()
+            if name.startswith("weights ")
+        }
+        if facts.get("file"):
+            files.setdefault(str(facts["file"]), str(facts.get("sha256", "")))
+        filled = f"{facts['loaded']} of {facts['total']}" if {"loaded", "total"} <= set(facts) else "–"
+        if done.job.work.kind == "train":
+            for name, digest in files.items():
+                key = (done.job.model.label, str(facts.get("source", "")) or "–", name, digest, filled)
+                seen[key] = seen.get(key, 0) + 1
+    rows = [
+        Row((Cell(evidence.model(label).title, (label,)), Cell(source), Cell(name), Cell(digest),
+             Cell(filled), Cell(str(jobs), (jobs,))))
+        for (label, source, name, digest, filled), jobs in seen.items()
+    ]  # fmt: skip
+    return Table(
+        name="weights",
+        title="Pretrained weights as the jobs read them",
+        columns=(
+            Column("model", "Model", numeric=False),
+            Column("source", "Source", numeric=False),
+            Column("file", "File", numeric=False),
+            Column("sha256", "SHA-256", numeric=False),
+            Column("tensors", "Tensors filled", numeric=False),
+            Column("jobs", "Jobs"),
+        ),
+        rows=tuple(rows),
+        caption="Each job hashes the file that it reads; a model with two rows was not the same in all jobs.",
     )
 
 

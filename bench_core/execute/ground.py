@@ -1,0 +1,172 @@
+"""What a result stands on besides its settings: data, the user's own plugin files, weights files."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench_core.data.cache import HASHES
+from bench_core.data.hashing import FileHashes
+from bench_core.data.opening import Present, present_data
+from bench_core.errors import BenchError
+from bench_core.execute.datasets import source_of
+from bench_core.plan.job import Apply, Job
+from bench_core.plugins import Registry
+from bench_core.store.accepted import Acceptance
+from bench_core.store.result import Result
+from bench_core.weights.files import find_files
+
+DATA, PLUGIN, WEIGHTS = "data", "plugin", "weights"
+KINDS = (DATA, PLUGIN, WEIGHTS)
+_SHORT = 12
+
+
+@dataclass(frozen=True)
+class Change:
+    """Something that a result stands on, and that is another now."""
+
+    what: str
+    """"data", "plugin NAME" or "weights NAME"."""
+    was: str
+    """SHA-256; empty where it did not exist."""
+    now: str
+
+    def __str__(self) -> str:
+        if not self.was or not self.now:
+            return f"{self.what} {'is new' if self.now else 'is not used any more'}"
+        return f"{self.what} changed ({self.was[:_SHORT]} then, {self.now[:_SHORT]} now)"
+
+
+def plugin_basis(job: Job, registry: Registry) -> dict[str, str]:
+    """Return "plugin FILE" to the SHA-256 of each file of the user's own plugins that the job's numbers need.
+
+    Those that declare its model, dataset, runner, step or, for a step, a metric; and those that
+    implement no hook at all, since nobody can tell what they are for.
+    """
+    owners = registry.owners
+    prefix = job.model.name.partition(":")[0]
+    named = {
+        owners.get("bench_models", {}).get(job.model.name),
+        owners.get("bench_model_sources", {}).get(prefix),
+        owners.get("bench_datasets", {}).get(job.dataset.name),
+        owners.get("bench_runners", {}).get(job.model.runner),
+    }
+    if isinstance(job.work, Apply):
+        named |= {owners.get("bench_steps", {}).get(job.work.step), *owners.get("bench_metrics", {}).values()}
+    return {
+        f"{PLUGIN} {name}" if len(files) == 1 else f"{PLUGIN} {name}/{file}": digest
+        for name, files in registry.contents.items()
+        if name in named or not _hooked(name, registry)
+        for file, digest in files.items()
+    }
+
+
+def _hooked(name: str, registry: Registry) -> bool:
+    manager = registry.manager
+    plugin = manager.get_plugin(name) if manager is not None else None
+    return manager is not None and plugin is not None and bool(manager.get_hookcallers(plugin))
+
+
+def weights_basis(job: Job, registry: Registry, hashes: FileHashes | None = None) -> dict[str, str]:
+    """Return "weights FILE" to the SHA-256 of each file that the job's network is filled from.
+
+    Raises WeightsError where one is not at hand. Work on another job's network reads none itself.
+    """
+    if isinstance(job.work, Apply) or job.model.pretrained == "none":
+        return {}
+    given = Path(job.model.weights) if job.model.weights else None
+    files = find_files(registry.model(job.model.name), job.model.pretrained, job.model.options, given)
+    hashes = hashes or FileHashes(Path())
+    return {f"{WEIGHTS} {path.name}": hashes.sha256(path) for path in files}
+
+
+def effective_basis(result: Result, accepted: Sequence[Acceptance] = ()) -> dict[str, str]:
+    """Return what a result stands on, its data included, as the user has accepted it."""
+    found = {**result.basis, DATA: result.data.fingerprint}
+    for acceptance in accepted:
+        for name, (was, now) in acceptance.results.get(result.digest, {}).items():
+            if found.get(name, "") == was:
+                found[name] = now
+    return {name: digest for name, digest in found.items() if digest}
+
+
+class Ground:
+    """What jobs would stand on if they ran now; everything is looked at once.
+
+    Datasets whose files have never been hashed here are not read if they hold more than `most_bytes`.
+    """
+
+    def __init__(self, registry: Registry, cache: Path, most_bytes: int | None = None) -> None:
+        self._registry, self._cache, self._most_bytes = registry, cache, most_bytes
+        self._hashes = FileHashes(cache / HASHES)
+        self._data: dict[str, Present] = {}
+        self._weights: dict[str, dict[str, str] | None] = {}
+        self.unknown: dict[str, str] = {}
+        """What could not be compared, and why."""
+
+    def changes(self, job: Job, result: Result, accepted: Sequence[Acceptance] = ()) -> tuple[Change, ...]:
+        """Return what a result of the job stands on that is another now; nothing that cannot be told.
+
+        What was accepted for the job counts as what it was accepted for.
+        """
+        was = effective_basis(result, accepted)
+        found: list[Change] = []
+        for kind, now in self._now(job).items():
+            if now is not None:
+                found += _differences(kind, _of_kind(was, kind), now)
+        return tuple(found)
+
+    def _now(self, job: Job) -> dict[str, dict[str, str] | None]:
+        return {
+            DATA: self._of_data(job),
+            PLUGIN: plugin_basis(job, self._registry),
+            WEIGHTS: self._of_weights(job),
+        }
+
+    def _of_data(self, job: Job) -> dict[str, str] | None:
+        data = job.dataset
+        key = json.dumps([data.name, data.label, data.root, dict(data.options)], sort_keys=True)
+        if key not in self._data:
+            try:
+                present = present_data(source_of(data, self._registry), self._cache, self._most_bytes)
+            except BenchError as error:
+                present = Present(None, error.message)
+            self._data[key] = present
+            if present.fingerprint is None:
+                self.unknown[f"data of {data.label}"] = present.because
+        found = self._data[key].fingerprint
+        return None if found is None else {DATA: found}
+
+    def _of_weights(self, job: Job) -> dict[str, str] | None:
+        model = job.model
+        key = json.dumps([model.name, model.pretrained, model.weights, dict(model.options)], sort_keys=True)
+        if key not in self._weights:
+            self._weights[key] = None
+            try:
+                self._weights[key] = weights_basis(job, self._registry, self._hashes)
+            except BenchError as error:
+                self.unknown[f"weights of {model.label}"] = error.message
+            if self._cache.is_dir():
+                self._hashes.save()
+        return self._weights[key]
+
+
+def kind_of(what: str) -> str:
+    """Return the kind of something that a result stands on: data, plugin or weights."""
+    return what.partition(" ")[0]
+
+
+def _of_kind(basis: Mapping[str, str], kind: str) -> dict[str, str]:
+    return {name: digest for name, digest in basis.items() if kind_of(name) == kind}
+
+
+def _differences(kind: str, was: Mapping[str, str], now: Mapping[str, str]) -> list[Change]:
+    """Return what differs; content counts and not the name, and what was not recorded is not known."""
+    if not was or sorted(was.values()) == sorted(now.values()):
+        return []
+    names = sorted(name for name in {*was, *now} if was.get(name) != now.get(name))
+    if kind == WEIGHTS and len(was) == len(now) == 1:
+        return [Change(next(iter(was)), next(iter(was.values())), next(iter(now.values())))]
+    return [Change(name, was.get(name, ""), now.get(name, "")) for name in names]
