@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -55,8 +57,12 @@ def test_the_code_of_the_page_runs_in_order(
     assert names["true_positives"] >= 0 and len(names["maps"]) == 10
 
 
-def test_only_the_door_is_light(folder: Path) -> None:
+def test_importing_the_door_is_light(folder: Path) -> None:
     assert "open_study" in bench_core.__all__
+    names = ("numpy", "pydantic", "torch")
+    code = f"import sys, bench_core; print([name for name in {names} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.stdout == "[]\n", done.stderr
     with pytest.raises(StoreError, match="not a folder of results"):
         open_study(folder / "spec.yaml", folder)
 

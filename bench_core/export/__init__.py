@@ -1,0 +1,1 @@
+"""Results as files for other programs: CSV and label maps as PNG."""
