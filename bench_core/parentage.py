@@ -17,14 +17,14 @@ LOOK_SECONDS = 1.0
 """How often the guard looks where the kernel does not tell it."""
 
 
-def die_with_parent(parent: int, number: int = signal.SIGKILL) -> None:
-    """Have the kernel send this process `number` when its parent ends; where it cannot, do nothing.
+def die_with_parent(parent: int) -> None:
+    """Have the kernel kill this process when its parent ends; where it cannot, do nothing.
 
     Ends the process if the parent, whose id is given, has ended already.
     """
     prctl = _prctl()
     if prctl is not None:
-        prctl(_PR_SET_PDEATHSIG, int(number), 0, 0, 0)
+        prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
     # The parent may have ended before the kernel was asked.
     if os.getppid() != parent:
         os._exit(1)

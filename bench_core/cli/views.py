@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from bench_core.execute.run import Happening
     from bench_core.store.result import Failure
 
+_GONE = (OSError, ValueError, SystemExit)
+"""What printing raises without a screen: ValueError for a closed file, SystemExit (rich) for a pipe."""
 QUIET_SECONDS = 10.0
 """A job's epochs are told no more often than this in plain lines."""
 
@@ -44,14 +46,14 @@ class Steady:
     def __enter__(self) -> Steady:
         try:
             self._view.__enter__()
-        except (OSError, ValueError) as error:
+        except _GONE as error:
             self.gone(error)
         return self
 
     def __exit__(self, *details: object) -> None:
         try:
             self._view.__exit__(*details)
-        except (OSError, ValueError) as error:
+        except _GONE as error:
             self.gone(error)
 
     def watch(self, run: RunProgress, happening: Happening | None) -> None:
@@ -60,16 +62,16 @@ class Steady:
             return
         try:
             self._view.watch(run, happening)
-        except (OSError, ValueError) as error:
-            # ValueError: what Python raises for a file that has been closed.
+        except _GONE as error:
             self.gone(error)
 
-    def gone(self, error: Exception) -> None:
+    def gone(self, error: BaseException) -> None:
         """Note that nothing can be printed, and say so once where that can be read."""
         if not self.broken:
             self.broken = True
+            why = "its reader is gone" if isinstance(error, SystemExit) else error
             with suppress(OSError, ValueError):
-                say(f"nothing more can be printed ({error}); the run continues", err=True)
+                say(f"nothing more can be printed ({why}); the run continues", err=True)
 
 
 class PlainView:

@@ -36,10 +36,20 @@ def shell(line: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-@pytest.mark.parametrize("way", ["| head -1", "> /dev/full", ">&-", ">&- 2>&- <&-", "--json | head -1"])
-def test_a_screen_that_is_gone_costs_no_job(tmp_path: Path, way: str) -> None:
+@pytest.mark.parametrize(
+    ("before", "way"),
+    [
+        ("", "| head -1"),
+        ("FORCE_COLOR=1", "| head -1"),
+        ("", "--json | head -1"),
+        ("", "> /dev/full"),
+        ("", ">&-"),
+        ("", ">&- 2>&- <&-"),
+    ],
+)
+def test_a_screen_that_is_gone_costs_no_job(tmp_path: Path, before: str, way: str) -> None:
     spec, store = write_spec(tmp_path / "spec", epochs=2), tmp_path / "results"
-    done = shell(f"{command(spec, store)} {way}")
+    done = shell(f"{before} {command(spec, store)} {way}")
     assert done.returncode == 0, done.stderr
     assert sorted(Store(store).states().values()) == ["done", "done"]
     assert "Traceback" not in done.stderr and "Exception ignored" not in done.stderr
