@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-from bench_core import Architecture, ModelSource, PublishedFile
+from bench_core import Architecture, Departure, ModelSource, PublishedFile
 from bench_core.errors import UnknownNameError
 from bench_sources.names import nearest
 from bench_sources.timm_metadata import backbones, published
@@ -55,6 +55,7 @@ def resolve(name: str) -> Architecture:
         size_minimum=max(multiple, STRIDE),
         batch_minimum=2 if head == "uper" else 1,
         encoder=("backbone",),
+        departures=_departures(head),
         cam_layers=("deepest", "decode_head.smoothings.0"),
         requires=("timm",),
         install="timm",
@@ -66,6 +67,38 @@ def parts_of(name: str) -> tuple[str, str]:
     """Return the backbone and the head that a name means."""
     backbone, slash, head = name.removeprefix(f"{PREFIX}:").partition("/")
     return backbone, head if slash else next(iter(HEADS))
+
+
+def _departures(head: str) -> tuple[Departure, ...]:
+    if head != "uper":
+        return ()
+    because = "the backbone is timm's as it is, the head the same for all"
+    return (
+        Departure(
+            what="normalization of the backbone's outputs",
+            published="of every stage, where UPerNet is published on ConvNeXt and Swin",
+            here="none, unless timm's backbone has one",
+            because=because,
+        ),
+        Departure(
+            what="stochastic depth of the backbone",
+            published="0.1 to 0.4, by backbone",
+            here="timm's default: none but for Swin and a few others",
+            because=because,
+        ),
+        Departure(
+            what="initial weights of the head",
+            published="normal, by the layers' outputs; 0.01 for the classifier",
+            here="PyTorch's defaults",
+            because=because,
+        ),
+        Departure(
+            what="auxiliary head",
+            published="a second head on the third stage takes part in training, with weight 0.4",
+            here="none",
+            because="the protocol has one loss",
+        ),
+    )
 
 
 def _weights(backbone: str, source: str, options: Mapping[str, Any]) -> tuple[PublishedFile, ...]:

@@ -102,7 +102,11 @@ def _adapt_head(head: Config, adapted: Adapted, classes: int, index: int) -> Non
             losses = part.pop(key)
             losses = losses if isinstance(losses, list | tuple) else [losses]
             kinds = ", ".join(dict.fromkeys(str(loss.get("type")) for loss in losses))
-            adapted.note(f"{kinds} of {where} replaced by the protocol's loss")
+            is_last = index == len(adapted.heads) - 1
+            adapted.note(
+                f"{kinds} of {where} {'replaced by' if is_last else 'dropped: only the last head has'} "
+                "the protocol's loss"
+            )
         if part.pop("sampler", None):
             adapted.note(f"pixel sampler of {where} dropped")
         if "num_classes" not in part:

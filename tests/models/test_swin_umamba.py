@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torchvision.ops import StochasticDepth
 
-from bench_core.errors import WeightsError
+from bench_core.errors import TrainingError, WeightsError
 from bench_core.plugins import load_registry
 from bench_sma.swin_umamba.network import SwinUMamba
 from bench_sma.swin_umamba.scan import dispatcher
@@ -340,3 +340,16 @@ def test_reports_say_what_is_not_as_published(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(dispatcher, "MISSING", {"numba"})
     notes = build_network("swin-umamba", variant="pico").network_notes
     assert any("numba is not installed" in note for note in notes)
+
+
+def test_sizes_that_do_not_fit_are_one_clear_error() -> None:
+    network = build_network("swin-umamba", variant="pico")
+    with pytest.raises(TrainingError, match="48x64") as caught:
+        network(torch.zeros(1, 3, 48, 64))
+    assert "multiples of 32" in (caught.value.fix or "")
+
+
+def test_operations_can_be_counted_where_nothing_is_computed() -> None:
+    with torch.device("meta"):
+        network = SwinUMamba(3, 2, "pico")
+        assert network(torch.empty(1, 3, 64, 64)).shape == (1, 2, 64, 64)

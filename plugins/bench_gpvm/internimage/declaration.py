@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from bench_core import Architecture, Departure
+from bench_core import Architecture
+from bench_gpvm.departures import AUXILIARY_HEAD, optimization
 from bench_gpvm.internimage.weights import weights
 from bench_gpvm.options import decoder_width, drop_path, variant
 
@@ -42,12 +43,7 @@ INTERNIMAGE = Architecture(
         "batches of two or more images.",
     ),
     departures=(
-        Departure(
-            what="auxiliary head",
-            published="a second head on the third stage takes part in training, with weight 0.4",
-            here="none",
-            because="the protocol trains all models by one loss of their one output; the study's "
-            "parameter counts have no such head either",
-        ),
+        AUXILIARY_HEAD,
+        optimization("weight decay 0.05, none of one-dimensional parameters"),
     ),
 )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from bench_core import Architecture, Option
+from bench_core import Architecture, Departure, Option
+from bench_gpvm.departures import optimization
 from bench_gpvm.mit_weights import NVIDIA_LICENSE, weights
 from bench_gpvm.options import decoder_width, drop_path, variant
 
@@ -45,5 +46,14 @@ SEGFORMER = Architecture(
         "counts include.",
         "The normalizations have the epsilons of the code base that `head` names: 1e-6 everywhere, or "
         "1e-5 around the patches.",
+    ),
+    departures=(
+        optimization("the head at ten times the backbone's learning rate, no weight decay of normalizations"),
+        Departure(
+            what="initial weights from scratch",
+            published="MMSegmentation's own, wider for attention and feed-forward layers (`head: mmseg`)",
+            here="the authors' for the backbone under either head",
+            because="only runs with `pretrained: none` start from them",
+        ),
     ),
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bench_core import Architecture, Deviation, Option
+from bench_gpvm.departures import optimization
 from bench_gpvm.options import drop_path, variant
 from bench_gpvm.segnext.weights import weights
 
@@ -45,5 +46,8 @@ SEGNEXT = Architecture(
         "The decoder factorizes its features from new random bases in every forward pass, in evaluation too.",
         "The rank of that factorization is that of the authors' code, not of MMSegmentation's configs "
         "(option `md_r`).",
+    ),
+    departures=(
+        optimization("the head at ten times the backbone's learning rate, no weight decay of normalizations"),
     ),
 )

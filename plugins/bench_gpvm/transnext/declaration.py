@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from bench_core import Architecture, Departure
+from bench_core import Architecture
+from bench_gpvm.departures import AUXILIARY_HEAD, optimization
 from bench_gpvm.options import decoder_width, drop_path, variant
 from bench_gpvm.transnext.weights import weights
 
@@ -27,7 +28,9 @@ TRANSNEXT = Architecture(
             "channels and five blocks, for tests and quick studies, not published",
         ),
         "decoder_width": decoder_width("UPerNet", "the variant's if not given: 32 for pico, otherwise 512"),
-        "drop_path": drop_path(None, "the variant's if not given: 0.4 for tiny"),
+        "drop_path": drop_path(
+            None, "the authors' with UPerNet if not given: 0.4 for tiny, 0.6 for small, 0.7 for base"
+        ),
     },
     small={"variant": "pico"},
     # The first three stages pool patches of 32 pixels; at 32 the last has one token, attending to itself.
@@ -42,12 +45,7 @@ TRANSNEXT = Architecture(
         "batches of two or more images.",
     ),
     departures=(
-        Departure(
-            what="auxiliary head",
-            published="a second head on the third stage takes part in training, with weight 0.4",
-            here="none",
-            because="the protocol trains all models by one loss of their one output; the study's "
-            "parameter counts have no such head either",
-        ),
+        AUXILIARY_HEAD,
+        optimization("weight decay 0.05, none of query embeddings, temperatures and position biases"),
     ),
 )

@@ -48,8 +48,8 @@ SIZES: Mapping[str, Size] = {
     "pico": Size(widths=(24, 48, 96, 192), depths=(1, 1, 2, 1), drop_path=0.1, decoder_width=32),
     "micro": Size(widths=(48, 96, 192, 384), depths=(2, 2, 15, 2), drop_path=0.3),
     "tiny": Size(widths=(72, 144, 288, 576), depths=(2, 2, 15, 2), drop_path=0.4),
-    "small": Size(widths=(72, 144, 288, 576), depths=(5, 5, 22, 5), drop_path=0.5),
-    "base": Size(widths=(96, 192, 384, 768), depths=(5, 5, 23, 5), drop_path=0.6),
+    "small": Size(widths=(72, 144, 288, 576), depths=(5, 5, 22, 5), drop_path=0.6),
+    "base": Size(widths=(96, 192, 384, 768), depths=(5, 5, 23, 5), drop_path=0.7),
 }
 """The paper's sizes, and `pico`, which is not one: for tests and studies on a CPU."""
 

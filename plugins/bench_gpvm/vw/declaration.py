@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from bench_core import Architecture, Option
+from bench_core import Architecture, Departure, Option
 from bench_gpvm import mit_weights
+from bench_gpvm.departures import optimization
 from bench_gpvm.options import decoder_width, drop_path, variant
 from bench_gpvm.vw import convnext_weights
 
@@ -44,6 +45,9 @@ VW_MIT = Architecture(
         "The global average is normalized over the batch alone, so that training needs batches of two "
         "or more images.",
     ),
+    departures=(
+        optimization("the head at ten times the backbone's learning rate, no weight decay of normalizations"),
+    ),
 )
 
 VW_CONV = Architecture(
@@ -79,5 +83,14 @@ VW_CONV = Architecture(
         "features are added; here it is one head, added (options `nheads`, `short_cut`).",
         "The global average is normalized over the batch alone, so that training needs batches of two "
         "or more images.",
+    ),
+    departures=(
+        optimization("weight decay 0.05, a learning rate that falls by 0.9 from stage to stage"),
+        Departure(
+            what="initial layer scales from scratch",
+            published="1e-6 where ConvNeXt is trained from scratch",
+            here="1, as VWFormer's authors start from a pretrained ConvNeXt",
+            because="only runs with `pretrained: none` start from them",
+        ),
     ),
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bench_core import Architecture, Departure, Option
+from bench_sma.departures import optimizer
 from bench_sma.hiformer.weights import weights
 from bench_sma.options import drop_path, inner_size, variant, window
 
@@ -67,6 +68,7 @@ HIFORMER = Architecture(
         "count, but nothing is computed that cannot reach the decoder (option `dlf`).",
     ),
     departures=(
+        optimizer("stochastic gradient descent with momentum 0.9"),
         Departure(
             what="image size",
             published="224; others only where their grids are multiples of the window, with a number of "

@@ -45,8 +45,8 @@ class Size:
 _SWIN = (96, (2, 2, 6), (3, 6, 12))
 SIZES = {
     "b": Size("bottleneck", (3, 4, 6), *_SWIN, (1, 2), (6, 12), 2, 128),
-    "s": Size("basic", (3, 4, 6), *_SWIN, (1, 1), (6, 12), 1, 128),
-    "l": Size("basic", (3, 4, 6), *_SWIN, (1, 4), (6, 12), 4, 128),
+    "s": Size("basic", (3, 4, 6), *_SWIN, (1, 1), (3, 3), 1, 128),
+    "l": Size("basic", (3, 4, 6), *_SWIN, (1, 4), (6, 6), 4, 128),
     "tiny": Size("basic", (1, 1, 1), 24, (2, 2, 2), (1, 2, 4), (1, 1), (2, 4), 1, 32),
 }
 """HiFormer-B, -S and -L (the last two on a ResNet-34); `tiny` is for tests and trials."""

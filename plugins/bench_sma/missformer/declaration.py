@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bench_core import Architecture, Departure
+from bench_sma.departures import optimizer
 from bench_sma.missformer.weights import weights
 from bench_sma.options import inner_size, variant
 
@@ -53,6 +54,7 @@ MISSFORMER = Architecture(
         "it cuts pixels into tokens elsewhere.",
     ),
     departures=(
+        optimizer("stochastic gradient descent with momentum 0.9"),
         Departure(
             what="initial weights of the encoder",
             published="random",

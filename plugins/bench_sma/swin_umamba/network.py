@@ -14,6 +14,7 @@ from torch.nn import functional
 
 from bench_core import BuildRequest
 from bench_core.weights.load import WeightsReport
+from bench_sma.inner_size import check_sides
 from bench_sma.swin_umamba.scan.dispatcher import is_installed
 from bench_sma.swin_umamba.vmamba import VMamba
 from bench_sma.swin_umamba.weights import load_encoder
@@ -21,6 +22,8 @@ from bench_sma.swin_umamba.weights import load_encoder
 VARIANTS = {"vmamba-tiny": (96, (2, 2, 9, 2)), "pico": (16, (1, 1, 1, 1))}
 """Width of the first stage, which doubles at each following one, and numbers of blocks."""
 _SLOPE = 0.01
+
+_SIZE_MULTIPLE = 32
 
 
 class ResidualBlock(nn.Module):
@@ -95,7 +98,8 @@ class SwinUMamba(nn.Module):
         self.heads = nn.ModuleList(nn.Conv2d(channels, num_classes, 1) for channels in widths[:-1])
 
     def forward(self, images: Tensor) -> Tensor:
-        """Return the logits at the images' resolution."""
+        """Return the logits at the images' resolution; raise TrainingError for sizes that do not fit."""
+        check_sides("swin-umamba", images, _SIZE_MULTIPLE)
         stem = self.stem(images)
         *stages, features = self.encoder(stem)
         inputs = [images, stem, *stages]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bench_core import Architecture, Departure
+from bench_sma.departures import optimizer
 from bench_sma.options import drop_path, variant, window
 from bench_sma.swin_unet.weights import weights
 
@@ -39,6 +40,7 @@ SWIN_UNET = Architecture(
         "every resolution, whatever the published configuration says.",
     ),
     departures=(
+        optimizer("stochastic gradient descent with momentum 0.9"),
         Departure(
             what="image size",
             published="multiples of 224 with windows of 7 tokens, others with other windows",

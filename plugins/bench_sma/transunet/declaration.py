@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bench_core import Architecture, Departure, Option
+from bench_sma.departures import optimizer
 from bench_sma.options import variant
 from bench_sma.transunet.weights import weights
 
@@ -55,6 +56,7 @@ TRANSUNET = Architecture(
         "red, green and blue.",
     ),
     departures=(
+        optimizer("stochastic gradient descent with momentum 0.9"),
         Departure(
             what="image size",
             published="one, for which the network is built: its number of positions differs by size",

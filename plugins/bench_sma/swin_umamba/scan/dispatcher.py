@@ -61,6 +61,9 @@ def selective_scan(
     """
     dtype = torch.float64 if u.dtype == torch.float64 else torch.float32
     tensors = [tensor.to(dtype).contiguous() for tensor in (u, delta, A, B, C, D, delta_bias)]
+    if u.device.type == "meta":
+        # Nothing is computed there, and autocast does not know the device.
+        return torch.empty_like(tensors[0])
     form = importlib.import_module(BACKENDS[backend_for(tensors[0])])
     with torch.autocast(u.device.type, enabled=False):
         y: Tensor = form.scan(*tensors, delta_softplus)
