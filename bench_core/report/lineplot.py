@@ -86,7 +86,7 @@ def rate_plot(title: str, axis: str, series: Sequence[RateSeries]) -> str:
             f"{rate:.0e}".replace("e-0", "e-"), x(math.log10(rate)), HEIGHT - BOTTOM + 15, "tick", "middle"
         )
         if rate == float(f"{rate:.0e}")
-        else svg.text(f"{rate:g}", x(math.log10(rate)), HEIGHT - BOTTOM + 15, "tick", "middle")
+        else svg.text(repr(rate), x(math.log10(rate)), HEIGHT - BOTTOM + 15, "tick", "middle")
         for rate in rates
     ]
     parts.append(svg.text("learning rate", (LEFT + WIDTH - RIGHT) / 2, HEIGHT - 6, "axis", "middle"))
@@ -96,12 +96,12 @@ def rate_plot(title: str, axis: str, series: Sequence[RateSeries]) -> str:
         parts.append(svg.path(places, f"mean {color}", svg.dash(item.index), item.label))
         for (rate, value), (px, py) in zip(item.points, places, strict=True):
             parts.append(
-                svg.marker(item.index, px, py, 3.2, f"dot {color}", f"{item.label}, {rate:g}: {value:.1f}")
+                svg.marker(item.index, px, py, 3.2, f"dot {color}", f"{item.label}, {rate!r}: {value:.1f}")
             )
             if rate in item.chosen:
                 parts.append(svg.tag("circle", cx=px, cy=py, r=8, class_=f"ring {color}"))
     spoken = "; ".join(
-        f"{item.label}: " + ", ".join(f"{rate:g} gives {value:.1f}" for rate, value in item.points)
+        f"{item.label}: " + ", ".join(f"{rate!r} gives {value:.1f}" for rate, value in item.points)
         for item in series
     )
     return svg.chart(title, spoken, WIDTH, HEIGHT, *parts)

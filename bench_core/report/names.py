@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +22,9 @@ METRIC_TITLES = {
 
 
 def rate(value: float) -> str:
-    """Return a learning rate as people write it: 1e-4, 5e-5, 0.01."""
-    if value >= 0.001:
-        return f"{value:g}"
-    mantissa, _, exponent = f"{value:e}".partition("e")
-    return f"{float(mantissa):g}e{int(exponent)}"
+    """Return a learning rate as people write it, 1e-4, 5e-5, 0.01; no two rates read the same."""
+    text = repr(float(value))
+    return text.removesuffix(".0") if not 0 < value < 0.001 else f"{Decimal(text):e}"
 
 
 def count(value: int) -> str:

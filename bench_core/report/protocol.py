@@ -163,7 +163,11 @@ def _evaluate(protocol: Protocol) -> str:
     if item.layout == "holdout" and protocol.checkpoint.choose == "best":
         layout += " (so the tested epoch is the best on the test images, which flatters every model)"
     only = f"; only folds {', '.join(str(fold) for fold in item.only)}" if item.only else ""
-    return f"{item.folds} folds, {layout}; at most {plural(item.epochs, 'epoch')}{only}"
+    repeats = ""
+    if item.repeats > 1:
+        dealt = "other folds at each" if item.reshuffle else "the same folds"
+        repeats = f"; {item.repeats} repeats with other initial weights and orders, {dealt}"
+    return f"{item.folds} folds, {layout}; at most {plural(item.epochs, 'epoch')}{only}{repeats}"
 
 
 def _metrics(protocol: Protocol) -> str:

@@ -10,7 +10,7 @@ from bench_core.spec.loss import Losses, LossName
 from bench_core.spec.optimizer import AnyOptimizerChange
 from bench_core.spec.protocol import EarlyStopping, Metrics, Normalization, Protocol
 from bench_core.spec.schedule import AnyScheduleChange
-from bench_core.spec.section import Off, PositiveFloat, PositiveInt, Section
+from bench_core.spec.section import BatchSize, Off, PositiveFloat, Section
 
 Label = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]*$", max_length=64)]
 Reason = Annotated[str, StringConstraints(min_length=3, strip_whitespace=True)]
@@ -23,8 +23,8 @@ class Deviations(Section):
     normalization: Normalization | None = None
     optimizer: AnyOptimizerChange | None = None
     schedule: AnyScheduleChange | None = None
-    batch_size: PositiveInt | None = None
-    micro_batch: PositiveInt | Off | None = None
+    batch_size: BatchSize | None = None
+    micro_batch: BatchSize | Off | None = None
     precision: Literal["fp32", "fp16", "bf16"] | None = None
     loss: LossName | Losses | None = None
     augmentation: list[str | dict[str, dict[str, Any] | None]] | None = None
@@ -97,11 +97,11 @@ class StepEntry(Section):
 class Runtime(Section):
     """How jobs are executed: recorded with each result, no part of its identity."""
 
-    workers: Annotated[int, Field(ge=1)] | None = None
+    workers: Annotated[int, Field(ge=1, le=10_000)] | None = None
     """Jobs at a time; default: one a GPU, otherwise one a CPU core (`threads` each)."""
-    threads: PositiveInt = 1
+    threads: Annotated[int, Field(ge=1, le=1024)] = 1
     """CPU threads of one job; results are bit-equal only for an equal number."""
-    loader_workers: Annotated[int, Field(ge=0)] = 0
+    loader_workers: Annotated[int, Field(ge=0, le=1024)] = 0
     """Loader processes of one job."""
     channels_last: bool = False
     """Keep images and weights in memory order [B, H, W, C]: often faster on GPUs."""

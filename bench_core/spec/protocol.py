@@ -10,8 +10,11 @@ from bench_core.spec.loss import Losses, LossName
 from bench_core.spec.optimizer import SGD, Adam, AdamW, Optimizer
 from bench_core.spec.schedule import Constant, Cosine, Falling, Poly, Rex, Schedule
 from bench_core.spec.section import (
+    BatchSize,
+    Epochs,
     Finite,
     Form,
+    ImageSize,
     Metric,
     NonNegativeFloat,
     Off,
@@ -36,7 +39,7 @@ class EarlyStopping(Section):
     """Stop when the monitored validation metric has not risen by min_delta for `patience` epochs."""
 
     monitor: Metric = "miou"
-    patience: PositiveInt = 20
+    patience: Epochs = 20
     min_delta: NonNegativeFloat = 0.001
     """Compared with the running best; the best itself always advances."""
 
@@ -82,7 +85,7 @@ class Search(Section):
 
     learning_rate: Annotated[list[PositiveFloat], Field(min_length=1)]
     """The rates to try."""
-    epochs: PositiveInt
+    epochs: Epochs
     folds: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)] = [0]
     """Folds that search jobs validate on; not with nested."""
     early_stopping: EarlyStopping | Off = "off"
@@ -95,7 +98,7 @@ class Search(Section):
 class Evaluate(Section):
     """Cross-validation with the selected learning rate."""
 
-    epochs: PositiveInt
+    epochs: Epochs
     folds: Annotated[int, Field(ge=2, le=1000)] = 5
     """How many folds the data is cut into."""
     layout: Literal["rotate", "holdout"] = "rotate"
@@ -111,7 +114,7 @@ class Evaluate(Section):
 class Protocol(Section):
     """Everything that is the same for every model."""
 
-    image_size: PositiveInt = 512
+    image_size: ImageSize = 512
     """Pixels of the square input."""
     resize: Literal["pad-square", "stretch"] = "pad-square"
     """pad-square pads with zeros to a square first and keeps the aspect ratio; stretch does not."""
@@ -127,9 +130,9 @@ class Protocol(Section):
     schedule: Schedule = Rex()
     learning_rate: PositiveFloat | None = None
     """The rate where there is no search."""
-    batch_size: PositiveInt = 8
+    batch_size: BatchSize = 8
     """Global batch size; more devices split it."""
-    micro_batch: PositiveInt | Off = "off"
+    micro_batch: BatchSize | Off = "off"
     """Images that pass through the network at a time; gradients are added up to the batch's."""
     precision: Literal["fp32", "fp16", "bf16"] = "fp32"
     """fp16 and bf16 are autocast; fp16 with gradient scaling."""

@@ -12,6 +12,8 @@ from pydantic_core import CoreSchema
 
 Off = Literal["off"]
 Metric = Literal["miou", "mdsc", "mrecall", "mprecision"]
+ImageSize = Annotated[int, Field(gt=0, le=8192)]
+BatchSize = Annotated[int, Field(gt=0, le=65_536)]
 PositiveInt = Annotated[int, Field(gt=0, lt=2**31)]
 Epochs = Annotated[int, Field(gt=0, le=100_000)]
 PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]

@@ -39,8 +39,12 @@ def _numbers(
     return fits and (not rising or value == sorted(value))
 
 
+WIDEST = 8192
+"""Pixels: no kernel, border or blur reaches further, since no image is larger."""
+
+
 def _odd(value: Any) -> bool:
-    return _number(value, 1, whole=True) and value % 2 == 1
+    return _number(value, 1, WIDEST, whole=True) and value % 2 == 1
 
 
 BOOL = Kind("true or false", lambda value: isinstance(value, bool))
@@ -70,11 +74,12 @@ HUE_JITTER = Kind(
     lambda value: _number(value, 0, 0.5) or HUES.accepts(value),
 )
 ODD = Kind(
-    "an odd number or two of them",
+    f"an odd number up to {WIDEST} or two of them",
     lambda value: _odd(value) or (isinstance(value, list) and len(value) == 2 and all(map(_odd, value))),
 )
 SIGMA = Kind(
-    "a number > 0 or two rising numbers > 0", lambda value: _number(value, 1e-9) or RATIOS.accepts(value)
+    f"a number > 0 or two rising ones, up to {WIDEST}",
+    lambda value: _number(value, 1e-9, WIDEST) or _numbers(value, 2, low=1e-9, high=WIDEST, rising=True),
 )
 STRENGTH = Kind("a number >= 0 or two of them", lambda value: _number(value, 0) or _numbers(value, 2, low=0))
 QUALITY = Kind(
@@ -96,10 +101,10 @@ SIZE = Kind(
     ),
 )
 PADDING = Kind(
-    "pixels: a whole number, or two or four of them",
+    f"pixels up to {WIDEST}: a whole number, or two or four of them",
     lambda value: (
-        _number(value, 0, whole=True)
-        or (_numbers(value, 2, 4, low=0) and all(isinstance(item, int) for item in value))
+        _number(value, 0, WIDEST, whole=True)
+        or (_numbers(value, 2, 4, low=0, high=WIDEST) and all(isinstance(item, int) for item in value))
     ),
 )
 INTERPOLATION = Kind("nearest or bilinear", lambda value: value in ("nearest", "bilinear"))

@@ -63,6 +63,17 @@ def test_every_key_of_the_spec_is_in_the_schema_and_explained() -> None:
         ("extends: a.yaml\nprotocol: {search: {epoch: 3}}\n", False),
         (VALID.replace("image_size", "imagesize"), False),
         (VALID.replace("  evaluate: {folds: 5, layout: rotate, epochs: 4}\n", ""), False),
+        (VALID.replace("{name: adamw, weight_decay: 0.01}", "sgd"), True),
+        (VALID.replace("{name: adamw, weight_decay: 0.01}", "{name: sgd, momentum: 0.5}"), True),
+        (VALID.replace("{name: adamw, weight_decay: 0.01}", "{momentum: 0.5}"), False),
+        (VALID.replace("{name: rex, step: epoch}", "{name: constant, warmup: {steps: 5}}"), True),
+        (VALID.replace("{name: rex, step: epoch}", "{name: constant, step: epoch}"), False),
+        (VALID.replace("image_size: 256", "image_size: 256\n  loss: {focal: {gamma: 1}, dice: 0.5}"), True),
+        (VALID.replace("image_size: 256", "image_size: 256\n  loss: {dice: {gamma: 1}}"), False),
+        (
+            VALID.replace("- tiny", "- {name: tiny, deviations: {because: x y, optimizer: {momentum: 0.5}}}"),
+            True,
+        ),
         *((path.read_text(), True) for path in SHIPPED),
     ],
 )

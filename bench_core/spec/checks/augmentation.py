@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from bench_core.spec.checks.context import Context
@@ -102,6 +103,14 @@ def _argument(context: Context, loc: Loc, name: str, argument: str, value: Any) 
             f"{argument} of {name} is {shown(value)}, but must be {kinds[argument].words}",
             fix=f"write {kinds[argument].words}",
         )
+    elif _reach(name, argument, value) >= _side(context):
+        context.error(
+            "augmentation",
+            loc,
+            f"{argument} of {name} reaches {_reach(name, argument, value)} pixels beyond the border",
+            cause=f"the border is mirrored, and the image has {_side(context)} pixels",
+            fix="write a smaller one",
+        )
     elif kinds[argument] is SIZE:
         protocol = context.draft.protocol
         sizes = set(value if isinstance(value, list) else [value])
@@ -117,3 +126,20 @@ def _argument(context: Context, loc: Loc, name: str, argument: str, value: Any) 
                 cause=f"protocol.image_size is {protocol.image_size}, and augmentation keeps it",
                 fix=f"write {argument}: {protocol.image_size}",
             )
+
+
+def _reach(name: str, argument: str, value: Any) -> int:
+    """Return how many pixels beyond the border a blur reads, 0 for whatever is no blur."""
+    values = value if isinstance(value, list) else [value]
+    if argument == "kernel_size":
+        return int(max(values)) // 2
+    if name == "ElasticTransform" and argument == "sigma":
+        # torchvision's kernel has int(8 sigma + 1) pixels, or one more.
+        return int(4 * max(values) + 1)
+    return 0
+
+
+def _side(context: Context) -> float:
+    protocol = context.draft.protocol
+    known = protocol is not None and context.draft.sound(("protocol", "image_size"))
+    return protocol.image_size if protocol is not None and known else math.inf

@@ -12,6 +12,7 @@ from bench_core.spec.rules import Breach
 COUNT: Loc = ("protocol", "evaluate", "folds")
 ONLY: Loc = ("protocol", "evaluate", "only")
 LAYOUT: Loc = ("protocol", "evaluate", "layout")
+REPEATS: Loc = ("protocol", "evaluate", "repeats")
 RESHUFFLE: Loc = ("protocol", "evaluate", "reshuffle")
 SEARCHED: Loc = ("protocol", "search", "folds")
 NESTED: Loc = ("protocol", "search", "nested")
@@ -20,6 +21,16 @@ NESTED: Loc = ("protocol", "search", "nested")
 def fold_breaches(search: Search | None, evaluate: Evaluate) -> Iterator[Breach]:
     """Yield what is wrong with search.folds, evaluate.only and evaluate.folds under the layout."""
     nested = search is not None and search.nested
+    if evaluate.reshuffle and evaluate.repeats == 1:
+        yield Breach(
+            "fold",
+            RESHUFFLE,
+            "`reshuffle` has no effect without repeats",
+            cause="it deals other folds at each repeat after the first",
+            fix="add `repeats: 3`, or remove `reshuffle`",
+            key=True,
+            about=(REPEATS,),
+        )
     if evaluate.only is not None:
         yield from _listed(ONLY, evaluate.only, evaluate.folds)
     if search is not None and nested and "folds" in search.model_fields_set:
