@@ -38,9 +38,8 @@ WRONG_KIND = {
 
 MOVED: Mapping[Loc, tuple[str, str]] = {
     ("protocol", "metrics", "empty"): (
-        "it decides how a report reads counts, and trains nothing anew: it is an option of the analyses that "
-        "show scores of single images",
-        "remove it; `bench list analyses` prints the options",
+        "it decides how a report reads counts, and trains nothing anew: it is an option of an analysis",
+        "move it: `analyses: [{name: summary, options: {empty: one}}]`",
     ),
     ("warmup", "epochs"): ("a warm-up lasts epochs or steps", "remove `epochs` or `steps`"),
     ("loss", "auto"): ("each key of the sum is a loss", "name the loss; `auto` stands alone"),

@@ -209,7 +209,7 @@ CASES = [
         edited((SIZE, SIZE + "\n  checkpoint: {choose: last, «monitor: mdsc}")),
         "write `choose: best`",
     ),
-    Case("unknown-key", edited((SIZE, SIZE + "\n  metrics: {«empty: one}")), "bench list analyses"),
+    Case("unknown-key", edited((SIZE, SIZE + "\n  metrics: {«empty: one}")), "options: {empty: one}"),
     Case(
         "unknown-key",
         edited((TINY, "  - {name: tiny, deviations: {optimizer: {«momentun: 1}, because: a test}}\n")),
