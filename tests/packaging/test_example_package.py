@@ -33,9 +33,11 @@ protocol:
 steps:
   - example-flip
   - {name: example-flip, label: upside-down, options: {direction: vertical}}
+  - {name: measure, options: {metrics: [example-area]}}
 """
 CELL = "example-net/example-squares"
 OWN = "example-threshold/example-squares"
+CODE = "from bench_core.cli.main import main; main()"
 Done = subprocess.CompletedProcess[str]
 
 
@@ -45,6 +47,9 @@ class Study:
 
     folder: Path
     bench: Callable[..., Done]
+
+    def python(self, code: str) -> Done:
+        return self.bench(cwd=self.folder, code=code)
 
     def json(self, *arguments: str) -> Any:
         done = self.bench(*arguments, "--json", cwd=self.folder)
@@ -66,13 +71,12 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Done]:
     done = subprocess.run([*pip, *where], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
 
-    def call(*arguments: str, cwd: Path) -> Done:
+    def call(*arguments: str, cwd: Path, code: str = CODE) -> Done:
         environment = os.environ | {
             "PYTHONPATH": os.pathsep.join(filter(None, (str(target), os.environ.get("PYTHONPATH")))),
             "EXAMPLE_PLUGIN_EVENTS": str(cwd / "events.jsonl"),
             "OMP_NUM_THREADS": "1",
         }
-        code = "from bench_core.cli.main import main; main()"
         return subprocess.run(
             [sys.executable, "-c", code, *arguments],
             cwd=cwd,
@@ -108,18 +112,20 @@ def test_every_job_is_planned_run_and_done(study: Study) -> None:
         f"evaluate/{OWN}/fold-0",
         f"example-flip/{CELL}/fold-0",
         f"upside-down/{CELL}/fold-0",
+        f"measure/{CELL}/fold-0",
+        f"measure/{OWN}/fold-0",
     ]
     assert not [name for name in jobs if name.startswith("search/example-threshold")]
     status = study.json("status", "spec.yaml")
     assert status["counts"] == {"done": len(jobs)}
     again = study.bench("run", "spec.yaml", cwd=study.folder)
-    assert again.returncode == 0 and "nothing to do" in again.stdout + again.stderr, again.stdout
+    assert again.returncode == 0 and "0 done now, 14 before" in again.stdout, again.stdout
 
 
 def test_its_listener_heard_of_every_job(study: Study) -> None:
     events = [json.loads(line) for line in (study.folder / "events.jsonl").read_text().splitlines()]
     kinds = [event["kind"] for event in events]
-    assert kinds.count("started") == kinds.count("finished") == 10 and "failed" not in kinds
+    assert kinds.count("started") == kinds.count("finished") == 14 and "failed" not in kinds
     assert [event["epoch"] for event in events if event["kind"] == "epoch"] == [0, 0, 0, 1, 0, 1]
 
 
@@ -158,24 +164,53 @@ def test_the_report_has_what_steps_and_own_runners_left(study: Study) -> None:
     (level,) = study.table("values-evaluate")
     assert (level["model"], level["name"]) == ("example-threshold", "level")
     stages = {row["stage"]: row["jobs"] for row in study.table("effort")}
-    assert stages == {
-        "search": "2",
-        "evaluate": "4",
-        "example-flip": "2",
-        "upside-down": "2",
-        "together": "10",
-    }
+    assert stages["search"] == stages["example-flip"] == stages["upside-down"] == "2"
+    assert stages["evaluate"] == stages["measure"] == "4" and stages["together"] == "14"
+
+
+def test_the_attribute_of_its_samples_is_kept_and_shown(study: Study) -> None:
+    assert study.json("show", f"evaluate/{CELL}/fold-0")["attributes"] == ["half"]
+    (data,) = study.table("data")
+    assert data["attributes"] == "half"
+    rows = open_kept(study.folder / "results" / "datasets")
+    assert len(rows["half"]) == 8 and set(rows["half"]) == {"upper", "lower"}
+
+
+def open_kept(folder: Path) -> dict[str, list[str]]:
+    (path,) = folder.iterdir()
+    attributes: dict[str, list[str]] = json.loads(path.read_text())["attributes"]
+    return attributes
+
+
+def test_its_metric_of_label_maps_has_a_table_with_every_model(study: Study) -> None:
+    scores = {row["model"]: row["example-squares_mean"] for row in study.table("study-example-area")}
+    values = {row["model"]: row for row in study.table("values-measure") if row["name"] == "example-area"}
+    assert scores["example-threshold"] == values["example-threshold"]["value_mean"] == "1.0"
+    assert 0 <= float(values["example-net"]["value_mean"]) <= 1
+
+
+def test_its_metric_scores_label_maps(study: Study) -> None:
+    code = (
+        "import numpy as np; from bench_core.plugins import load_registry; "
+        "from bench_core.metrics.declared import of_labels; metric = load_registry().metric('example-area'); "
+        "truth = np.zeros((4, 4), np.uint8); truth[:2] = 1; other = np.where(truth[::-1] == 1, 1, 0); "
+        "half = truth.copy(); half[0] = 2; none = truth * 0; "
+        "print([of_labels(metric, {}, found.astype(np.uint8), truth, 2).tolist() "
+        "for found in (other, half, none)])"
+    )
+    done = study.python(code)
+    assert done.stdout == "[[1.0, nan], [0.5, 0.0], [0.0, nan]]\n", done.stderr
 
 
 def test_verify_says_what_it_leaves_out(study: Study) -> None:
     found = study.json("verify", "spec.yaml")
     assert found["ok"] and found["complete"]
     checks = {check["name"]: (check["jobs"], check["left_out"]) for check in found["checks"]}
-    assert checks["files"] == checks["data"] == (10, 0)
-    assert all(checks[name] == (4, 6) for name in ("protocol", "order", "schedule", "stopping", "rate"))
-    assert checks["images"] == checks["metrics"] == (6, 4)
+    assert checks["files"] == checks["data"] == (14, 0)
+    assert all(checks[name] == (4, 10) for name in ("protocol", "order", "schedule", "stopping", "rate"))
+    assert checks["images"] == checks["metrics"] == (6, 8)
     printed = study.bench("verify", "spec.yaml", cwd=study.folder).stdout
-    assert "not asked of 6 jobs that do not train under the shared protocol: protocol, order" in printed
+    assert "not asked of 10 jobs that do not train under the shared protocol: protocol, order" in printed
 
 
 def test_the_settings_of_its_runner_count_where_they_differ(study: Study) -> None:
