@@ -55,6 +55,18 @@ def bench_analyses() -> Sequence[Analysis]:
             options={"metric": _metric("Metric of the columns.")},
         ),
         Analysis(
+            name="subgroups",
+            help="mean per-image score of each value of the samples' attributes, with the number of images",
+            section=f"{_HOME}.subgroups:section",
+            options={
+                "metric": _metric("Metric of the means."),
+                "attributes": Option(type=list, default=[], help="Which attributes; empty: all."),
+                "bins": Option(
+                    type=int, default=3, help="Ranges that numbers are cut into.", minimum=2, maximum=10
+                ),
+            },
+        ),
+        Analysis(
             name="search",
             help="learning rate against validation metric, the chosen rate, warnings at the grid's edge",
             section=f"{_HOME}.search:section",

@@ -16,7 +16,17 @@ from tests.helpers.fake_study import PLUGIN, write_study
 from tests.helpers.page import Page
 
 GUIDE = (Path(__file__).resolve().parents[2] / "docs" / "report.md").read_text()
-FIRST_PARTY = ("summary", "folds", "per-class", "search", "curves", "predictions", "steps", "provenance")
+FIRST_PARTY = (
+    "summary",
+    "folds",
+    "per-class",
+    "subgroups",
+    "search",
+    "curves",
+    "predictions",
+    "steps",
+    "provenance",
+)
 
 
 def test_first_party_parts_come_through_the_entry_point() -> None:

@@ -16,13 +16,15 @@ from bench_core.analysis.evidence import Evidence, gather
 from bench_core.analysis.measured import StepTables
 from bench_core.analysis.quantities import Measured, quantities, quantity
 from bench_core.analysis.scores import AVERAGE, board
-from bench_core.errors import UnknownNameError
+from bench_core.analysis.subgroups import subgroups
+from bench_core.errors import StoreError, UnknownNameError
 from bench_core.metrics.tables import ImageScores
 from bench_core.plan.expand import make_plan
 from bench_core.plan.job import Apply, Job
 from bench_core.report.compose import Report, compose
 from bench_core.report.delimited import to_csv
 from bench_core.report.page import to_html
+from bench_core.report.sections.subgroups import section
 from bench_core.report.tables import Table
 from bench_core.spec.load import load_spec
 from bench_core.store.store import Store
@@ -206,3 +208,55 @@ def test_a_metric_that_no_step_measures_says_how_to_have_it(tmp_path: Path) -> N
     with pytest.raises(UnknownNameError) as caught:
         quantity(evidence, "assd")
     assert "{metrics: [assd]}" in str(caught.value.fix)
+
+
+def test_subgroups_equal_a_recount(done: Done) -> None:
+    evidence = done.evidence()
+    for cell in evidence.cells.values():
+        metric = quantity(evidence, "mdsc")
+        scores: dict[str, list[float]] = {}
+        images: dict[str, int] = {}
+        for fold in cell.folds:
+            for sample, score in zip(fold.counts.ids, metric.of_images(fold), strict=True):
+                number = int(sample[3:])
+                value = "not known" if number == 0 else "new" if number % 3 else "old"
+                images[value] = images.get(value, 0) + 1
+                if not math.isnan(score):
+                    scores.setdefault(value, []).append(float(score))
+        found = subgroups(cell, metric, "device", 3)
+        assert [group.value for group in found] == ["new", "old", "not known"]
+        assert (
+            {group.value: group.images for group in found} == images == {"new": 8, "old": 3, "not known": 1}
+        )
+        assert {group.value: sorted(group.scores) for group in found if group.scores} == {
+            value: sorted(each) for value, each in scores.items()
+        }
+        ages = subgroups(cell, metric, "age", 2)
+        assert [group.value for group in ages] == ["21 to below 26", "26 to 31", "not known"]
+        assert [group.images for group in ages] == [5, 6, 1]
+
+
+def test_the_table_of_subgroups_says_how_many_images(done: Done) -> None:
+    evidence = done.evidence()
+    part = section(evidence, {"metric": "hd95", "attributes": ["device"], "bins": 3})
+    found = [block for block in part.blocks if isinstance(block, Table)]
+    assert [item.title for item in found] == [
+        "known: per-image HD95 by device, in mm, lower is better",
+        "unknown: per-image HD95 by device, in px, lower is better",
+    ]
+    for item in found:
+        for row in rows(item):
+            assert [row[f"group{place}_value"] for place in range(3)] == ["new", "old", "not known"]
+            assert [row[f"group{place}_images"] for place in range(3)] == ["8", "3", "1"]
+        assert all("(n = 8" in row.cells[1].small for row in item.rows)
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[1, 2]"])
+def test_samples_that_are_damaged_make_no_subgroup_and_no_failure(tmp_path: Path, text: str) -> None:
+    found = Done(tmp_path)
+    for path in found.store.datasets.iterdir():
+        path.write_text(text)
+        with pytest.raises(StoreError):
+            found.store.samples(path.stem)
+    part = section(found.evidence(), {"metric": "mdsc", "attributes": [], "bins": 3})
+    assert not [block for block in part.blocks if isinstance(block, Table)]
