@@ -109,11 +109,6 @@ def present_data(source: Source, cache: Path, most_bytes: int | None = None) -> 
     return Present(found)
 
 
-def current_fingerprint(source: Source, cache: Path, most_bytes: int | None = None) -> str | None:
-    """Return the present fingerprint of the dataset's files, or None where it cannot be told."""
-    return present_data(source, cache, most_bytes).fingerprint
-
-
 def planned_folds(source: Source) -> GivenFolds | None:
     """Return the user's folds, None for those that the seed deals.
 

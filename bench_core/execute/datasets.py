@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from bench_core.data.check import Dealing, Prepared, Progress, Roles, Wanted, prepare
-from bench_core.data.opening import Present, Source, present_data
+from bench_core.data.opening import Source
 from bench_core.data.resize import Fit
 from bench_core.plan.job import Job, JobDataset, fold_seed
 from bench_core.plugins import Registry
@@ -41,20 +41,6 @@ def folds_name(job: Job) -> str:
 def roles_of(job: Job) -> Roles:
     """Return which folds train, validate and test in a job."""
     return Roles(job.fold.index, job.fold.train, job.fold.validation, job.fold.test)
-
-
-def present_fingerprints(
-    jobs: Iterable[Job], registry: Registry, cache: Path, most_bytes: int | None = None
-) -> dict[str, Present]:
-    """Return what the files of each dataset (label) of the jobs are now, to be compared with their results.
-
-    As `present_data`: nothing is decoded, and at most `most_bytes` of a dataset are read.
-    """
-    datasets = {job.dataset.label: job.dataset for job in jobs}
-    return {
-        label: present_data(source_of(dataset, registry), cache, most_bytes)
-        for label, dataset in datasets.items()
-    }
 
 
 def wanted_by(jobs: Iterable[Job], registry: Registry) -> list[Wanted]:

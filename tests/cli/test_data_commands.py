@@ -14,8 +14,9 @@ from click.testing import CliRunner, Result
 from PIL import Image
 
 from bench_core.cli.main import bench
+from bench_core.data.opening import present_data
 from bench_core.errors import BenchError
-from bench_core.execute.datasets import present_fingerprints
+from bench_core.execute.datasets import source_of
 from bench_core.plan.expand import make_plan
 from bench_core.spec.load import load_spec
 from bench_core.store.store import Store
@@ -283,7 +284,7 @@ def test_results_know_the_data_that_they_stand_on(tmp_path: Path) -> None:
     jobs = make_plan(loaded.spec, loaded.registry).jobs
 
     def present() -> str | None:
-        return present_fingerprints(jobs, loaded.registry, Store(store).cache)["mine"].fingerprint
+        return present_data(source_of(jobs[0].dataset, loaded.registry), Store(store).cache).fingerprint
 
     assert present() == result.data.fingerprint
     Image.fromarray(blob(7)).save(root / "masks/case-02.png")

@@ -16,7 +16,6 @@ from bench_core.data import hashing
 from bench_core.data.check import Dealing, Roles, Wanted, prepare
 from bench_core.data.opening import (
     Source,
-    current_fingerprint,
     cut_folds,
     open_arrays,
     planned_folds,
@@ -33,6 +32,10 @@ from tests.helpers.pictures import blob, folder_options, picture, write_folder
 def source(root: Path, label: str = "mine", **given: Any) -> Source:
     options = folder_options(**given)
     return Source(label, FOLDER, FOLDER.task_for(options), str(root), options)
+
+
+def current_fingerprint(mine: Source, cache: Path) -> str | None:
+    return present_data(mine, cache).fingerprint
 
 
 def test_the_present_fingerprint_is_that_of_the_opened_data(tmp_path: Path) -> None:
