@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bench_core.cli.common import JSON, SET, SPEC, STORE, console, print_json
+from bench_core.cli.common import JSON, SET, SPEC, STORE, console, print_json, say
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -28,28 +28,39 @@ MOST_LISTED = 5
 @click.command()
 @SPEC
 @SET
+@click.option("--data", "with_data", is_flag=True, help="Open the data, and count every job again.")
 @STORE
 @JSON
 @click.pass_context
 def command(
-    context: click.Context, spec: Path, overrides: tuple[str, ...], store: Path, as_json: bool
+    context: click.Context,
+    spec: Path,
+    overrides: tuple[str, ...],
+    with_data: bool,
+    store: Path,
+    as_json: bool,
 ) -> None:
     """Check the finished jobs of SPEC against its protocol and against each other.
 
-    Reads traces, results, counts and checksums; needs neither data nor a framework. A partial study is
-    checked as far as it is finished. Exit codes: 0 nothing found but warnings, 1 findings or an invalid spec,
-    2 could not run.
+    Reads traces, results, counts, label maps and checksums; needs neither data nor a framework. With --data
+    it opens the datasets as a run does, and counts every job again. A partial study is checked as far as it
+    is finished. Exit codes: 0 nothing found but warnings, 1 findings or an invalid spec, 2 could not run.
     """
-    from bench_core.analysis.verify.run import verify
+    from bench_core.analysis.verify.run import CHECKS, recounting, verify
     from bench_core.analysis.verify.subjects import open_study
+    from bench_core.cli.data import cache_folder
+    from bench_core.cli.fresh import ground_of
     from bench_core.errors import StoreError
+    from bench_core.execute.fresh import MOST_NEW_BYTES
     from bench_core.plan.expand import make_plan
     from bench_core.spec.load import load_spec
     from bench_core.store.store import Store
 
     loaded = load_spec(spec, overrides)
     plan = make_plan(loaded.spec, loaded.registry)
-    study = open_study(loaded.spec, plan, loaded.registry, Store(store))
+    opened = Store(store)
+    ground = ground_of(loaded.registry, opened, None if with_data else MOST_NEW_BYTES)
+    study = open_study(loaded.spec, plan, loaded.registry, opened, ground)
     if not study.subjects:
         raise StoreError(
             f"no job of {plan.name!r} is finished",
@@ -58,7 +69,10 @@ def command(
             fix=f"bench run {shlex.quote(str(spec))} --store {shlex.quote(str(store))}",
         )
     with _progress() as progress:
-        found = verify(study, progress=progress)
+        more = (recounting(cache_folder() or opened.cache),) if with_data else ()
+        found = verify(study, (*CHECKS, *more), progress)
+    for text in (f"{what} could not be compared: {why}" for what, why in ground.unknown.items()):
+        say(f"note: {text}", err=True)
     if as_json:
         print_json(_data(plan.name, store, found))
     else:

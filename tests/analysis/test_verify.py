@@ -30,7 +30,7 @@ from bench_core.spec.load import LoadedSpec, load_spec
 from bench_core.store import folder as files
 from bench_core.store.store import Store
 from tests.helpers.small_study import run, write_spec
-from tests.helpers.store_changes import EVALUATE, MUTATIONS, changed, in_json, in_trace, swap_steps
+from tests.helpers.store_changes import EVALUATE, LEARNED, MUTATIONS, changed, in_json, in_trace, swap_steps
 
 MODELS = """[dots-net,
  {name: dots-net, label: heavy, deviations: {optimizer: {weight_decay: 0.2}, because: its authors do}},
@@ -136,6 +136,32 @@ def test_damage_is_found_by_the_manifest(finished: Finished) -> None:
 
 
 SEALED = (files.JOB, files.RESULT, files.COUNTS, files.CASES, files.TRACE, files.BEST, files.MANIFEST)
+
+
+def test_every_job_is_counted_again_from_the_data(finished: Finished) -> None:
+    """Label maps and counts that agree with each other are still held against the masks."""
+    arguments = (finished.path, "--set", STOPPING, "--store", finished.store, "--data")
+    clean = call(*arguments)
+    assert clean.exit_code == 0 and "recount" in clean.output
+
+    def flattered(folder: Path) -> None:
+        counts, kept = files.read_counts(folder), files.read_predictions(folder)
+        # The masks' pixels are what the data alone know: misses become hits, and false alarms fewer.
+        wrong = np.minimum(counts.values[..., 1], counts.values[..., 2])
+        counts.values[...] += np.stack([wrong, -wrong, -wrong], axis=-1)
+        files.write_counts(folder, counts)
+        files.write_predictions(folder, kept)
+
+    with changed(finished.store / "jobs" / finished.job(LEARNED).digest, flattered):
+        done = call(*arguments)
+    assert done.exit_code == 1 and f"recount: {LEARNED}: dot" in done.output
+    assert "counted again gives" in done.output
+
+
+def test_an_empty_manifest_is_found(finished: Finished) -> None:
+    folder = finished.store / "jobs" / finished.job(EVALUATE).digest
+    with changed(folder, lambda path: files.write_manifest(path, []), sealed=False):
+        assert "does not list job.json" in found(finished.study())["files"]
 
 
 @settings(max_examples=60, deadline=None)

@@ -10,8 +10,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
+from bench_core.hashes import sha256_of
 from bench_core.store import folder as files
 
 
@@ -24,11 +26,23 @@ def changed(folder: Path, change: Callable[[Path], object], *, sealed: bool = Tr
         change(folder)
         if sealed:
             names = json.loads((kept / files.MANIFEST).read_text())["files"]
+            rehash(folder)
             files.write_manifest(folder, [name for name in names if (folder / name).exists()])
         yield
     finally:
         shutil.rmtree(folder)
         kept.rename(folder)
+
+
+def rehash(folder: Path) -> None:
+    """Write the hashes of the changed files into the result, as a careful forger would."""
+    try:
+        data = json.loads((folder / files.RESULT).read_text())
+        for name in data["files"]:
+            data["files"][name] = sha256_of(folder / name)
+    except (OSError, ValueError, KeyError, TypeError):
+        return
+    (folder / files.RESULT).write_text(json.dumps(data))
 
 
 def in_json(name: str, edit: Callable[[Any], object]) -> Callable[[Path], object]:
@@ -112,7 +126,43 @@ def cut(name: str) -> Callable[[Path], object]:
     return change
 
 
+def unpictured(folder: Path) -> None:
+    """Change the false alarms of an image that is not shown: the truth (TP + FN) stays as it is."""
+    counts = files.read_counts(folder)
+    shown = {case.id for case in files.read_cases(folder)}
+    row = next(number for number, sample in enumerate(counts.ids) if sample not in shown)
+    counts.values[row, 0, 1] += 1
+    files.write_counts(folder, counts)
+
+
+def ranks_swapped(folder: Path) -> None:
+    first, second, *rest = files.read_cases(folder)
+    files.write_cases(folder, [replace(first, rank=second.rank), replace(second, rank=first.rank), *rest])
+
+
+def moved(folder: Path) -> None:
+    first, *rest = files.read_cases(folder)
+    rolled = replace(first, mask=np.roll(first.mask, 1, 0), prediction=np.roll(first.prediction, 1, 0))
+    files.write_cases(folder, [rolled, *rest])
+
+
+def from_pairs(*names: str) -> Callable[[Path], object]:
+    """Paste files of another network's job on the same fold."""
+
+    def change(folder: Path) -> None:
+        for other in sorted(folder.parent.iterdir()):
+            job = json.loads((other / files.JOB).read_text()) if (other / files.JOB).exists() else {}
+            same = job and job["stage"] == "evaluate" and job["fold"]["index"] == 2
+            if same and job["model"]["label"] == "dots-net":
+                for name in names:
+                    shutil.copy(other / name, folder / name)
+
+    return change
+
+
 SEARCH, EVALUATE = "search/heavy/dots/fold-0/lr-0.01", "evaluate/heavy/dots/fold-1"
+LEARNED = "evaluate/heavy/dots/fold-2"
+"""With hits, misses and false alarms; at EVALUATE the network predicts background alone."""
 MUTATIONS: dict[str, tuple[str, Callable[[Path], object], set[str], str]] = {
     "batches swapped": (EVALUATE, in_trace(swap_steps), {"order"}, "epoch 0, step 0 trains on"),
     "epochs swapped": (EVALUATE, in_trace(swap_epochs), {"order"}, "the seed's order is"),
@@ -189,13 +239,13 @@ MUTATIONS: dict[str, tuple[str, Callable[[Path], object], set[str], str]] = {
     "fingerprint": (
         SEARCH,
         in_json(files.RESULT, lambda data: data["data"].update(fingerprint="e" * 64)),
-        {"data"},
+        {"data", "basis"},
         "fingerprint is eeeeeeeeeeeeeeee…",
     ),
     "another image": (
         EVALUATE,
         in_counts(lambda rows, pictured: row(rows, pictured).__setitem__(0, "dot998")),
-        {"images"},
+        {"images", "label maps"},
         "first here: dot998",
     ),
     "another group": (
@@ -204,8 +254,13 @@ MUTATIONS: dict[str, tuple[str, Callable[[Path], object], set[str], str]] = {
         {"images"},
         "(group someone)",
     ),
-    "a hit more": (EVALUATE, in_counts(add(3)), {"metrics"}, "its ground truth (TP + FN) of dot"),
-    "a false alarm more": (SEARCH, in_counts(add(4)), {"metrics"}, "the counts give mdsc"),
+    "a hit more": (
+        EVALUATE,
+        in_counts(add(3)),
+        {"metrics", "label maps"},
+        "its ground truth (TP + FN) of dot",
+    ),
+    "a false alarm more": (SEARCH, in_counts(add(4)), {"metrics", "label maps"}, "the counts give mdsc"),
     "a picture": (EVALUATE, redraw, {"metrics"}, "the picture of dot"),
     "impossible metrics": (
         EVALUATE,
@@ -261,10 +316,61 @@ MUTATIONS: dict[str, tuple[str, Callable[[Path], object], set[str], str]] = {
         {"files"},
         "data.fingerprint: Field required",
     ),
-    "no result": (EVALUATE, lambda folder: (folder / files.RESULT).unlink(), {"files"}, "file is missing"),
-    "no trace": (EVALUATE, lambda folder: (folder / files.TRACE).unlink(), {"files"}, "file is missing"),
+    "no result": (
+        EVALUATE,
+        lambda folder: (folder / files.RESULT).unlink(),
+        {"files"},
+        "does not list result",
+    ),
+    "no trace": (EVALUATE, lambda folder: (folder / files.TRACE).unlink(), {"files"}, "does not list trace"),
     "half a trace": (EVALUATE, cut(files.TRACE), {"files"}, "damaged file"),
     "half the counts": (EVALUATE, cut(files.COUNTS), {"files"}, "damaged file"),
     "half the weights": (EVALUATE, cut(files.BEST), {"checkpoint"}, "damaged file"),
+    "false alarms of an image that is not shown": (
+        EVALUATE,
+        unpictured,
+        {"label maps"},
+        "pixels of each class, its counts say",
+    ),
+    "ranks of pictures swapped": (EVALUATE, ranks_swapped, {"label maps"}, "its counts choose"),
+    "no pictures": (EVALUATE, lambda folder: files.write_cases(folder, []), {"label maps"}, "are none"),
+    "a picture moved": (LEARNED, moved, {"label maps"}, "shows another prediction than its label map"),
+    "other counts pasted": (LEARNED, from_pairs(files.COUNTS), {"label maps"}, "pixels of each class"),
+    "no label maps": (
+        EVALUATE,
+        lambda folder: (folder / files.PREDICTIONS).unlink(),
+        {"files", "label maps"},
+        "does not list predictions.npz",
+    ),
+    "no weights": (
+        EVALUATE,
+        lambda folder: (folder / files.BEST).unlink(),
+        {"files"},
+        "does not list best.pt",
+    ),
+    "a file more": (
+        EVALUATE,
+        lambda folder: (folder / "extra.txt").write_text("x"),
+        {"files"},
+        "the file is not in the manifest",
+    ),
+    "no provenance": (
+        EVALUATE,
+        in_json(files.RESULT, lambda data: data.update(provenance={})),
+        {"origin"},
+        "provenance says nothing",
+    ),
+    "attempts hidden": (
+        EVALUATE,
+        in_json(files.RESULT, lambda data: data.update(attempts=2)),
+        {"origin"},
+        "it lists 1 attempts, the result says 2",
+    ),
+    "another plugin": (
+        EVALUATE,
+        in_json(files.RESULT, lambda data: data["basis"].update({"plugin plugin": "a" * 64})),
+        {"basis"},
+        "plugin plugin is aaaaaaaaaaaa",
+    ),
     "half the pictures": (EVALUATE, cut(files.CASES), {"metrics"}, "damaged file"),
 }

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
-from bench_core.analysis.verify import images, settings, stored, training
+from bench_core.analysis.verify import images, label_maps, settings, stored, training, whole
 from bench_core.analysis.verify.findings import Check, Finding, Kind, Outcome, Verification
 from bench_core.analysis.verify.subjects import Study, Subject
 from bench_core.errors import BenchError
@@ -24,8 +25,18 @@ CHECKS = (
     Check("rate", "the learning rate is the one that the search chose", training.rate, TRAINED),
     Check("images", "counts are of the fold's images, none of them trained on", images.images, TESTED),
     Check("metrics", "counts fit the ground truth, the history and the pictures", images.metrics, TESTED),
+    Check("label maps", "counts and pictures follow from the label maps", label_maps.predictions, TESTED),
+    Check("origin", "each result says how it was made, and is no other network's", whole.origin),
+    Check("basis", "data, plugins and weights are those of now, and one in each cell", whole.basis),
     Check("environment", "all jobs ran under the same versions and on like hardware", settings.environment),
 )
+
+
+def recounting(cache: Path) -> Check:
+    """Return the check that opens the data through this cache and counts every job again."""
+    proves = "every count is the one that label maps and masks give"
+    return Check("recount", proves, label_maps.recount(cache), TESTED)
+
 
 _UNUSABLE = (
     KeyError,

@@ -14,7 +14,24 @@ from bench_core.analysis.verify.findings import Finding
 from bench_core.analysis.verify.subjects import Study, Subject
 from bench_core.errors import BenchError, StoreError
 from bench_core.plan.identity import digest_of
-from bench_core.store.folder import BEST, JOB, RESULT, damaged_files, mend
+from bench_core.store.folder import (
+    BEST,
+    CASES,
+    COUNTS,
+    JOB,
+    LOG,
+    MANIFEST,
+    PREDICTIONS,
+    RESULT,
+    TRACE,
+    damaged_files,
+    manifest_of,
+    mend,
+)
+
+_TESTED = (JOB, RESULT, COUNTS, CASES, PREDICTIONS)
+REQUIRED = {"train": (*_TESTED, TRACE, BEST), "own": _TESTED, "apply": (JOB, RESULT)}
+"""Files that a manifest must list, by the kind of work."""
 
 
 def files(subject: Subject, study: Study) -> Iterable[Finding]:
@@ -22,11 +39,31 @@ def files(subject: Subject, study: Study) -> Iterable[Finding]:
     damaged = damaged_files(subject.folder)
     for name in damaged:
         yield subject.finding("the file is missing or not as it was sealed", name)
+    yield from _listed(subject, set(damaged))
     # Asking for each of them fills `unreadable`.
     _ = subject.sealed, subject.result, subject.counts, subject.trace
     for name, error in subject.unreadable.items():
         if name not in damaged:
             yield subject.finding(_told(error), name)
+
+
+def _listed(subject: Subject, damaged: set[str]) -> Iterable[Finding]:
+    """Compare the manifest with what the job's kind of work leaves, and with what lies there."""
+    try:
+        listed = manifest_of(subject.folder)
+    except BenchError:
+        return
+    for name in REQUIRED[subject.job.work.kind]:
+        if name not in listed and name not in damaged:
+            yield subject.finding(f"the manifest does not list {name}, which such a job leaves", name)
+    for path in sorted(subject.folder.rglob("*")):
+        name = path.relative_to(subject.folder).as_posix()
+        if name not in listed and name not in (MANIFEST, LOG) and not path.is_dir():
+            yield subject.finding("the file is not in the manifest", name)
+    hashes = subject.result.files if subject.result is not None else {}
+    for name, digest in hashes.items():
+        if name in listed and listed[name][1] != digest:
+            yield subject.finding(f"it is not the {name} that the result was sealed with", name)
 
 
 def identity(subject: Subject, study: Study) -> Iterable[Finding] | None:

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from bench_core.analysis.verify.findings import Finding, Level
 from bench_core.analysis.verify.traces import Ids, TracedEpoch, read_trace
 from bench_core.errors import BenchError
+from bench_core.execute.ground import Ground
 from bench_core.plan.expand import Plan
 from bench_core.plan.job import Job
 from bench_core.plugins import Registry
@@ -99,6 +100,8 @@ class Study:
     registry: Registry
     store: Store
     subjects: tuple[Subject, ...]
+    ground: Ground | None = None
+    """What jobs would stand on now; None where nobody looks."""
     _memo: dict[Hashable, Any] = field(default_factory=dict, repr=False)
 
     def same_split(self, subject: Subject) -> tuple[Subject, ...]:
@@ -169,7 +172,9 @@ def _grouped(
     return {name: tuple(members) for name, members in groups.items()}
 
 
-def open_study(spec: Spec, plan: Plan, registry: Registry, store: Store) -> Study:
+def open_study(
+    spec: Spec, plan: Plan, registry: Registry, store: Store, ground: Ground | None = None
+) -> Study:
     """Return the finished jobs of a plan; their files are read when a check asks for them."""
     states = store.states()
     known: dict[Ids, Ids] = {}
@@ -179,4 +184,4 @@ def open_study(spec: Spec, plan: Plan, registry: Registry, store: Store) -> Stud
             if states.get(job.digest) == "done":
                 yield Subject(job, store, known)
 
-    return Study(spec, plan, registry, store, tuple(subjects()))
+    return Study(spec, plan, registry, store, tuple(subjects()), ground)

@@ -1,0 +1,120 @@
+"""Is the folder whole, and is each result a result of its own?"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+
+import numpy as np
+
+from bench_core.analysis.verify.findings import Finding
+from bench_core.analysis.verify.subjects import Study, Subject
+from bench_core.errors import BenchError
+from bench_core.execute.ground import DATA, Change, effective_basis
+from bench_core.plan.identity import canonical
+from bench_core.records import Counts
+from bench_core.store.accepted import Acceptance, read_accepted
+from bench_core.store.files import read_json
+from bench_core.store.folder import COUNTS, RESULT
+
+ATTEMPTS = "attempts.json"
+
+
+def origin(subject: Subject, study: Study) -> Iterable[Finding] | None:
+    """Compare what the result says of its making with its attempts, and with other networks' results."""
+    if subject.result is None:
+        return None
+    return list(_origin(subject, study))
+
+
+def _origin(subject: Subject, study: Study) -> Iterable[Finding]:
+    result = subject.result
+    if result is None:
+        return
+    for key in ("packages", "python", "device", "environments"):
+        if key not in result.provenance:
+            yield subject.finding(f"its provenance says nothing of {key}", RESULT)
+            break
+    path = subject.folder / ATTEMPTS
+    if path.exists():
+        try:
+            entries = read_json(path, "")
+        except BenchError as error:
+            yield subject.finding(error.message, ATTEMPTS)
+            return
+        if not isinstance(entries, list) or len(entries) != result.attempts:
+            number = len(entries) if isinstance(entries, list) else 0
+            yield subject.finding(f"it lists {number} attempts, the result says {result.attempts}", ATTEMPTS)
+    yield from _twins(subject, study)
+
+
+def _twins(subject: Subject, study: Study) -> Iterable[Finding]:
+    """Find another network on the same images with the very same results, which no two networks have."""
+    mine, network = _results(subject), _network(subject)
+    if mine is None:
+        return
+    for peer in study.same_split(subject):
+        if peer is subject:
+            # Of two that are equal the later one is named.
+            return
+        if _network(peer) != network and peer.job.learning_rate == subject.job.learning_rate:
+            theirs = _results(peer)
+            for what in ("losses", "counts"):
+                if theirs is not None and mine[what] and mine[what] == theirs[what]:
+                    text = f"its {what} are exactly those of {peer.job.name}, which is another network"
+                    yield subject.finding(text, RESULT if what == "losses" else COUNTS)
+
+
+def _network(subject: Subject) -> str:
+    model = subject.job.model
+    parts = [model.name, model.version, model.pretrained, model.content, dict(model.options)]
+    return json.dumps(canonical(parts), sort_keys=True)
+
+
+def _results(subject: Subject) -> dict[str, object] | None:
+    if subject.training is None:
+        return None
+    counts = subject.counts
+    return {
+        "losses": tuple(record.loss for record in subject.training.history),
+        "counts": counts.values.tobytes() if counts is not None and _telling(counts) else None,
+    }
+
+
+def _telling(counts: Counts) -> bool:
+    """Say whether counts have hits, misses and false alarms: constant predictions are alike by nature."""
+    return bool(np.all(counts.values.sum(axis=(0, 1)) > 0))
+
+
+def basis(subject: Subject, study: Study) -> Iterable[Finding] | None:
+    """Compare data, plugin files and weights files with those of the other jobs of the cell, and with now."""
+    if subject.result is None:
+        return None
+    return list(_basis(subject, study))
+
+
+def _basis(subject: Subject, study: Study) -> Iterable[Finding]:
+    result = subject.result
+    if result is None:
+        return
+    accepted: tuple[Acceptance, ...] = study.once("accepted", lambda: read_accepted(study.store.path))
+    if result.basis.get(DATA, result.data.fingerprint) != result.data.fingerprint:
+        yield subject.finding("it names two fingerprints of its data", RESULT)
+    cell = [peer for peer in study.subjects if peer.job.cell == subject.job.cell]
+    peers = tuple(peer for peer in cell if peer.job.work.kind == subject.job.work.kind)
+    for name, digest in effective_basis(result, accepted).items():
+        usual = study.usual(f"basis {name}", peers, lambda peer, name=name: _part(peer, name, accepted))  # type: ignore[misc]
+        if name != DATA and usual is not None and usual[0] != digest:
+            text = f"{name} is {digest[:12]}, {usual[1].job.name} has {usual[0][:12]}"
+            yield subject.finding(text, RESULT)
+    if study.ground is not None:
+        for change in study.ground.changes(subject.job, result, accepted):
+            yield subject.finding(f"stale: {change}", RESULT)
+    for acceptance in accepted:
+        for what, pair in acceptance.results.get(subject.job.digest, {}).items():
+            text = f"{Change(what, *pair)}, accepted by {acceptance.by}: {acceptance.because}"
+            yield subject.finding(text, RESULT, level="warning")
+
+
+def _part(subject: Subject, name: str, accepted: tuple[Acceptance, ...]) -> str | None:
+    return effective_basis(subject.result, accepted).get(name) if subject.result is not None else None
