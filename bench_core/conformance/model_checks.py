@@ -228,7 +228,8 @@ def class_activation(candidate: Candidate) -> None:
         spread = found.flatten(1).amax(1) - found.flatten(1).amin(1)
         if not torch.isfinite(found).all() or not (spread > 1e-6 * found.abs().max()).all():
             raise Wrong(f"the map of {layer} is constant or not finite")
-        if torch.allclose(kept.gradient, other.gradient, rtol=1e-4, atol=1e-6 * kept.gradient.abs().max()):
+        close = 1e-6 * float(kept.gradient.abs().max())
+        if torch.allclose(kept.gradient, other.gradient, rtol=1e-4, atol=close):
             raise Wrong(f"only linear steps follow {layer}: its map restates the logits")
 
 

@@ -132,12 +132,12 @@ def _departures(model: Mapping[str, Any] | None) -> tuple[Departure, ...]:
                 because="they take part in training alone, and the protocol has one loss",
             )
         )
-    heads = model.get("decode_head") if model is not None else None
-    if isinstance(heads, list | tuple) and len(heads) > 1:
+    cascade = model.get("decode_head") if model is not None else None
+    if isinstance(cascade, list | tuple) and len(cascade) > 1:
         departures.append(
             Departure(
                 what="intermediate supervision",
-                published=f"a loss on each of {len(heads)} heads in a row",
+                published=f"a loss on each of {len(cascade)} heads in a row",
                 here="one, on the last head's logits",
                 because="the protocol has one loss",
             )
