@@ -173,8 +173,15 @@ def read_cases(folder: Path) -> tuple[Case, ...]:
 
 def _case(arrays: Arrays, index: int, facts: Mapping[str, Any]) -> Case:
     image = arrays.read(f"image{index}", np.uint8, (None, None, None))
+    sample, rank, dice = facts["id"], facts["rank"], facts["dice"]
+    if not isinstance(sample, str) or rank not in ("best", "median", "worst"):
+        raise ValueError(f"picture {index} names no image and rank")
+    if isinstance(dice, bool) or not isinstance(dice, (int, float)) or not 0 <= dice <= 1:
+        raise ValueError(f"the Dice of picture {index} is not a number in [0, 1]")
     return Case(
-        **facts,
+        sample,
+        rank,
+        float(dice),
         image=image,
         mask=arrays.read(f"mask{index}", np.uint8, image.shape[:2]),
         prediction=arrays.read(f"prediction{index}", np.uint8, image.shape[:2]),
