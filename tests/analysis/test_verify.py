@@ -102,7 +102,7 @@ def test_a_change_is_found_and_named(finished: Finished, name: str) -> None:
 
 def test_each_check_finds_something() -> None:
     caught = {check for _, _, checks, _ in MUTATIONS.values() for check in checks}
-    assert caught | {"environment"} == {check.name for check in CHECKS}
+    assert caught | {"environment", "coverage"} == {check.name for check in CHECKS}
 
 
 def test_another_environment_is_a_warning(finished: Finished) -> None:
@@ -116,6 +116,56 @@ def test_another_environment_is_a_warning(finished: Finished) -> None:
     first, second = outcome.findings
     assert first.message.startswith("packages.torch is 1.0, most jobs on dots have 2.")
     assert "2 different environments" in second.message
+
+
+@pytest.mark.parametrize(
+    ("folds", "said"),
+    [
+        ((0,), "heavy lacks fold 0 of dots; dots-net has it"),
+        ((2,), "heavy lacks fold 2 of dots; dots-net has it"),
+        ((0, 2), "heavy lacks folds 0, 2 of dots; dots-net has the first of them"),
+    ],
+)
+def test_folds_that_one_model_lacks_are_named(
+    finished: Finished, tmp_path: Path, folds: tuple[int, ...], said: str
+) -> None:
+    shutil.copytree(finished.store, tmp_path / "results")
+    names = [f"evaluate/heavy/dots/fold-{fold}" for fold in folds]
+    for name in names:
+        shutil.rmtree(tmp_path / "results" / "jobs" / finished.job(name).digest)
+    (finding,) = verify(finished.study(tmp_path / "results")).findings
+    assert (finding.job, finding.level, finding.message) == (names[0], "warning", said)
+
+
+def test_words_that_all_jobs_of_a_cell_say_alike_are_a_warning(finished: Finished, tmp_path: Path) -> None:
+    """Results of a spec that called the model otherwise serve this one as well."""
+    shutil.copytree(finished.store, tmp_path / "results")
+    for subject in finished.study().subjects:
+        folder = tmp_path / "results" / "jobs" / subject.job.digest
+        if subject.job.model.label == "heavy":
+            in_json(files.JOB, lambda data: data["model"].update(label="old name"))(folder)
+            names = json.loads((folder / files.MANIFEST).read_text())["files"]
+            files.write_manifest(folder, list(names))
+    outcome = verify(finished.study(tmp_path / "results"))
+    assert outcome.ok and len(outcome.findings) == 5
+    assert "so in all jobs of heavy on dots" in outcome.findings[0].message
+
+
+@pytest.mark.parametrize("declared", [53, 54])
+def test_a_network_has_its_declared_size(finished: Finished, declared: int) -> None:
+    """All jobs of a model agree, and yet the declaration says another number."""
+    study = finished.study()
+    model = replace(study.registry.model("dots-net"), parameters={1: declared})
+    registry = replace(study.registry, models={**study.registry.models, "dots-net": model})
+    # Declared numbers are of three input channels.
+    color = study.subjects[0].job.pixels.model_copy(update={"channels": "rgb"})
+    subjects = tuple(replace(item, job=replace(item.job, pixels=color)) for item in study.subjects)
+    check = next(check for check in CHECKS if check.name == "network")
+    outcome = verify(replace(study, registry=registry, subjects=subjects, _memo={}), (check,))
+    said = {finding.message for finding in outcome.findings}
+    assert said == (
+        set() if declared == 53 else {"its network has 53 parameters, dots-net is declared with 54"}
+    )
 
 
 def test_folds_are_cut_once_more(finished: Finished) -> None:

@@ -283,20 +283,67 @@ MUTATIONS: dict[str, tuple[str, Callable[[Path], object], set[str], str]] = {
     "a deviation kept secret": (
         EVALUATE,
         in_json(files.JOB, lambda data: data["model"].update(deviations=[])),
-        {"protocol"},
+        {"protocol", "identity"},
         "optimizer.weight_decay is 0.2 and not declared, the protocol says 0.01",
     ),
     "a deviation told wrong": (
         EVALUATE,
         in_json(files.JOB, lambda data: data["model"]["deviations"][0].update(value=0.1)),
-        {"protocol"},
+        {"protocol", "identity"},
         "the declared deviation says 0.1 instead of 0.01",
     ),
     "a deviation without reason": (
         EVALUATE,
         in_json(files.JOB, lambda data: data["model"]["deviations"][0].update(because=" ")),
-        {"protocol"},
+        {"protocol", "identity"},
         "has no reason",
+    ),
+    "another label": (
+        EVALUATE,
+        in_json(files.JOB, lambda data: data["model"].update(label="best-net")),
+        {"identity"},
+        "model.label is best-net, the spec plans heavy",
+    ),
+    "another family": (
+        EVALUATE,
+        in_json(files.JOB, lambda data: data["model"].update(family="foundation")),
+        {"identity"},
+        "model.family is foundation, the spec plans",
+    ),
+    "another reason": (
+        EVALUATE,
+        in_json(files.JOB, lambda data: data["model"]["deviations"][0].update(because="it wins")),
+        {"identity"},
+        "model.deviations.0.because is it wins, the spec plans its authors do",
+    ),
+    "another option": (
+        EVALUATE,
+        in_json(files.JOB, lambda data: data["dataset"]["options"].update(count=37)),
+        {"identity"},
+        "dataset.options.count is 37, the spec plans 36",
+    ),
+    "a departure": (
+        EVALUATE,
+        in_json(
+            files.JOB,
+            lambda data: data["model"]["departures"].append(
+                {"what": "width", "published": "8", "here": "4", "because": "speed"}
+            ),
+        ),
+        {"identity"},
+        "model.departures",
+    ),
+    "parameters halved": (
+        EVALUATE,
+        in_json(files.RESULT, lambda data: data["network"].update(parameters=26)),
+        {"network"},
+        "its network has 26 parameters",
+    ),
+    "no network": (
+        EVALUATE,
+        in_json(files.RESULT, lambda data: data.update(network=None)),
+        {"network"},
+        "it says nothing of its network",
     ),
     "another job's result": (
         EVALUATE,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from bench_core.analysis.verify import images, label_maps, settings, stored, training, whole
+from bench_core.analysis.verify import images, label_maps, planned, settings, stored, training, whole
 from bench_core.analysis.verify.findings import Check, Finding, Kind, Outcome, Verification
 from bench_core.analysis.verify.subjects import Study, Subject
 from bench_core.errors import BenchError
@@ -14,7 +14,9 @@ TRAINED: tuple[Kind, ...] = ("train",)
 TESTED: tuple[Kind, ...] = ("train", "own")
 CHECKS = (
     Check("files", "every file is there, readable, and as it was sealed", stored.files),
-    Check("identity", "each folder holds the job that it is named after", stored.identity),
+    Check("identity", "each folder holds the planned job, word for word", planned.identity),
+    Check("coverage", "no model lacks folds that others have", planned.coverage, TESTED),
+    Check("network", "networks have the declared size, and one size in each cell", planned.network, TRAINED),
     Check("protocol", "settings differ from the protocol only where declared", settings.protocol, TRAINED),
     Check("data", "all jobs saw the same samples in the same folds", images.data),
     Check("order", "all models saw the samples in the same order, the seed's", training.order, TRAINED),

@@ -1,4 +1,4 @@
-"""Are the files as they were sealed, and are they of the job that the spec plans?"""
+"""Are the files as they were sealed, and are the kept weights of the chosen epoch?"""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from typing import Any
 from bench_core.analysis.verify.findings import Finding
 from bench_core.analysis.verify.subjects import Study, Subject
 from bench_core.errors import BenchError, StoreError
-from bench_core.plan.identity import digest_of
 from bench_core.store.folder import (
     BEST,
     CASES,
@@ -64,22 +63,6 @@ def _listed(subject: Subject, damaged: set[str]) -> Iterable[Finding]:
     for name, digest in hashes.items():
         if name in listed and listed[name][1] != digest:
             yield subject.finding(f"it is not the {name} that the result was sealed with", name)
-
-
-def identity(subject: Subject, study: Study) -> Iterable[Finding] | None:
-    """Compare the folder's name with the digest of the job in it."""
-    if subject.sealed is None:
-        return None
-    return list(_identity(subject, subject.sealed.digest, digest_of(subject.sealed)))
-
-
-def _identity(subject: Subject, written: str, computed: str) -> Iterable[Finding]:
-    name = subject.job.digest
-    for digest, what in ((written, "says that it is"), (computed, "holds the settings of")):
-        if digest != name:
-            yield subject.finding(f"{JOB} {what} job {digest[:12]}, its folder is {name[:12]}", JOB)
-    if subject.result is not None and subject.result.digest != name:
-        yield subject.finding(f"the result is of job {subject.result.digest[:12]}, not {name[:12]}", RESULT)
 
 
 def checkpoint(subject: Subject, study: Study) -> Iterable[Finding] | None:

@@ -116,6 +116,10 @@ class Study:
         """Return all jobs on the same dataset, dealt into the same folds; steps on other data apart."""
         return self._by_folds[_folds(subject.job)]
 
+    def same_cell(self, subject: Subject) -> tuple[Subject, ...]:
+        """Return all jobs of the same model, dataset and kind of work."""
+        return self._by_cell[_cell(subject.job)]
+
     def once(self, key: Hashable, compute: Callable[[], Read]) -> Read:
         """Return what `compute` gives, computed once for each key."""
         if key not in self._memo:
@@ -141,6 +145,10 @@ class Study:
         return _grouped(self.subjects, lambda subject: _folds(subject.job))
 
     @cached_property
+    def _by_cell(self) -> dict[Hashable, tuple[Subject, ...]]:
+        return _grouped(self.subjects, lambda subject: _cell(subject.job))
+
+    @cached_property
     def _by_dataset(self) -> dict[Hashable, tuple[Subject, ...]]:
         return _grouped(self.subjects, lambda subject: subject.job.dataset.label)
 
@@ -161,6 +169,10 @@ def _split(job: Job) -> Hashable:
 
 def _folds(job: Job) -> Hashable:
     return job.dataset.label, job.fold.count, job.fold.deal
+
+
+def _cell(job: Job) -> Hashable:
+    return job.cell, job.work.kind
 
 
 def _grouped(

@@ -100,8 +100,7 @@ def _basis(subject: Subject, study: Study) -> Iterable[Finding]:
     accepted: tuple[Acceptance, ...] = study.once("accepted", lambda: read_accepted(study.store.path))
     if result.basis.get(DATA, result.data.fingerprint) != result.data.fingerprint:
         yield subject.finding("it names two fingerprints of its data", RESULT)
-    cell = [peer for peer in study.subjects if peer.job.cell == subject.job.cell]
-    peers = tuple(peer for peer in cell if peer.job.work.kind == subject.job.work.kind)
+    peers = study.same_cell(subject)
     for name, digest in effective_basis(result, accepted).items():
         usual = study.usual(f"basis {name}", peers, lambda peer, name=name: _part(peer, name, accepted))  # type: ignore[misc]
         if name != DATA and usual is not None and usual[0] != digest:
