@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -48,6 +49,7 @@ def summarize(
     parts += [f"{len(blocked)} not run"] if blocked else []
     say(f"{', '.join(parts)}, in {duration(time.monotonic() - run.begun)}")
     _scores(run)
+    _doubts(run, store)
     for reason, jobs in _grouped((_reason(progress.failure), progress.job) for progress in failed):
         say(f"\nfailed: {_names(jobs)}{reason}")
         say(f"  log: bench logs {jobs[0].digest[:12]} --store {shlex.quote(str(store))}")
@@ -57,6 +59,25 @@ def summarize(
         say(f"\ndamaged: {error.place}\n  fix: {error.fix}")
     if counts["done"]:
         say(f"\nnext: bench report {shlex.quote(str(spec))} --store {shlex.quote(str(store))}")
+
+
+def _doubts(run: RunProgress, store: Path) -> None:
+    """Say which of the networks that were trained here show no sign of having learned."""
+    from bench_core.analysis.learned import not_learned
+    from bench_core.errors import BenchError
+    from bench_core.store.store import Store
+
+    signs: list[tuple[str, Job]] = []
+    for progress in run.jobs.values():
+        job = progress.job
+        if progress.ran_here and progress.status == "done" and job.work.kind != "apply":
+            # What cannot be read is told by the commands that need it.
+            with suppress(BenchError):
+                opened = Store(store)
+                found = not_learned(job, opened.result(job.digest), opened.counts(job.digest))
+                signs += [(text, job) for text in found]
+    for text, jobs in list(_grouped(signs))[:MOST_SCORES]:
+        say(f"\nwarning: {_names(jobs)}: {text}")
 
 
 def _reason(failure: Failure | None) -> str:

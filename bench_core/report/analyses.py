@@ -55,6 +55,14 @@ def bench_analyses() -> Sequence[Analysis]:
             options={"metric": _metric("Metric of the columns.")},
         ),
         Analysis(
+            name="baselines",
+            help="the score of predicting one class everywhere beside the models'; only where it is listed",
+            section=f"{_HOME}.baselines:section",
+            options={
+                "metric": Option(type=str, default="mdsc", help="Metric of the scores.", choices=MONITORED)
+            },
+        ),
+        Analysis(
             name="subgroups",
             help="mean per-image score of each value of the samples' attributes, with the number of images",
             section=f"{_HOME}.subgroups:section",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bench_core.analysis.evidence import Evidence, Gap
+from bench_core.analysis.learned import data_warnings, unlearned
 from bench_core.execute.ground import Change
 from bench_core.report.blocks import Callout
 from bench_core.report.names import bench, listed, plural
@@ -56,7 +57,19 @@ def status(evidence: Evidence) -> tuple[Callout, ...]:
         text = f"{plural(len(failed), 'job')} {verb} failed."
         code = bench(evidence, "logs", failed[0].job.digest)
         found.append(Callout("warning", text, _some(items), code))
-    return tuple(found)
+    return (*found, *_doubts(evidence))
+
+
+def _doubts(evidence: Evidence) -> list[Callout]:
+    """Return what the numbers below may owe to a failed training, or to unusual data."""
+    found = []
+    signs, warnings = unlearned(evidence), data_warnings(evidence)
+    if signs:
+        text = "Networks that show no sign of having learned are among these results."
+        found.append(Callout("warning", text, _some(list(signs))))
+    if warnings:
+        found.append(Callout("note", "The jobs were warned of their data.", _some(list(warnings))))
+    return found
 
 
 def _standing(evidence: Evidence, apart: list[Gap]) -> list[Callout]:

@@ -253,6 +253,21 @@ def test_one_mistake_of_many_jobs_is_told_once(tmp_path: Path) -> None:
     assert summary.count("log: bench logs") == 1
 
 
+def test_networks_that_learned_nothing_are_told_at_the_end(tmp_path: Path) -> None:
+    """Logits far below zero are background in every pixel."""
+    path = write_spec(tmp_path, epochs=1)
+    plugin = tmp_path / "plugin.py"
+    head = "        nn.Conv2d(4, request.num_classes, 1),"
+    code = plugin.read_text().replace(head, f"{head}\n        Shifted(),", 1)
+    shifted = (
+        "from torch import nn\nclass Shifted(nn.Module):\n    def forward(self, x):\n        return x - 99\n"
+    )
+    plugin.write_text(code + "\n\n" + shifted)
+    done = call("run", path, "--store", tmp_path / "results")
+    assert done.exit_code == 0
+    assert "warning: evaluate/dots-net/dots/fold-0 and 2 more: it predicts background alone on" in done.output
+
+
 def test_a_narrow_screen_keeps_the_names_of_jobs(study: tuple[Path, Path, Plan]) -> None:
     progress = busy_board(study[2])
     second = study[2].jobs[1]

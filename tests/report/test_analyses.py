@@ -20,6 +20,7 @@ FIRST_PARTY = (
     "summary",
     "folds",
     "per-class",
+    "baselines",
     "subgroups",
     "search",
     "curves",
