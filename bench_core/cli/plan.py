@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,23 +11,8 @@ import click
 from bench_core.cli.common import JSON, SET, SPEC, STORE, PathType, print_json, print_json_rows
 
 if TYPE_CHECKING:
+    from bench_core.cli.plan_view import StoreView
     from bench_core.plan.expand import Plan
-
-
-@dataclass(frozen=True)
-class StoreView:
-    """What a store knows of a plan's jobs."""
-
-    path: Path
-    states: Mapping[str, str]
-    """Digest to done, running, failed or todo."""
-    stale: tuple[str, ...]
-    """Digests of results in the place of a planned job that were made under other settings."""
-
-    @property
-    def counts(self) -> Counter[str]:
-        """Return the number of planned jobs by state."""
-        return Counter(self.states.values())
 
 
 @click.command()
@@ -83,6 +66,7 @@ def _store_view(plan: Plan, path: Path) -> StoreView | None:
     # Without a store there is nothing to say, and reading one costs an import.
     if not (path / "store.json").exists():
         return None
+    from bench_core.cli.plan_view import StoreView
     from bench_core.store.store import Store
 
     store = Store(path)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.measure import Measurement
@@ -17,7 +20,6 @@ Counts = Mapping[tuple[str, str], int]
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from bench_core.cli.plan import StoreView
     from bench_core.plan.diff import CellDiff, PlanDiff
     from bench_core.plan.expand import Plan
 
@@ -28,6 +30,22 @@ _WIDE = 10_000
 """Columns of a screen on which nothing is cut off."""
 NOT_THERE = "†"
 STATES = (("done", "done", "green"), ("running", "running", "cyan"), ("failed", "failed", "red"))
+
+
+@dataclass(frozen=True)
+class StoreView:
+    """What a store knows of a plan's jobs."""
+
+    path: Path
+    states: Mapping[str, str]
+    """Digest to done, running, failed or todo."""
+    stale: tuple[str, ...]
+    """Digests of results in the place of a planned job that were made under other settings."""
+
+    @property
+    def counts(self) -> Counter[str]:
+        """Return the number of planned jobs by state."""
+        return Counter(self.states.values())
 
 
 def print_plan(plan: Plan, view: StoreView | None) -> None:

@@ -46,7 +46,10 @@ VW_MIT = Architecture(
         "or more images.",
     ),
     departures=(
-        optimization("the head at ten times the backbone's learning rate, no weight decay of normalizations"),
+        optimization(
+            "no recipe for a Mix Transformer; for ConvNeXt weight decay 0.05 and a learning rate that falls "
+            "by 0.9 from stage to stage"
+        ),
     ),
 )
 

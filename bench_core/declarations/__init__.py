@@ -1,0 +1,40 @@
+"""What plugins declare: architectures, model sources, datasets, runners, metrics, analyses.
+
+Declarations are plain data that import no framework, so a plan can be made where nothing is installed.
+Code is named as "package.module:attribute" and imported only when a job needs it.
+"""
+
+from bench_core.declarations.datasets import IGNORE, Dataset, DatasetRequest, Task
+from bench_core.declarations.entry import Entry, resolve_entry
+from bench_core.declarations.models import (
+    Architecture,
+    BuildRequest,
+    Departure,
+    Deviation,
+    ModelSource,
+    PublishedFile,
+)
+from bench_core.declarations.results import Analysis, Metric, Unit
+from bench_core.declarations.work import JobEvent, RunnerDeclaration, Step, without_network
+
+__all__ = [
+    "IGNORE",
+    "Analysis",
+    "Architecture",
+    "BuildRequest",
+    "Dataset",
+    "DatasetRequest",
+    "Departure",
+    "Deviation",
+    "Entry",
+    "JobEvent",
+    "Metric",
+    "ModelSource",
+    "PublishedFile",
+    "RunnerDeclaration",
+    "Step",
+    "Task",
+    "Unit",
+    "resolve_entry",
+    "without_network",
+]

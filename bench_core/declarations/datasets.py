@@ -1,0 +1,86 @@
+"""What plugins declare of data: tasks and datasets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from bench_core.declarations.entry import Entry
+from bench_core.errors import PluginError
+from bench_core.options import Option
+from bench_core.plugin_code import call, shown
+
+IGNORE = 255
+"""Mask label of pixels that count neither in the loss nor in a metric; no class has this index."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """What is segmented: foreground class names in label order (label 0 is background), image channels."""
+
+    classes: tuple[str, ...]
+    channels: int
+    ignore: bool = False
+    """Whether masks may hold IGNORE."""
+
+    @property
+    def binary(self) -> bool:
+        """True for one foreground class: one logit channel and binary cross-entropy."""
+        return len(self.classes) == 1
+
+    @property
+    def logit_channels(self) -> int:
+        """K of the logits [B, K, H, W]: 1 for a binary task, otherwise foreground classes + background."""
+        return 1 if self.binary else len(self.classes) + 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class DatasetRequest:
+    """What a dataset's reader factory receives."""
+
+    root: Path | None
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dataset:
+    """A dataset that a spec can name; `open(request)` returns a bench_core.data.samples.Reader."""
+
+    name: str
+    version: int
+    """Part of every job's identity: raise it when the samples that the reader yields change."""
+    task: Task | Callable[[Mapping[str, Any]], Task]
+    """Fixed, or computed from the spec entry's options (raises ValueError with a message on bad ones)."""
+    open: Entry | None = None
+    unavailable: str | None = None
+    title: str = ""
+    modality: str = ""
+    license: str = ""
+    how_to_get: str = ""
+    samples: int | None = None
+    needs_root: bool = True
+    own_files: bool = False
+    """The samples are whatever the user keeps at the root, so that name and version do not tell them apart:
+    a spec must give its entry a label, and the label is part of every job's identity."""
+    options: Mapping[str, Option] = field(default_factory=dict)
+    requires: tuple[str, ...] = ()
+    """Importable modules that the reader needs."""
+    install: str = ""
+    """What brings them, as in `Architecture`."""
+
+    @property
+    def display(self) -> str:
+        """The name as tables print it."""
+        return self.title or self.name
+
+    def task_for(self, options: Mapping[str, Any]) -> Task:
+        """Return the task under these options; ValueError says what is wrong with them."""
+        if isinstance(self.task, Task):
+            return self.task
+        task, what = self.task, f"the task of dataset {self.name!r}"
+        found = call(what, lambda: task(options), expected=(ValueError,))
+        if not isinstance(found, Task):
+            raise PluginError(f"{what} is not a Task", cause=f"its function returned {shown(found)}")
+        return found

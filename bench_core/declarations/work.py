@@ -1,0 +1,105 @@
+"""What plugins declare of work: runners, steps, and the events that listeners hear."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from bench_core.declarations.entry import Entry
+from bench_core.declarations.models import Architecture
+from bench_core.declarations.results import Metric
+from bench_core.options import Option
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunnerDeclaration:
+    """What trains and tests jobs under one framework, or by a procedure of its own.
+
+    Under the shared protocol `fit(contract, options)` gets a bench_core.protocol.contract.Contract. With
+    `protocol="own"` it gets a bench_core.protocol.session.Session and the complete `options`, a mapping.
+    Both return a bench_core.protocol.outcome.Outcome.
+    """
+
+    name: str
+    fit: Entry
+    help: str
+    protocol: Literal["shared", "own"] = "shared"
+    """own: no search is planned for it, its options are settings that count for identity, and reports say so
+    wherever its numbers are."""
+    version: int = 1
+    """Of an own procedure, part of every job's identity: raise it when its numbers change."""
+    requires: tuple[str, ...] = ()
+    install: str = ""
+    """What brings `requires`, as in `Architecture`."""
+    options: Mapping[str, Option] = field(default_factory=dict)
+    """Shared protocol: settings of the framework under a spec's `runtime.runners`, which must not change any
+    number. Own protocol: settings under a model's `options`."""
+    unavailable: str | None = None
+    """Why `fit` is not there yet: the name is known to specs and plans, and a run is refused up front."""
+
+
+def without_network(model: Architecture, runner: RunnerDeclaration | None) -> bool:
+    """Say whether a model has no network by design: a runner with a procedure of its own builds none."""
+    own = runner is not None and runner.protocol == "own"
+    return own and model.build is None and model.unavailable is None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """Work on finished evaluate jobs that a spec's `steps:` can name; one job per evaluate job and entry.
+
+    `run(session, options)` gets a bench_core.protocol.session.Session, whose `source` is the finished job,
+    and the complete options; it returns a bench_core.protocol.outcome.Outcome.
+    """
+
+    name: str
+    version: int
+    """Part of every job's identity: raise it when the step's numbers change."""
+    run: Entry
+    help: str
+    needs: Literal["weights", "predictions"] = "predictions"
+    """What of the finished job it reads; jobs that leave no weights get no step that needs them."""
+    dataset: Literal["same", "other"] = "same"
+    """other: each entry names a `dataset`, all of whose images are looked at."""
+    options: Mapping[str, Option] = field(default_factory=dict)
+    resolve: Callable[[Mapping[str, Any], Mapping[str, Metric]], Mapping[str, Any]] | None = None
+    """Gets the complete options and the declared metrics; returns what counts for identity and what `run`
+    gets. Raises ValueError for options that do not fit together. None: the options as they are."""
+    requires: tuple[str, ...] = ()
+    """Importable modules that it needs."""
+    install: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobEvent:
+    """Something that happened in a job, for live views and trackers; nothing is decided by it."""
+
+    kind: Literal["started", "epoch", "progress", "testing", "finished", "failed"]
+    digest: str
+    epoch: int = 0
+    """The epoch that has ended, from 0."""
+    epochs: int = 0
+    """Planned epochs."""
+    loss: float | None = None
+    """Mean training loss of the epoch."""
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    """Of an epoch: on the validation images. Of `finished`: on the test images."""
+    message: str = ""
+    """Why it failed, or what it is doing."""
+    done: int = 0
+    """Units of work behind it: epochs where it trains."""
+    total: int = 0
+    """Units of work in all; 0 where that is unknown."""
+    job: str = ""
+    """The job's readable name; this and all below are filled in for listeners."""
+    model: str = ""
+    """Label of the model."""
+    dataset: str = ""
+    """Label of the dataset."""
+    stage: str = ""
+    """search, evaluate or a step."""
+    fold: int = 0
+    repeat: int = 0
+    store: str = ""
+    """Path of the folder of results."""
