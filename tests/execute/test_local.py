@@ -120,7 +120,7 @@ def test_a_rate_that_diverges_is_no_candidate_and_stops_nothing(tmp_path: Path) 
     ]
     (digest,) = (job.digest for job in evaluated if job.stage == "evaluate")
     result = Store(store).result(digest)
-    assert result.learning_rate == 0.001 and math.isnan(result.candidates["0.01"])
+    assert result.training.learning_rate == 0.001 and math.isnan(result.training.candidates["0.01"])
 
 
 @pytest.mark.parametrize(

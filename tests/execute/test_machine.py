@@ -122,7 +122,7 @@ def test_run_refuses_and_can_be_told_to_run_nevertheless(tmp_path: Path) -> None
     refused = CliRunner().invoke(bench, [*command, "--threads", "5000"])
     assert isinstance(refused.exception, OversubscribedError) and not (tmp_path / "r").exists()
     assert refused.exception.exit_code == 2
-    loaders = [*command, "--set", "runtime.loader_workers=5000"]
+    loaders = [*command, "--set", "runtime.loader_workers=1000"]
     assert isinstance(CliRunner().invoke(bench, loaders).exception, OversubscribedError)
     done = CliRunner().invoke(bench, [*command, "--threads", "100", "--oversubscribe"])
     assert done.exit_code == 0, done.output

@@ -46,7 +46,7 @@ def test_repeats_draw_new_weights_on_the_same_folds_and_count_as_folds(tmp_path:
         assert first.result.data == second.result.data
         assert first.training is not None and second.training is not None
         assert first.training.history[0].loss != second.training.history[0].loss
-    found = score(evidence.cell("dots-net", "dots"), Pooled(evidence.metrics["mdsc"]))
+    found = score(evidence.cell("dots-net", "dots"), Pooled(metric=evidence.metrics["mdsc"], name="mdsc"))
     assert found is not None and found.complete and len(found.folds) == 6
     tables = {table.name: table for table in compose(evidence, loaded.registry).tables}
     assert _column(tables["study-mdsc"], "dots") == [(found.mean, found.std, 6, 6, "fraction")]

@@ -134,6 +134,8 @@ def test_a_family_trains_a_step_and_computes_what_mmseg_computes(config: str) ->
 
 @pytest.mark.parametrize("family", ["segformer", "segmenter", "ocrnet", "pidnet", "mobilenet_v2"])
 def test_one_logit_and_one_channel(family: str) -> None:
+    # Under some initial weights Segmenter stays on a plateau for longer than these few steps.
+    torch.manual_seed(1)
     network = build_segmentor(_model(SMALL[family]), _request(channels=1, classes=1, size=64))
     images = _images(2, 1, 64)
     images[:, :, 16:48, 16:48] += 2

@@ -52,7 +52,7 @@ def test_the_pages_plugin_trains(tmp_path: Path, runner: str) -> None:
     (job,) = make_plan(loaded.spec, loaded.registry).jobs
     store = Store(tmp_path / "store", create=True)
     run_job(job, store, loaded.registry, RunOptions(), lambda event: None)
-    assert store.result(job.digest).epochs_run == 1
+    assert store.result(job.digest).training.epochs_run == 1
 
 
 def test_the_pages_plugin_declares_what_it_builds(tmp_path: Path) -> None:

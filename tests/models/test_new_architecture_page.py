@@ -54,8 +54,8 @@ def test_the_pages_plugin_trains_beside_others(tmp_path: Path, plugin: Path) -> 
     store = Store(tmp_path / "store", create=True)
     run_job(jobs[1], store, loaded.registry, RunOptions(), lambda event: None)
     result = store.result(jobs[1].digest)
-    assert result.epochs_run == 1
-    assert result.parameters == 3 * 32 * 9 + 2 * 32 + 32 * 64 * 9 + 2 * 64 + 64 * 9 + 1
+    assert result.training.epochs_run == 1
+    assert result.network.parameters == 3 * 32 * 9 + 2 * 32 + 32 * 64 * 9 + 2 * 64 + 64 * 9 + 1
 
 
 def test_the_pages_commands_succeed_in_their_order(plugin: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,6 +13,7 @@ from bench_core.plugins import load_registry
 from bench_core.protocol.inference import Inference
 from bench_core.protocol.normalization import Normalize, Transfer
 from bench_core.spec.protocol import Normalization
+from bench_core.spec.training import Scoring
 from bench_core.weights.load import load_strictly
 from bench_gpvm.drop_path import DropPath
 from bench_gpvm.segnext.mscan import MSCAN, SIZES
@@ -219,6 +220,7 @@ def _predictions(network: nn.Module, samples: list[int], seed: int) -> dict[str,
         network,
         BINARY,
         tiny_training(),
+        Scoring(),
         Transfer(Normalize(Normalization(), channels=3), BINARY, device, torch.contiguous_format),
         device,
         seed=seed,
