@@ -16,7 +16,7 @@ def not_learned(job: Job, result: Result, counts: Counts | None = None) -> tuple
 
     Without `counts` only the training is looked at.
     """
-    found = []
+    found: list[str] = []
     if result.training is not None and result.training.history:
         found += _monitored(result.training)
     if counts is not None and len(counts.ids):
