@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from bench_core.analysis.evidence import Evidence, Finished, gather
+from bench_core.analysis.evidence import Evidence, Finished
+from bench_core.analysis.gather import gather
 from bench_core.analysis.quantities import quantities, quantity
 from bench_core.declarations import Task
 from bench_core.errors import StoreError

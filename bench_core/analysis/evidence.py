@@ -3,25 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
-from bench_core.analysis.measured import StepTables, read_tables
-from bench_core.analysis.standing import Standing, standing
+from bench_core.analysis.measured import StepTables
 from bench_core.declarations import Departure, Metric
-from bench_core.errors import BenchError, StoreError
-from bench_core.execute.ground import Ground
-from bench_core.options import Option, complete_options
+from bench_core.errors import StoreError
+from bench_core.execute.ground import Change
 from bench_core.plan.expand import Plan
-from bench_core.plan.job import Apply, Job, JobDeviation
-from bench_core.plan.resolve import split_options
-from bench_core.plugins import Registry
+from bench_core.plan.job import Job, JobDeviation
 from bench_core.records import Case, Counts, Predictions, TrainingRecord
 from bench_core.samples import Samples
-from bench_core.spec.model import DatasetEntry, ModelEntry, Spec
-from bench_core.store.accepted import read_accepted
+from bench_core.spec.model import Spec
+from bench_core.store.accepted import Acceptance
 from bench_core.store.result import Result
 from bench_core.store.store import Store
 
@@ -142,6 +138,28 @@ class Gap:
 
 
 @dataclass(frozen=True)
+class Outdated:
+    """Results that agree with each other, while something that they stand on has changed since."""
+
+    change: Change
+    jobs: tuple[str, ...]
+    """Their names."""
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What of the finished jobs is used, and what a reader must know of it."""
+
+    left_out: Mapping[str, str] = field(default_factory=dict)
+    """Digest to why it is not used beside the others."""
+    outdated: tuple[Outdated, ...] = ()
+    accepted: tuple[Acceptance, ...] = ()
+    """Those that are about results of this study."""
+    unknown: tuple[str, ...] = ()
+    """What could not be compared with what is there now, a sentence each."""
+
+
+@dataclass(frozen=True)
 class Evidence:
     """Everything that analyses read."""
 
@@ -221,191 +239,3 @@ class Evidence:
     def complete(self) -> bool:
         """True when every planned job has its result."""
         return not self.gaps
-
-
-def gather(
-    spec: Spec,
-    plan: Plan,
-    registry: Registry,
-    store: Store | None,
-    command: str = "SPEC",
-    base: Path | None = None,
-    ground: Ground | None = None,
-) -> Evidence:
-    """Load what the store holds of a plan; unreadable results become gaps, never a failure of the whole.
-
-    So do results that stand on other data than those beside them, or in one cell on other code or weights.
-    With `ground` they are compared with what is there now, too. Raises StoreError where the store's list of
-    acceptances is damaged.
-    """
-    states = store.states() if store is not None else {}
-    gaps: list[Gap] = []
-    done: dict[tuple[str, str], dict[str, list[Finished]]] = {}
-    planned: dict[tuple[str, str], list[Job]] = {}
-    stale = _stale_names(plan, store)
-    loaded: list[Finished] = []
-    for job in plan.jobs:
-        planned.setdefault(job.cell, []).append(job)
-        state = states.get(job.digest, "todo")
-        if store is None or state != "done":
-            gaps.append(_gap(job, state, store, stale))
-            continue
-        try:
-            store.check_quickly(job.digest)
-            finished = Finished(job, store.result(job.digest), store)
-            if job.stage == "evaluate":
-                _ = finished.counts
-            sources = {item.job.digest: item for item in loaded if item.job.stage == "evaluate"}
-            source = next((sources[need.digest] for need in job.needs if need.digest in sources), None)
-            if source is not None and isinstance(job.work, Apply):
-                finished = replace(finished, tables=read_tables(job, store, source.counts))
-            loaded.append(finished)
-        except BenchError as error:
-            gaps.append(Gap(job, "unreadable", _where(error), fix=error.fix or ""))
-    found = standing(loaded, ground, read_accepted(store.path) if store is not None else ())
-    for finished in loaded:
-        why = found.left_out.get(finished.job.digest)
-        if why is None:
-            done.setdefault(finished.job.cell, {}).setdefault(finished.job.stage, []).append(finished)
-        else:
-            gaps.append(Gap(finished.job, "stale", why))
-    order = {job.digest: number for number, job in enumerate(plan.jobs)}
-    gaps.sort(key=lambda gap: order[gap.job.digest])
-    excluded = {(item.model, item.dataset): item.because for item in plan.excluded}
-    cells: dict[tuple[str, str], Cell] = {}
-    for model in plan.models:
-        for dataset in plan.datasets:
-            key = (model, dataset)
-            jobs = planned.get(key, [])
-            cells[key] = Cell(
-                model=model,
-                dataset=dataset,
-                planned=tuple(job for job in jobs if job.stage == "evaluate"),
-                folds=tuple(done.get(key, {}).get("evaluate", ())),
-                searches=tuple(job for job in jobs if job.stage == "search"),
-                trials=tuple(done.get(key, {}).get("search", ())),
-                steps={
-                    stage: tuple(found)
-                    for stage, found in done.get(key, {}).items()
-                    if stage not in ("search", "evaluate")
-                },
-                excluded=excluded.get(key),
-            )
-    return Evidence(
-        spec=spec,
-        plan=plan,
-        store=store,
-        models=tuple(
-            _model_facts(label, entry, registry, cells)
-            for label, entry in zip(plan.models, spec.models, strict=True)
-        ),
-        datasets=tuple(
-            _dataset_facts(label, entry, registry, cells, store)
-            for label, entry in zip(plan.datasets, spec.datasets, strict=True)
-        ),
-        cells=cells,
-        gaps=tuple(gaps),
-        metrics=registry.metrics,
-        command=command,
-        base=base,
-        standing=found,
-    )
-
-
-def _where(error: BenchError) -> str:
-    text = f"{error.place}: {error.message}" if error.place else error.message
-    return f"{text}: {error.cause}" if error.cause else text
-
-
-def _stale_names(plan: Plan, store: Store | None) -> set[str]:
-    try:
-        return {job.name for job in store.stale(plan.jobs)} if store is not None else set()
-    except BenchError:
-        # A damaged leftover of another plan must not hide the results of this one.
-        return set()
-
-
-def _gap(job: Job, state: str, store: Store | None, stale: set[str]) -> Gap:
-    if state == "failed" and store is not None:
-        try:
-            failure = store.failure(job.digest)
-        except StoreError as error:
-            return Gap(job, "unreadable", _where(error), fix=error.fix or "")
-        return Gap(job, "failed", failure.message, failure.diverged) if failure else Gap(job, "failed")
-    if state == "running":
-        return Gap(job, "running")
-    if job.name in stale:
-        return Gap(job, "stale", "the store holds this job under other settings only")
-    return Gap(job, "todo")
-
-
-def _model_facts(
-    label: str, entry: ModelEntry, registry: Registry, cells: Mapping[tuple[str, str], Cell]
-) -> ModelFacts:
-    architecture = registry.model(entry.name)
-    mine = [cell for cell in cells.values() if cell.model == label]
-    jobs = [job for cell in mine for job in (*cell.searches, *cell.planned)]
-    results = [fold.result for cell in mine for fold in cell.folds]
-    results += [trial.result for cell in mine for trial in cell.trials]
-    deviations: dict[str, JobDeviation] = {}
-    for job in jobs:
-        for deviation in job.model.deviations:
-            deviations.setdefault(f"{deviation.setting}={deviation.value}", deviation)
-    runner = registry.runner(entry.runner or architecture.runner)
-    given, settings = split_options(entry.options, architecture, runner)
-    notes = [note for result in results if result.network for note in result.network.notes]
-    return ModelFacts(
-        label=label,
-        title=entry.label or architecture.display,
-        family=architecture.family,
-        runner=runner.name,
-        options=_differing(architecture.options, given),
-        deviations=tuple(deviations.values()),
-        departures=jobs[0].model.departures if jobs else architecture.departures,
-        notes=tuple(dict.fromkeys(str(note) for note in notes)),
-        parameters=tuple(sorted({result.network.parameters for result in results if result.network})),
-        own_protocol=runner.protocol == "own",
-        settings=_differing(runner.options, settings) if runner.protocol == "own" else {},
-    )
-
-
-def _differing(declared: Mapping[str, Option], given: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
-    taken, usual = complete_options(declared, given), complete_options(declared, {})
-    return {name: (taken[name], usual[name]) for name in taken if taken[name] != usual[name]}
-
-
-def _dataset_facts(
-    label: str,
-    entry: DatasetEntry,
-    registry: Registry,
-    cells: Mapping[tuple[str, str], Cell],
-    store: Store | None,
-) -> DatasetFacts:
-    declared = registry.dataset(entry.name)
-    jobs = (
-        job for cell in cells.values() if cell.dataset == label for job in (*cell.planned, *cell.searches)
-    )
-    job = next(jobs, None)
-    task = job.dataset.task if job else declared.task_for(complete_options(declared.options, entry.options))
-    return DatasetFacts(
-        label=label,
-        title=entry.label or declared.display,
-        modality=declared.modality,
-        license=declared.license,
-        classes=task.classes,
-        attributes=_attributes(label, cells, store),
-    )
-
-
-def _attributes(label: str, cells: Mapping[tuple[str, str], Cell], store: Store | None) -> tuple[str, ...]:
-    mine = (done for cell in cells.values() if cell.dataset == label for done in (*cell.folds, *cell.trials))
-    first = next(mine, None)
-    try:
-        return (
-            ()
-            if first is None or store is None
-            else tuple(store.samples(first.result.data.fingerprint).attributes)
-        )
-    except BenchError:
-        # No number depends on the description: a report is made without it.
-        return ()

@@ -4,38 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
+from bench_core.analysis.evidence import Finished, Outdated, Standing
 from bench_core.execute.ground import DATA, PLUGIN, WEIGHTS, Change, Ground, effective_basis, kind_of
 from bench_core.store.accepted import Acceptance
 
-if TYPE_CHECKING:
-    from bench_core.analysis.evidence import Finished
-
 _SHORT = 12
-
-
-@dataclass(frozen=True)
-class Outdated:
-    """Results that agree with each other, while something that they stand on has changed since."""
-
-    change: Change
-    jobs: tuple[str, ...]
-    """Their names."""
-
-
-@dataclass(frozen=True)
-class Standing:
-    """What of the finished jobs is used, and what a reader must know of it."""
-
-    left_out: Mapping[str, str] = field(default_factory=dict)
-    """Digest to why it is not used beside the others."""
-    outdated: tuple[Outdated, ...] = ()
-    accepted: tuple[Acceptance, ...] = ()
-    """Those that are about results of this study."""
-    unknown: tuple[str, ...] = ()
-    """What could not be compared with what is there now, a sentence each."""
 
 
 def standing(

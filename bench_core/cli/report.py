@@ -57,7 +57,7 @@ def command(
     spec, 2 could not run (nothing finished or failed at all in the store, or the folder cannot be written or
     holds the report of another spec).
     """
-    from bench_core.analysis.evidence import gather
+    from bench_core.analysis.gather import gather
     from bench_core.cli.fresh import ground_of
     from bench_core.errors import StoreError
     from bench_core.execute.fresh import MOST_NEW_BYTES

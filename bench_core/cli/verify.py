@@ -17,7 +17,7 @@ from bench_core.cli.common import JSON, SET, SPEC, STORE, console, print_json, s
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from bench_core.analysis.verify.findings import Outcome, Verification
+    from bench_core.analysis.verify.checks import Outcome, Verification
 
 SOON = 1.0
 """Seconds after which a progress bar appears."""

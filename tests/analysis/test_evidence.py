@@ -12,7 +12,7 @@ import pytest
 from bench_core.analysis.cases import shown_cases
 from bench_core.analysis.classes import class_scores
 from bench_core.analysis.curves import curves
-from bench_core.analysis.evidence import gather
+from bench_core.analysis.gather import gather
 from bench_core.analysis.provenance import data_identities, effort, traits
 from bench_core.analysis.quantities import pooled
 from bench_core.analysis.rates import rate_search, searches

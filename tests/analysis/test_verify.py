@@ -18,7 +18,7 @@ from click.testing import Result as Done
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench_core.analysis.verify.findings import Verification
+from bench_core.analysis.verify.checks import Verification
 from bench_core.analysis.verify.run import CHECKS, verify
 from bench_core.analysis.verify.stored import saved_epoch
 from bench_core.analysis.verify.subjects import Study, open_study

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench_core.analysis.evidence import gather
+from bench_core.analysis.gather import gather
 from bench_core.errors import BenchError, DivergedError, PluginError
 from bench_core.plan.expand import Plan, make_plan
 from bench_core.plan.job import Own

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench_core.analysis.evidence import gather
+from bench_core.analysis.gather import gather
 from bench_core.analysis.quantities import Pooled
 from bench_core.analysis.scores import score
 from bench_core.analysis.verify.run import verify

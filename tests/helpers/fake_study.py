@@ -12,7 +12,8 @@ from unittest import mock
 
 import numpy as np
 
-from bench_core.analysis.evidence import Evidence, gather
+from bench_core.analysis.evidence import Evidence
+from bench_core.analysis.gather import gather
 from bench_core.metrics.counts import micro
 from bench_core.plan.expand import Plan, make_plan
 from bench_core.plan.job import Job

@@ -40,7 +40,7 @@ def rehash(folder: Path) -> None:
         data = json.loads((folder / files.RESULT).read_text())
         for name in data["files"]:
             data["files"][name] = sha256_of(folder / name)
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return
     (folder / files.RESULT).write_text(json.dumps(data))
 

@@ -12,7 +12,8 @@ from statistics import mean, stdev
 import numpy as np
 import pytest
 
-from bench_core.analysis.evidence import Evidence, gather
+from bench_core.analysis.evidence import Evidence
+from bench_core.analysis.gather import gather
 from bench_core.analysis.measured import StepTables
 from bench_core.analysis.quantities import Measured, quantities, quantity
 from bench_core.analysis.scores import AVERAGE, board

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench_core.analysis.evidence import gather
+from bench_core.analysis.gather import gather
 from bench_core.errors import StoreError
 from bench_core.samples import Samples
 from bench_core.store.store import Store

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from bench_core.analysis.verify import images, label_maps, planned, settings, stored, training, whole
-from bench_core.analysis.verify.findings import Check, Finding, Kind, Outcome, Verification
+from bench_core.analysis.verify.checks import Check, Kind, Outcome, Verification
+from bench_core.analysis.verify.findings import Finding
 from bench_core.analysis.verify.subjects import Study, Subject
 from bench_core.errors import BenchError
 
