@@ -54,7 +54,7 @@ def _differences(subject: Subject, study: Study) -> Mapping[str, tuple[str, str]
 
 
 def _compared(subject: Subject) -> dict[str, tuple[str, str]]:
-    if subject.sealed is None:
+    if subject.sealed is None or subject.sealed == subject.job:
         return {}
     planned, sealed = (dict(_flat(job.to_json())) for job in (subject.job, subject.sealed))
     return {
