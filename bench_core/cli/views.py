@@ -169,7 +169,8 @@ def describe(kind: str, progress: JobProgress) -> str:
         said = numbers(progress) if kind == "epoch" else progress.note
         return f"{unit}{progress.done}{of}{', ' if said else ''}{said}{left}"
     if kind == "done":
-        return f"done, {numbers(progress)}" if progress.ran_here else "done by another process"
+        said = numbers(progress)
+        return f"done{', ' if said else ''}{said}" if progress.ran_here else "done by another process"
     if kind == "failed":
         return f"failed: {progress.failure.message if progress.failure else 'in another process'}"
     if kind == "elsewhere":
@@ -184,7 +185,7 @@ def numbers(progress: JobProgress) -> str:
     parts = [] if progress.loss is None else [f"loss {progress.loss:.4g}"]
     parts += [] if value is None else [f"{name} {value:.4f}"]
     parts += [] if tested is None else [f"tested {name} {tested:.4f}"]
-    return ", ".join(parts) or "no epoch left to run"
+    return ", ".join(parts) or ("no epoch left to run" if progress.job.epochs else "")
 
 
 def duration(seconds: float | None) -> str:

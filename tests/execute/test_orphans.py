@@ -46,8 +46,8 @@ def test_nothing_outlives_a_killed_run(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
-def test_nothing_outlives_a_hundred_killed_runs(tmp_path: Path) -> None:
-    assert set(map(tuple, kill_at(tmp_path, range(100, 200))["left"].values())) == {()}
+def test_nothing_outlives_thirty_killed_runs(tmp_path: Path) -> None:
+    assert set(map(tuple, kill_at(tmp_path, range(100, 130))["left"].values())) == {()}
 
 
 def test_a_worker_that_holds_the_interpreter_lock_dies_with_its_run(tmp_path: Path) -> None:
