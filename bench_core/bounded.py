@@ -13,11 +13,12 @@ import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO, NoReturn, TypeVar, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn, TypeVar, cast
 
-import numpy as np
-from numpy.lib import format as npy
-from numpy.typing import NDArray
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
 
 MOST_ARRAY_BYTES = 2 * 1024**3
 """Of all arrays in one archive together, decompressed."""
@@ -32,7 +33,7 @@ _END, _LARGE_END = b"PK\5\6", b"PK\6\7"
 _LONGEST_END = 22 + 65_535
 _LARGEST_DIRECTORY = 1024**2
 _SURROGATE = re.compile("[\ud800-\udfff]")
-Scalar = TypeVar("Scalar", bound=np.generic)
+Scalar = TypeVar("Scalar", bound="np.generic")
 
 
 class BoundError(ValueError):
@@ -65,6 +66,8 @@ class Arrays:
         where the array is missing or damaged, is of another type or shape, or holds Python objects.
         """
         with self._opened(name) as (file, found, size, order):
+            import numpy as np
+
             if not np.issubdtype(found, dtype):
                 raise BoundError(f"array {name!r} is of type {found}, not {dtype.__name__}")
             if shape is not None and not _fits(size, shape):
@@ -194,6 +197,8 @@ def _check_directory(file: BinaryIO) -> None:
 
 def _header(file: BinaryIO | Any, name: str) -> tuple[np.dtype[Any], tuple[int, ...], bool]:
     try:
+        from numpy.lib import format as npy
+
         version = npy.read_magic(file)
         read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
         shape, fortran, dtype = read(file, max_header_size=_LONGEST_HEADER)

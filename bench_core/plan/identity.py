@@ -10,7 +10,7 @@ import dataclasses
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from pydantic import BaseModel
@@ -65,8 +65,8 @@ NOT_IDENTITY: Mapping[str, Mapping[str, str]] = {
 }
 """Every other field of a job and why it does not count; a test holds that no field is in neither list."""
 
-Memo = dict[int, tuple[object, str]]
-"""Hashes of parts that many jobs share, by object; holds the objects so that no id is used twice."""
+Memo = dict[tuple[int, ...], tuple[object, Any]]
+"""What parts that many jobs share give, by object; holds the objects so that no id is used twice."""
 _DISCRIMINATORS = ("name", "kind")
 
 
@@ -77,19 +77,24 @@ def digest_of(job: Job, memo: Memo | None = None) -> str:
     """
     memo = {} if memo is None else memo
 
-    def hashed(part: object, data: Any) -> str:
-        known = memo.get(id(part))
+    def once(parts: tuple[object, ...], give: Callable[[], Any]) -> Any:
+        key = tuple(map(id, parts))
+        known = memo.get(key)
         if known is None:
-            known = memo[id(part)] = (part, _hash(data()))
+            known = memo[key] = (parts, give())
         return known[1]
 
+    def hashed(part: object, data: Callable[[], Any]) -> Any:
+        return once((part,), lambda: _hash(data()))
+
+    task = job.dataset.task
     identity = {
         **_own_fields(job),
         "model": hashed(job.model, lambda: _model(job.model)),
         "dataset": hashed(job.dataset, lambda: _fields(job.dataset, DATASET_FIELDS)),
         "fold": hashed(job.fold, lambda: _fields(job.fold, FOLD_FIELDS)),
-        "pixels": _pixels(job.pixels, job.dataset.task),
-        "scoring": _scoring(job.scoring, job.dataset.task),
+        "pixels": once((job.pixels, task), lambda: _pixels(job.pixels, task)),
+        "scoring": once((job.scoring, task), lambda: _scoring(job.scoring, task)),
         "work": _work(job),
     }
     if isinstance(job.work, Train):

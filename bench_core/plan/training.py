@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any, Literal
 
 from bench_core.declarations import Task
@@ -32,15 +33,9 @@ class Cell:
         self.choice = model
         self.dataset = dataset.job
         self.given = dataset.given
-        self.pixels = Pixels(
-            image_size=protocol.image_size,
-            resize=protocol.resize,
-            channels=protocol.channels,
-            padding=protocol.padding,
-        )
-        self.scoring = Scoring(
-            threshold=protocol.metrics.threshold, threshold_space=protocol.metrics.threshold_space
-        )
+        # One object for all cells: identity looks at each object once.
+        self.pixels = _pixels(protocol.image_size, protocol.resize, protocol.channels, protocol.padding)
+        self.scoring = _scoring(protocol.metrics.threshold, protocol.metrics.threshold_space)
         self.model = JobModel(
             label=model.label,
             name=model.name,
@@ -60,6 +55,16 @@ class Cell:
         """Return the settings of a stage of so many epochs."""
         stopping = None if early_stopping == "off" else early_stopping
         return Training(**self._settings, epochs=epochs, early_stopping=stopping)
+
+
+@cache
+def _pixels(*values: Any) -> Pixels:
+    return Pixels(**dict(zip(("image_size", "resize", "channels", "padding"), values, strict=True)))
+
+
+@cache
+def _scoring(*values: Any) -> Scoring:
+    return Scoring(**dict(zip(("threshold", "threshold_space"), values, strict=True)))
 
 
 def _protocol_settings(protocol: Protocol, dataset: DatasetChoice, task: Task) -> Settings:
