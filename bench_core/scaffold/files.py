@@ -1,4 +1,4 @@
-"""Writes an architecture's plugin file and its test: small, but real and true to its declaration."""
+"""Writes a plugin file and its test from the templates of its kind: small, but real."""
 
 from __future__ import annotations
 
@@ -11,19 +11,22 @@ from bench_core.errors import PluginError
 
 TEMPLATES = Path(__file__).parent / "templates"
 RUNNERS = ("torch", "mmseg")
-"""For which there is a template, `model_RUNNER.txt`."""
+"""What a model can be built with; each has a template, `model_RUNNER.txt`."""
+KINDS = ("model", "dataset", "step", "metric", "runner", "analysis")
+"""Each kind has a template for its test, `test_KIND.txt`; each but `model` one for its plugin, `KIND.txt`."""
 _NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 _LONGEST = 40
 
 
-def write_model(name: str, runner: str, folder: Path) -> tuple[Path, Path]:
+def write_plugin(kind: str, name: str, folder: Path, runner: str = "torch") -> tuple[Path, Path]:
     """Write the plugin file and its test into a folder and return their paths.
 
-    Raises PluginError for a name that is none, and where a file would be overwritten; then none is written.
+    `runner` is what a model is built with. Raises PluginError for a name that is not plain, and where a file
+    would be overwritten; then nothing is written.
     """
     if not _NAME.fullmatch(name) or len(name) > _LONGEST:
         raise PluginError(
-            f"{name!r} is no name of an architecture",
+            f"{name!r} cannot be the name of a {kind}",
             cause=f"names are up to {_LONGEST} small letters, digits and single hyphens, a letter first",
             fix="write for example my-net",
         )
@@ -34,14 +37,9 @@ def write_model(name: str, runner: str, folder: Path) -> tuple[Path, Path]:
             cause=f"a file {stem}.py would hide it from whatever runs in this folder",
             fix="choose another name",
         )
-    words = {
-        "name": name,
-        "stem": stem,
-        "kind": "".join(word.capitalize() for word in name.split("-")),
-    }
     texts = {
-        folder / f"{stem}.py": _fill(f"model_{runner}.txt", words),
-        folder / f"test_{stem}.py": _fill("test_model.txt", words),
+        folder / f"{stem}.py": plugin_text(kind, name, runner),
+        folder / f"test_{stem}.py": _fill(f"test_{kind}.txt", name),
     }
     existing = [path for path in texts if path.exists()]
     if existing:
@@ -56,5 +54,15 @@ def write_model(name: str, runner: str, folder: Path) -> tuple[Path, Path]:
     return plugin, test
 
 
-def _fill(template: str, words: dict[str, str]) -> str:
+def plugin_text(kind: str, name: str, runner: str = "torch") -> str:
+    """Return the text of a plugin file; `runner` is what a model is built with."""
+    return _fill(f"model_{runner}.txt" if kind == "model" else f"{kind}.txt", name)
+
+
+def _fill(template: str, name: str) -> str:
+    words = {
+        "name": name,
+        "stem": name.replace("-", "_"),
+        "kind": "".join(word.capitalize() for word in name.split("-")),
+    }
     return Template((TEMPLATES / template).read_text(encoding="utf-8")).substitute(words)
