@@ -203,13 +203,13 @@ def report(place: Place) -> tuple[str, dict[str, object]]:
 def test_a_report_says_at_its_top_that_its_data_have_changed(place: Place) -> None:
     place.data.write_text("second")
     page, data = report(place)
-    (text,) = data["warnings"]  # type: ignore[misc]
+    text, *_ = data["warnings"]  # type: ignore[misc]
     assert text.startswith("data changed (") and text in page
     assert data["jobs"] == {"done": 3, "planned": 3}
     place.call("accept", "--because", "a typing error in one file name")
     page, data = report(place)
-    (text,) = data["warnings"]  # type: ignore[misc]
-    assert "a typing error in one file name" in text and text in page
+    (text,) = [item for item in data["warnings"] if "a typing error in one file name" in item]  # type: ignore[attr-defined]
+    assert text in page
 
 
 @pytest.mark.parametrize("at_hand", [True, False])

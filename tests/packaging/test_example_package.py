@@ -210,7 +210,10 @@ def test_verify_says_what_it_leaves_out(study: Study) -> None:
     assert all(checks[name] == (4, 10) for name in ("protocol", "order", "schedule", "stopping", "rate"))
     assert checks["images"] == checks["metrics"] == (6, 8)
     printed = study.bench("verify", "spec.yaml", cwd=study.folder).stdout
-    assert "not asked of 10 jobs that do not train under the shared protocol: protocol, order" in printed
+    assert (
+        "not asked of 10 jobs that do not train under the shared protocol: network, protocol, order"
+        in printed
+    )
 
 
 def test_the_settings_of_its_runner_count_where_they_differ(study: Study) -> None:
