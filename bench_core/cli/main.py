@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 import click
 
@@ -42,6 +43,14 @@ class LazyGroup(click.Group):
 
     Behind the commands of its own stand those of installed plugins (hook `bench_commands`).
     """
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the subcommand; a reader that goes away (head, less) ends it and is not an error."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            # click itself would make it exit code 1.
+            raise click.exceptions.Exit(0) from None
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the names in the order of the workflow, those of plugins last."""

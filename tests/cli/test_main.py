@@ -60,6 +60,20 @@ def test_a_closed_pipe_is_no_error() -> None:
     process.stderr.close()
 
 
+def test_a_reader_that_has_seen_enough_of_a_long_output_is_no_error() -> None:
+    """A plan as JSON is written row by row: the reader goes away while more is to come."""
+    with subprocess.Popen(
+        [*BENCH, "plan", PAPER, "--json"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as running:
+        assert running.stdout is not None and running.stderr is not None
+        assert running.stdout.readline() == b"{\n"
+        running.stdout.close()
+        errors = running.stderr.read()
+        assert (running.wait(timeout=60), errors) == (0, b"")
+
+
 @pytest.mark.parametrize("arguments", [["list", "models"], ["plan", PAPER], ["doctor"]])
 def test_piped_output_has_no_escape_codes(arguments: list[str]) -> None:
     assert "\x1b[" not in bench(*arguments).stdout
