@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from bench_core.data.loader import Split
 from bench_core.declarations import IGNORE, Task
 from bench_core.errors import DivergedError, TrainingError
+from bench_core.records import Predictions
 from bench_core.spec.training import Scoring
 
 
@@ -82,6 +84,39 @@ class Evaluator:
         counts = torch.cat(self._counts).cpu().numpy()
         ordered: NDArray[np.int64] = counts[[rows[sample] for sample in ids]]
         return ordered
+
+
+def defined(
+    batches: Iterable[tuple[tuple[str, ...], Tensor]], images: int
+) -> Iterator[tuple[tuple[str, ...], Tensor]]:
+    """Yield ids and logits of each batch; raise DivergedError at the end where a logit was NaN."""
+    undefined: list[str] = []
+    for ids, logits in batches:
+        flags = logits.isnan().flatten(1).any(dim=1).tolist()
+        undefined += [sample for sample, flag in zip(ids, flags, strict=True) if flag]
+        yield ids, logits
+    refuse_undefined(undefined, images)
+
+
+def label_maps(
+    batches: Iterable[tuple[tuple[str, ...], Tensor]],
+    split: Split,
+    task: Task,
+    scoring: Scoring,
+    heard: Callable[[int], None] = lambda done: None,
+) -> Predictions:
+    """Return the label maps of a split from the logits of its batches, which come in its order.
+
+    `heard` gets the number of images done.
+    """
+    labels = np.empty((len(split), *split.arrays.masks.shape[1:]), dtype=np.uint8)
+    done = 0
+    for ids, logits in batches:
+        found = predict_labels(logits, task, scoring)
+        labels[done : done + len(ids)] = found.to(torch.uint8).cpu().numpy()
+        done += len(ids)
+        heard(done)
+    return Predictions(split.ids, labels)
 
 
 def refuse_undefined(broken: Sequence[str], images: int) -> None:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from bench_core.data.loader import Loader, Split
 from bench_core.declarations import Task
-from bench_core.protocol.evaluator import Evaluator, predict_labels, refuse_undefined
+from bench_core.protocol.evaluator import Evaluator, defined, label_maps
 from bench_core.protocol.interfaces import DeviceBatch, Predict
 from bench_core.protocol.loss import check_logits
 from bench_core.protocol.normalization import Transfer
@@ -62,18 +62,8 @@ class Inference:
 
     def label(self, split: Split, predict: Predict) -> Predictions:
         """Return the label maps of a split, in its order; raises DivergedError where a logit is NaN."""
-        side = split.arrays.images.shape[1]
-        labels = np.empty((len(split), side, side), dtype=np.uint8)
-        undefined: list[str] = []
-        done = 0
-        for batch, logits in self._predictions(split, predict):
-            flags = logits.isnan().flatten(1).any(dim=1).tolist()
-            undefined += [sample for sample, flag in zip(batch.ids, flags, strict=True) if flag]
-            found = predict_labels(logits, self._task, self._scoring).to(torch.uint8).cpu().numpy()
-            labels[done : done + len(batch.ids)] = found
-            done += len(batch.ids)
-        refuse_undefined(undefined, len(split))
-        return Predictions(split.ids, labels)
+        batches = ((batch.ids, logits) for batch, logits in self._predictions(split, predict))
+        return label_maps(defined(batches, len(split)), split, self._task, self._scoring)
 
     def batches(self, split: Split) -> int:
         """Return in how many batches a split is predicted."""

@@ -20,7 +20,7 @@ from bench_core.data.loader import Loader, Split
 from bench_core.declarations import JobEvent, Metric
 from bench_core.errors import PluginError, TrainingError
 from bench_core.plan.job import Apply, Job, Role, Train, job_seed
-from bench_core.protocol.evaluator import predict_labels, refuse_undefined
+from bench_core.protocol.evaluator import defined, label_maps
 from bench_core.protocol.normalization import Normalize
 from bench_core.protocol.precision import autocast
 from bench_core.protocol.randomness import seeded
@@ -160,10 +160,14 @@ class Session:
 
         Raises DivergedError at the end where a logit was NaN.
         """
+        return defined(self._logits(split, predict), len(split))
+
+    def _logits(
+        self, split: Split, predict: Callable[[ImageBatch], Tensor]
+    ) -> Iterator[tuple[tuple[str, ...], Tensor]]:
         source = self._site.sources.get("weights")
         one_by_one = source is not None and source.random_at_inference
         size = split.arrays.masks.shape[1:]
-        undefined: list[str] = []
         for batch in self.images(split, 1 if one_by_one else None):
             draws = seeded(derive_seed(self.seed, "inference", batch.ids[0])) if one_by_one else nullcontext()
             with torch.no_grad(), self._autocast(), draws:
@@ -172,24 +176,20 @@ class Session:
             if not isinstance(logits, Tensor) or tuple(logits.shape) != expected:
                 shape = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
                 raise PluginError(f"predictions are {shape}, logits {expected} were expected")
-            flags = logits.isnan().flatten(1).any(dim=1).tolist()
-            undefined += [sample for sample, flag in zip(batch.ids, flags, strict=True) if flag]
             yield batch.ids, logits
-        refuse_undefined(undefined, len(split))
 
     def predict(self, split: Split, predict: Callable[[ImageBatch], Tensor]) -> Predictions:
         """Return the label maps that logits [B, K, H, W] of `predict` give for a split.
 
         Raises DivergedError where a logit is NaN.
         """
-        labels = np.empty((len(split), *split.arrays.masks.shape[1:]), dtype=np.uint8)
-        done = 0
-        for ids, logits in self.logits(split, predict):
-            found = predict_labels(logits, self.task, self.job.scoring)
-            labels[done : done + len(ids)] = found.to(torch.uint8).cpu().numpy()
-            done += len(ids)
-            self.progress(done, len(split))
-        return Predictions(split.ids, labels)
+        return label_maps(
+            self.logits(split, predict),
+            split,
+            self.task,
+            self.job.scoring,
+            lambda done: self.progress(done, len(split)),
+        )
 
     def accept(self, split: Split, labels: Iterable[tuple[str, NDArray[Any]]]) -> Predictions:
         """Take label maps [S, S] made elsewhere, by image id in any order.
