@@ -15,7 +15,7 @@ from bench_core.cli.common import JSON, SET, SPEC, STORE, print_json
 if TYPE_CHECKING:
     from bench_core.data.check import Prepared
     from bench_core.plan.job import Job
-    from bench_core.plugins import Registry
+    from bench_core.registry import Registry
 
 SHOWN = 12
 """Groups, values of an attribute and the like that are listed; the rest are counted."""

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from bench_core.execute.queue import Order
     from bench_core.plan.expand import Plan
     from bench_core.plan.job import Job
-    from bench_core.plugins import Registry
+    from bench_core.registry import Registry
     from bench_core.spec.load import LoadedSpec
 
 ONLY = click.option(

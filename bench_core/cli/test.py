@@ -22,7 +22,7 @@ from bench_core.cli.conformance import (
 from bench_core.errors import PluginError
 
 if TYPE_CHECKING:
-    from bench_core.plugins import Registry
+    from bench_core.registry import Registry
 
 REFERENCE = "torch"
 """The runner that others are compared with."""

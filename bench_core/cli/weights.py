@@ -15,7 +15,7 @@ from bench_core.errors import BenchError
 if TYPE_CHECKING:
     from bench_core.declarations import PublishedFile
     from bench_core.execute.weights import Need
-    from bench_core.plugins import Registry
+    from bench_core.registry import Registry
     from bench_core.weights.transfer import Progress
 
 SPEC_SUFFIXES = (".yaml", ".yml")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -22,8 +23,8 @@ def list_samples(reader: Reader, dataset: str) -> list[Sample]:
         raise DataError(
             "the dataset holds no samples", place=dataset, fix="check its root folder and options"
         )
-    seen: set[str] = set()
-    twice = sorted({sample.id for sample in samples if sample.id in seen or seen.add(sample.id)})  # type: ignore[func-returns-value]
+    counted = Counter(sample.id for sample in samples)
+    twice = sorted(sample for sample, number in counted.items() if number > 1)
     if twice:
         raise DataError(f"sample ids occur twice: {', '.join(twice[:10])}", place=dataset)
     for sample in samples:

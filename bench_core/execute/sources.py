@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from bench_core.errors import StoreError, WeightsError
 from bench_core.execute.prepare import build_model
 from bench_core.plan.job import Job, Role
-from bench_core.plugins import Registry
+from bench_core.registry import Registry
 from bench_core.store.folder import BEST, mend
 from bench_core.store.store import Store
 
@@ -33,13 +34,12 @@ def sources_of(job: Job, store: Store, registry: Registry) -> dict[Role, Source]
         if not store.is_done(need.digest):
             raise StoreError(f"job {need.digest}, which {job.name} needs, is not done", place=str(store.path))
         needed = store.job(need.digest)
-        declared = registry.models.get(needed.model.name)
         found[need.role] = Source(
             job=needed,
-            predictions=lambda digest=need.digest: store.predictions(digest),  # type: ignore[misc]
-            weights=lambda digest=need.digest: tested_weights(store, digest),  # type: ignore[misc]
-            network=lambda needed=needed: tested_network(needed, store, registry),  # type: ignore[misc]
-            random_at_inference=declared.random_at_inference if declared is not None else False,
+            predictions=partial(store.predictions, need.digest),
+            weights=partial(tested_weights, store, need.digest),
+            network=partial(tested_network, needed, store, registry),
+            random_at_inference=registry.model(needed.model.name).random_at_inference,
         )
     return found
 

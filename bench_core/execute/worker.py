@@ -27,7 +27,7 @@ from bench_core.streams import open_standard_files
 if TYPE_CHECKING:
     from bench_core.execute.queue import Order
     from bench_core.plan.job import Job
-    from bench_core.plugins import Registry
+    from bench_core.registry import Registry
     from bench_core.store.store import Store
 
 Send = Callable[[Message], None]

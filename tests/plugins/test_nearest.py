@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from bench_core.errors import UnknownNameError
 from bench_core.nearest import nearest_names, parts_of
-from bench_core.plugins import Registry, load_registry
+from bench_core.plugins import load_registry
+from bench_core.registry import Registry
 
 NAMES = [
     "mmseg:swin-tiny-patch4_upernet_8xb2-512x512",
