@@ -1,4 +1,4 @@
-"""Errors that a user can cause and mend: what happened, where, why, and the fix."""
+"""Errors that a user can cause and correct: what happened, where, why, and the fix."""
 
 from __future__ import annotations
 

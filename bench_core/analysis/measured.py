@@ -19,7 +19,7 @@ from bench_core.metrics.tables import (
 )
 from bench_core.plan.job import Apply, Job
 from bench_core.records import Counts
-from bench_core.store.folder import mend
+from bench_core.store.folder import fix_for
 from bench_core.store.store import Store
 
 MEASURE, NATIVE = "measure", "native"
@@ -53,5 +53,5 @@ def read_tables(job: Job, store: Store, counts: Counts) -> StepTables:
     except TableError as error:
         folder = store.folder(job.digest)
         place = str(folder / "records" / f"{name}.csv")
-        fix = mend(folder)
+        fix = fix_for(folder)
         raise StoreError("damaged file in the store", place=place, cause=str(error), fix=fix) from error

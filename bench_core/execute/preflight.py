@@ -65,7 +65,7 @@ def preflight(jobs: Iterable[Job], registry: Registry) -> None:
     lines = "".join(f"\n  - {problem}" for problem in problems)
     error = PreflightError(
         f"{affected} of {total} jobs cannot run here:{lines}",
-        fix="mend this, or choose what can run with --only model=... dataset=... or --runner",
+        fix="install or add what is missing, or select jobs that can run with --only or --runner",
     )
     error.problems = problems
     raise error

@@ -11,7 +11,7 @@ from bench_core.errors import StoreError, WeightsError
 from bench_core.execute.prepare import build_model
 from bench_core.plan.job import Job, Role
 from bench_core.registry import Registry
-from bench_core.store.folder import BEST, mend
+from bench_core.store.folder import BEST, fix_for
 from bench_core.store.store import Store
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def tested_weights(store: Store, digest: str) -> Mapping[str, Any]:
         raise StoreError("the job left no weights", place=str(path)) from error
     except Exception as error:  # torch.load raises nearly anything for bytes that are not a checkpoint
         cause = str(error).splitlines()[0] if str(error) else type(error).__name__
-        fix = mend(path.parent)
+        fix = fix_for(path.parent)
         raise StoreError("damaged file in the store", place=str(path), cause=cause, fix=fix) from error
     return weights
 

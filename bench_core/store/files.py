@@ -106,14 +106,14 @@ def write_json(path: Path, data: Any) -> None:
     write_bytes(path, text.encode() + b"\n")
 
 
-def read_json(path: Path, mend: str) -> Any:
-    """Read JSON; raise StoreError with `mend` as its fix if the file is missing, truncated or garbled."""
+def read_json(path: Path, fix: str) -> Any:
+    """Read JSON; raise StoreError with `fix` if the file is missing, truncated or garbled."""
     try:
         return bounded.read_json(path)
     except FileNotFoundError as error:
-        raise StoreError("file is missing from the store", place=str(path), fix=mend) from error
+        raise StoreError("file is missing from the store", place=str(path), fix=fix) from error
     except (ValueError, OSError) as error:
-        raise StoreError("damaged file in the store", place=str(path), cause=str(error), fix=mend) from error
+        raise StoreError("damaged file in the store", place=str(path), cause=str(error), fix=fix) from error
 
 
 def make_folder(path: Path) -> None:

@@ -48,7 +48,7 @@ def _inside(name: str) -> str:
     return name
 
 
-def mend(folder: Path) -> str:
+def fix_for(folder: Path) -> str:
     """Return what to do about a damaged sealed job: only that job is computed again."""
     return f"rm -r '{folder}', then `bench run` computes this job again and keeps all others"
 
@@ -204,7 +204,7 @@ def manifest_of(folder: Path) -> dict[str, tuple[int, str]]:
     Raises StoreError if it is missing or damaged, or lists no plain files below the folder.
     """
     path = folder / MANIFEST
-    data = read_json(path, mend(folder))
+    data = read_json(path, fix_for(folder))
     try:
         return {
             name: (fact.bytes, fact.sha256) for name, fact in _manifests().validate_python(data).files.items()
@@ -259,7 +259,7 @@ def _result(data: Mapping[str, Any]) -> Result:
 
 
 def _parse(path: Path, build: Callable[[Any], Parsed]) -> Parsed:
-    data = read_json(path, mend(path.parent))
+    data = read_json(path, fix_for(path.parent))
     try:
         return build(data)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -271,5 +271,5 @@ def _damaged(path: Path, error: Exception, folder: Path | None = None) -> StoreE
     if isinstance(error, ValidationError):
         first = error.errors()[0]
         cause = f"{'.'.join(str(step) for step in first['loc'])}: {first['msg']}"
-    fix = mend(folder or path.parent)
+    fix = fix_for(folder or path.parent)
     return StoreError("damaged file in the store", place=str(path), cause=cause, fix=fix)

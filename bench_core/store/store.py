@@ -150,12 +150,12 @@ class Store:
         path = self.failed / digest / FAILURE
         if not path.exists():
             return None
-        mend = f"rm -r '{path.parent}', then `bench run` tries this job again"
+        fix = f"rm -r '{path.parent}', then `bench run` tries this job again"
         try:
-            return Failure.from_json(read_json(path, mend))
+            return Failure.from_json(read_json(path, fix))
         except ValueError as error:
             cause = str(error).splitlines()[0]
-            raise StoreError("damaged file in the store", place=str(path), cause=cause, fix=mend) from error
+            raise StoreError("damaged file in the store", place=str(path), cause=cause, fix=fix) from error
 
     def log_path(self, digest: str) -> Path | None:
         """Return the job's log: of the running attempt, else of the result, else of the failure."""
@@ -226,7 +226,11 @@ class Store:
     def seal(self, digest: str, claim: Claim | None = None) -> None:
         """Make a complete job done, by one rename; only the manifest's files and the log go along."""
         folder = place_of(self.running, digest, claim)
-        listed = {*read_json(folder / files.MANIFEST, files.mend(folder))["files"], files.MANIFEST, files.LOG}
+        listed = {
+            *read_json(folder / files.MANIFEST, files.fix_for(folder))["files"],
+            files.MANIFEST,
+            files.LOG,
+        }
         with storing(folder):
             for path in sorted(folder.iterdir()):
                 if path.is_dir() and not any(name.startswith(f"{path.name}/") for name in listed):
@@ -311,7 +315,7 @@ class Store:
     def _check(self, digest: str, most_bytes: int | None = None) -> None:
         folder = self.jobs / digest
         for name in files.damaged_files(folder, most_bytes):
-            raise StoreError("damaged file in the store", place=str(folder / name), fix=files.mend(folder))
+            raise StoreError("damaged file in the store", place=str(folder / name), fix=files.fix_for(folder))
 
     def cut_off(self, digests: Iterable[str]) -> dict[str, int]:
         """Return, of these, the jobs that were begun and are not done, and how many whole epochs each has."""

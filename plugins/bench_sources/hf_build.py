@@ -87,7 +87,7 @@ def build(request: BuildRequest) -> HfSegmenter:
         raise TrainingError(
             f"transformers {transformers.__version__} cannot build {name}",
             cause=f"{type(error).__name__}: {' '.join(str(error).split())}",
-            fix="mend the config, or choose another network",
+            fix="fix the config, or choose another network",
         ) from error
     module = HfSegmenter(network)
     if weights := request.weights_file:

@@ -87,7 +87,7 @@ def _read(name: str, file: Path) -> Mapping[str, Any]:
         found = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise UnknownNameError(
-            f"the config of {name!r} cannot be read", cause=f"{file}: {error}", fix="mend the file"
+            f"the config of {name!r} cannot be read", cause=f"{file}: {error}", fix="correct the file"
         ) from error
     if not isinstance(found, dict):
         raise UnknownNameError(

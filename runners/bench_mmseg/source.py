@@ -73,7 +73,7 @@ def _read(name: str, path: Path) -> ConfigFile:
         raise UnknownNameError(
             f"the config of {name!r} cannot be read",
             cause=f"{error.place}: {error.message}" if error.place else error.message,
-            fix=error.fix or f"mend it until mmengine.Config.fromfile reads it, or use {PREFIX}:{EXAMPLE}",
+            fix=error.fix or f"fix it until mmengine.Config.fromfile reads it, or use {PREFIX}:{EXAMPLE}",
         ) from error
 
 

@@ -2,52 +2,20 @@
 
 from __future__ import annotations
 
-import errno
-import os
 import shutil
-import unicodedata
-import zlib
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import nibabel
 import numpy as np
 import pytest
 from PIL import Image
 
 from bench_core import DatasetRequest
-from bench_core.data.opening import Source, open_arrays
-from bench_core.data.resize import Fit
 from bench_core.errors import DataError
-from bench_core.options import differing
 from bench_datasets.folder.reader import open_folder as open_without_root
 from bench_datasets.plugin import FOLDER
+from tests.helpers.folders import problems_of, read_one, save_pair
 from tests.helpers.pictures import blob, cache_folder, folder_options, open_folder, picture, write_folder
-
-
-def read_one(root: Path, **given: Any) -> tuple[np.ndarray, np.ndarray]:
-    reader = open_folder(root, **given)
-    return reader.read(reader.samples()[0])
-
-
-def save_pair(root: Path, image: Any, mask: Any, suffixes: tuple[str, str] = (".png", ".png")) -> Path:
-    for kind, content, suffix in (("images", image, suffixes[0]), ("masks", mask, suffixes[1])):
-        (root / kind).mkdir(parents=True, exist_ok=True)
-        path = root / kind / f"a{suffix}"
-        if suffix.startswith(".nii"):
-            nibabel.Nifti1Image(content, np.eye(4)).to_filename(path)
-        else:
-            content = content if isinstance(content, Image.Image) else Image.fromarray(content)
-            content.save(path)
-    return root
-
-
-def problems_of(root: Path, **given: Any) -> str:
-    with pytest.raises(DataError) as caught:
-        open_folder(root, **given).samples()
-    assert caught.value.place == str(root)
-    return str(caught.value)
 
 
 def test_pairs_are_matched_by_name_and_sorted(tmp_path: Path) -> None:
@@ -108,45 +76,6 @@ def test_patterns_reach_into_one_folder_a_patient(tmp_path: Path) -> None:
     samples = open_folder(tmp_path, **options, group_pattern=r"^(p\d)/").samples()
     assert [sample.id for sample in samples] == ["p1/", "p2/"]
     assert [sample.group for sample in samples] == ["p1", "p2"]
-
-
-@pytest.mark.parametrize("pattern", [r"case-(\d)", r"^case-(?P<group>\d)(\d)$", r"(?<=case-)\d"])
-def test_groups_by_pattern(tmp_path: Path, pattern: str) -> None:
-    samples = open_folder(write_folder(tmp_path, 12), group_pattern=pattern).samples()
-    assert [sample.group for sample in samples] == ["0"] * 10 + ["1"] * 2
-
-
-def test_a_pattern_that_finds_no_group_names_the_files(tmp_path: Path) -> None:
-    assert "images/case-03.png: group_pattern" in problems_of(
-        write_folder(tmp_path), group_pattern="case-0[012]"
-    )
-
-
-def test_groups_by_file(tmp_path: Path) -> None:
-    write_folder(tmp_path, 4)
-    lines = [
-        "id,group",
-        "case-00,anna",
-        "case-01.png,anna",
-        "images/case-02.png,ben",
-        "case-03,ben",
-        "other,x",
-    ]
-    (tmp_path / "groups.csv").write_text("\ufeff" + "\r\n".join(lines))
-    samples = open_folder(tmp_path, group_file="groups.csv").samples()
-    assert [sample.group for sample in samples] == ["anna", "anna", "ben", "ben"]
-
-
-def test_a_broken_group_file_is_named_with_its_lines(tmp_path: Path) -> None:
-    write_folder(tmp_path, 3)
-    (tmp_path / "groups.csv").write_text("case-00,a\ncase-00,b\ncase-01\n")
-    message = problems_of(tmp_path, group_file="groups.csv")
-    assert "groups.csv:2: case-00 is given a second group" in message
-    assert "groups.csv:3: expected two cells" in message
-    assert "images/case-02.png: has no line in groups.csv" in message
-    assert "cannot be read as CSV" in problems_of(tmp_path, group_file="missing.csv")
-    (tmp_path / "groups.csv").write_bytes(b"\xff\xfe\x00")
-    assert "cannot be read as CSV" in problems_of(tmp_path, group_file="groups.csv")
 
 
 def test_label_values_lists_and_background(tmp_path: Path) -> None:
@@ -316,197 +245,3 @@ def test_big_endian_files_read_as_little_endian_ones(tmp_path: Path) -> None:
     values = (blob(0).astype(np.uint16) * 257).astype(">u2")
     save_pair(tmp_path, values.T, blob(0).T, (".nii", ".nii"))
     assert (read_one(tmp_path)[0][:, :, 0] == blob(0)).all()
-
-
-def test_ignored_values_count_nowhere(tmp_path: Path) -> None:
-    mask = np.array([[0, 1, 255], [2, 254, 0]], dtype=np.uint8)
-    save_pair(tmp_path, picture(0, 2, 3), mask)
-    classes = {"a": 1, "b": 2}
-    assert read_one(tmp_path, classes=classes, ignore=[254, 255])[1].tolist() == [[0, 1, 255], [2, 255, 0]]
-    assert read_one(tmp_path, classes=classes, ignore="rest")[1].tolist() == [[0, 1, 255], [2, 255, 0]]
-    assert read_one(tmp_path, classes=classes, ignore=255, background="rest")[1].tolist() == [
-        [0, 1, 255],
-        [2, 0, 0],
-    ]
-    assert read_one(tmp_path, classes=classes, ignore=0, background=[254, 255])[1].tolist() == [
-        [255, 1, 0],
-        [2, 0, 255],
-    ]
-    with pytest.raises(DataError, match=r"values that mean no class: 254 \(1 pixels\)"):
-        read_one(tmp_path, classes=classes, ignore=255)
-    assert FOLDER.task_for(folder_options(ignore=7)).ignore
-    assert not FOLDER.task_for(folder_options()).ignore
-
-
-def test_ignored_colors_and_wide_values(tmp_path: Path) -> None:
-    mask = np.zeros((2, 3, 3), dtype=np.uint8)
-    mask[0, 0], mask[0, 1] = (255, 0, 0), (255, 255, 255)
-    save_pair(tmp_path / "color", picture(0, 2, 3), mask)
-    labels = read_one(tmp_path / "color", classes={"a": "#ff0000"}, ignore="#ffffff")[1]
-    assert labels.tolist() == [[1, 255, 0], [0, 0, 0]]
-    wide = np.array([[0, 300, 65535]], dtype=np.uint16)
-    save_pair(tmp_path / "wide", picture(0, 1, 3), wide)
-    labels = read_one(tmp_path / "wide", classes={"a": 300}, ignore=65535)[1]
-    assert labels.tolist() == [[0, 1, 255]]
-
-
-def test_ignored_pixels_reach_the_cache_and_are_no_class(tmp_path: Path) -> None:
-    mask = blob(0, 32, 32, value=255)
-    mask[20:, 20:] = 7
-    save_pair(tmp_path / "data", picture(0, 32, 32), mask)
-    arrays = cache_folder(tmp_path / "data", tmp_path / "cache", image_size=32, ignore=7)
-    assert (arrays.masks[0] == np.where(mask == 7, 255, mask > 0)).all()
-    assert dict(arrays.labels[0]) == {0: 32 * 32 - 90 - 144, 1: 90, 255: 144}
-
-
-def test_a_group_file_written_on_a_mac_fits(tmp_path: Path) -> None:
-    write_folder(tmp_path, 2)
-    for kind in ("images", "masks"):
-        (tmp_path / kind / "case-00.png").rename(tmp_path / kind / unicodedata.normalize("NFC", "Zoé.png"))
-    lines = [unicodedata.normalize("NFD", "Zoé,Zoé"), "case-01,ben"]
-    (tmp_path / "groups.csv").write_text("\n".join(lines), encoding="utf-8")
-    samples = open_folder(tmp_path, group_file="groups.csv").samples()
-    assert {sample.id: sample.group for sample in samples} == {"Zoé": "Zoé", "case-01": "ben"}
-
-
-@pytest.mark.parametrize("way", ["../groups.csv", "link.csv", "{absolute}", "folder/../../groups.csv"])
-def test_a_group_file_outside_of_the_root_is_not_read(tmp_path: Path, way: str) -> None:
-    root = write_folder(tmp_path / "data", 2)
-    (tmp_path / "groups.csv").write_text("secret of another user\n")
-    (root / "folder").mkdir()
-    (root / "link.csv").symlink_to(tmp_path / "groups.csv")
-    message = problems_of(root, group_file=way.format(absolute=tmp_path / "groups.csv"))
-    assert "lies outside of the root" in message and "secret" not in message
-
-
-def test_a_group_file_that_is_no_file_is_named(tmp_path: Path) -> None:
-    root = write_folder(tmp_path, 2)
-    os.mkfifo(root / "pipe.csv")
-    (root / "loop.csv").symlink_to("loop.csv")
-    for name in ("pipe.csv", "images", "loop.csv", "a\0b"):
-        assert "cannot be read as CSV" in problems_of(root, group_file=name)
-
-
-def test_litter_of_file_managers_is_not_data(tmp_path: Path) -> None:
-    write_folder(tmp_path, 3)
-    for kind in ("images", "masks"):
-        for name in (".DS_Store", "Thumbs.db", "desktop.ini", "._case-00.png", ".~lock.case-00.png#"):
-            (tmp_path / kind / name).write_bytes(b"\x00litter")
-    assert [sample.id for sample in open_folder(tmp_path).samples()] == ["case-00", "case-01", "case-02"]
-
-
-def test_partners_in_formats_that_are_not_read_are_named(tmp_path: Path) -> None:
-    write_folder(tmp_path, 3)
-    Path(tmp_path / "masks/case-01.png").rename(tmp_path / "masks/case-01.webp")
-    Path(tmp_path / "images/case-02.png").rename(tmp_path / "images/case-02.dcm")
-    message = problems_of(tmp_path)
-    assert "case-01 under masks); masks/case-01.webp is there, in a format that is not read" in message
-    assert "masks/case-02.png: has no image; images/case-02.dcm is there" in message
-
-
-def test_images_in_sub_folders_are_pointed_at(tmp_path: Path) -> None:
-    for kind in ("images", "masks"):
-        (tmp_path / kind / "p1").mkdir(parents=True)
-        Image.fromarray(picture(0) if kind == "images" else blob(0)).save(tmp_path / kind / "p1/a.png")
-    message = problems_of(tmp_path)
-    assert "images: holds no images" in message and "its sub-folder p1 does: write images/*/*" in message
-    samples = open_folder(tmp_path, images="images/*/*", masks="masks/*/*").samples()
-    assert [sample.id for sample in samples] == ["p1/a"]
-
-
-def test_a_header_that_promises_too_much_is_refused_unread(tmp_path: Path) -> None:
-    save_pair(tmp_path, picture(0), blob(0))
-    header = b"IHDR" + (60_000).to_bytes(4, "big") * 2 + b"\x08\x00\x00\x00\x00"
-    chunks = [(13).to_bytes(4, "big") + header + zlib.crc32(header).to_bytes(4, "big")]
-    chunks.append((9).to_bytes(4, "big") + b"IDAT" + zlib.compress(b"")[:9].ljust(9, b"\0") + bytes(4))
-    (tmp_path / "images/a.png").write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(chunks))
-    with pytest.raises(DataError, match=r"60000 x 60000|exceeds limit"):
-        read_one(tmp_path)
-
-
-def test_too_many_open_files_are_no_fault_of_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    write_folder(tmp_path / "data", 3)
-
-    def full(*_: Any, **__: Any) -> None:
-        raise OSError(errno.EMFILE, "Too many open files")
-
-    monkeypatch.setattr(Image, "open", full)
-    with pytest.raises(DataError, match="Too many open files") as caught:
-        cache_folder(tmp_path / "data", tmp_path / "cache")
-    assert "ulimit -n" in str(caught.value) and "author" not in str(caught.value)
-
-
-def test_files_that_are_passed_over_are_named(tmp_path: Path) -> None:
-    write_folder(tmp_path, 3)
-    for path in sorted((tmp_path / "masks").iterdir()):
-        path.rename(path.with_name(f"{path.stem}_mask.png"))
-    reader = open_folder(tmp_path, mask_suffix="_mask")
-    assert reader.remarks() == []
-    (tmp_path / "images/readme.txt").write_text("no data")
-    (tmp_path / "masks/.hidden.webp").write_text("no data")
-    for number in range(5):
-        (tmp_path / f"images/b{number}.WEBP").write_bytes(b"")
-    shutil.copy(tmp_path / "masks/case-00_mask.png", tmp_path / "masks/case-00_mask_1.png")
-    assert reader.remarks() == [
-        "passed over: 5 files (images/b0.WEBP, images/b1.WEBP, images/b2.WEBP and 2 more) under images in "
-        "formats that are not read",
-        "passed over: 1 file (masks/case-00_mask_1.png) under masks whose names do not end in '_mask'",
-    ]
-
-
-def test_attributes_come_from_a_table(tmp_path: Path) -> None:
-    write_folder(tmp_path, 4)
-    lines = [
-        "image,age,sex,note",
-        "case-00,41,f,1",
-        "case-01.png,,m,2 of 3",
-        "images/case-02.png,40.5,NA,",
-        "x,9,f,",
-    ]
-    (tmp_path / "about.csv").write_text("\ufeff" + "\r\n".join(lines))
-    samples = open_folder(tmp_path, attribute_file="about.csv").samples()
-    assert [dict(sample.attributes) for sample in samples] == [
-        {"age": 41.0, "sex": "f", "note": "1"},
-        {"sex": "m", "note": "2 of 3"},
-        {"age": 40.5},
-        {},
-    ]
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("", "its first line must name the columns"),
-        ("id\ncase-00\n", "its first line must name the columns"),
-        ("id,age,age\ncase-00,1,2\n", "its first line must name the columns"),
-        ("id,age\ncase-00\n", "about.csv:2: expected 2 cells, found 1"),
-        ("id,age\ncase-00,1\ncase-00,2\n", "about.csv:3: case-00 has a second line"),
-        ("id,age\nnobody,1\n", "none of its ids is a sample, for example nobody"),
-        ("id,sex\ncase-00,a\x1b[2J\n", "about.csv:2: a cell has more than 1024 or unprintable"),
-        ("id,sex\ncase-00," + "x" * 2000 + "\n", "about.csv:2: a cell has more"),
-    ],
-)
-def test_a_table_of_attributes_that_cannot_be_used_is_named(tmp_path: Path, text: str, message: str) -> None:
-    write_folder(tmp_path, 2)
-    (tmp_path / "about.csv").write_text(text)
-    assert message in problems_of(tmp_path, attribute_file="about.csv")
-
-
-def test_a_table_of_attributes_stays_in_the_root(tmp_path: Path) -> None:
-    root = write_folder(tmp_path / "data", 2)
-    (tmp_path / "about.csv").write_text("id,age\ncase-00,3\n")
-    assert "outside of the root" in problems_of(root, attribute_file="../about.csv")
-
-
-def test_attributes_change_no_fingerprint_and_no_digest(tmp_path: Path) -> None:
-    root = write_folder(tmp_path / "data", 3)
-    plain = cache_folder(root, tmp_path / "cache")
-    (root / "about.csv").write_text("id,age\ncase-00,3\n")
-    options = folder_options(attribute_file="about.csv")
-    assert differing(FOLDER.options, options) == differing(FOLDER.options, folder_options())
-    source = Source("mine", FOLDER, FOLDER.task_for(options), str(root), options)
-    other = open_arrays(source, Fit(16), tmp_path / "other")
-    again = open_arrays(replace(source, options=folder_options()), Fit(16), tmp_path / "other")
-    assert other.path == again.path and other.fingerprint == again.fingerprint
-    assert other.attributes[0] == {"age": 3.0} and again.attributes[0] == {}
-    assert (plain.masks == other.masks).all()

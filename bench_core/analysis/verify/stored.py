@@ -24,8 +24,8 @@ from bench_core.store.folder import (
     RESULT,
     TRACE,
     damaged_files,
+    fix_for,
     manifest_of,
-    mend,
 )
 
 _TESTED = (JOB, RESULT, COUNTS, CASES, PREDICTIONS)
@@ -95,7 +95,7 @@ def saved_epoch(path: Path) -> int:
             "damaged file in the store",
             place=str(path),
             cause=f"{type(error).__name__}: {error}".splitlines()[0],
-            fix=mend(path.parent),
+            fix=fix_for(path.parent),
         ) from error
 
 

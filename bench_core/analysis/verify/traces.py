@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench_core.errors import StoreError
-from bench_core.store.folder import mend
+from bench_core.store.folder import fix_for
 
 Ids = tuple[str, ...]
 
@@ -66,13 +66,15 @@ def read_trace(path: Path, known: dict[Ids, Ids] | None = None) -> tuple[TracedE
         _expect(not steps, f"epoch {len(epochs)} breaks off after {len(steps)} steps")
         _expect(bool(epochs), "no epoch in it")
     except FileNotFoundError as error:
-        raise StoreError("file is missing from the store", place=str(path), fix=mend(path.parent)) from error
+        raise StoreError(
+            "file is missing from the store", place=str(path), fix=fix_for(path.parent)
+        ) from error
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise StoreError(
             "damaged file in the store",
             place=f"{path}:{number}",
             cause=f"{type(error).__name__}: {error}".splitlines()[0],
-            fix=mend(path.parent),
+            fix=fix_for(path.parent),
         ) from error
     return tuple(epochs)
 
