@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench_core.bounded import BoundError, open_regular, parse_json
 from bench_core.errors import DataError
+from bench_core.files.bounded import BoundError, open_regular, parse_json
 
 MOST_BYTES = 128 * 1024**2
 MOST_FOLDS = 1000

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bench_core.bounded import BoundError, read_json
+from bench_core.files.bounded import BoundError, read_json
 
 SAMPLES_FORMAT = 1
 MOST_BYTES = 512 * 1024**2

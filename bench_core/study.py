@@ -18,7 +18,7 @@ from bench_core.analysis.quantities import quantities, quantity
 from bench_core.declarations import Task
 from bench_core.errors import StoreError
 from bench_core.plan.expand import Plan, make_plan
-from bench_core.registry import Registry, unknown
+from bench_core.plugins.registry import Registry, unknown
 from bench_core.report.compose import compose
 from bench_core.report.delimited import plain_rows
 from bench_core.report.tables import Table, Value

@@ -21,12 +21,12 @@ from bench_core.execute.keeper import FolderKeeper
 from bench_core.network import build_network
 from bench_core.options import complete_options
 from bench_core.plan.job import Job, JobDataset, JobFold, JobModel, Train
-from bench_core.plugins import load_registry
+from bench_core.plugins.wiring import load_registry
 from bench_core.protocol.contract import Contract
 from bench_core.protocol.devices import deterministic
+from bench_core.protocol.run_options import RunOptions
 from bench_core.protocol.session import Site
 from bench_core.protocol.trace import Trace
-from bench_core.run_options import RunOptions
 from bench_core.spec.protocol import AdamW, Best, Normalization, Rex
 from bench_core.spec.training import Pixels, Scoring, Training
 from bench_torch.engine import fit

@@ -28,7 +28,7 @@ from memory import peak, reset_peak
 from rivals import CHANNELS, RIVALS, Rival, build
 from torch import Tensor, nn
 
-from bench_core.plugins import load_registry
+from bench_core.plugins.wiring import load_registry
 
 VARIANTS = ("fp32", "amp", "amp+channels-last", "amp+compile", "amp+channels-last+compile")
 FIELDS = ("forward", "both", "forward_mb", "both_mb")

@@ -36,7 +36,7 @@ from bench_core.declarations import resolve_entry
 from bench_core.execute.keeper import FolderKeeper
 from bench_core.network import build_network
 from bench_core.options import complete_options
-from bench_core.plugins import load_registry
+from bench_core.plugins.wiring import load_registry
 from bench_core.protocol.contract import Contract, RunOptions
 from bench_core.protocol.trace import Trace
 from bench_core.spec.protocol import Checkpoint, Metrics, Normalization, Optimizer, Schedule

@@ -11,7 +11,7 @@ from torch import nn
 
 from bench_core.network import build_network
 from bench_core.options import complete_options
-from bench_core.plugins import load_registry
+from bench_core.plugins.wiring import load_registry
 
 CHANNELS, CLASSES = 3, 1
 

@@ -27,7 +27,7 @@ from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.distributed._tools.mem_tracker import MemTracker
 
-from bench_core.plugins import load_registry
+from bench_core.plugins.wiring import load_registry
 from bench_sma.swin_umamba.scan import numba_scan
 from bench_sma.swin_umamba.scan.numba_kernels import CHUNK
 

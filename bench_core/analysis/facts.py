@@ -10,7 +10,7 @@ from bench_core.errors import BenchError
 from bench_core.options import Option, complete_options
 from bench_core.plan.job import JobDeviation
 from bench_core.plan.resolve import split_options
-from bench_core.registry import Registry
+from bench_core.plugins.registry import Registry
 from bench_core.spec.model import DatasetEntry, ModelEntry
 from bench_core.store.store import Store
 

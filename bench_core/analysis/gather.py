@@ -13,7 +13,7 @@ from bench_core.errors import BenchError, StoreError
 from bench_core.execute.ground import Ground
 from bench_core.plan.expand import Plan
 from bench_core.plan.job import Apply, Job
-from bench_core.registry import Registry
+from bench_core.plugins.registry import Registry
 from bench_core.spec.model import Spec
 from bench_core.store.accepted import read_accepted
 from bench_core.store.store import Store

@@ -23,7 +23,7 @@ from bench_core.metrics.scale import Scale, scale_of
 from bench_core.metrics.tables import ImageScores
 from bench_core.options import complete_options
 from bench_core.plan.job import Apply
-from bench_core.registry import unknown
+from bench_core.plugins.registry import unknown
 
 Jobs = Mapping[str, Finished]
 """Step jobs by the digest of the evaluate job that they need."""

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from bench_core.conformance.models import Finding
-    from bench_core.registry import Registry
+    from bench_core.plugins.registry import Registry
 
 ALL = "all"
 """Stands for every architecture that is declared one by one and built."""

@@ -24,7 +24,7 @@ class PathType(click.Path):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Return the Path; BenchError names what makes it unusable."""
-        from bench_core.paths import check_path
+        from bench_core.files.paths import check_path
 
         option = param.opts[-1] if param is not None else "the command line"
         path = check_path(Path(value), f"the path given with {option}")
@@ -53,7 +53,7 @@ STORE = click.option(
 
 def keep_stdout_for_json(context: click.Context) -> None:
     """Send whatever else is printed during a command, by plugins say, to stderr."""
-    from bench_core.plugin_code import printing_to_stderr
+    from bench_core.declarations.code import printing_to_stderr
 
     context.meta[_STDOUT] = sys.stdout
     context.with_resource(printing_to_stderr())

@@ -83,7 +83,7 @@ def compare(
     """Compare two runners, print the tables, and return the exit code."""
     from bench_core.conformance.job import parse_subject
     from bench_core.conformance.settings import Settings, check
-    from bench_core.plugins import load_registry
+    from bench_core.plugins.wiring import load_registry
 
     settings = Settings(
         runners=runners,

@@ -15,7 +15,7 @@ from bench_core.cli.common import JSON, SET, SPEC, STORE, print_json
 if TYPE_CHECKING:
     from bench_core.data.check import Prepared
     from bench_core.plan.job import Job
-    from bench_core.registry import Registry
+    from bench_core.plugins.registry import Registry
 
 SHOWN = 12
 """Groups, values of an attribute and the like that are listed; the rest are counted."""
@@ -82,7 +82,7 @@ def warn(ready: Iterable[Prepared]) -> None:
 
 def cache_folder() -> Path | None:
     """Return the folder of caches that the environment names, or None for the store's own."""
-    from bench_core.paths import expand
+    from bench_core.files.paths import expand
 
     named = os.environ.get("SEGTRIAL_CACHE")
     return expand(named, "SEGTRIAL_CACHE").resolve() if named else None

@@ -158,7 +158,7 @@ def _devices() -> list[Finding]:
 
 def _runners() -> list[Finding]:
     from bench_core.errors import BenchError
-    from bench_core.plugins import load_registry
+    from bench_core.plugins.wiring import load_registry
 
     try:
         registry = load_registry()

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from bench_core.execute.fresh import Freshness
     from bench_core.execute.ground import Ground
     from bench_core.plan.job import Job
-    from bench_core.registry import Registry
+    from bench_core.plugins.registry import Registry
     from bench_core.store.store import Store
 
 

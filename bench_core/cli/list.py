@@ -12,7 +12,7 @@ from bench_core.cli.common import JSON, PathType, console, print_json, say
 from bench_core.declarations import Architecture, ModelSource
 from bench_core.errors import BenchError
 from bench_core.install import install_command, install_modules
-from bench_core.registry import Registry
+from bench_core.plugins.registry import Registry
 
 Rows = list[dict[str, Any]]
 
@@ -29,8 +29,8 @@ def command(
     what: str, names: tuple[str, ...], files: tuple[Path, ...], source: str | None, as_json: bool
 ) -> None:
     """List what a spec can name; of models that are named, all that is declared."""
-    from bench_core.plugins import load_registry
-    from bench_core.registry import unknown
+    from bench_core.plugins.registry import unknown
+    from bench_core.plugins.wiring import load_registry
 
     if (names or source is not None) and (what != "models" or (names and source is not None)):
         raise click.UsageError("names are of models, as is --source, and only one of the two is given")

@@ -17,9 +17,9 @@ from typing import Any
 import click
 
 from bench_core.cli.streams import prepare_streams
-from bench_core.commands import COMMANDS
 from bench_core.errors import BenchError
-from bench_core.streams import let_go, open_standard_files
+from bench_core.plugins.commands import COMMANDS
+from bench_core.processes.streams import let_go, open_standard_files
 from bench_core.version import __version__
 
 _OF_THE_DISK = {
@@ -80,7 +80,7 @@ class LazyGroup(click.Group):
 
 
 def _plugin_commands() -> Mapping[str, click.Command]:
-    from bench_core.plugins import load_registry
+    from bench_core.plugins.wiring import load_registry
 
     return load_registry().commands
 

@@ -35,7 +35,7 @@ def command(context: click.Context, kind: str, name: str, runner: str, folder: P
 
     Nothing is overwritten.
     """
-    from bench_core.plugins import load_registry
+    from bench_core.plugins.wiring import load_registry
 
     if kind != "model" and context.get_parameter_source("runner") is not ParameterSource.DEFAULT:
         raise click.UsageError("--runner is what a model is built with; other kinds have none", context)

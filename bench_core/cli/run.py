@@ -18,14 +18,14 @@ from bench_core.cli.common import JSON, SET, SPEC, STORE, console, say
 from bench_core.cli.summary import summarize
 from bench_core.cli.views import JsonView, PlainView, Steady, View
 from bench_core.errors import BenchError
-from bench_core.streams import let_go
+from bench_core.processes.streams import let_go
 
 if TYPE_CHECKING:
     from bench_core.execute.fresh import Freshness
     from bench_core.execute.queue import Order
     from bench_core.plan.expand import Plan
     from bench_core.plan.job import Job
-    from bench_core.registry import Registry
+    from bench_core.plugins.registry import Registry
     from bench_core.spec.load import LoadedSpec
 
 ONLY = click.option(
@@ -167,7 +167,7 @@ def _order(loaded: LoadedSpec, threads: int) -> Order:
     from bench_core.execute.provenance import RunContext
     from bench_core.execute.queue import Order
     from bench_core.options import complete_options
-    from bench_core.run_options import RunOptions
+    from bench_core.protocol.run_options import RunOptions
 
     runtime, registry = loaded.spec.runtime, loaded.registry
     text = json.dumps(loaded.spec.model_dump(mode="json"))

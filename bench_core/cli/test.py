@@ -22,7 +22,7 @@ from bench_core.cli.conformance import (
 from bench_core.errors import PluginError
 
 if TYPE_CHECKING:
-    from bench_core.registry import Registry
+    from bench_core.plugins.registry import Registry
 
 REFERENCE = "torch"
 """The runner that others are compared with."""
@@ -79,7 +79,7 @@ def command(
 
 
 def _registry(files: tuple[Path, ...]) -> Registry:
-    from bench_core.plugins import load_registry
+    from bench_core.plugins.wiring import load_registry
 
     return load_registry([path.resolve() for path in files])
 

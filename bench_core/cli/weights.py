@@ -15,7 +15,7 @@ from bench_core.errors import BenchError
 if TYPE_CHECKING:
     from bench_core.declarations import PublishedFile
     from bench_core.execute.weights import Need
-    from bench_core.registry import Registry
+    from bench_core.plugins.registry import Registry
     from bench_core.weights.transfer import Progress
 
 SPEC_SUFFIXES = (".yaml", ".yml")
@@ -35,7 +35,7 @@ def list_files(names: tuple[str, ...], as_json: bool) -> None:
     Without names: those of every declared model and each choice of its options.
     """
     from bench_core.execute.weights import all_needs
-    from bench_core.plugins import load_registry
+    from bench_core.plugins.wiring import load_registry
 
     registry = load_registry()
     needs = [need for name in names for need in _needs(name, registry)] if names else all_needs(registry)
@@ -60,7 +60,7 @@ def get(context: click.Context, names: tuple[str, ...]) -> None:
     What is here already is checked against its recorded SHA-256. A download that was cut off resumes. Exits
     with 2 if a file could not be had.
     """
-    from bench_core.plugins import load_registry
+    from bench_core.plugins.wiring import load_registry
 
     registry = load_registry()
     needs = {need.names: need for name in names for need in _needs(name, registry)}

@@ -53,7 +53,7 @@ def run(errand: Errand) -> None:
     """Do the errand and write its records."""
     from bench_core.conformance.observe import lacks, observe
     from bench_core.conformance.record import Record
-    from bench_core.plugins import load_registry
+    from bench_core.plugins.wiring import load_registry
     from bench_core.protocol.contract import RunOptions
 
     options = RunOptions(device=errand.device, threads=errand.threads)

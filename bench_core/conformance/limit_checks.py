@@ -11,7 +11,7 @@ import torch
 from bench_core.conformance.candidate import Candidate, noise
 from bench_core.conformance.model_checks import NotApplicable, Wrong, expect_logits
 from bench_core.declarations import Dataset, RunnerDeclaration, Task
-from bench_core.registry import Registry
+from bench_core.plugins.registry import Registry
 from bench_core.spec.diagnostics import SpecError
 from bench_core.spec.load import load_spec
 

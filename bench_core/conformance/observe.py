@@ -21,12 +21,12 @@ from bench_core.execute.keeper import FolderKeeper
 from bench_core.execute.prepare import build_model
 from bench_core.options import complete_options
 from bench_core.plan.job import Job
+from bench_core.plugins.registry import Registry
 from bench_core.protocol.contract import RunOptions
 from bench_core.protocol.devices import open_device
 from bench_core.protocol.precision import check_precision
 from bench_core.protocol.session import Site
 from bench_core.protocol.trace import Trace
-from bench_core.registry import Registry
 from bench_core.store.folder import ENGINE, TRACE
 
 log = logging.getLogger(__name__)

@@ -9,7 +9,7 @@ from pathlib import Path
 from bench_core.conformance.job import Subject, is_exact, make_job
 from bench_core.errors import MissingDependencyError
 from bench_core.execute.preflight import model_problems, runner_problems
-from bench_core.registry import Registry
+from bench_core.plugins.registry import Registry
 
 
 @dataclass(frozen=True)

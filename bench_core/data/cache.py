@@ -27,7 +27,7 @@ from bench_core.data.resize import Fit
 from bench_core.data.samples import Reader, Sample
 from bench_core.declarations import Task
 from bench_core.errors import StoreError
-from bench_core.file_clock import now_in
+from bench_core.files.clock import now_in
 
 __all__ = ["CachedArrays", "open_cache"]
 

@@ -19,7 +19,7 @@ from torch.utils.data import DataLoader, Dataset, get_worker_info
 from bench_core.data.arrays import CachedArrays
 from bench_core.data.order import batch_sizes, epoch_order
 from bench_core.errors import DataError
-from bench_core.parentage import die_with_parent
+from bench_core.processes.parentage import die_with_parent
 from bench_core.seeds import derive_seed
 
 log = logging.getLogger(__name__)

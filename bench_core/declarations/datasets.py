@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from bench_core.declarations.code import call, shown
 from bench_core.declarations.entry import Entry
 from bench_core.errors import PluginError
 from bench_core.options import Option
-from bench_core.plugin_code import call, shown
 
 IGNORE = 255
 """Mask label of pixels that count neither in the loss nor in a metric; no class has this index."""

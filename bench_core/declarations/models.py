@@ -10,7 +10,7 @@ from typing import Any
 
 from bench_core.declarations.entry import Entry
 from bench_core.errors import PluginError
-from bench_core.names import name_problem
+from bench_core.files.names import name_problem
 from bench_core.options import Option
 
 

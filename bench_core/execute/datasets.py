@@ -10,7 +10,7 @@ from bench_core.data.check import Dealing, Prepared, Progress, Roles, Wanted, pr
 from bench_core.data.opening import Source
 from bench_core.data.resize import Fit
 from bench_core.plan.job import Job, JobDataset, fold_seed
-from bench_core.registry import Registry
+from bench_core.plugins.registry import Registry
 from bench_core.samples import dealing_name, given_name
 
 

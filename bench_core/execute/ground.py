@@ -13,7 +13,7 @@ from bench_core.data.opening import Present, present_data
 from bench_core.errors import BenchError
 from bench_core.execute.datasets import source_of
 from bench_core.plan.job import Apply, Job
-from bench_core.registry import Registry
+from bench_core.plugins.registry import Registry
 from bench_core.store.accepted import Acceptance
 from bench_core.store.result import Result
 from bench_core.weights.files import find_files

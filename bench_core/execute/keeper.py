@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, cast
 
-from bench_core.bounded import open_regular
 from bench_core.errors import WeightsError
-from bench_core.hashes import sha256_of
+from bench_core.files.bounded import open_regular
+from bench_core.files.hashes import sha256_of
+from bench_core.processes.unbroken import unbroken
 from bench_core.store.files import flush_folder, replacing, storing
 from bench_core.store.folder import BEST
-from bench_core.unbroken import unbroken
 
 log = logging.getLogger(__name__)
 STATE_FORMAT = 1

@@ -16,8 +16,8 @@ from bench_core.execute.provenance import RunContext, environment, execution
 from bench_core.labels import choose_cases, count_all
 from bench_core.plan.job import Apply, Job, Train
 from bench_core.protocol.outcome import Outcome
+from bench_core.protocol.run_options import RunOptions
 from bench_core.records import Case, Counts
-from bench_core.run_options import RunOptions
 
 if TYPE_CHECKING:
     from bench_core.data.loader import Split

@@ -19,7 +19,7 @@ from bench_core.declarations import (
 from bench_core.errors import BenchError, PluginError, WeightsError
 from bench_core.install import install_command, install_modules
 from bench_core.plan.job import Apply, Job
-from bench_core.registry import Registry
+from bench_core.plugins.registry import Registry
 from bench_core.weights.files import find_files
 
 

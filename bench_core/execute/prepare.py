@@ -20,8 +20,8 @@ from bench_core.errors import DataError
 from bench_core.execute.datasets import fit_of, folds_name, roles_of, source_of
 from bench_core.network import build_network
 from bench_core.plan.job import Job, fold_seed, job_seed
+from bench_core.plugins.registry import Registry
 from bench_core.records import DataFacts, NetworkFacts
-from bench_core.registry import Registry
 from bench_core.samples import Samples
 from bench_core.seeds import derive_seed
 

@@ -16,7 +16,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from bench_core.run_options import RunOptions
+from bench_core.protocol.run_options import RunOptions
 from bench_core.version import __version__
 
 PACKAGES = (

@@ -10,7 +10,7 @@ from typing import Any
 from bench_core.errors import StoreError
 from bench_core.execute.provenance import RunContext
 from bench_core.plan.job import Job
-from bench_core.run_options import RunOptions
+from bench_core.protocol.run_options import RunOptions
 from bench_core.store.files import make_folder, read_json, remove_tree, write_json
 from bench_core.store.folder import read_job, write_job
 from bench_core.store.result import Failure

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from bench_core.errors import StoreError, WeightsError
 from bench_core.execute.prepare import build_model
 from bench_core.plan.job import Job, Role
-from bench_core.registry import Registry
+from bench_core.plugins.registry import Registry
 from bench_core.store.folder import BEST, fix_for
 from bench_core.store.store import Store
 

@@ -12,7 +12,7 @@ from bench_core.declarations import Architecture, PublishedFile
 from bench_core.errors import WeightsError
 from bench_core.options import complete_options
 from bench_core.plan.job import Job
-from bench_core.registry import Registry
+from bench_core.plugins.registry import Registry
 from bench_core.weights.download import download
 from bench_core.weights.files import WEIGHTS_FOLDER, how_to_get, present, wanted_files, weights_folder
 from bench_core.weights.transfer import Progress

@@ -21,13 +21,13 @@ from bench_core.declarations import JobEvent
 from bench_core.errors import StoreError
 from bench_core.execute.executor import Assignment, Deaf, Ended, Message, Note
 from bench_core.execute.signals import STOPPED, end_on_signals
-from bench_core.parentage import children_die_with_us, die_with_parent, guard_group
-from bench_core.streams import open_standard_files
+from bench_core.processes.parentage import children_die_with_us, die_with_parent, guard_group
+from bench_core.processes.streams import open_standard_files
 
 if TYPE_CHECKING:
     from bench_core.execute.queue import Order
     from bench_core.plan.job import Job
-    from bench_core.registry import Registry
+    from bench_core.plugins.registry import Registry
     from bench_core.store.store import Store
 
 Send = Callable[[Message], None]
@@ -81,7 +81,7 @@ class Worker:
             os.environ[name] = str(order.options.threads)
         try:
             if order.plugins not in self._registries:
-                from bench_core.plugins import load_registry
+                from bench_core.plugins.wiring import load_registry
 
                 self._registries[order.plugins] = load_registry(order.plugins)
             ended = self._run(job, order, store, self._registries[order.plugins])

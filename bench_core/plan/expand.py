@@ -12,7 +12,7 @@ from bench_core.plan.job import Job
 from bench_core.plan.resolve import choose_dataset, choose_model, step_options
 from bench_core.plan.stages import EvaluateStage, SearchStage, StagePlanner, StepStage
 from bench_core.plan.training import Cell
-from bench_core.registry import Registry
+from bench_core.plugins.registry import Registry
 from bench_core.spec.model import Exclusion, Spec
 from bench_core.spec.nodes import Loc
 from bench_core.spec.rules.folds import fold_breaches, given_breaches

@@ -15,7 +15,7 @@ from bench_core.fold_files import GivenFolds, read_folds
 from bench_core.options import Option, complete_options, differing
 from bench_core.plan.errors import PlanError, refuse
 from bench_core.plan.job import JobDataset, JobDeviation
-from bench_core.registry import Registry
+from bench_core.plugins.registry import Registry
 from bench_core.spec.model import DatasetEntry, Deviations, ModelEntry, StepEntry
 from bench_core.spec.nodes import Loc, dotted
 from bench_core.spec.protocol import DEVIATING_FIELDS, Protocol

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from torch import Tensor
 
-from bench_core.run_options import RunOptions
+from bench_core.protocol.run_options import RunOptions
 
 __all__ = ["DeviceBatch", "Predict", "RunOptions", "StateKeeper"]
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from bench_core.errors import StoreError
-from bench_core.unbroken import unbroken
+from bench_core.processes.unbroken import unbroken
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from bench_core.analysis.evidence import Evidence
 from bench_core.declarations import resolve_entry
 from bench_core.errors import BenchError, PluginError
+from bench_core.files.paths import file_name_mistake
 from bench_core.options import complete_options
-from bench_core.paths import file_name_mistake
-from bench_core.registry import Registry
+from bench_core.plugins.registry import Registry
 from bench_core.report.blocks import Callout, Section, tables_of
 from bench_core.report.status import headline, status
 from bench_core.report.tables import Table

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from bench_core.bounded import BoundError, read_json
 from bench_core.errors import StoreError
+from bench_core.files.bounded import BoundError, read_json
 from bench_core.spec.model import Spec
 
 RECORD = ".study.json"

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench_core.errors import BenchError
-from bench_core.paths import check_path, expand, folder_of
-from bench_core.plugins import load_registry
-from bench_core.registry import Registry
+from bench_core.files.paths import check_path, expand, folder_of
+from bench_core.plugins.registry import Registry
+from bench_core.plugins.wiring import load_registry
 from bench_core.spec.characters import check_characters
 from bench_core.spec.checks import Context, run_checks
 from bench_core.spec.diagnostics import Diagnostic, SpecError, UnreadableSpecError, diagnose

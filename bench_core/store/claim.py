@@ -24,10 +24,10 @@ from pathlib import Path
 from typing import Any
 
 from bench_core.errors import StoreError
-from bench_core.file_clock import now_in
-from bench_core.liveness import is_running, machine_identity, process_start
+from bench_core.files.clock import now_in
+from bench_core.processes.liveness import is_running, machine_identity, process_start
+from bench_core.processes.unbroken import unbroken
 from bench_core.store.files import storing
-from bench_core.unbroken import unbroken
 
 OWNER = "owner.json"
 HEARTBEAT_SECONDS = 10.0

@@ -11,10 +11,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
-from bench_core import bounded
 from bench_core.errors import StoreError
+from bench_core.files import bounded
+from bench_core.processes.unbroken import unbroken
 from bench_core.text import json_visible
-from bench_core.unbroken import unbroken
 
 _REASONS = {
     errno.ENOSPC: ("the disk is full", "free some space, then run the same command again: it goes on"),

@@ -14,9 +14,9 @@ from typing import Annotated, Any, TypeVar, cast
 import numpy as np
 from pydantic import AfterValidator, StringConstraints, TypeAdapter, ValidationError
 
-from bench_core.bounded import Arrays, open_arrays, open_regular, parse_json
 from bench_core.errors import StoreError
-from bench_core.hashes import sha256_of
+from bench_core.files.bounded import Arrays, open_arrays, open_regular, parse_json
+from bench_core.files.hashes import sha256_of
 from bench_core.plan.job import Job
 from bench_core.records import Case, Count, Counts, Predictions
 from bench_core.store.files import read_json, replacing, storing, write_bytes, write_json

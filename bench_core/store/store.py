@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from bench_core.errors import StoreError
-from bench_core.hashes import sha256_of
+from bench_core.files.hashes import sha256_of
 from bench_core.plan.job import Job
 from bench_core.records import Case, Counts, Predictions
 from bench_core.samples import Samples

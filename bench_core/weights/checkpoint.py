@@ -14,7 +14,7 @@ import zlib
 from collections.abc import Collection
 from typing import BinaryIO
 
-from bench_core.bounded import BoundError
+from bench_core.files.bounded import BoundError
 
 MOST_EXPANSION = 8
 """How many times its own size a checkpoint may take in memory, from LITTLE bytes on."""

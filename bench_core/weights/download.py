@@ -14,8 +14,8 @@ from typing import IO
 
 from bench_core.declarations import PublishedFile
 from bench_core.errors import WeightsError
-from bench_core.hashes import sha256_of
-from bench_core.names import name_problem
+from bench_core.files.hashes import sha256_of
+from bench_core.files.names import name_problem
 from bench_core.weights.files import WEIGHTS_FOLDER
 from bench_core.weights.transfer import Progress, State, check_address, fetch, no_address
 from bench_core.weights.watch import Limits, Watch

@@ -10,7 +10,7 @@ from typing import Any
 
 from bench_core.declarations import Architecture, PublishedFile
 from bench_core.errors import PluginError, WeightsError
-from bench_core.paths import expand
+from bench_core.files.paths import expand
 
 WEIGHTS_FOLDER = "SEGTRIAL_WEIGHTS"
 """Environment variable that names a folder of weights files."""

@@ -10,9 +10,9 @@ from typing import Any, BinaryIO
 import torch
 from torch import Tensor, nn
 
-from bench_core.bounded import BoundError, open_regular
 from bench_core.errors import WeightsError
-from bench_core.hashes import sha256_of
+from bench_core.files.bounded import BoundError, open_regular
+from bench_core.files.hashes import sha256_of
 from bench_core.weights.checkpoint import check_checkpoint, most_bytes
 from bench_core.weights.files import WEIGHTS_FOLDER
 

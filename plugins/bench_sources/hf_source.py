@@ -13,7 +13,7 @@ from typing import Any
 
 from bench_core import Architecture, Departure, ModelSource, PublishedFile
 from bench_core.errors import UnknownNameError
-from bench_core.paths import expand
+from bench_core.files.paths import expand
 from bench_core.weights.files import WEIGHTS_FOLDER, weights_folder
 from bench_sources.hf_networks import KINDS, MASK_KINDS, NETWORKS, USUAL, dead_parameters
 from bench_sources.names import nearest

@@ -7,7 +7,7 @@ import importlib.util
 from collections.abc import Iterable
 from pathlib import Path
 
-from bench_core.nearest import nearest_names
+from bench_core.plugins.nearest import nearest_names
 
 
 def nearest(name: str, known: Iterable[str], usual: str) -> str:

@@ -9,8 +9,8 @@ from typing import Any
 
 from bench_core import Architecture, Departure, Deviation, ModelSource, PublishedFile
 from bench_core.errors import BenchError, UnknownNameError
-from bench_core.nearest import nearest_names
-from bench_core.paths import expand
+from bench_core.files.paths import expand
+from bench_core.plugins.nearest import nearest_names
 from bench_mmseg import zoo
 from bench_mmseg.config_file import ConfigFile, read_config, read_packaged
 

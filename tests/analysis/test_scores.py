@@ -18,7 +18,7 @@ from bench_core.analysis.scores import AVERAGE, Board, score, shared_folds
 from bench_core.analysis.scores import board as board_of
 from bench_core.metrics.scale import PERCENT
 from bench_core.plan.job import Job
-from bench_core.plugins import load_registry
+from bench_core.plugins.wiring import load_registry
 from bench_core.records import Counts
 from tests.helpers.fake_study import Study, fake_result, oracle_micro, write_study
 

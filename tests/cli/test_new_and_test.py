@@ -13,7 +13,7 @@ from click.testing import CliRunner, Result
 from bench_core.cli.candidates import chosen
 from bench_core.cli.main import bench
 from bench_core.errors import BenchError
-from bench_core.plugins import load_registry
+from bench_core.plugins.wiring import load_registry
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 

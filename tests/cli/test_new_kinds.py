@@ -11,7 +11,7 @@ from click.testing import CliRunner, Result
 
 from bench_core.cli.main import bench
 from bench_core.errors import BenchError
-from bench_core.plugins import load_registry
+from bench_core.plugins.wiring import load_registry
 from bench_core.scaffold.files import KINDS
 from bench_core.scaffold.trial import write_trial
 

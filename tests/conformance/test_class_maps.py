@@ -15,7 +15,7 @@ from torch.nn import functional
 from bench_core import Architecture, BuildRequest
 from bench_core.conformance.candidate import Candidate
 from bench_core.conformance.model_checks import Wrong, class_activation
-from bench_core.plugins import load_registry
+from bench_core.plugins.wiring import load_registry
 from bench_core.taps import name_input, name_output
 
 

@@ -24,7 +24,7 @@ from bench_core.data.folds import assign_folds, check_leaks
 from bench_core.data.samples import Reader, Sample, UInt8Array
 from bench_core.declarations import resolve_entry
 from bench_core.options import complete_options
-from bench_core.plugins import load_registry
+from bench_core.plugins.wiring import load_registry
 from tests.helpers.pictures import write_folder
 
 VARIANTS: Sequence[tuple[str, Mapping[str, Any]]] = (

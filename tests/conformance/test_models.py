@@ -12,8 +12,8 @@ import pytest
 
 from bench_core.conformance.candidate import Candidate
 from bench_core.conformance.models import PROPERTIES, Property, judge
-from bench_core.plugins import load_registry
-from bench_core.registry import Registry
+from bench_core.plugins.registry import Registry
+from bench_core.plugins.wiring import load_registry
 
 FROM_SOURCES = (
     "smp:unet/efficientnet-lite0",

@@ -22,9 +22,9 @@ from bench_core.conformance.observe import observe
 from bench_core.conformance.record import AFTER, OUTCOME, STOPPED, TRAINING, Record
 from bench_core.conformance.verdict import SHORT, Observed, Verdict, judge
 from bench_core.conformance.watcher import Interrupt
-from bench_core.plugins import load_registry
+from bench_core.plugins.registry import Registry
+from bench_core.plugins.wiring import load_registry
 from bench_core.protocol.contract import RunOptions
-from bench_core.registry import Registry
 from tests.helpers import broken_runners
 from tests.helpers.broken_runners import BROKEN, Broken
 

@@ -17,7 +17,7 @@ from torch.nn import functional
 from bench_core.data.loader import Loader, Split
 from bench_core.declarations import JobEvent, Task, resolve_entry
 from bench_core.errors import TrainingError
-from bench_core.plugins import load_registry
+from bench_core.plugins.wiring import load_registry
 from bench_core.protocol.contract import Contract, Outcome, RunOptions
 from bench_core.protocol.schedule import learning_rate
 from bench_sma.u_net.network import UNet

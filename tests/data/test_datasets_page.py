@@ -16,7 +16,7 @@ from bench_core.declarations import Dataset, resolve_entry
 from bench_core.errors import DataError
 from bench_core.options import complete_options
 from bench_core.plan.expand import make_plan
-from bench_core.plugins import load_registry
+from bench_core.plugins.wiring import load_registry
 from bench_core.spec.load import load_spec
 from bench_datasets.plugin import FOLDER, MNI152, SYNTHETIC
 from tests.helpers.pictures import picture

@@ -12,11 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench_core.bounded import BoundError
 from bench_core.data.cache import open_cache
 from bench_core.data.describe import describe
 from bench_core.data.samples import Sample, UInt8Array
 from bench_core.errors import DataError
+from bench_core.files.bounded import BoundError
 from bench_core.samples import Samples, dealing_name, grid_spacing, read_samples
 from tests.helpers.pictures import ArrayReader, blob, open_arrays, picture
 

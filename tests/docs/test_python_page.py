@@ -16,8 +16,8 @@ import bench_core
 from bench_core import open_study
 from bench_core.errors import StoreError
 from bench_core.execute.prepare import open_data
+from bench_core.plugins.registry import UnknownNameError
 from bench_core.protocol.normalization import Normalize
-from bench_core.registry import UnknownNameError
 from bench_core.store.store import Store
 from bench_core.study import StudyResults
 from tests.docs.test_steps_page import study as step_study

@@ -108,7 +108,7 @@ def test_data_that_are_not_at_hand_cannot_be_compared(place: Place) -> None:
 
 
 def test_a_module_beside_a_plugin_counts_where_it_is_imported(tmp_path: Path) -> None:
-    from bench_core.plugin_files import plugin_contents
+    from bench_core.plugins.files import plugin_contents
 
     (tmp_path / "plugin.py").write_text("from parts.net import Net\nimport json\nENTRY = 'reader:open'\n")
     (tmp_path / "parts").mkdir()

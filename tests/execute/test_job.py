@@ -15,8 +15,8 @@ from bench_core.execute import keeper as keepers
 from bench_core.execute.provenance import RunContext
 from bench_core.plan.expand import Plan
 from bench_core.plan.job import Job
+from bench_core.plugins.registry import Registry
 from bench_core.protocol.interfaces import RunOptions
-from bench_core.registry import Registry
 from bench_core.store.claim import take_claim
 from bench_core.store.files import DiskError
 from bench_core.store.store import Store

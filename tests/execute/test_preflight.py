@@ -12,7 +12,7 @@ from bench_core.execute.devices import DeviceError, choose_slots
 from bench_core.execute.preflight import PreflightError, preflight
 from bench_core.execute.select import SelectionError, select_jobs
 from bench_core.plan.expand import Plan
-from bench_core.registry import Registry
+from bench_core.plugins.registry import Registry
 from tests.helpers.small_study import load
 
 OWN = "{name: dots-net, label: own, deviations: {batch_size: 2, because: it is a test}}"

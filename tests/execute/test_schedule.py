@@ -18,7 +18,7 @@ from bench_core.execute.queue import Order, queue_job, queued
 from bench_core.execute.run import Happening, run_jobs
 from bench_core.execute.schedule import Schedule
 from bench_core.plan.job import Job, Need
-from bench_core.run_options import RunOptions
+from bench_core.protocol.run_options import RunOptions
 from bench_core.store.claim import take_claim
 from bench_core.store.files import DiskError
 from bench_core.store.result import Failure

@@ -11,7 +11,7 @@ from bench_core.declarations import ModelSource
 from bench_core.errors import StoreError
 from bench_core.execute.sources import sources_of
 from bench_core.plan.job import Job, Need
-from bench_core.registry import Registry
+from bench_core.plugins.registry import Registry
 from bench_core.store.store import Store
 from tests.helpers.small_study import load, run
 

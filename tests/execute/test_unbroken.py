@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from bench_core.unbroken import unbroken
+from bench_core.processes.unbroken import unbroken
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 

@@ -12,7 +12,7 @@ import torch
 from bench_core import BuildRequest
 from bench_core.declarations import resolve_entry
 from bench_core.options import complete_options
-from bench_core.plugins import load_registry
+from bench_core.plugins.wiring import load_registry
 from tests.golden.kinks import error_across_kinks
 from tests.golden.references import REFERENCES
 from tests.golden.signs import error_with_double_signs

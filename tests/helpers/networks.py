@@ -11,7 +11,7 @@ from torch import nn
 from bench_core import Architecture
 from bench_core import network as core
 from bench_core.options import complete_options
-from bench_core.plugins import load_registry
+from bench_core.plugins.wiring import load_registry
 from bench_core.weights.files import find_files
 
 

@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 from random import Random
 
-from bench_core.run_options import RunOptions
+from bench_core.protocol.run_options import RunOptions
 from tests.helpers.signal_driver import Shot, attempt, prepare, strays
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from bench_core.declarations import Architecture, Dataset, RunnerDeclaration, Task
 from bench_core.options import Option
 from bench_core.plan.expand import Plan, make_plan
-from bench_core.registry import Registry
+from bench_core.plugins.registry import Registry
 from bench_core.spec.model import Spec
 
 TASKS = (

@@ -28,7 +28,7 @@ from bench_core.execute.progress import RunProgress
 from bench_core.execute.queue import Order
 from bench_core.execute.run import Happening, InterruptedRunError, run_jobs
 from bench_core.plan.job import Job
-from bench_core.run_options import RunOptions
+from bench_core.protocol.run_options import RunOptions
 from bench_core.spec.load import LoadedSpec
 from bench_core.store.store import Store
 from tests.helpers import kill_driver

@@ -10,8 +10,8 @@ from bench_core.declarations import JobEvent
 from bench_core.execute.job import run_job
 from bench_core.plan.expand import Plan, make_plan
 from bench_core.plan.job import Job
+from bench_core.plugins.registry import Registry
 from bench_core.protocol.contract import RunOptions
-from bench_core.registry import Registry
 from bench_core.spec.load import LoadedSpec, load_spec
 from bench_core.store.store import Store
 

@@ -18,7 +18,7 @@ from bench_core import (
     Task,
 )
 from bench_core.metrics.plugin import bench_metrics
-from bench_core.registry import Registry, unknown
+from bench_core.plugins.registry import Registry, unknown
 from bench_core.spec.diagnostics import Diagnostic, SpecError
 from bench_core.spec.load import load_spec
 from bench_steps.plugin import MEASURE

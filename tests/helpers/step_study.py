@@ -6,7 +6,7 @@ from pathlib import Path
 
 from bench_core.plan.expand import Plan, make_plan
 from bench_core.plan.job import Job
-from bench_core.registry import Registry
+from bench_core.plugins.registry import Registry
 from bench_core.spec.load import load_spec
 from bench_core.store.store import Store
 from tests.helpers.small_study import run

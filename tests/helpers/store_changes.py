@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from bench_core.hashes import sha256_of
+from bench_core.files.hashes import sha256_of
 from bench_core.store import folder as files
 
 

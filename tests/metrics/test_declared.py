@@ -23,7 +23,7 @@ from bench_core.metrics.declared import (
     per_image,
 )
 from bench_core.options import complete_options
-from bench_core.plugins import load_registry
+from bench_core.plugins.wiring import load_registry
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "metrics.md").read_text()
 REGISTRY = load_registry()

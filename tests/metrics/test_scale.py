@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench_core.metrics.scale import PERCENT, Scale, common_scale, scale_of
-from bench_core.plugins import load_registry
+from bench_core.plugins.wiring import load_registry
 
 MM = Scale("mm", "lower")
 FRACTIONS = st.floats(0, 1)

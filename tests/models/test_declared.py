@@ -9,7 +9,7 @@ import pytest
 
 from bench_core import Architecture
 from bench_core.options import complete_options
-from bench_core.plugins import load_registry
+from bench_core.plugins.wiring import load_registry
 from bench_core.spec.diagnostics import SpecError
 from bench_core.spec.load import load_spec
 

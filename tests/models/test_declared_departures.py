@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bench_core.plugins import load_registry
+from bench_core.plugins.wiring import load_registry
 from bench_sma.hiformer.network import SIZES
 
 RECIPES = (

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from bench_core.errors import WeightsError
-from bench_core.hashes import sha256_of
+from bench_core.files.hashes import sha256_of
 from bench_core.weights.load import read_checkpoint
 from bench_sources.efficientnet_lite import packaged_file, to_timm
 from tests.helpers.networks import build_network

@@ -7,7 +7,7 @@ from torch import nn
 
 from bench_core.declarations import Architecture, BuildRequest, resolve_entry
 from bench_core.options import complete_options
-from bench_core.plugins import load_registry
+from bench_core.plugins.wiring import load_registry
 from bench_core.protocol.optimizer import build_optimizer
 from bench_core.spec.protocol import AdamW
 

@@ -17,7 +17,7 @@ from bench_core import Architecture
 from bench_core.errors import TrainingError, UnknownNameError, WeightsError
 from bench_core.network import build_network
 from bench_core.plan.expand import make_plan
-from bench_core.plugins import load_registry
+from bench_core.plugins.wiring import load_registry
 from bench_core.spec.load import load_spec
 from bench_sources.hf_networks import KINDS, NETWORKS
 from bench_sources.hf_source import SOURCE, resolve
@@ -98,7 +98,7 @@ def test_the_registry_knows_the_source_and_declarations_cross_process_borders(tm
 
 def test_resolving_imports_no_framework() -> None:
     code = (
-        "import sys; from bench_core.plugins import load_registry; load_registry().model('hf:dpt'); "
+        "import sys; from bench_core.plugins.wiring import load_registry; load_registry().model('hf:dpt'); "
         "print([m for m in ('torch', 'transformers') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

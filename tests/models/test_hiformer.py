@@ -13,7 +13,7 @@ from torchvision.models import resnet34, resnet50
 from torchvision.ops import StochasticDepth
 
 from bench_core.errors import TrainingError, WeightsError
-from bench_core.plugins import load_registry
+from bench_core.plugins.wiring import load_registry
 from bench_sma.hiformer.network import HiFormer
 from tests.helpers.networks import build_network, finder
 from tests.helpers.swin_file import filled, value_of, write_swin_tiny

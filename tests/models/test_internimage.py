@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from bench_core.errors import WeightsError
-from bench_core.plugins import load_registry
+from bench_core.plugins.wiring import load_registry
 from bench_gpvm.drop_path import DropPath
 from bench_gpvm.internimage.dcnv3 import DCNv3
 from bench_gpvm.internimage.network import InternImage, from_published

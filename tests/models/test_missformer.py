@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from bench_core.errors import TrainingError, WeightsError
-from bench_core.plugins import load_registry
+from bench_core.plugins.wiring import load_registry
 from bench_sma.missformer.blocks import EnhancedMixFeedForward, to_tokens
 from bench_sma.missformer.bridge import Scales
 from bench_sma.missformer.network import SIZES, MISSFormer

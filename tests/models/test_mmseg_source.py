@@ -17,7 +17,7 @@ from mmengine.config import Config
 
 from bench_core.cli.list import command as list_command
 from bench_core.errors import PluginError, UnknownNameError, WeightsError
-from bench_core.plugins import load_registry
+from bench_core.plugins.wiring import load_registry
 from bench_mmseg import zoo
 from bench_mmseg.config_file import read_config
 from bench_mmseg.source import EXAMPLE, SOURCE, resolve

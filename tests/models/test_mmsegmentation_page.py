@@ -13,7 +13,7 @@ from bench_core.declarations import resolve_entry
 from bench_core.execute.job import run_job
 from bench_core.options import complete_options
 from bench_core.plan.expand import make_plan
-from bench_core.plugins import load_registry
+from bench_core.plugins.wiring import load_registry
 from bench_core.protocol.interfaces import RunOptions
 from bench_core.spec.load import load_spec
 from bench_core.store.store import Store

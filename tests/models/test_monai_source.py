@@ -11,7 +11,7 @@ import pytest
 from bench_core import BuildRequest
 from bench_core.declarations import resolve_entry
 from bench_core.errors import UnknownNameError, WeightsError
-from bench_core.plugins import load_registry
+from bench_core.plugins.wiring import load_registry
 from bench_sources.monai_source import NETWORKS, SOURCE, resolve
 from tests.helpers.networks import build_network
 
@@ -40,7 +40,8 @@ def test_wrong_names_name_the_nearest(name: str, fix: str) -> None:
 
 def test_resolving_imports_no_framework() -> None:
     code = (
-        "import sys; from bench_core.plugins import load_registry; load_registry().model('monai:unet'); "
+        "import sys; from bench_core.plugins.wiring import load_registry; "
+        "load_registry().model('monai:unet'); "
         "print([m for m in ('torch', 'monai') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from bench_core.errors import WeightsError
-from bench_core.plugins import load_registry
+from bench_core.plugins.wiring import load_registry
 from bench_core.weights.load import load_strictly
 from bench_gpvm.drop_path import DropPath
 from bench_gpvm.mit import VARIANTS, MixTransformer

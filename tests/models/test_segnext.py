@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from bench_core.data.loader import Split
-from bench_core.plugins import load_registry
+from bench_core.plugins.wiring import load_registry
 from bench_core.protocol.inference import Inference
 from bench_core.protocol.normalization import Normalize, Transfer
 from bench_core.spec.protocol import Normalization

@@ -12,7 +12,7 @@ import pytest
 from bench_core import BuildRequest
 from bench_core.errors import TrainingError, UnknownNameError
 from bench_core.network import build_network
-from bench_core.plugins import load_registry
+from bench_core.plugins.wiring import load_registry
 from bench_core.spec.diagnostics import SpecError
 from bench_core.spec.load import load_spec
 from bench_core.weights.files import wanted_files
@@ -94,7 +94,7 @@ def test_an_unknown_timm_encoder_names_the_nearest() -> None:
 
 def test_resolving_imports_no_framework() -> None:
     code = (
-        "import sys; from bench_core.plugins import load_registry; "
+        "import sys; from bench_core.plugins.wiring import load_registry; "
         "model = load_registry().model('smp:unet/efficientnet-lite0'); "
         "model.weights('imagenet', {}); "
         "print([m for m in ('torch', 'timm', 'segmentation_models_pytorch') if m in sys.modules])"

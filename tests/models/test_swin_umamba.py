@@ -14,7 +14,7 @@ from torch.nn import functional
 from torchvision.ops import StochasticDepth
 
 from bench_core.errors import TrainingError, WeightsError
-from bench_core.plugins import load_registry
+from bench_core.plugins.wiring import load_registry
 from bench_sma.swin_umamba.network import SwinUMamba
 from bench_sma.swin_umamba.scan import dispatcher
 from bench_sma.swin_umamba.vmamba import FourWayScan, VMamba

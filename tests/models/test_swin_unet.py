@@ -11,7 +11,7 @@ from torch import nn
 from torchvision.ops import StochasticDepth
 
 from bench_core.errors import TrainingError, WeightsError
-from bench_core.plugins import load_registry
+from bench_core.plugins.wiring import load_registry
 from bench_sma.swin_unet.network import SwinUnet
 from tests.helpers.networks import build_network, finder
 from tests.helpers.swin_file import filled, swin_tiny_shapes, value_of, write_swin_tiny

@@ -14,7 +14,7 @@ from bench_core.cli.declaration import facts
 from bench_core.errors import TrainingError, UnknownNameError, WeightsError
 from bench_core.execute.weights import needs_of_model
 from bench_core.network import build_network
-from bench_core.plugins import load_registry
+from bench_core.plugins.wiring import load_registry
 from bench_core.weights.files import find_files, wanted_files
 from bench_sources import timm_metadata, timm_source
 from bench_sources.timm_source import SOURCE, backbones, resolve
@@ -81,7 +81,7 @@ def test_without_timm_a_name_waits_for_its_package(monkeypatch: pytest.MonkeyPat
 
 def test_resolving_imports_no_framework() -> None:
     code = (
-        "import sys; from bench_core.plugins import load_registry; "
+        "import sys; from bench_core.plugins.wiring import load_registry; "
         "load_registry().model('timm:resnet18/uper').weights('imagenet', {}); "
         "print([m for m in ('torch', 'timm') if m in sys.modules])"
     )

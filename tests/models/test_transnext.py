@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from bench_core.errors import TrainingError, WeightsError
-from bench_core.plugins import load_registry
+from bench_core.plugins.wiring import load_registry
 from bench_gpvm.drop_path import DropPath
 from bench_gpvm.transnext.attention import AggregatedAttention, GlobalAttention, attend_with_rest
 from bench_gpvm.transnext.network import SIZES, TransNeXt, TransNeXtBackbone

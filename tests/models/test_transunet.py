@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from bench_core.errors import TrainingError, WeightsError
-from bench_core.plugins import load_registry
+from bench_core.plugins.wiring import load_registry
 from bench_core.weights.load import load_strictly
 from bench_sma.transunet.network import SIZES, TransUNet
 from bench_sma.transunet.resnet import ResNet, StandardizedConv

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from bench_core.errors import WeightsError
-from bench_core.plugins import load_registry
+from bench_core.plugins.wiring import load_registry
 from bench_sma.u_kan.network import UKAN, KANBlock, from_reference
 from tests.helpers.networks import build_network
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from bench_core import BuildRequest
 from bench_core.errors import WeightsError
-from bench_core.plugins import load_registry
+from bench_core.plugins.wiring import load_registry
 from bench_sma.u_net.network import UNet, build, from_reference
 from tests.helpers.golden import golden_tensor
 from tests.helpers.networks import build_network, finder

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from bench_core.errors import TrainingError, WeightsError
-from bench_core.plugins import load_registry
+from bench_core.plugins.wiring import load_registry
 from bench_gpvm.drop_path import DropPath
 from bench_gpvm.mit import MixTransformer
 from bench_gpvm.vw.head import WINDOWS, VaryingWindowAttention, fold_contexts, to_map, to_windows

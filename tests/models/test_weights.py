@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from bench_core import Architecture, PublishedFile
 from bench_core.errors import PluginError, WeightsError
-from bench_core.hashes import sha256_of
+from bench_core.files.hashes import sha256_of
 from bench_core.weights.files import find_files
 from bench_core.weights.load import load_strictly, read_checkpoint, sum_over_rgb
 

@@ -191,7 +191,7 @@ def test_its_metric_of_label_maps_has_a_table_with_every_model(study: Study) -> 
 
 def test_its_metric_scores_label_maps(study: Study) -> None:
     code = (
-        "import numpy as np; from bench_core.plugins import load_registry; "
+        "import numpy as np; from bench_core.plugins.wiring import load_registry; "
         "from bench_core.metrics.declared import of_labels; metric = load_registry().metric('example-area'); "
         "truth = np.zeros((4, 4), np.uint8); truth[:2] = 1; other = np.where(truth[::-1] == 1, 1, 0); "
         "half = truth.copy(); half[0] = 2; none = truth * 0; "

@@ -8,7 +8,7 @@ import pytest
 
 from bench_core.plan.expand import Plan, make_plan
 from bench_core.plan.summary import deviations_of, max_epochs, stages_of
-from bench_core.plugins import load_registry
+from bench_core.plugins.wiring import load_registry
 from bench_core.spec.load import load_spec
 
 PAPER = Path(__file__).parents[2] / "specs" / "paper.yaml"

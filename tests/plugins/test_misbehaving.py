@@ -10,7 +10,7 @@ import pytest
 
 from bench_core.cli.main import main
 from bench_core.errors import BenchError, PluginError
-from bench_core.plugins import load_registry
+from bench_core.plugins.wiring import load_registry
 
 START = "from bench_core import Architecture, Dataset, Metric, ModelSource, Option, Task, hookimpl\n"
 RUDE = """

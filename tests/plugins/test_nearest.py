@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench_core.errors import UnknownNameError
-from bench_core.nearest import nearest_names, parts_of
-from bench_core.plugins import load_registry
-from bench_core.registry import Registry
+from bench_core.plugins.nearest import nearest_names, parts_of
+from bench_core.plugins.registry import Registry
+from bench_core.plugins.wiring import load_registry
 
 NAMES = [
     "mmseg:swin-tiny-patch4_upernet_8xb2-512x512",

@@ -10,7 +10,7 @@ import pytest
 from bench_core import JobEvent, hookspecs
 from bench_core.declarations import resolve_entry
 from bench_core.errors import MissingDependencyError, PluginError, UnknownNameError
-from bench_core.plugins import load_registry
+from bench_core.plugins.wiring import load_registry
 
 HOOKS = [name for name in vars(hookspecs) if name.startswith("bench_")]
 

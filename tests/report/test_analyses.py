@@ -9,7 +9,7 @@ import pytest
 
 from bench_core.declarations import Analysis
 from bench_core.errors import BenchError, PluginError
-from bench_core.plugins import load_registry
+from bench_core.plugins.wiring import load_registry
 from bench_core.report.compose import compose
 from bench_core.report.page import to_html
 from tests.helpers.fake_study import PLUGIN, write_study

@@ -25,7 +25,7 @@ from mmengine.visualization import Visualizer
 
 from bench_core.errors import MissingDependencyError, TrainingError
 from bench_core.options import complete_options
-from bench_core.plugins import load_registry
+from bench_core.plugins.wiring import load_registry
 from bench_core.protocol.contract import RunOptions
 from bench_mmseg import engine as mmseg
 from bench_mmseg.backends import BACKENDS

@@ -12,7 +12,7 @@ from bench_core.declarations import IGNORE
 from bench_core.execute.prepare import open_data
 from bench_core.metrics.surface import assd, hd95, nsd
 from bench_core.plan.job import Apply, Job
-from bench_core.plugins import load_registry
+from bench_core.plugins.wiring import load_registry
 from bench_core.spec.diagnostics import SpecError
 from bench_core.store.store import Store
 from tests.helpers.small_study import run

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from bench_core.liveness import machine_identity, process_start
+from bench_core.processes.liveness import machine_identity, process_start
 from bench_core.store.claim import (
     ClaimLostError,
     claim_owner,

@@ -10,7 +10,7 @@ from click.testing import CliRunner, Result
 
 from bench_core.cli.main import bench
 from bench_core.plan.expand import Plan
-from bench_core.registry import Registry
+from bench_core.plugins.registry import Registry
 from bench_core.store.store import Store
 from tests.helpers.small_study import load, run
 

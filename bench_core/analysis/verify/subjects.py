@@ -15,8 +15,8 @@ from bench_core.errors import BenchError
 from bench_core.execute.ground import Ground
 from bench_core.plan.expand import Plan
 from bench_core.plan.job import Job
+from bench_core.plugins.registry import Registry
 from bench_core.records import Case, Counts, TrainingRecord
-from bench_core.registry import Registry
 from bench_core.spec.model import Spec
 from bench_core.store.folder import COUNTS, JOB, RESULT, TRACE
 from bench_core.store.result import Result

@@ -11,9 +11,9 @@ from typing import Any
 
 from bench_core.declarations import Architecture, Dataset, RunnerDeclaration, Task
 from bench_core.errors import BenchError
+from bench_core.files.paths import check_path, expand
 from bench_core.options import complete_options
-from bench_core.paths import check_path, expand
-from bench_core.registry import Registry
+from bench_core.plugins.registry import Registry
 from bench_core.spec.diagnostics import Diagnostic, Severity, diagnose
 from bench_core.spec.draft import Draft
 from bench_core.spec.model import DatasetEntry, ModelEntry

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from bench_core.errors import BenchError
+from bench_core.files.paths import expand
 from bench_core.fold_files import read_folds
-from bench_core.paths import expand
 from bench_core.spec.checks.context import Context
 from bench_core.spec.nodes import Loc
 from bench_core.spec.rules.folds import COUNT, fold_breaches, given_breaches

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bench_core.errors import BenchError
-from bench_core.paths import check_path, expand
+from bench_core.files.paths import check_path, expand
 from bench_core.spec.checks.context import Context
 from bench_core.spec.nodes import Loc
 

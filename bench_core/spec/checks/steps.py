@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bench_core.declarations import Step
-from bench_core.registry import unknown
+from bench_core.plugins.registry import unknown
 from bench_core.spec.checks.context import Context
 from bench_core.spec.model import StepEntry
 from bench_core.spec.nodes import Loc

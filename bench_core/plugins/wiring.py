@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Any
 import pluggy
 
 from bench_core import hookspecs
-from bench_core.commands import COMMANDS
 from bench_core.declarations import (
     Analysis,
     Architecture,
@@ -28,12 +27,13 @@ from bench_core.declarations import (
     RunnerDeclaration,
     Step,
 )
-from bench_core.declared import wrong_field
+from bench_core.declarations.code import call, printing_to_stderr, shown, told
 from bench_core.errors import PluginError
-from bench_core.paths import file_name_mistake
-from bench_core.plugin_code import call, printing_to_stderr, shown, told
-from bench_core.plugin_files import plugin_contents
-from bench_core.registry import Registry, unknown
+from bench_core.files.paths import file_name_mistake
+from bench_core.plugins.commands import COMMANDS
+from bench_core.plugins.declared import wrong_field
+from bench_core.plugins.files import plugin_contents
+from bench_core.plugins.registry import Registry, unknown
 
 if TYPE_CHECKING:
     import click

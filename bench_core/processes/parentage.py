@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable
 from functools import cache
 
-from bench_core.liveness import process_start
+from bench_core.processes.liveness import process_start
 
 _PR_SET_PDEATHSIG = 1
 """prctl(2): the signal that this process gets when the thread that started it has ended."""

@@ -8,7 +8,7 @@ from dataclasses import fields, is_dataclass
 from functools import cache
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from bench_core.plugin_code import shown
+from bench_core.declarations.code import shown
 
 
 def wrong_field(declaration: Any) -> str | None:

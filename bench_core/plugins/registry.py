@@ -23,11 +23,11 @@ from bench_core.declarations import (
     RunnerDeclaration,
     Step,
 )
-from bench_core.declared import wrong_field
+from bench_core.declarations.code import call, shown, told
 from bench_core.errors import BenchError, PluginError, UnknownNameError
-from bench_core.nearest import ranked_names
-from bench_core.paths import expand
-from bench_core.plugin_code import call, shown, told
+from bench_core.files.paths import expand
+from bench_core.plugins.declared import wrong_field
+from bench_core.plugins.nearest import ranked_names
 
 if TYPE_CHECKING:
     import click

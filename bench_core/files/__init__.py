@@ -1,0 +1,1 @@
+"""Files and names of others, read within bounds; what time a file system has."""

@@ -1,0 +1,1 @@
+"""Plugins: the only wiring, lookup by name, and the files that they came from."""

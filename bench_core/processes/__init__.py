@@ -1,0 +1,1 @@
+"""Signals, processes and streams: what must not break, and who lives."""
