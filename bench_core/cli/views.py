@@ -162,6 +162,10 @@ def describe(kind: str, progress: JobProgress) -> str:
     """Return a change in words."""
     if kind == "started":
         return f"started on {progress.device}"
+    if kind == "anew":
+        return progress.note
+    if kind == "resumed":
+        return f"resumes after epoch {progress.done}/{progress.total}"
     if kind in ("epoch", "progress"):
         unit = "epoch " if kind == "epoch" else ""
         of = f"/{progress.total}" if progress.total else ""
@@ -207,6 +211,10 @@ def _facts(kind: str, progress: JobProgress) -> dict[str, Any]:
     if kind == "epoch":
         data |= {"epoch": progress.done - 1, "epochs": progress.total}
         data |= {"loss": progress.loss, "validation": dict(progress.metrics)}
+    if kind == "resumed":
+        data |= {"epochs_kept": progress.done, "epochs": progress.total}
+    if kind == "anew":
+        data["because"] = progress.note
     if kind == "progress":
         data |= {"done": progress.done, "total": progress.total, "note": progress.note}
     if kind == "done" and progress.tested:

@@ -75,10 +75,11 @@ class Step:
 class JobEvent:
     """Something that happened in a job, for live views and trackers; nothing is decided by it."""
 
-    kind: Literal["started", "epoch", "progress", "testing", "finished", "failed"]
+    kind: Literal["started", "anew", "resumed", "epoch", "progress", "testing", "finished", "failed"]
+    """After `started`: `anew` drops what an interrupted attempt left, `resumed` takes it up."""
     digest: str
     epoch: int = 0
-    """The epoch that has ended, from 0."""
+    """The epoch that has ended, from 0; the last one that an earlier attempt ended, where it is `resumed`."""
     epochs: int = 0
     """Planned epochs."""
     loss: float | None = None
@@ -86,7 +87,7 @@ class JobEvent:
     metrics: Mapping[str, float] = field(default_factory=dict)
     """Of an epoch: on the validation images. Of `finished`: on the test images."""
     message: str = ""
-    """Why it failed, or what it is doing."""
+    """Why it failed or starts anew, or what it is doing."""
     done: int = 0
     """Units of work behind it: epochs where it trains."""
     total: int = 0

@@ -55,12 +55,12 @@ class Attempts:
         )
         self._write()
 
-    def same_basis(self, basis: Mapping[str, str]) -> bool:
-        """Note what this attempt stands on; say whether the one before it stood on the same."""
+    def stand_on(self, basis: Mapping[str, str]) -> dict[str, str] | None:
+        """Note what this attempt stands on; return what the one before it stood on, if there was one."""
         before = [entry["basis"] for entry in self._entries[:-1] if "basis" in entry]
         self._entries[-1]["basis"] = dict(basis)
         self._write()
-        return not before or before[-1] == dict(basis)
+        return before[-1] if before else None
 
     def finish(self, seconds: float) -> Finished:
         """Close the last attempt after `seconds` and return what all of them took."""

@@ -82,6 +82,13 @@ def weights_basis(job: Job, registry: Registry, hashes: FileHashes | None = None
     return {f"{WEIGHTS} {path.name}": hashes.sha256(path) for path in files}
 
 
+def changes_between(was: Mapping[str, str], now: Mapping[str, str]) -> tuple[Change, ...]:
+    """Return what differs between the bases of two attempts at one job."""
+    return tuple(
+        change for kind in KINDS for change in _differences(kind, _of_kind(was, kind), _of_kind(now, kind))
+    )
+
+
 def effective_basis(result: Result, accepted: Sequence[Acceptance] = ()) -> dict[str, str]:
     """Return what a result stands on, its data included, as the user has accepted it."""
     found = {**result.basis, DATA: result.data.fingerprint}
@@ -112,11 +119,12 @@ class Ground:
         What was accepted for the job counts as what it was accepted for.
         """
         was = effective_basis(result, accepted)
-        found: list[Change] = []
-        for kind, now in self._now(job).items():
-            if now is not None:
-                found += _differences(kind, _of_kind(was, kind), now)
-        return tuple(found)
+        return tuple(
+            change
+            for kind, now in self._now(job).items()
+            if now is not None
+            for change in _differences(kind, _of_kind(was, kind), now)
+        )
 
     def _now(self, job: Job) -> dict[str, dict[str, str] | None]:
         return {

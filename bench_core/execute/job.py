@@ -16,7 +16,7 @@ from bench_core.declarations import JobEvent, resolve_entry
 from bench_core.errors import BenchError, DataError, StoreError, WeightsError
 from bench_core.execute.attempts import Attempts
 from bench_core.execute.failures import describe, summary
-from bench_core.execute.ground import DATA, plugin_basis, weights_basis
+from bench_core.execute.ground import DATA, changes_between, plugin_basis, weights_basis
 from bench_core.execute.keeper import FolderKeeper
 from bench_core.execute.logs import job_log
 from bench_core.execute.outcome import checked, counted, plain_values, provenance
@@ -145,11 +145,12 @@ class _Run:
             log.info("learning rate %g of %s", rate.value, dict(rate.candidates))
         data = self._data(rate)
         basis = self._basis(data)
-        if not attempts.same_basis(basis):
-            log.warning(
-                "data, plugins or weights have changed since this job was interrupted: it starts anew"
-            )
-            self.note("changed since it was interrupted: starts anew")
+        before = attempts.stand_on(basis)
+        if before is not None and before != basis:
+            changed = ", ".join(map(str, changes_between(before, basis))) or "what it stands on changed"
+            message = f"starts anew: since it was interrupted {changed}"
+            log.warning("%s", message)
+            self.emit(JobEvent(kind="anew", digest=job.digest, epochs=job.epochs, message=message))
             drop_state(folder)
         memory = MemoryMeter(self.options.device)
         _use_threads(self.options.threads)

@@ -88,6 +88,10 @@ class RunProgress:
         progress = self.jobs[event.digest]
         if event.kind in ("epoch", "progress"):
             progress.advance(event, time.monotonic())
+        elif event.kind == "resumed":
+            progress.done = event.done
+        elif event.kind == "anew":
+            progress.note = event.message
         elif event.kind == "testing":
             progress.note = "testing"
         elif event.kind == "finished":

@@ -32,7 +32,7 @@ class Happening:
     """A change worth a line."""
 
     kind: str
-    """started, epoch, progress, testing, done, failed, elsewhere, blocked, waiting, deaf."""
+    """started, anew, resumed, epoch, progress, testing, done, failed, elsewhere, blocked, waiting, deaf."""
     progress: JobProgress | None
     """The job that it happened to; None for `deaf`."""
     text: str = ""
@@ -124,7 +124,7 @@ class _Run:
 
     def _event(self, event: JobEvent) -> None:
         self._progress.event(event)
-        if event.kind in ("started", "epoch", "progress", "testing"):
+        if event.kind not in ("finished", "failed"):
             self._watch(self._progress, Happening(event.kind, self._progress[event.digest]))
 
     def _ended(self, message: Ended) -> None:

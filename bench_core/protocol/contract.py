@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -187,6 +187,8 @@ class Contract(Session):
         state = self._keeper.load()
         if state is not None:
             self._restore(state)
+            last = len(self._history) - 1
+            self._tell("resumed", epoch=last, done=last + 1)
         self._trace.resume(len(self._history))
 
     def epochs(self) -> Iterator[int]:
@@ -284,24 +286,12 @@ class Contract(Session):
         if chosen and self.training.checkpoint.choose == "best":
             self._keep_weights()
         self._keeper.save(self._state())
-        self._emit(
-            JobEvent(
-                kind="epoch",
-                digest=self.job.digest,
-                epoch=epoch,
-                epochs=self.training.epochs,
-                loss=loss,
-                metrics=metrics,
-            )
-        )
+        self._tell("epoch", epoch=epoch, loss=loss, metrics=metrics)
         return record
 
     def finish(self, predict: Predict) -> Outcome:
         """Load the chosen epoch's weights into the model and predict the test images."""
-        epochs_run = len(self._history)
-        self._emit(
-            JobEvent(kind="testing", digest=self.job.digest, epoch=epochs_run, epochs=self.training.epochs)
-        )
+        self._tell("testing", epoch=len(self._history))
         if self.training.checkpoint.choose == "best":
             kept = chosen_weights(self._keeper.load_best(), self._best.epoch, self.job_name)
             load_saved(self.model, kept, self.job_name)
@@ -321,6 +311,9 @@ class Contract(Session):
                 class_weights=self.class_weights,
             ),
         )
+
+    def _tell(self, kind: Literal["resumed", "epoch", "testing"], **facts: Any) -> None:
+        self._emit(JobEvent(kind=kind, digest=self.job.digest, epochs=self.training.epochs, **facts))
 
     def _class_pixels(self) -> list[int]:
         """Return the training pixels of each class, background first, at the protocol's size."""

@@ -327,6 +327,33 @@ def test_an_interrupted_job_is_shown_with_its_epoch(tmp_path: Path) -> None:
     assert "after epoch 0 of 5" in " ".join(call(*arguments).output.split())
 
 
+@pytest.mark.parametrize("edited", [False, True])
+def test_a_run_says_whether_an_interrupted_job_is_taken_up_or_starts_anew(
+    tmp_path: Path, edited: bool
+) -> None:
+    loaded, plan = load(tmp_path / "spec", epochs=5)
+    store = Store(tmp_path / "results", create=True)
+
+    def stop(event: JobEvent) -> None:
+        if event.kind == "epoch" and event.epoch == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_job(plan.jobs[0], store, loaded.registry, RunOptions(), stop)
+    if edited:
+        plugin = tmp_path / "spec" / "plugin.py"
+        plugin.write_text(plugin.read_text() + "# edited\n")
+    arguments = ("run", tmp_path / "spec" / "spec.yaml", "--store", store.path, "--device", "cpu", "--json")
+    lines = call(*arguments, "--only", "fold=0").output.splitlines()
+    told = [json.loads(line) for line in lines if '"event"' in line]
+    assert [event["event"] for event in told[:2]] == ["started", "anew" if edited else "resumed"]
+    if edited:
+        assert "since it was interrupted plugin plugin changed (" in told[1]["because"]
+    else:
+        assert (told[1]["epochs_kept"], told[1]["epochs"]) == (3, 5)
+    assert sum(event["event"] == "epoch" for event in told) == (5 if edited else 2)
+
+
 def test_scores_stay_on_the_screen_and_equal_failures_are_one(tmp_path: Path) -> None:
     load(tmp_path, models="[dots-net, broken-net]", epochs=1)
     arguments = ("--store", tmp_path / "results")
