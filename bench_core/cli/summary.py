@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -100,6 +101,15 @@ def _names(jobs: list[Job]) -> str:
     return jobs[0].name + (f" and {len(jobs) - 1} more" if len(jobs) > 1 else "")
 
 
+def _mean(values: Sequence[float]) -> str:
+    """Return the mean of what is defined, as the report's tables have it, and how much is not."""
+    defined = [value for value in values if not math.isnan(value)]
+    if not defined:
+        return "undefined"
+    mean = f"{sum(defined) / len(defined):.4f}"
+    return mean if len(defined) == len(values) else f"{mean} (undefined in {len(values) - len(defined)})"
+
+
 def _scores(run: RunProgress) -> None:
     """Print the mean over the jobs that this run tested, for each model and dataset; the report has all."""
     cells: dict[tuple[str, ...], list[Mapping[str, float]]] = {}
@@ -108,7 +118,7 @@ def _scores(run: RunProgress) -> None:
             cells.setdefault((progress.job.stage, *progress.job.cell), []).append(progress.tested)
     for (stage, model, dataset), found in list(cells.items())[:MOST_SCORES]:
         names = [name for name in SHOWN if all(name in tested for tested in found)]
-        means = [f"{name} {sum(tested[name] for tested in found) / len(found):.4f}" for name in names]
+        means = [f"{name} {_mean([tested[name] for tested in found])}" for name in names]
         of = f"mean of {len(found)} jobs" if len(found) > 1 else "1 job"
         said = "" if stage == "evaluate" else f"{stage}: "
         say(f"  {said}{model} on {dataset}: {', '.join(means)} ({of})")

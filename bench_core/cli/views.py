@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Protocol
@@ -187,9 +188,14 @@ def numbers(progress: JobProgress) -> str:
     name = progress.job.search_monitor
     value, tested = progress.metrics.get(name), progress.tested.get(name)
     parts = [] if progress.loss is None else [f"loss {progress.loss:.4g}"]
-    parts += [] if value is None else [f"{name} {value:.4f}"]
-    parts += [] if tested is None else [f"tested {name} {tested:.4f}"]
+    parts += [] if value is None else [f"{name} {score(value)}"]
+    parts += [] if tested is None else [f"tested {name} {score(tested)}"]
     return ", ".join(parts) or ("no epoch left to run" if progress.job.epochs else "")
+
+
+def score(value: float) -> str:
+    """Return a metric's value, which is undefined where an image set holds nothing to score."""
+    return "undefined" if math.isnan(value) else f"{value:.4f}"
 
 
 def duration(seconds: float | None) -> str:

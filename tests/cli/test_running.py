@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,7 +15,8 @@ from rich.console import Console
 
 from bench_core.cli.live import view
 from bench_core.cli.main import bench
-from bench_core.cli.views import JsonView, PlainView, duration
+from bench_core.cli.summary import summarize
+from bench_core.cli.views import JsonView, PlainView, describe, duration
 from bench_core.declarations import JobEvent
 from bench_core.errors import DataError
 from bench_core.execute.job import run_job
@@ -352,6 +355,20 @@ def test_a_run_says_whether_an_interrupted_job_is_taken_up_or_starts_anew(
     else:
         assert (told[1]["epochs_kept"], told[1]["epochs"]) == (3, 5)
     assert sum(event["event"] == "epoch" for event in told) == (5 if edited else 2)
+
+
+def test_a_fold_without_a_score_leaves_those_of_the_others(
+    study: tuple[Path, Path, Plan], capsys: pytest.CaptureFixture[str]
+) -> None:
+    spec, store, plan = study
+    run = RunProgress(plan.jobs)
+    for progress, value in zip(run.jobs.values(), (math.nan, 0.5, 0.75), strict=True):
+        progress.status = "done"
+        progress.tested = {"mdsc": value, "miou": math.nan}
+    summarize(run, spec, store, [], as_json=False)
+    said = capsys.readouterr().out
+    assert "dots-net on dots: mdsc 0.6250 (undefined in 1), miou undefined (mean of 3 jobs)" in said
+    assert "nan" not in describe("done", replace(next(iter(run.jobs.values())), ran_here=True))
 
 
 def test_scores_stay_on_the_screen_and_equal_failures_are_one(tmp_path: Path) -> None:
