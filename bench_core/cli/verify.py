@@ -46,8 +46,8 @@ def command(
     it opens the datasets as a run does, and counts every job again. A partial study is checked as far as it
     is finished. Exit codes: 0 nothing found but warnings, 1 findings or an invalid spec, 2 could not run.
     """
+    from bench_core.analysis.verify.audit import open_audit
     from bench_core.analysis.verify.run import CHECKS, recounting, verify
-    from bench_core.analysis.verify.subjects import open_study
     from bench_core.cli.data import cache_folder
     from bench_core.cli.fresh import ground_of
     from bench_core.errors import StoreError
@@ -60,8 +60,8 @@ def command(
     plan = make_plan(loaded.spec, loaded.registry)
     opened = Store(store)
     ground = ground_of(loaded.registry, opened, None if with_data else MOST_NEW_BYTES)
-    study = open_study(loaded.spec, plan, loaded.registry, opened, ground)
-    if not study.subjects:
+    audit = open_audit(loaded.spec, plan, loaded.registry, opened, ground)
+    if not audit.subjects:
         raise StoreError(
             f"no job of {plan.name!r} is finished",
             place=str(store),
@@ -70,7 +70,7 @@ def command(
         )
     with _progress() as progress:
         more = (recounting(cache_folder() or opened.cache),) if with_data else ()
-        found = verify(study, (*CHECKS, *more), progress)
+        found = verify(audit, (*CHECKS, *more), progress)
     for text in (f"{what} could not be compared: {why}" for what, why in ground.unknown.items()):
         say(f"note: {text}", err=True)
     if as_json:

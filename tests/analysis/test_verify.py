@@ -18,10 +18,10 @@ from click.testing import Result as Done
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bench_core.analysis.verify.audit import Audit, open_audit
 from bench_core.analysis.verify.checks import Verification
 from bench_core.analysis.verify.run import CHECKS, verify
 from bench_core.analysis.verify.stored import saved_epoch
-from bench_core.analysis.verify.subjects import Study, open_study
 from bench_core.cli.main import bench
 from bench_core.errors import StoreError
 from bench_core.plan.expand import make_plan
@@ -47,9 +47,9 @@ class Finished:
     path: Path
     store: Path
 
-    def study(self, store: Path | None = None) -> Study:
+    def study(self, store: Path | None = None) -> Audit:
         plan = make_plan(self.loaded.spec, self.loaded.registry)
-        return open_study(self.loaded.spec, plan, self.loaded.registry, Store(store or self.store))
+        return open_audit(self.loaded.spec, plan, self.loaded.registry, Store(store or self.store))
 
     def job(self, name: str) -> Job:
         return next(subject.job for subject in self.study().subjects if subject.job.name == name)
@@ -69,7 +69,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Finished:
     return Finished(loaded, path, store.path)
 
 
-def found(study: Study) -> dict[str, str]:
+def found(study: Audit) -> dict[str, str]:
     """Return the checks that find something, each with its first message."""
     return {
         outcome.check.name: f"{outcome.findings[0].job}: {outcome.findings[0].message}"

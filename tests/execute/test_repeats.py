@@ -11,7 +11,7 @@ from bench_core.analysis.gather import gather
 from bench_core.analysis.quantities import Pooled
 from bench_core.analysis.scores import score
 from bench_core.analysis.verify.run import verify
-from bench_core.analysis.verify.subjects import open_study
+from bench_core.analysis.verify.audit import open_audit
 from bench_core.plan.expand import make_plan
 from bench_core.plan.job import fold_seed, job_seed
 from bench_core.report.compose import compose
@@ -50,7 +50,7 @@ def test_repeats_draw_new_weights_on_the_same_folds_and_count_as_folds(tmp_path:
     assert found is not None and found.complete and len(found.folds) == 6
     tables = {table.name: table for table in compose(evidence, loaded.registry).tables}
     assert _column(tables["study-mdsc"], "dots") == [(found.mean, found.std, 6, 6, "fraction")]
-    checked = verify(open_study(loaded.spec, plan, loaded.registry, store))
+    checked = verify(open_audit(loaded.spec, plan, loaded.registry, store))
     assert checked.ok and checked.complete, checked.findings
 
 
@@ -69,7 +69,7 @@ def test_a_repeat_that_deals_anew_has_other_folds(tmp_path: Path) -> None:
     assert any(
         first.counts.ids != second.counts.ids for first, second in zip(folds[:3], folds[3:], strict=True)
     )
-    checked = verify(open_study(loaded.spec, plan, loaded.registry, store))
+    checked = verify(open_audit(loaded.spec, plan, loaded.registry, store))
     assert checked.ok and checked.complete, checked.findings
     tables = {table.name: table for table in compose(evidence, loaded.registry).tables}
     assert np.isfinite(_column(tables["study-mdsc"], "dots")[0][0])

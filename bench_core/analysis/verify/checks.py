@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Literal
 
+from bench_core.analysis.verify.audit import Audit, Subject
 from bench_core.analysis.verify.findings import Finding
-from bench_core.analysis.verify.subjects import Study, Subject
 
 Kind = Literal["train", "own", "apply"]
 
@@ -19,7 +19,7 @@ class Check:
     name: str
     proves: str
     """What is true of the store when nothing is found."""
-    examine: Callable[[Subject, Study], Iterable[Finding] | None]
+    examine: Callable[[Subject, Audit], Iterable[Finding] | None]
     """Gets a job and all others; returns what it finds, or None where the job has nothing to look at."""
     kinds: tuple[Kind, ...] = ("train", "own", "apply")
     """Kinds of work that it can ask."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from bench_core.errors import BenchError
+
 Level = Literal["error", "warning"]
 
 
@@ -19,3 +21,8 @@ class Finding:
     place: str
     """File, with ":line" where it has lines."""
     level: Level = "error"
+
+
+def told(error: BenchError) -> str:
+    """Return an error in one line, its cause included."""
+    return f"{error.message}: {error.cause}" if error.cause else error.message

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bench_core.analysis.verify.audit import Audit, Subject
 from bench_core.analysis.verify.findings import Finding
-from bench_core.analysis.verify.subjects import Study, Subject
 from bench_core.data.folds import assign_folds, fold_hash
 from bench_core.errors import BenchError
 from bench_core.metrics.counts import METRICS, micro, per_image
@@ -23,20 +23,20 @@ ON_DEVICES = 1e-3
 """Largest difference of a metric that is counted twice from the same weights, where it is not exact."""
 
 
-def data(subject: Subject, study: Study) -> Iterable[Finding] | None:
+def data(subject: Subject, audit: Audit) -> Iterable[Finding] | None:
     """Compare fingerprint, folds and sizes of the data with those of most jobs."""
     if subject.result is None:
         return None
-    return list(_data(subject, study))
+    return list(_data(subject, audit))
 
 
-def _data(subject: Subject, study: Study) -> Iterable[Finding]:
+def _data(subject: Subject, audit: Audit) -> Iterable[Finding]:
     for keys, peers in (
-        (("fingerprint", "fold_hash", "samples", "groups"), study.same_folds(subject)),
-        (("train", "validation", "test"), study.same_split(subject)),
+        (("fingerprint", "fold_hash", "samples", "groups"), audit.same_folds(subject)),
+        (("train", "validation", "test"), audit.same_split(subject)),
     ):
         for key in keys:
-            usual = study.usual(f"data {key}", peers, lambda peer, key=key: _fact(peer, key))  # type: ignore[misc]
+            usual = audit.usual(f"data {key}", peers, lambda peer, key=key: _fact(peer, key))  # type: ignore[misc]
             mine = _fact(subject, key)
             if usual is not None and mine != usual[0]:
                 text = f"{key} is {_short(mine)}, {usual[1].job.name} has {_short(usual[0])}"
@@ -52,14 +52,14 @@ def _short(value: Any) -> str:
     return text if len(text) <= 16 else f"{text[:16]}…"
 
 
-def images(subject: Subject, study: Study) -> Iterable[Finding] | None:
+def images(subject: Subject, audit: Audit) -> Iterable[Finding] | None:
     """Compare the counted images with the fold's, with those of other models, and with the trained ones."""
     if subject.counts is None or subject.result is None:
         return None
-    return list(_images(subject, subject.counts, subject.result, study))
+    return list(_images(subject, subject.counts, subject.result, audit))
 
 
-def _images(subject: Subject, counts: Counts, result: Result, study: Study) -> Iterable[Finding]:
+def _images(subject: Subject, counts: Counts, result: Result, audit: Audit) -> Iterable[Finding]:
     split = "test" if subject.job.fold.test else "validation"
     if result.tested != split:
         yield subject.finding(f"it says {result.tested} images, the job counts {split} images", RESULT)
@@ -68,7 +68,7 @@ def _images(subject: Subject, counts: Counts, result: Result, study: Study) -> I
         yield subject.finding(f"{len(counts.ids)} images are counted, the fold has {expected}", COUNTS)
     if len(set(counts.ids)) != len(counts.ids):
         yield subject.finding("an image is counted twice", COUNTS)
-    usual = study.usual("images", study.same_split(subject), _counted)
+    usual = audit.usual("tested images", audit.same_tested(subject), _counted)
     mine = _counted(subject)
     if usual is not None and mine != usual[0]:
         there = set(usual[0])
@@ -79,9 +79,10 @@ def _images(subject: Subject, counts: Counts, result: Result, study: Study) -> I
     both = [sample for sample in counts.ids if sample in trained]
     if both:
         yield subject.finding(f"{len(both)} counted images were trained on, {both[0]} for one", COUNTS)
-    if subject is study.same_folds(subject)[-1]:
-        # Once for each dataset and dealing; the last of its jobs is an evaluate job where there is one.
-        yield from _folds(subject, result, study)
+    evaluated = [peer for peer in audit.same_folds(subject) if peer.job.stage == "evaluate"]
+    if evaluated and subject is evaluated[-1]:
+        # Once for each dataset and dealing.
+        yield from _folds(subject, result, audit)
 
 
 def _counted(subject: Subject) -> tuple[tuple[str, str], ...] | None:
@@ -89,12 +90,12 @@ def _counted(subject: Subject) -> tuple[tuple[str, str], ...] | None:
     return None if counts is None else tuple(zip(counts.ids, counts.groups, strict=True))
 
 
-def _folds(subject: Subject, result: Result, study: Study) -> Iterable[Finding]:
+def _folds(subject: Subject, result: Result, audit: Audit) -> Iterable[Finding]:
     """Cut the dataset into folds once more, where all folds have been tested."""
     count = subject.job.fold.count
     tested: dict[int, tuple[tuple[str, str], ...]] = {}
-    for peer in study.same_folds(subject):
-        usual = study.usual("images", study.same_split(peer), _counted)
+    for peer in audit.same_folds(subject):
+        usual = audit.usual("images", audit.same_split(peer), _counted)
         if peer.job.stage == "evaluate" and len(peer.job.fold.test) == 1 and usual is not None:
             tested[peer.job.fold.test[0]] = usual[0]
     if len(tested) < count:
@@ -114,18 +115,18 @@ def _folds(subject: Subject, result: Result, study: Study) -> Iterable[Finding]:
         yield subject.finding(f"the folds of {label} are not those of the spec's seed", COUNTS)
 
 
-def metrics(subject: Subject, study: Study) -> Iterable[Finding] | None:
+def metrics(subject: Subject, audit: Audit) -> Iterable[Finding] | None:
     """Compare counts with the ground truth of other models, with the history and with the kept pictures."""
     if subject.counts is None or subject.result is None:
         return None
-    return list(_metrics(subject, subject.counts, subject.result, study))
+    return list(_metrics(subject, subject.counts, subject.result, audit))
 
 
-def _metrics(subject: Subject, counts: Counts, result: Result, study: Study) -> Iterable[Finding]:
+def _metrics(subject: Subject, counts: Counts, result: Result, audit: Audit) -> Iterable[Finding]:
     pixels = subject.job.pixels.image_size**2
     if (counts.values < 0).any() or (counts.values.sum(axis=-1) > pixels).any():
         yield subject.finding(f"counts are negative or exceed the {pixels} pixels of an image", COUNTS)
-    usual = study.usual("truth", study.same_split(subject), _truth)
+    usual = audit.usual("truth", audit.same_tested(subject), _truth)
     mine = _truth(subject)
     if usual is not None and mine is not None and mine[0] == usual[0][0] and mine != usual[0]:
         odd = _first_odd(counts, usual[1])

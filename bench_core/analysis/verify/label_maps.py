@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bench_core.analysis.verify.findings import Finding
-from bench_core.analysis.verify.subjects import Study, Subject
+from bench_core.analysis.verify.audit import Audit, Subject
+from bench_core.analysis.verify.findings import Finding, told
 from bench_core.errors import BenchError
 from bench_core.labels import choose_cases, count_all
 from bench_core.records import Counts, Predictions
@@ -21,21 +21,17 @@ if TYPE_CHECKING:
 Open = Callable[[Subject], "JobData"]
 
 
-def predictions(subject: Subject, study: Study) -> Iterable[Finding] | None:
+def predictions(subject: Subject, audit: Audit) -> Iterable[Finding] | None:
     """Compare counts and pictures with the label maps: predicted pixels, ids, and which images are shown."""
     if subject.counts is None:
         return None
-    found = _read(subject)
-    return [found] if isinstance(found, Finding) else list(_predictions(subject, subject.counts, found))
-
-
-def _read(subject: Subject) -> Predictions | Finding:
-    try:
-        return subject.store.predictions(subject.job.digest)
-    except BenchError as error:
-        return subject.finding(
-            f"{error.message}: {error.cause}" if error.cause else error.message, PREDICTIONS
-        )
+    kept = subject.predictions
+    if kept is None:
+        error = subject.unreadable.get(PREDICTIONS)
+        return [
+            subject.finding(told(error) if error else "it counts pixels and left no label maps", PREDICTIONS)
+        ]
+    return list(_predictions(subject, subject.counts, kept))
 
 
 def _predictions(subject: Subject, counts: Counts, kept: Predictions) -> Iterable[Finding]:
@@ -84,25 +80,24 @@ def _pairs(pairs: list[tuple[str, Any]]) -> str:
     return ", ".join(f"{sample} ({rank})" for sample, rank in pairs) or "none"
 
 
-def recount(cache: Path) -> Callable[[Subject, Study], Iterable[Finding] | None]:
+def recount(cache: Path) -> Callable[[Subject, Audit], Iterable[Finding] | None]:
     """Return the check that counts each job again, from its label maps and the masks of the data."""
 
-    def examine(subject: Subject, study: Study) -> Iterable[Finding] | None:
+    def examine(subject: Subject, audit: Audit) -> Iterable[Finding] | None:
         if subject.counts is None or subject.result is None:
             return None
-        return list(_recounted(subject, study, cache))
+        return list(_recounted(subject, audit, cache))
 
     return examine
 
 
-def _recounted(subject: Subject, study: Study, cache: Path) -> Iterable[Finding]:
+def _recounted(subject: Subject, audit: Audit, cache: Path) -> Iterable[Finding]:
     from bench_core.execute.prepare import open_data
 
-    counts, result = subject.counts, subject.result
-    kept = _read(subject)
-    if isinstance(kept, Finding) or counts is None or result is None:
+    counts, result, kept = subject.counts, subject.result, subject.predictions
+    if kept is None or counts is None or result is None:
         return
-    data = open_data(subject.job, study.registry, cache)
+    data = open_data(subject.job, audit.registry, cache)
     if data.facts.fingerprint != result.data.fingerprint:
         now, then = data.facts.fingerprint[:16], result.data.fingerprint[:16]
         text = f"the data are {now}… now, the result is of {then}…"

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from bench_core.analysis.provenance import flatten
+from bench_core.analysis.verify.audit import Audit, Subject
 from bench_core.analysis.verify.findings import Finding
-from bench_core.analysis.verify.subjects import Study, Subject
 from bench_core.plan.identity import canonical, digest_of
 from bench_core.plan.job import Job
 from bench_core.store.folder import JOB, RESULT
@@ -17,11 +17,11 @@ PLACES = ("model.weights", "dataset.root", "dataset.folds")
 _SHOWN = 60
 
 
-def identity(subject: Subject, study: Study) -> Iterable[Finding] | None:
+def identity(subject: Subject, audit: Audit) -> Iterable[Finding] | None:
     """Compare the folder's name with the digest of the job in it, and its every word with the plan's job."""
     if subject.sealed is None:
         return None
-    return [*_digests(subject, subject.sealed), *_words(subject, study)]
+    return [*_digests(subject, subject.sealed), *_words(subject, audit)]
 
 
 def _digests(subject: Subject, sealed: Job) -> Iterable[Finding]:
@@ -33,24 +33,24 @@ def _digests(subject: Subject, sealed: Job) -> Iterable[Finding]:
         yield subject.finding(f"the result is of job {subject.result.digest[:12]}, not {name[:12]}", RESULT)
 
 
-def _words(subject: Subject, study: Study) -> Iterator[Finding]:
+def _words(subject: Subject, audit: Audit) -> Iterator[Finding]:
     """Find what the sealed job says otherwise than the plan.
 
     Another spec may have run the job, under another label or for another reason: then all jobs of the model
     on the dataset say so alike, and a reader is told. One that differs from those beside it was changed.
     """
-    beside = study.same_cell(subject)
-    for path, (planned, sealed) in _differences(subject, study).items():
-        alike = all(_differences(peer, study).get(path) == (planned, sealed) for peer in beside)
+    beside = audit.same_cell(subject)
+    for path, (planned, sealed) in _differences(subject, audit).items():
+        alike = all(_differences(peer, audit).get(path) == (planned, sealed) for peer in beside)
         text = f"{path} is {sealed[:_SHOWN]}, the spec plans {planned[:_SHOWN]}"
         if alike:
             text += f"; so in all jobs of {subject.job.model.label} on {subject.job.cell[1]}"
         yield subject.finding(text, JOB, level="warning" if alike else "error")
 
 
-def _differences(subject: Subject, study: Study) -> Mapping[str, tuple[str, str]]:
+def _differences(subject: Subject, audit: Audit) -> Mapping[str, tuple[str, str]]:
     """Return what the plan and the sealed job say, by the dotted path of what differs."""
-    return study.once(("words", subject.job.digest), lambda: _compared(subject))
+    return audit.once(("words", subject.job.digest), lambda: _compared(subject))
 
 
 def _compared(subject: Subject) -> dict[str, tuple[str, str]]:
@@ -75,18 +75,18 @@ def _flat(data: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
             yield from flatten({path: canonical(value)})
 
 
-def network(subject: Subject, study: Study) -> Iterable[Finding] | None:
+def network(subject: Subject, audit: Audit) -> Iterable[Finding] | None:
     """Compare the number of parameters with the declared one, and with the other jobs' of the cell."""
     if subject.result is None:
         return None
     found = _parameters(subject)
     if found is None:
         return [subject.finding("it says nothing of its network", RESULT)]
-    declared = _declared(subject.job, study)
+    declared = _declared(subject.job, audit)
     if declared is not None and found != declared:
         text = f"its network has {found:,} parameters, {subject.job.model.name} is declared with {declared:,}"
         return [subject.finding(text, RESULT)]
-    usual = study.usual("parameters", study.same_cell(subject), _parameters)
+    usual = audit.usual("parameters", audit.same_cell(subject), _parameters)
     if usual is not None and usual[0] != found:
         text = f"its network has {found:,} parameters, that of {usual[1].job.name} has {usual[0]:,}"
         return [subject.finding(text, RESULT)]
@@ -98,38 +98,38 @@ def _parameters(subject: Subject) -> int | None:
     return facts.parameters if facts is not None else None
 
 
-def _declared(job: Job, study: Study) -> int | None:
+def _declared(job: Job, audit: Audit) -> int | None:
     """Return the declared number; it is of the default options and three input channels alone."""
     channels = 3 if job.pixels.channels == "rgb" else job.dataset.task.channels
     if job.model.chosen or channels != 3:
         return None
-    return study.registry.model(job.model.name).parameters.get(job.dataset.task.logit_channels)
+    return audit.registry.model(job.model.name).parameters.get(job.dataset.task.logit_channels)
 
 
-def coverage(subject: Subject, study: Study) -> Iterable[Finding]:
+def coverage(subject: Subject, audit: Audit) -> Iterable[Finding]:
     """Name the models that lack folds of a dataset which other models have, once for each dataset."""
     on = subject.job.dataset.label
-    if study.same_data(subject)[0] is not subject:
+    if audit.same_data(subject)[0] is not subject:
         return []
-    done = {peer.job.digest for peer in study.subjects}
-    planned = [job for job in study.plan.jobs if job.stage == "evaluate" and job.dataset.label == on]
+    done = {peer.job.digest for peer in audit.subjects}
+    planned = [job for job in audit.plan.jobs if job.stage == "evaluate" and job.dataset.label == on]
     had = {_fold(job): job.model.label for job in reversed(planned) if job.digest in done}
     lacking: dict[str, list[Job]] = {}
     for job in planned:
         if job.digest not in done and _fold(job) in had:
             lacking.setdefault(job.model.label, []).append(job)
-    return [_left_out(study, jobs, had) for jobs in lacking.values()]
+    return [_left_out(audit, jobs, had) for jobs in lacking.values()]
 
 
 def _fold(job: Job) -> tuple[int, int]:
     return job.repeat, job.fold.index
 
 
-def _left_out(study: Study, jobs: list[Job], had: Mapping[tuple[int, int], str]) -> Finding:
+def _left_out(audit: Audit, jobs: list[Job], had: Mapping[tuple[int, int], str]) -> Finding:
     first = jobs[0]
     folds = ", ".join(
         str(job.fold.index) + (f" of repeat {job.repeat}" if job.repeat else "") for job in jobs
     )
     text = f"{first.model.label} lacks fold{'s' if len(jobs) > 1 else ''} {folds} of {first.dataset.label}"
     text += f"; {had[_fold(first)]} has {'the first of them' if len(jobs) > 1 else 'it'}"
-    return Finding(text, first.name, first.digest, str(study.store.folder(first.digest)), "warning")
+    return Finding(text, first.name, first.digest, str(audit.store.folder(first.digest)), "warning")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
 from bench_core.analysis.verify import images, label_maps, planned, settings, stored, training, whole
+from bench_core.analysis.verify.audit import Audit, Subject
 from bench_core.analysis.verify.checks import Check, Kind, Outcome, Verification
 from bench_core.analysis.verify.findings import Finding
-from bench_core.analysis.verify.subjects import Study, Subject
 from bench_core.errors import BenchError
 
 TRAINED: tuple[Kind, ...] = ("train",)
@@ -26,9 +27,9 @@ CHECKS = (
     Check("stopping", "the stopping rule ended it and chose the tested epoch", training.stopping, TRAINED),
     Check("checkpoint", "the kept weights are the chosen epoch's", stored.checkpoint, TRAINED),
     Check("rate", "the learning rate is the one that the search chose", training.rate, TRAINED),
-    Check("images", "counts are of the fold's images, none of them trained on", images.images, TESTED),
-    Check("metrics", "counts fit the ground truth, the history and the pictures", images.metrics, TESTED),
-    Check("label maps", "counts and pictures follow from the label maps", label_maps.predictions, TESTED),
+    Check("images", "counts are of the fold's images, none of them trained on", images.images),
+    Check("metrics", "counts fit the ground truth, the history and the pictures", images.metrics),
+    Check("label maps", "counts and pictures follow from the label maps", label_maps.predictions),
     Check("origin", "each result says how it was made, and is no other network's", whole.origin),
     Check("basis", "data, plugins and weights are those of now, and one in each cell", whole.basis),
     Check("environment", "all jobs ran under the same versions and on like hardware", settings.environment),
@@ -38,7 +39,7 @@ CHECKS = (
 def recounting(cache: Path) -> Check:
     """Return the check that opens the data through this cache and counts every job again."""
     proves = "every count is the one that label maps and masks give"
-    return Check("recount", proves, label_maps.recount(cache), TESTED)
+    return Check("recount", proves, label_maps.recount(cache))
 
 
 _UNUSABLE = (
@@ -54,31 +55,35 @@ _UNUSABLE = (
 
 
 def verify(
-    study: Study, checks: tuple[Check, ...] = CHECKS, progress: Callable[[int, int], None] = lambda *_: None
+    audit: Audit, checks: tuple[Check, ...] = CHECKS, progress: Callable[[int, int], None] = lambda *_: None
 ) -> Verification:
     """Return what the checks find; `progress(done, total)` hears of each job that a check has seen.
 
     A file whose content is not of the form in which segtrial writes it is a finding, never an exception.
     """
-    outcomes = []
-    total = len(checks) * len(study.subjects)
-    for number, check in enumerate(checks):
-        findings: list[Finding] = []
-        seen = left_out = 0
-        for position, subject in enumerate(study.subjects):
+    findings: dict[str, list[Finding]] = {check.name: [] for check in checks}
+    seen, left_out = Counter[str](), Counter[str]()
+    total = len(checks) * len(audit.subjects)
+    # Job by job: what a job's checks share is read once, and not kept for the next.
+    for position, subject in enumerate(audit.subjects):
+        for number, check in enumerate(checks):
             asked = subject.job.work.kind in check.kinds
-            found = _examined(check, subject, study) if asked else None
-            seen += found is not None
-            left_out += not asked
-            findings += found or ()
-            progress(number * len(study.subjects) + position + 1, total)
-        outcomes.append(Outcome(check, seen, tuple(findings), left_out))
-    return Verification(len(study.plan.jobs), len(study.subjects), tuple(outcomes))
+            found = _examined(check, subject, audit) if asked else None
+            seen[check.name] += found is not None
+            left_out[check.name] += not asked
+            findings[check.name] += found or ()
+            progress(position * len(checks) + number + 1, total)
+        subject.forget()
+    outcomes = tuple(
+        Outcome(check, seen[check.name], tuple(findings[check.name]), left_out[check.name])
+        for check in checks
+    )
+    return Verification(len(audit.plan.jobs), len(audit.subjects), outcomes)
 
 
-def _examined(check: Check, subject: Subject, study: Study) -> list[Finding] | None:
+def _examined(check: Check, subject: Subject, audit: Audit) -> list[Finding] | None:
     try:
-        found = check.examine(subject, study)
+        found = check.examine(subject, audit)
         return None if found is None else list(found)
     except _UNUSABLE as error:
         cause = error.message if isinstance(error, BenchError) else f"{type(error).__name__}: {error}"

@@ -8,8 +8,8 @@ from dataclasses import replace
 from typing import Any
 
 from bench_core.analysis.provenance import HARMLESS, PER_RUN, flatten
+from bench_core.analysis.verify.audit import Audit, Subject
 from bench_core.analysis.verify.findings import Finding
-from bench_core.analysis.verify.subjects import Study, Subject
 from bench_core.plan.identity import canonical
 from bench_core.plan.job import Job, JobDeviation
 from bench_core.plan.resolve import choose_dataset, choose_model
@@ -20,17 +20,17 @@ from bench_core.spec.training import Training
 from bench_core.store.folder import JOB, RESULT
 
 
-def protocol(subject: Subject, study: Study) -> Iterable[Finding] | None:
+def protocol(subject: Subject, audit: Audit) -> Iterable[Finding] | None:
     """Compare the job's settings with the protocol of the spec, deviations set aside."""
     if subject.sealed is None:
         return None
-    return list(_protocol(subject, subject.sealed, study))
+    return list(_protocol(subject, subject.sealed, audit))
 
 
-def _protocol(subject: Subject, sealed: Job, study: Study) -> Iterable[Finding]:
+def _protocol(subject: Subject, sealed: Job, audit: Audit) -> Iterable[Finding]:
     declared = {item.setting: item for item in sealed.model.deviations}
-    usual, here = _settings(protocol_of(subject.job, study)), _settings(sealed.training)
-    usual["pretrained"], here["pretrained"] = study.spec.protocol.pretrained, sealed.model.pretrained
+    usual, here = _settings(protocol_of(subject.job, audit)), _settings(sealed.training)
+    usual["pretrained"], here["pretrained"] = audit.spec.protocol.pretrained, sealed.model.pretrained
     for name in dict.fromkeys((*usual, *here)):
         before, after = usual.get(name), here.get(name)
         item = declared.pop(name, None)
@@ -55,14 +55,14 @@ def _declared(subject: Subject, item: JobDeviation, before: Any, after: Any) -> 
         yield subject.finding(f"the deviation of {item.setting} has no reason", JOB)
 
 
-def protocol_of(job: Job, study: Study) -> Training:
+def protocol_of(job: Job, audit: Audit) -> Training:
     """Return what the spec says of the job's dataset and stage for a model without deviations."""
-    spec = study.spec
+    spec = audit.spec
     models = {entry.label or entry.name: entry for entry in spec.models}
     datasets = {entry.label or entry.name: entry for entry in spec.datasets}
-    model = choose_model(models[job.model.label], study.registry, spec.protocol)
+    model = choose_model(models[job.model.label], audit.registry, spec.protocol)
     plain = replace(model, changes={}, pretrained_deviation=None)
-    cell = Cell(spec.protocol, plain, choose_dataset(datasets[job.dataset.label], study.registry))
+    cell = Cell(spec.protocol, plain, choose_dataset(datasets[job.dataset.label], audit.registry))
     search = spec.protocol.search
     if job.stage == "search" and search is not None:
         return cell.training(search.epochs, search.early_stopping)
@@ -87,15 +87,15 @@ def _worded(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
 
 
-def environment(subject: Subject, study: Study) -> Iterable[Finding] | None:
+def environment(subject: Subject, audit: Audit) -> Iterable[Finding] | None:
     """Compare versions, hardware and threads with most jobs on the dataset; warn where they differ."""
     result = subject.result
     if result is None or not result.provenance:
         return None
     found = []
     for key, value in _conditions(result.provenance).items():
-        peers = study.same_data(subject)
-        usual = study.usual(f"environment {key}", peers, lambda peer, key=key: _condition(peer, key))  # type: ignore[misc]
+        peers = audit.same_data(subject)
+        usual = audit.usual(f"environment {key}", peers, lambda peer, key=key: _condition(peer, key))  # type: ignore[misc]
         if usual is not None and usual[0] != value:
             text = f"{key} is {value}, most jobs on {subject.job.dataset.label} have {usual[0]}"
             found.append(subject.finding(text, RESULT, level="warning"))

@@ -10,8 +10,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from bench_core.analysis.verify.findings import Finding
-from bench_core.analysis.verify.subjects import Study, Subject
+from bench_core.analysis.verify.audit import Audit, Subject
+from bench_core.analysis.verify.findings import Finding, told
 from bench_core.errors import BenchError, StoreError
 from bench_core.store.folder import (
     BEST,
@@ -33,7 +33,7 @@ REQUIRED = {"train": (*_TESTED, TRACE, BEST), "own": _TESTED, "apply": (JOB, RES
 """Files that a manifest must list, by the kind of work."""
 
 
-def files(subject: Subject, study: Study) -> Iterable[Finding]:
+def files(subject: Subject, audit: Audit) -> Iterable[Finding]:
     """Compare the folder with its manifest, and read what it must hold."""
     damaged = damaged_files(subject.folder)
     for name in damaged:
@@ -43,7 +43,7 @@ def files(subject: Subject, study: Study) -> Iterable[Finding]:
     _ = subject.sealed, subject.result, subject.counts, subject.trace
     for name, error in subject.unreadable.items():
         if name not in damaged:
-            yield subject.finding(_told(error), name)
+            yield subject.finding(told(error), name)
 
 
 def _listed(subject: Subject, damaged: set[str]) -> Iterable[Finding]:
@@ -65,7 +65,7 @@ def _listed(subject: Subject, damaged: set[str]) -> Iterable[Finding]:
             yield subject.finding(f"it is not the {name} that the result was sealed with", name)
 
 
-def checkpoint(subject: Subject, study: Study) -> Iterable[Finding] | None:
+def checkpoint(subject: Subject, audit: Audit) -> Iterable[Finding] | None:
     """Compare the epoch that the weights are of with the chosen one."""
     path = subject.folder / BEST
     if subject.training is None or not path.exists():
@@ -73,7 +73,7 @@ def checkpoint(subject: Subject, study: Study) -> Iterable[Finding] | None:
     try:
         epoch = saved_epoch(path)
     except BenchError as error:
-        return [subject.finding(_told(error), BEST)]
+        return [subject.finding(told(error), BEST)]
     chosen = subject.training.chosen_epoch
     if epoch == chosen:
         return []
@@ -123,7 +123,3 @@ class _Reader(pickle.Unpickler):
 
     def persistent_load(self, pid: Any) -> Any:
         return _Nothing()
-
-
-def _told(error: BenchError) -> str:
-    return f"{error.message}: {error.cause}" if error.cause else error.message

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
+from bench_core.analysis.verify.audit import Audit, Subject
 from bench_core.analysis.verify.findings import Finding
-from bench_core.analysis.verify.subjects import Study, Subject
 from bench_core.analysis.verify.traces import Ids, TracedEpoch
 from bench_core.data.order import batch_sizes, epoch_order
 from bench_core.errors import BenchError
@@ -23,7 +23,7 @@ CLOSE = 1e-12
 """Largest relative difference of a recomputed learning rate or loss."""
 
 
-def order(subject: Subject, study: Study) -> Iterable[Finding] | None:
+def order(subject: Subject, audit: Audit) -> Iterable[Finding] | None:
     """Compare batches with the rule of the protocol, and the order with that of the other models.
 
     Models that stop at different epochs share the epochs that both have. Under a declared batch size of its
@@ -31,10 +31,10 @@ def order(subject: Subject, study: Study) -> Iterable[Finding] | None:
     """
     if subject.trace is None:
         return None
-    broken = _against_rule(subject, study)
+    broken = _against_rule(subject, audit)
     if broken is not None:
         return [broken]
-    usual = study.usual("order", study.same_split(subject), lambda peer: _first_order(peer, study))
+    usual = audit.usual("order", audit.same_split(subject), lambda peer: _first_order(peer, audit))
     reference = usual[1] if usual else subject
     if reference is subject or reference.trace is None:
         return []
@@ -46,11 +46,11 @@ def order(subject: Subject, study: Study) -> Iterable[Finding] | None:
     return []
 
 
-def _against_rule(subject: Subject, study: Study) -> Finding | None:
-    return study.once(("rule", subject.job.digest), lambda: _broken_rule(subject, study))
+def _against_rule(subject: Subject, audit: Audit) -> Finding | None:
+    return audit.once(("rule", subject.job.digest), lambda: _broken_rule(subject, audit))
 
 
-def _broken_rule(subject: Subject, study: Study) -> Finding | None:
+def _broken_rule(subject: Subject, audit: Audit) -> Finding | None:
     seed = job_seed(subject.job)
     size = subject.job.training.batch_size
     samples = subject.result.data.train if subject.result else None
@@ -65,7 +65,7 @@ def _broken_rule(subject: Subject, study: Study) -> Finding | None:
         if len(set(shown)) != len(shown):
             return subject.finding(f"epoch {number} shows a sample twice", TRACE, epoch.line)
         # Models share their epochs, and sorting them is what takes most of the time of all checks.
-        moved = study.once((seed, number, shown), lambda: _ruled_order(shown, seed, number))  # noqa: B023
+        moved = audit.once((seed, number, shown), lambda: _ruled_order(shown, seed, number))  # noqa: B023
         if moved is not None:
             position = _difference(shown, moved) or 0
             return _differs(subject, number, epoch, position, moved, "the seed's order is")
@@ -78,8 +78,8 @@ def _ruled_order(shown: Ids, seed: int, number: int) -> Ids | None:
     return None if ruled == shown else ruled
 
 
-def _first_order(subject: Subject, study: Study) -> Ids | None:
-    if subject.trace is None or _against_rule(subject, study) is not None:
+def _first_order(subject: Subject, audit: Audit) -> Ids | None:
+    if subject.trace is None or _against_rule(subject, audit) is not None:
         return None
     # Without its last sample, which a batch size can cost.
     return subject.trace[0].order[:-1]
@@ -109,7 +109,7 @@ def _spans(sizes: Sequence[int]) -> str:
     return str(low) if low == high else f"{low} to {high}"
 
 
-def schedule(subject: Subject, study: Study) -> Iterable[Finding] | None:
+def schedule(subject: Subject, audit: Audit) -> Iterable[Finding] | None:
     """Compare each step's learning rate with the spec's schedule from the job's own rate."""
     if subject.trace is None or subject.training is None:
         return None
@@ -126,7 +126,7 @@ def schedule(subject: Subject, study: Study) -> Iterable[Finding] | None:
     return []
 
 
-def history(subject: Subject, study: Study) -> Iterable[Finding] | None:
+def history(subject: Subject, audit: Audit) -> Iterable[Finding] | None:
     """Compare the result's history with the trace, and each epoch's loss with the mean over its samples."""
     if subject.trace is None or subject.training is None:
         return None
@@ -158,7 +158,7 @@ def _epoch_difference(record: EpochRecord, epoch: TracedEpoch) -> str | None:
     return None
 
 
-def stopping(subject: Subject, study: Study) -> Iterable[Finding] | None:
+def stopping(subject: Subject, audit: Audit) -> Iterable[Finding] | None:
     """Apply the rules of early stopping and of the chosen epoch to the history once more."""
     if subject.training is None:
         return None
@@ -186,13 +186,13 @@ def _ruled(subject: Subject, result: TrainingRecord) -> Iterable[str]:
         yield f"it says {result.monitor} {result.best_value!r}, epoch {best.epoch} has {best.value!r}"
 
 
-def rate(subject: Subject, study: Study) -> Iterable[Finding] | None:
+def rate(subject: Subject, audit: Audit) -> Iterable[Finding] | None:
     """Choose the learning rate from the results of the search once more."""
     result = subject.training
     if result is None:
         return None
     try:
-        chosen = choose_rate(subject.job, study.store)
+        chosen = choose_rate(subject.job, audit.store)
     except BenchError as error:
         return [subject.finding(f"the search that chose its rate cannot be read: {error.message}", RESULT)]
     found = []

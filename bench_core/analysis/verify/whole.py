@@ -7,8 +7,8 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from bench_core.analysis.verify.audit import Audit, Subject
 from bench_core.analysis.verify.findings import Finding
-from bench_core.analysis.verify.subjects import Study, Subject
 from bench_core.errors import BenchError
 from bench_core.execute.ground import DATA, Change, effective_basis
 from bench_core.plan.identity import canonical
@@ -20,14 +20,14 @@ from bench_core.store.folder import COUNTS, RESULT
 ATTEMPTS = "attempts.json"
 
 
-def origin(subject: Subject, study: Study) -> Iterable[Finding] | None:
+def origin(subject: Subject, audit: Audit) -> Iterable[Finding] | None:
     """Compare what the result says of its making with its attempts, and with other networks' results."""
     if subject.result is None:
         return None
-    return list(_origin(subject, study))
+    return list(_origin(subject, audit))
 
 
-def _origin(subject: Subject, study: Study) -> Iterable[Finding]:
+def _origin(subject: Subject, audit: Audit) -> Iterable[Finding]:
     result = subject.result
     if result is None:
         return
@@ -45,15 +45,15 @@ def _origin(subject: Subject, study: Study) -> Iterable[Finding]:
         if not isinstance(entries, list) or len(entries) != result.attempts:
             number = len(entries) if isinstance(entries, list) else 0
             yield subject.finding(f"it lists {number} attempts, the result says {result.attempts}", ATTEMPTS)
-    yield from _twins(subject, study)
+    yield from _twins(subject, audit)
 
 
-def _twins(subject: Subject, study: Study) -> Iterable[Finding]:
+def _twins(subject: Subject, audit: Audit) -> Iterable[Finding]:
     """Find another network on the same images with the very same results, which no two networks have."""
     mine, network = _results(subject), _network(subject)
     if mine is None:
         return
-    for peer in study.same_split(subject):
+    for peer in audit.same_split(subject):
         if peer is subject:
             # Of two that are equal the later one is named.
             return
@@ -86,28 +86,28 @@ def _telling(counts: Counts) -> bool:
     return bool(np.all(counts.values.sum(axis=(0, 1)) > 0))
 
 
-def basis(subject: Subject, study: Study) -> Iterable[Finding] | None:
+def basis(subject: Subject, audit: Audit) -> Iterable[Finding] | None:
     """Compare data, plugin files and weights files with those of the other jobs of the cell, and with now."""
     if subject.result is None:
         return None
-    return list(_basis(subject, study))
+    return list(_basis(subject, audit))
 
 
-def _basis(subject: Subject, study: Study) -> Iterable[Finding]:
+def _basis(subject: Subject, audit: Audit) -> Iterable[Finding]:
     result = subject.result
     if result is None:
         return
-    accepted: tuple[Acceptance, ...] = study.once("accepted", lambda: read_accepted(study.store.path))
+    accepted: tuple[Acceptance, ...] = audit.once("accepted", lambda: read_accepted(audit.store.path))
     if result.basis.get(DATA, result.data.fingerprint) != result.data.fingerprint:
         yield subject.finding("it names two fingerprints of its data", RESULT)
-    peers = study.same_cell(subject)
+    peers = audit.same_cell(subject)
     for name, digest in effective_basis(result, accepted).items():
-        usual = study.usual(f"basis {name}", peers, lambda peer, name=name: _part(peer, name, accepted))  # type: ignore[misc]
+        usual = audit.usual(f"basis {name}", peers, lambda peer, name=name: _part(peer, name, accepted))  # type: ignore[misc]
         if name != DATA and usual is not None and usual[0] != digest:
             text = f"{name} is {digest[:12]}, {usual[1].job.name} has {usual[0][:12]}"
             yield subject.finding(text, RESULT)
-    if study.ground is not None:
-        for change in study.ground.changes(subject.job, result, accepted):
+    if audit.ground is not None:
+        for change in audit.ground.changes(subject.job, result, accepted):
             yield subject.finding(f"stale: {change}", RESULT)
     for acceptance in accepted:
         for what, pair in acceptance.results.get(subject.job.digest, {}).items():

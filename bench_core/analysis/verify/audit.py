@@ -16,9 +16,9 @@ from bench_core.execute.ground import Ground
 from bench_core.plan.expand import Plan
 from bench_core.plan.job import Job
 from bench_core.plugins.registry import Registry
-from bench_core.records import Case, Counts, TrainingRecord
+from bench_core.records import Case, Counts, Predictions, TrainingRecord
 from bench_core.spec.model import Spec
-from bench_core.store.folder import COUNTS, JOB, RESULT, TRACE
+from bench_core.store.folder import COUNTS, JOB, PREDICTIONS, RESULT, TRACE
 from bench_core.store.result import Result
 from bench_core.store.store import Store
 
@@ -72,6 +72,17 @@ class Subject:
             return None
         return self._read(TRACE, lambda: read_trace(self.folder / TRACE, self.known))
 
+    @cached_property
+    def predictions(self) -> Predictions | None:
+        """Its label maps; None for a step that left none."""
+        if self.job.work.kind == "apply" and not (self.folder / PREDICTIONS).exists():
+            return None
+        return self._read(PREDICTIONS, lambda: self.store.predictions(self.job.digest))
+
+    def forget(self) -> None:
+        """Drop what is large; it is read again when it is asked for."""
+        self.__dict__.pop("predictions", None)
+
     def cases(self) -> tuple[Case, ...]:
         """Read its pictures; raises StoreError if they are missing or damaged."""
         return self.store.cases(self.job.digest)
@@ -92,7 +103,7 @@ class Subject:
 
 
 @dataclass(frozen=True)
-class Study:
+class Audit:
     """All finished jobs of a spec."""
 
     spec: Spec
@@ -107,6 +118,10 @@ class Study:
     def same_split(self, subject: Subject) -> tuple[Subject, ...]:
         """Return all jobs that train on the same images: of one stage, dataset and fold."""
         return self._by_split[_split(subject.job)]
+
+    def same_tested(self, subject: Subject) -> tuple[Subject, ...]:
+        """Return all jobs that count the same images on the same grid, whatever their stage."""
+        return self._by_tested[_tested(subject.job)]
 
     def same_data(self, subject: Subject) -> tuple[Subject, ...]:
         """Return all jobs on the same dataset."""
@@ -141,6 +156,10 @@ class Study:
         return _grouped(self.subjects, lambda subject: _split(subject.job))
 
     @cached_property
+    def _by_tested(self) -> dict[Hashable, tuple[Subject, ...]]:
+        return _grouped(self.subjects, lambda subject: _tested(subject.job))
+
+    @cached_property
     def _by_folds(self) -> dict[Hashable, tuple[Subject, ...]]:
         return _grouped(self.subjects, lambda subject: _folds(subject.job))
 
@@ -167,7 +186,11 @@ def _split(job: Job) -> Hashable:
     return job.stage, job.dataset.label, job.fold.index, job.repeat
 
 
-def _folds(job: Job) -> Hashable:
+def _tested(job: Job) -> Hashable:
+    return (*_folds(job), job.fold.test or job.fold.validation, job.pixels.model_dump_json())
+
+
+def _folds(job: Job) -> tuple[Hashable, ...]:
     return job.dataset.label, job.fold.count, job.fold.deal
 
 
@@ -184,9 +207,9 @@ def _grouped(
     return {name: tuple(members) for name, members in groups.items()}
 
 
-def open_study(
+def open_audit(
     spec: Spec, plan: Plan, registry: Registry, store: Store, ground: Ground | None = None
-) -> Study:
+) -> Audit:
     """Return the finished jobs of a plan; their files are read when a check asks for them."""
     states = store.states()
     known: dict[Ids, Ids] = {}
@@ -196,4 +219,4 @@ def open_study(
             if states.get(job.digest) == "done":
                 yield Subject(job, store, known)
 
-    return Study(spec, plan, registry, store, tuple(subjects()), ground)
+    return Audit(spec, plan, registry, store, tuple(subjects()), ground)
