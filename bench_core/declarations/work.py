@@ -69,6 +69,13 @@ class Step:
     requires: tuple[str, ...] = ()
     """Importable modules that it needs."""
     install: str = ""
+    follows: Entry | None = None
+    """How `bench verify` asks which of its values follow from its tables and files: `follows(left)` gets a
+    bench_core.store.left.Left and returns such values. Raises ValueError for what the step does not write."""
+    again: Entry | None = None
+    """How `bench verify --data` asks it again: `again(session, options)` is given what `run` was given, but
+    no network, and what the job left (`Session.kept`); it leaves the same tables and returns the same values
+    and label maps. Raises ValueError for what the step does not leave. It may be `run` itself."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -75,6 +75,8 @@ class Site:
     sources: Mapping[Role, Source] = field(default_factory=dict)
     device: str = "cpu"
     loader_workers: int = 0
+    sealed: Path | None = None
+    """The job's sealed folder, where a step is asked again."""
 
 
 class Session:
@@ -266,6 +268,18 @@ class Session:
         except UnicodeEncodeError as error:
             raise PluginError(f"records {name!r} cannot be written as UTF-8", cause=str(error)) from error
         self._place(RECORDS, f"{name}.csv").write_bytes(content)
+
+    def kept(self, name: str) -> Path:
+        """Return the path of an artifact that the sealed job left, where its step is asked again.
+
+        Raises ValueError where it left none of this name.
+        """
+        if self._site.sealed is None or not _PLAIN_NAME.fullmatch(name):
+            raise ValueError(f"there is no sealed artifact {name!r}")
+        path = self._site.sealed / ARTIFACTS / name
+        if path.is_symlink() or not path.is_file():
+            raise ValueError(f"the job left no artifact {name!r}")
+        return path
 
     def progress(self, done: int, total: int, note: str = "") -> None:
         """Say how far the job is, for live views."""

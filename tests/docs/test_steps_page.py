@@ -9,15 +9,18 @@ import numpy as np
 import pytest
 
 from bench_core.analysis.gather import gather
+from bench_core.analysis.verify.audit import open_audit
+from bench_core.analysis.verify.run import verify
 from bench_core.errors import BenchError, DivergedError, PluginError
 from bench_core.plan.expand import Plan, make_plan
 from bench_core.plan.job import Own
 from bench_core.spec.load import LoadedSpec, load_spec
 from bench_core.store.store import Store
 from tests.helpers.small_study import run, write_spec
+from tests.helpers.store_changes import changed, in_json
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "steps.md").read_text()
-STEP, RUNNER = re.findall(r"^```python\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)
+STEP, ASKED, RUNNER = re.findall(r"^```python\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
@@ -53,6 +56,22 @@ def test_the_page_s_step_and_runner_run_as_they_stand_there(tmp_path: Path) -> N
     rule = evidence.finished("evaluate", "bright", "dots")
     assert all(isinstance(done.job.work, Own) and done.job.work.settings == {"level": 0.42} for done in rule)
     assert all(done.training is None and done.counts.values.sum() > 0 for done in rule)
+
+
+def test_the_page_s_step_is_asked_what_follows(tmp_path: Path) -> None:
+    before, hook, after = STEP.partition("@hookimpl")
+    declared = broken('needs="weights",', 'needs="weights", follows=follows,', after)
+    loaded, plan, store = study(tmp_path, step=f"{before}{ASKED}\n\n{hook}{declared}")
+    for job in plan.jobs:
+        run(job, store, loaded.registry)
+    (folder,) = (store.folder(job.digest) for job in plan.jobs if job.name == "mirrored/dots-net/dots/fold-0")
+    audit = open_audit(loaded.spec, plan, loaded.registry, store)
+    assert verify(audit).ok
+    change = in_json("result.json", lambda data: data["values"].update(agreement=0.999))
+    with changed(folder, change):
+        (finding,) = verify(open_audit(loaded.spec, plan, loaded.registry, store)).findings
+    assert finding.job == "mirrored/dots-net/dots/fold-0"
+    assert finding.message.startswith("its value 'agreement' is 0.999")
 
 
 def broken(old: str, new: str, text: str) -> str:

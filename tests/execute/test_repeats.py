@@ -10,8 +10,8 @@ import pytest
 from bench_core.analysis.gather import gather
 from bench_core.analysis.quantities import Pooled
 from bench_core.analysis.scores import score
-from bench_core.analysis.verify.run import verify
 from bench_core.analysis.verify.audit import open_audit
+from bench_core.analysis.verify.run import verify
 from bench_core.plan.expand import make_plan
 from bench_core.plan.job import fold_seed, job_seed
 from bench_core.report.compose import compose

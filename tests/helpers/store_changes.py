@@ -175,7 +175,7 @@ MUTATIONS: dict[str, tuple[str, Callable[[Path], object], set[str], str]] = {
     "another sample": (
         EVALUATE,
         in_trace(lambda lines: lines[1]["ids"].__setitem__(0, "dot999")),
-        {"order"},
+        {"order", "samples"},
         "epoch 0, step",
     ),
     "rate of a step": (
@@ -233,25 +233,25 @@ MUTATIONS: dict[str, tuple[str, Callable[[Path], object], set[str], str]] = {
     "fold hash": (
         EVALUATE,
         in_json(files.RESULT, lambda data: data["data"].update(fold_hash="f" * 64)),
-        {"data"},
+        {"data", "samples"},
         "fold_hash is ffffffffffffffff…",
     ),
     "fingerprint": (
         SEARCH,
         in_json(files.RESULT, lambda data: data["data"].update(fingerprint="e" * 64)),
-        {"data", "basis"},
+        {"data", "basis", "samples"},
         "fingerprint is eeeeeeeeeeeeeeee…",
     ),
     "another image": (
         EVALUATE,
         in_counts(lambda rows, pictured: row(rows, pictured).__setitem__(0, "dot998")),
-        {"images", "label maps"},
+        {"images", "label maps", "samples"},
         "first here: dot998",
     ),
     "another group": (
         EVALUATE,
         in_counts(lambda rows, pictured: row(rows, pictured).__setitem__(1, "someone")),
-        {"images"},
+        {"images", "samples"},
         "(group someone)",
     ),
     "a hit more": (

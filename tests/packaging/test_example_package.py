@@ -208,7 +208,7 @@ def test_verify_says_what_it_leaves_out(study: Study) -> None:
     checks = {check["name"]: (check["jobs"], check["left_out"]) for check in found["checks"]}
     assert checks["files"] == checks["data"] == (14, 0)
     assert all(checks[name] == (4, 10) for name in ("protocol", "order", "schedule", "stopping", "rate"))
-    assert checks["images"] == checks["metrics"] == (6, 8)
+    assert checks["images"] == checks["metrics"] == (10, 0)
     printed = study.bench("verify", "spec.yaml", cwd=study.folder).stdout
     assert (
         "not asked of 10 jobs that do not train under the shared protocol: network, protocol, order"

@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 from bench_core.analysis.verify.audit import Audit, Subject
 from bench_core.analysis.verify.findings import Finding
 from bench_core.data.folds import assign_folds, fold_hash
+from bench_core.declarations import IGNORE
 from bench_core.errors import BenchError
+from bench_core.labels import count
 from bench_core.metrics.counts import METRICS, micro, per_image
 from bench_core.plan.job import fold_seed
 from bench_core.records import Case, Counts
@@ -208,11 +210,10 @@ def _recounted(case: Case, counts: Counts, allowed: float) -> str | None:
     """Return what is wrong with a picture: its mask and prediction, counted, must give its row of counts."""
     if case.id not in counts.ids:
         return "it is none of the counted images"
-    row = counts.values[counts.ids.index(case.id)]
-    labels = np.arange(1, len(counts.classes) + 1)[:, None, None]
-    truth, guess = case.mask == labels, case.prediction == labels
-    parts = [truth & guess, guess & ~truth, truth & ~guess]
-    again = np.stack([part.sum(axis=(1, 2)) for part in parts], axis=-1)
+    row, highest = counts.values[counts.ids.index(case.id)], len(counts.classes)
+    if case.prediction.max(initial=0) > highest or ((case.mask > highest) & (case.mask != IGNORE)).any():
+        return "it holds a label that is no class"
+    again = count(case.prediction, case.mask, len(counts.classes))
     if np.abs(again - row).max() > allowed:
         return f"counted again, it gives {again.tolist()}, the counts say {row.tolist()}"
     dice = float(per_image(row[None])["mdsc"][0])

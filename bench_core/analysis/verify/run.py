@@ -6,7 +6,18 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
-from bench_core.analysis.verify import images, label_maps, planned, settings, stored, training, whole
+from bench_core.analysis.verify import (
+    dealt,
+    images,
+    label_maps,
+    planned,
+    recount,
+    settings,
+    steps,
+    stored,
+    training,
+    whole,
+)
 from bench_core.analysis.verify.audit import Audit, Subject
 from bench_core.analysis.verify.checks import Check, Kind, Outcome, Verification
 from bench_core.analysis.verify.findings import Finding
@@ -14,6 +25,7 @@ from bench_core.errors import BenchError
 
 TRAINED: tuple[Kind, ...] = ("train",)
 TESTED: tuple[Kind, ...] = ("train", "own")
+STEPS: tuple[Kind, ...] = ("apply",)
 CHECKS = (
     Check("files", "every file is there, readable, and as it was sealed", stored.files),
     Check("identity", "each folder holds the planned job, word for word", planned.identity),
@@ -21,6 +33,7 @@ CHECKS = (
     Check("network", "networks have the declared size, and one size in each cell", planned.network, TRAINED),
     Check("protocol", "settings differ from the protocol only where declared", settings.protocol, TRAINED),
     Check("data", "all jobs saw the same samples in the same folds", images.data),
+    Check("samples", "ids, groups and folds are those of the kept datasets", dealt.samples),
     Check("order", "all models saw the samples in the same order, the seed's", training.order, TRAINED),
     Check("schedule", "every step's learning rate is the schedule's", training.schedule, TRAINED),
     Check("history", "the result's history is the trace's", training.history, TRAINED),
@@ -30,6 +43,7 @@ CHECKS = (
     Check("images", "counts are of the fold's images, none of them trained on", images.images),
     Check("metrics", "counts fit the ground truth, the history and the pictures", images.metrics),
     Check("label maps", "counts and pictures follow from the label maps", label_maps.predictions),
+    Check("steps", "values of steps follow from what they left", steps.follows, STEPS),
     Check("origin", "each result says how it was made, and is no other network's", whole.origin),
     Check("basis", "data, plugins and weights are those of now, and one in each cell", whole.basis),
     Check("environment", "all jobs ran under the same versions and on like hardware", settings.environment),
@@ -38,8 +52,8 @@ CHECKS = (
 
 def recounting(cache: Path) -> Check:
     """Return the check that opens the data through this cache and counts every job again."""
-    proves = "every count is the one that label maps and masks give"
-    return Check("recount", proves, label_maps.recount(cache))
+    proves = "every number comes out again from label maps and masks"
+    return Check("recount", proves, recount.recount(cache))
 
 
 _UNUSABLE = (

@@ -55,6 +55,9 @@ def _listed(subject: Subject, damaged: set[str]) -> Iterable[Finding]:
     for name in REQUIRED[subject.job.work.kind]:
         if name not in listed and name not in damaged:
             yield subject.finding(f"the manifest does not list {name}, which such a job leaves", name)
+    for name in subject.result.artifacts if subject.result is not None else ():
+        if name not in listed:
+            yield subject.finding(f"the manifest does not list {name}, which the result names", name)
     for path in sorted(subject.folder.rglob("*")):
         name = path.relative_to(subject.folder).as_posix()
         if name not in listed and name not in (MANIFEST, LOG) and not path.is_dir():
