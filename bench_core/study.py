@@ -17,13 +17,13 @@ from bench_core.analysis.gather import gather
 from bench_core.analysis.quantities import quantities, quantity
 from bench_core.declarations import Task
 from bench_core.errors import StoreError
-from bench_core.plan.expand import Plan, make_plan
+from bench_core.plan.expand import Plan
+from bench_core.plan.load import load_plan
 from bench_core.plugins.registry import Registry, unknown
 from bench_core.report.compose import compose
 from bench_core.report.delimited import plain_rows
 from bench_core.report.tables import Table, Value
 from bench_core.samples import Samples
-from bench_core.spec.load import load_spec
 from bench_core.store.store import Store
 
 if TYPE_CHECKING:
@@ -226,8 +226,7 @@ class StudyResults:
 
 def opened(spec: Path, store: Path, overrides: Sequence[str] = ()) -> StudyResults:
     """Return what a store holds of a spec; see `bench_core.open_study`."""
-    loaded = load_spec(spec, tuple(overrides))
-    plan = make_plan(loaded.spec, loaded.registry)
+    loaded, plan = load_plan(spec, tuple(overrides))
     command = shlex.join([str(spec), *(word for item in overrides for word in ("--set", item))])
     held = Store(store)
     evidence = gather(loaded.spec, plan, loaded.registry, held, command, loaded.base)

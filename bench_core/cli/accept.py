@@ -28,8 +28,7 @@ def command(spec: Path, overrides: tuple[str, ...], because: str, store: Path, a
     from bench_core.cli.fresh import ground_of, named, reasons
     from bench_core.errors import BenchError
     from bench_core.execute.fresh import freshness
-    from bench_core.plan.expand import make_plan
-    from bench_core.spec.load import load_spec
+    from bench_core.plan.load import load_plan
     from bench_core.store.accepted import Acceptance, add_acceptance
     from bench_core.store.store import Store
 
@@ -40,8 +39,7 @@ def command(spec: Path, overrides: tuple[str, ...], because: str, store: Path, a
             place="--because",
             fix=f"say in up to {LONGEST_REASON} letters why the change makes no difference",
         )
-    loaded = load_spec(spec, overrides)
-    plan = make_plan(loaded.spec, loaded.registry)
+    loaded, plan = load_plan(spec, overrides)
     opened = Store(store)
     found = freshness(plan.jobs, opened, ground_of(loaded.registry, opened))
     if found.stale:

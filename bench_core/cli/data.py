@@ -36,12 +36,10 @@ def command(
     Trains nothing and needs no framework. Exit codes: 0 usable, 1 invalid spec, 2 unusable data.
     """
     from bench_core.errors import BenchError
-    from bench_core.plan.expand import make_plan
-    from bench_core.spec.load import load_spec
+    from bench_core.plan.load import load_plan
     from bench_core.store.store import Store
 
-    loaded = load_spec(spec, overrides)
-    plan = make_plan(loaded.spec, loaded.registry)
+    loaded, plan = load_plan(spec, overrides)
     unknown = sorted(set(only) - set(plan.datasets))
     if unknown:
         raise BenchError(

@@ -104,11 +104,9 @@ def _opened(
     from bench_core.data.listing import list_samples
     from bench_core.data.opening import open_reader
     from bench_core.execute.datasets import source_of
-    from bench_core.plan.expand import make_plan
-    from bench_core.spec.load import load_spec
+    from bench_core.plan.load import load_plan
 
-    loaded = load_spec(spec, overrides)
-    plan = make_plan(loaded.spec, loaded.registry)
+    loaded, plan = load_plan(spec, overrides)
     jobs: dict[str, Job] = {}
     for job in plan.jobs:
         if job.stage == "evaluate":

@@ -55,11 +55,9 @@ def command(spec: Path, overrides: tuple[str, ...], store: Path, other: Path | N
 
 
 def _load(path: Path, overrides: tuple[str, ...]) -> Plan:
-    from bench_core.plan.expand import make_plan
-    from bench_core.spec.load import load_spec
+    from bench_core.plan.load import load_plan
 
-    loaded = load_spec(path, overrides)
-    return make_plan(loaded.spec, loaded.registry)
+    return load_plan(path, overrides)[1]
 
 
 def _store_view(plan: Plan, path: Path) -> StoreView | None:

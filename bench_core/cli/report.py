@@ -61,16 +61,14 @@ def command(
     from bench_core.cli.fresh import ground_of
     from bench_core.errors import StoreError
     from bench_core.execute.fresh import MOST_NEW_BYTES
-    from bench_core.plan.expand import make_plan
+    from bench_core.plan.load import load_plan
     from bench_core.report.compose import compose
     from bench_core.report.folder import Origin
     from bench_core.report.write import write_report
-    from bench_core.spec.load import load_spec
     from bench_core.store.store import Store
 
-    loaded = load_spec(spec, overrides)
+    loaded, plan = load_plan(spec, overrides)
     command_line = shlex.join([str(spec), *(word for item in overrides for word in ("--set", item))])
-    plan = make_plan(loaded.spec, loaded.registry)
     opened = Store(store)
     ground = ground_of(loaded.registry, opened, MOST_NEW_BYTES)
     evidence = gather(loaded.spec, plan, loaded.registry, opened, command_line, loaded.base, ground)

@@ -80,14 +80,12 @@ def command(
     from bench_core.execute.preflight import preflight
     from bench_core.execute.run import InterruptedRunError, run_jobs
     from bench_core.execute.select import select_jobs
-    from bench_core.plan.expand import make_plan
-    from bench_core.spec.load import load_spec
+    from bench_core.plan.load import load_plan
     from bench_core.store.store import Store
 
     if more and not only:
         raise click.UsageError(f"unexpected {' '.join(more)!r}; to choose jobs write --only {' '.join(more)}")
-    loaded = load_spec(spec, overrides)
-    plan = make_plan(loaded.spec, loaded.registry)
+    loaded, plan = load_plan(spec, overrides)
     jobs = select_jobs(plan.jobs, (*only, *more), runner)
     opened = Store(store)
     states = opened.states()

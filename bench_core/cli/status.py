@@ -32,12 +32,10 @@ def command(spec: Path, overrides: tuple[str, ...], store: Path, as_json: bool) 
     """Say what is done, running, failed, stale, damaged and to do of SPEC."""
     from bench_core.cli.fresh import ground_of, tell
     from bench_core.execute.fresh import MOST_NEW_BYTES, freshness
-    from bench_core.plan.expand import make_plan
-    from bench_core.spec.load import load_spec
+    from bench_core.plan.load import load_plan
     from bench_core.store.store import Store
 
-    loaded = load_spec(spec, overrides)
-    plan = make_plan(loaded.spec, loaded.registry)
+    loaded, plan = load_plan(spec, overrides)
     opened = Store(store)
     known = opened.states()
     states = {job.digest: str(known.get(job.digest, "todo")) for job in plan.jobs}

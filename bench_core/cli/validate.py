@@ -74,10 +74,10 @@ def command(specs: tuple[Path, ...], overrides: tuple[str, ...], style: str) -> 
 
 
 def _check(path: Path, overrides: Sequence[str]) -> _Outcome:
-    from bench_core.spec.load import load_spec
+    from bench_core.plan.load import check_spec
 
     try:
-        loaded = load_spec(path, overrides)
+        loaded = check_spec(path, overrides)
     except SpecError as error:
         return _Outcome(path, diagnostics=error.diagnostics)
     except BenchError as error:

@@ -52,12 +52,10 @@ def command(
     from bench_core.cli.fresh import ground_of
     from bench_core.errors import StoreError
     from bench_core.execute.fresh import MOST_NEW_BYTES
-    from bench_core.plan.expand import make_plan
-    from bench_core.spec.load import load_spec
+    from bench_core.plan.load import load_plan
     from bench_core.store.store import Store
 
-    loaded = load_spec(spec, overrides)
-    plan = make_plan(loaded.spec, loaded.registry)
+    loaded, plan = load_plan(spec, overrides)
     opened = Store(store)
     ground = ground_of(loaded.registry, opened, None if with_data else MOST_NEW_BYTES)
     audit = open_audit(loaded.spec, plan, loaded.registry, opened, ground)

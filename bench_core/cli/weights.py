@@ -99,11 +99,10 @@ def _needs(name: str, registry: Registry) -> list[Need]:
     from bench_core.execute.weights import all_needs, needs_of_jobs, needs_of_model
 
     if name.endswith(SPEC_SUFFIXES):
-        from bench_core.plan.expand import make_plan
-        from bench_core.spec.load import load_spec
+        from bench_core.plan.load import load_plan
 
-        loaded = load_spec(Path(name))
-        return needs_of_jobs(make_plan(loaded.spec, loaded.registry).jobs, loaded.registry)
+        loaded, plan = load_plan(Path(name))
+        return needs_of_jobs(plan.jobs, loaded.registry)
     by_file = [need.only(name) for need in all_needs(registry) if name in need.names]
     return by_file or needs_of_model(registry.model(name))
 

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
 from bench_core.plan.errors import PlanError, refuse
+from bench_core.plan.exclusions import Exclusions
 from bench_core.plan.identity import Memo, digest_of
 from bench_core.plan.job import Job
-from bench_core.plan.resolve import choose_dataset, choose_model, step_options
-from bench_core.plan.stages import EvaluateStage, SearchStage, StagePlanner, StepStage
+from bench_core.plan.resolve import DatasetChoice, ModelChoice, choose_dataset, choose_model
+from bench_core.plan.stages import EvaluateStage, SearchStage, StagePlanner, jobs_of_cell, step_stage
 from bench_core.plan.training import Cell
 from bench_core.plugins.registry import Registry
-from bench_core.spec.model import Exclusion, Spec
+from bench_core.spec.model import Spec
 from bench_core.spec.nodes import Loc
 from bench_core.spec.rules.folds import fold_breaches, given_breaches
 from bench_core.spec.rules.labels import STAGES as RESERVED
-from bench_core.spec.rules.labels import label_breaches, label_of
-from bench_core.spec.rules.steps import step_breaches
+from bench_core.spec.rules.labels import label_breaches
+from bench_core.spec.rules.size import cell_breaches, size_breaches
 
 
 @dataclass(frozen=True)
@@ -72,16 +73,24 @@ def make_plan(spec: Spec, registry: Registry) -> Plan:
         if dataset.given is not None:
             loc: Loc = ("datasets", index, "folds")
             refuse(given_breaches(loc, dataset.given, spec.protocol.search, spec.protocol.evaluate))
-    stages = _stages(spec, registry)
-    expansion = _Expansion(stages)
+    refuse(label_breaches("steps", dict(enumerate(spec.steps)), RESERVED))
+    steps = [step_stage(entry, registry, ("steps", index)) for index, entry in enumerate(spec.steps)]
+    refuse(cell_breaches(len(models), len(datasets)))
+    exclusions = Exclusions(spec.exclude)
+    cells: list[tuple[ModelChoice, DatasetChoice]] = []
     excluded = []
     for model in models:
         for dataset in datasets:
-            reasons = _reasons(spec.exclude, {model.label, model.name}, {dataset.job.label, dataset.job.name})
+            reasons = exclusions.of(model, dataset)
             if reasons:
                 excluded.append(ExcludedCell(model.label, dataset.job.label, "; ".join(reasons)))
             else:
-                expansion.add(Cell(spec.protocol, model, dataset))
+                cells.append((model, dataset))
+    refuse(size_breaches(sum(jobs_of_cell(spec.protocol, *cell, steps) for cell in cells)))
+    stages = (SearchStage(spec.protocol, spec.seed), EvaluateStage(spec.protocol, spec.seed), *steps)
+    expansion = _Expansion(stages)
+    for model, dataset in cells:
+        expansion.add(Cell(spec.protocol, model, dataset))
     unavailable = {
         f"model {model.label}": model.architecture.unavailable
         for model in models
@@ -138,26 +147,3 @@ class _Expansion:
                 fix="remove one of the two entries or values, or give them different options",
             )
         return job
-
-
-def _stages(spec: Spec, registry: Registry) -> list[StagePlanner]:
-    stages: list[StagePlanner] = [SearchStage(spec), EvaluateStage(spec)]
-    refuse(label_breaches("steps", dict(enumerate(spec.steps)), RESERVED))
-    for index, entry in enumerate(spec.steps):
-        loc: Loc = ("steps", index)
-        step = registry.step(entry.name)
-        refuse(step_breaches(loc, entry, step))
-        other = choose_dataset(entry.dataset, registry, (*loc, "dataset")) if entry.dataset else None
-        label = label_of(entry)
-        options = step_options(step, entry, registry, loc)
-        stages.append(StepStage(label, step, options, other))
-    return stages
-
-
-def _reasons(exclusions: Iterable[Exclusion], model: set[str], dataset: set[str]) -> list[str]:
-    return [
-        exclusion.because
-        for exclusion in exclusions
-        if (exclusion.model is None or exclusion.model in model)
-        and (exclusion.dataset is None or exclusion.dataset in dataset)
-    ]

@@ -9,15 +9,15 @@ from bench_core.plan.job import JobFold
 from bench_core.spec.protocol import Evaluate, Search
 
 
-def evaluate_folds(evaluate: Evaluate, deal: int = 0, given: GivenFolds | None = None) -> dict[int, JobFold]:
-    """Return the split of each evaluate fold that is run, by its index; `deal` is that of `JobFold`.
+def evaluate_folds(evaluate: Evaluate, given: GivenFolds | None = None) -> dict[int, JobFold]:
+    """Return the split of each evaluate fold that is run, by its index.
 
     `given` are the user's own folds of a dataset; a fixed split among them is fold 0.
     """
     if given is not None and given.roles:
         return {0: _fixed(given)}
     chosen = range(evaluate.folds) if evaluate.only is None else evaluate.only
-    return {index: replace(_evaluate_fold(index, evaluate), deal=deal) for index in chosen}
+    return {index: _evaluate_fold(index, evaluate) for index in chosen}
 
 
 def search_folds(search: Search, evaluate: Evaluate, given: GivenFolds | None = None) -> dict[int, JobFold]:

@@ -17,7 +17,7 @@ from bench_core.plan.errors import PlanError, refuse
 from bench_core.plan.job import JobDataset, JobDeviation
 from bench_core.plugins.registry import Registry
 from bench_core.spec.model import DatasetEntry, Deviations, ModelEntry, StepEntry
-from bench_core.spec.nodes import Loc, dotted
+from bench_core.spec.nodes import Loc
 from bench_core.spec.protocol import DEVIATING_FIELDS, Protocol
 from bench_core.spec.rules.labels import label_of, own_files_breaches
 from bench_core.spec.rules.pretrained import pretrained_breaches, start_of
@@ -91,8 +91,8 @@ def choose_dataset(entry: DatasetEntry, registry: Registry, loc: Loc = ("dataset
     try:
         task = declared.task_for(options)
     except ValueError as error:
-        place = dotted((*loc, "options"))
-        raise PlanError("the dataset's options do not fit", place=place, cause=str(error)) from error
+        where = (*loc, "options")
+        raise PlanError("the dataset's options do not fit", loc=where, cause=str(error)) from error
     given = None if entry.folds is None else read_folds(Path(entry.folds))
     job = JobDataset(
         label=label_of(entry),
@@ -128,7 +128,7 @@ def step_options(step: Step, entry: StepEntry, registry: Registry, loc: Loc) -> 
     try:
         return dict(step.resolve(options, registry.metrics))
     except ValueError as error:
-        raise PlanError(str(error), place=dotted((*loc, "options"))) from error
+        raise PlanError(str(error), loc=(*loc, "options")) from error
 
 
 def complete(declared: Mapping[str, Option], given: Mapping[str, Any], loc: Loc) -> dict[str, Any]:
@@ -136,7 +136,7 @@ def complete(declared: Mapping[str, Option], given: Mapping[str, Any], loc: Loc)
     try:
         return complete_options(declared, given)
     except ValueError as error:
-        raise PlanError("an option is not valid", place=dotted(loc), cause=str(error)) from error
+        raise PlanError("an option is not valid", loc=loc, cause=str(error)) from error
 
 
 def _declared_changes(architecture: Architecture) -> dict[str, tuple[Any, str]]:

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Protocol as Interface
 
 from bench_core.declarations import Step
 from bench_core.options import differing
-from bench_core.plan.errors import PlanError
+from bench_core.plan.errors import refuse
 from bench_core.plan.folds import evaluate_folds, search_folds
 from bench_core.plan.job import Apply, Job, JobDataset, JobFold, Need, Own, Train, Work
-from bench_core.plan.resolve import DatasetChoice
+from bench_core.plan.resolve import DatasetChoice, ModelChoice, choose_dataset, step_options
 from bench_core.plan.training import Cell
-from bench_core.spec.model import Spec
+from bench_core.plugins.registry import Registry
+from bench_core.spec.model import StepEntry
+from bench_core.spec.nodes import Loc
+from bench_core.spec.protocol import Protocol
+from bench_core.spec.rules.labels import label_of
+from bench_core.spec.rules.size import count_jobs
+from bench_core.spec.rules.steps import step_breaches
 
 Finish = Callable[[Job], Job]
 """Gives a job its digest."""
@@ -21,7 +27,7 @@ Earlier = Mapping[str, Sequence[Job]]
 """A cell's jobs of the stages before, by stage."""
 
 
-class StagePlanner(Protocol):
+class StagePlanner(Interface):
     """Plans one stage; jobs that it needs come from the stages before."""
 
     @property
@@ -37,11 +43,11 @@ class SearchStage:
 
     stage = "search"
 
-    def __init__(self, spec: Spec) -> None:
-        self._protocol, self._search, self._seed = spec.protocol, spec.protocol.search, spec.seed
+    def __init__(self, protocol: Protocol, seed: int) -> None:
+        self._protocol, self._search, self._seed = protocol, protocol.search, seed
         self._folds: Mapping[int, JobFold] = {}
         if self._search is not None:
-            self._folds = search_folds(self._search, spec.protocol.evaluate)
+            self._folds = search_folds(self._search, protocol.evaluate)
 
     def jobs(self, cell: Cell, earlier: Earlier) -> Iterator[Job]:
         """Yield one job per search fold and rate; none for a runner that does not follow the protocol."""
@@ -62,12 +68,15 @@ class EvaluateStage:
 
     stage = "evaluate"
 
-    def __init__(self, spec: Spec) -> None:
-        protocol = spec.protocol
-        self._protocol, self._seed = protocol, spec.seed
+    def __init__(self, protocol: Protocol, seed: int) -> None:
+        self._protocol, self._seed = protocol, seed
         self._monitor = protocol.search.monitor if protocol.search else protocol.checkpoint.monitor
         deals = protocol.evaluate.repeats if protocol.evaluate.reshuffle else 1
-        self._dealt = [evaluate_folds(protocol.evaluate, deal) for deal in range(deals)]
+        first = evaluate_folds(protocol.evaluate)
+        # Dealings share the roles of their folds, which are long where folds are many.
+        self._dealt = [
+            {index: replace(fold, deal=deal) for index, fold in first.items()} for deal in range(deals)
+        ]
 
     def jobs(self, cell: Cell, earlier: Earlier) -> Iterator[Job]:
         """Yield the jobs, each with the search jobs that choose its rate."""
@@ -85,16 +94,9 @@ class EvaluateStage:
 
     def _folds(self, cell: Cell) -> Sequence[Mapping[int, JobFold]]:
         """Return the folds of each dealing; the user's own ones are dealt once."""
-        evaluate = self._protocol.evaluate
         if cell.given is None:
             return self._dealt
-        if evaluate.reshuffle:
-            raise PlanError(
-                "`reshuffle` deals new folds, and a dataset has its own",
-                place=f"dataset {cell.dataset.label!r}",
-                fix="remove `reshuffle`, or the dataset's `folds`",
-            )
-        return [evaluate_folds(evaluate, 0, cell.given)]
+        return [evaluate_folds(self._protocol.evaluate, given=cell.given)]
 
     def _work(self, cell: Cell) -> Work:
         choice = cell.choice
@@ -139,6 +141,26 @@ class StepStage:
                 needs=(Need(source.digest, self.step.needs),),
                 repeat=source.repeat,
             )
+
+
+def step_stage(entry: StepEntry, registry: Registry, loc: Loc) -> StepStage:
+    """Return the stage of the step entry at `loc`; raises as `choose_dataset` and `step_options` do."""
+    step = registry.step(entry.name)
+    refuse(step_breaches(loc, entry, step))
+    other = choose_dataset(entry.dataset, registry, (*loc, "dataset")) if entry.dataset else None
+    return StepStage(label_of(entry), step, step_options(step, entry, registry, loc), other)
+
+
+def jobs_of_cell(
+    protocol: Protocol, model: ModelChoice, dataset: DatasetChoice, steps: Iterable[StepStage]
+) -> int:
+    """Return how many jobs the stages yield for a model on a dataset."""
+    return count_jobs(
+        protocol,
+        own=model.runner.protocol == "own",
+        fixed=dataset.given is not None and dataset.given.roles,
+        steps=[stage.step.needs for stage in steps],
+    )
 
 
 def _everything(index: int) -> JobFold:

@@ -39,7 +39,8 @@ CHECKS: Mapping[str, str] = {
     "option": "unknown options, and options of a wrong type, range or choice",
     # The matrix.
     "label": "entries of the same label, and labels that are needed",
-    "duplicate": "entries that are the same experiment",
+    "duplicate": "entries that are the same experiment, whatever words they use for it",
+    "jobs": "more jobs than a spec can have",
     "path": "paths of unknown home folders, with names that are too long, or with links in a circle",
     "root": "datasets without the root they need",
     "pretrained": "pretrained weights that the model does not offer",

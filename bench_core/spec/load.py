@@ -12,7 +12,7 @@ from bench_core.files.paths import check_path, expand, folder_of
 from bench_core.plugins.registry import Registry
 from bench_core.plugins.wiring import load_registry
 from bench_core.spec.characters import check_characters
-from bench_core.spec.checks import Context, run_checks
+from bench_core.spec.checks import Check, Context, run_checks
 from bench_core.spec.diagnostics import Diagnostic, SpecError, UnreadableSpecError, diagnose
 from bench_core.spec.draft import draft_of_data, draft_of_spec
 from bench_core.spec.interpolate import interpolate
@@ -39,13 +39,19 @@ class LoadedSpec:
         return folder_of(self.path)
 
 
-def load_spec(path: Path, overrides: Sequence[str] = (), *, registry: Registry | None = None) -> LoadedSpec:
+def load_spec(
+    path: Path,
+    overrides: Sequence[str] = (),
+    *,
+    registry: Registry | None = None,
+    further: Sequence[Check] = (),
+) -> LoadedSpec:
     """Read, complete and check a spec.
 
     `overrides` are PATH=VALUE texts, applied in order; `registry` replaces the installed plugins and the
-    spec's own. Paths of the spec that comes out are absolute. Raises SpecError
-    with every mistake at its place, UnreadableSpecError if the file cannot be read, PluginError if an
-    installed plugin is broken.
+    spec's own; `further` checks follow the spec's. Paths of the spec that comes out are absolute. Raises
+    SpecError with every mistake at its place, UnreadableSpecError if the file cannot be read, PluginError if
+    an installed plugin is broken.
     """
     _check_own_path(path)
     environment = dict(os.environ)
@@ -63,7 +69,7 @@ def load_spec(path: Path, overrides: Sequence[str] = (), *, registry: Registry |
     spec, wrong = validate_structure(tree, data)
     draft = draft_of_spec(spec, data) if spec is not None else draft_of_data(data, wrong)
     context = Context(tree, draft, registry, base)
-    run_checks(context)
+    run_checks(context, further)
     # A value that could not even be read (an unset variable, say) is not wrong once more for what it lacks.
     unread = {item.place for item in report}
     sensible = [item for item in (*wrong.values(), *context.found) if item.place not in unread]
@@ -113,20 +119,23 @@ def _check_own_path(path: Path) -> None:
 
 
 def _with_absolute_paths(spec: Spec, base: Path) -> Spec:
-    def absolute(path: str | None) -> str | None:
-        return None if path is None else os.path.normpath(base / expand(path))
-
-    models = [entry.model_copy(update={"weights": absolute(entry.weights)}) for entry in spec.models]
-
-    def placed(entry: DatasetEntry) -> DatasetEntry:
-        return entry.model_copy(update={"root": absolute(entry.root), "folds": absolute(entry.folds)})
-
+    models = [entry.model_copy(update={"weights": _absolute(entry.weights, base)}) for entry in spec.models]
+    datasets = [absolute_dataset(entry, base) for entry in spec.datasets]
     steps = [
-        entry if entry.dataset is None else entry.model_copy(update={"dataset": placed(entry.dataset)})
+        entry.model_copy(update={"dataset": entry.dataset and absolute_dataset(entry.dataset, base)})
         for entry in spec.steps
     ]
-    datasets = [placed(entry) for entry in spec.datasets]
     return spec.model_copy(update={"models": models, "datasets": datasets, "steps": steps})
+
+
+def absolute_dataset(entry: DatasetEntry, base: Path) -> DatasetEntry:
+    """Return a dataset entry whose paths are no longer relative to the spec's folder, `base`."""
+    paths = {"root": _absolute(entry.root, base), "folds": _absolute(entry.folds, base)}
+    return entry.model_copy(update=paths)
+
+
+def _absolute(path: str | None, base: Path) -> str | None:
+    return None if path is None else os.path.normpath(base / expand(path))
 
 
 def _in_order(found: Sequence[Diagnostic], first: str) -> list[Diagnostic]:

@@ -18,9 +18,9 @@ from bench_core import (
     Task,
 )
 from bench_core.metrics.plugin import bench_metrics
+from bench_core.plan.load import check_spec
 from bench_core.plugins.registry import Registry, unknown
 from bench_core.spec.diagnostics import Diagnostic, SpecError
-from bench_core.spec.load import load_spec
 from bench_steps.plugin import MEASURE
 
 MARK = "«"
@@ -152,6 +152,6 @@ def write(folder: Path, text: str, name: str = "spec.yaml") -> Path:
 def findings(path: Path, overrides: Iterable[str] = ()) -> list[Diagnostic]:
     """Return what loading a spec under the small registry finds, warnings of a valid one included."""
     try:
-        return list(load_spec(path, tuple(overrides), registry=small_registry()).warnings)
+        return list(check_spec(path, tuple(overrides), registry=small_registry()).warnings)
     except SpecError as error:
         return error.diagnostics

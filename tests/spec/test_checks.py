@@ -148,6 +148,11 @@ CASES = [
         "remove one",
     ),
     Case("duplicate", edited((HEART, HEART + "  - «{name: heart, label: b}\n")), "remove one"),
+    Case(
+        "jobs",
+        edited(("evaluate: {folds: 5, layout: rotate", "«evaluate: {folds: 1000, repeats: 100")),
+        "fewer learning rates",
+    ),
     Case("root", edited(("    root: data/skin\n", ""), ("name: skin", "name: «skin")), "SEGTRIAL_DATA"),
     Case("pretrained", edited((TINY, "  - {name: tiny, pretrained: «imagenett}\n")), "'imagenet'"),
     Case("pretrained", edited((TINY, "  - «bare\n")), "pretrained: none"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 
 from bench_core.spec.checks.augmentation import check_augmentation
@@ -11,7 +11,7 @@ from bench_core.spec.checks.context import Context, Enough
 from bench_core.spec.checks.deviations import check_deviations
 from bench_core.spec.checks.folds import check_folds
 from bench_core.spec.checks.losses import check_losses
-from bench_core.spec.checks.matrix import check_exclusions, check_labels, check_same_experiments
+from bench_core.spec.checks.matrix import check_exclusions, check_labels
 from bench_core.spec.checks.measured import check_measured
 from bench_core.spec.checks.names import check_names
 from bench_core.spec.checks.optimizer import check_optimizer
@@ -27,13 +27,13 @@ from bench_core.spec.checks.rates import check_rates
 from bench_core.spec.checks.steps import check_steps
 from bench_core.spec.checks.weights import check_weights
 
-ALL: tuple[Callable[[Context], None], ...] = (
+Check = Callable[[Context], None]
+ALL: tuple[Check, ...] = (
     check_names,
     check_options,
     check_steps,
     check_measured,
     check_labels,
-    check_same_experiments,
     check_exclusions,
     check_paths,
     check_weights,
@@ -51,11 +51,11 @@ ALL: tuple[Callable[[Context], None], ...] = (
 )
 
 
-def run_checks(context: Context) -> None:
-    """Run every check; what they find is in `context.found`."""
-    for check in ALL:
+def run_checks(context: Context, further: Iterable[Check] = ()) -> None:
+    """Run every check, then further ones; what they find is in `context.found`."""
+    for check in (*ALL, *further):
         with suppress(Enough):
             check(context)
 
 
-__all__ = ["Context", "run_checks"]
+__all__ = ["Check", "Context", "run_checks"]

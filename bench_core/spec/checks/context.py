@@ -39,6 +39,8 @@ class Context:
     """Folder of the spec, to which paths are relative."""
     found: list[Diagnostic] = field(default_factory=list)
     _counts: Counter[str] = field(default_factory=Counter)
+    _refused: set[Loc] = field(default_factory=set)
+    """The ways of all errors, and all ways above them."""
 
     def error(
         self,
@@ -58,6 +60,8 @@ class Context:
         self._counts[check] += 1
         if self._counts[check] > MOST_OF_A_KIND:
             raise Enough
+        if severity == "error":
+            self._refused.update(loc[:depth] for depth in range(1, len(loc) + 1))
         place = place_of(self.tree, loc, key=key)
         self.found.append(diagnose(place, check, message, cause=cause, fix=fix, severity=severity))
 
@@ -73,6 +77,10 @@ class Context:
                 cause = f"the first is at {place_of(self.tree, breach.earlier)}; {cause}"
             self.error(breach.check, breach.loc, breach.message, cause=cause, fix=breach.fix, key=breach.key)
         return kept
+
+    def clean(self, loc: Loc) -> bool:
+        """Return whether no check has reported an error at or below `loc`."""
+        return loc not in self._refused
 
     def given(self, loc: Loc) -> Any:
         """Return what the user wrote at `loc`, unchecked, or None."""

@@ -1,14 +1,12 @@
-"""Rows, columns and cells: labels, entries that are the same, exclusions."""
+"""Rows, columns and cells: labels and exclusions."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
 from typing import Any
 
-from bench_core.options import complete_options
 from bench_core.spec.checks.context import Context
-from bench_core.spec.rules.labels import label_breaches, label_of, own_files_breaches
+from bench_core.spec.rules.labels import label_breaches, own_files_breaches
+from bench_core.spec.rules.size import cell_breaches
 from bench_core.spec.words import join, nearest
 
 
@@ -18,53 +16,6 @@ def check_labels(context: Context) -> None:
     context.report(label_breaches("datasets", context.draft.datasets))
     for index, entry, dataset in context.datasets():
         context.report(own_files_breaches(("datasets", index), entry, dataset))
-
-
-def check_same_experiments(context: Context) -> None:
-    """Two entries that differ in their labels alone would be the same jobs."""
-    models = {
-        index: {
-            **entry.model_dump(mode="json", exclude={"label", "weights", "because"}),
-            "runner": entry.runner or architecture.runner,
-            "options": _completed(architecture.options, entry.options),
-        }
-        for index, entry, architecture in context.models()
-        if context.draft.sound(("models", index))
-    }
-    datasets = {
-        index: {
-            **entry.model_dump(mode="json", exclude={"root", "label"}),
-            "options": _completed(dataset.options, entry.options),
-            "content": entry.label if dataset.own_files else None,
-        }
-        for index, entry, dataset in context.datasets()
-        if context.draft.sound(("datasets", index))
-    }
-    for kind, table in (("models", models), ("datasets", datasets)):
-        first: dict[str, int] = {}
-        for index, content in table.items():
-            # Not sorted: the order of a mapping of classes numbers the labels.
-            text = json.dumps(content, default=str)
-            if text not in first:
-                first[text] = index
-                continue
-            entries: Mapping[int, Any] = context.draft.models if kind == "models" else context.draft.datasets
-            if label_of(entries[index]) == label_of(entries[first[text]]):
-                continue  # check_labels has said so.
-            context.error(
-                "duplicate",
-                (kind, index),
-                f"{label_of(entries[index])!r} is the same experiment as {label_of(entries[first[text]])!r}",
-                cause="they differ in nothing that changes numbers (labels, roots and weights paths do not)",
-                fix="remove one of the two, or give them different options",
-            )
-
-
-def _completed(declared: Mapping[str, Any], given: Mapping[str, Any]) -> Mapping[str, Any]:
-    try:
-        return complete_options(declared, given)
-    except ValueError:
-        return given
 
 
 def check_exclusions(context: Context) -> None:
@@ -88,6 +39,8 @@ def check_exclusions(context: Context) -> None:
 
 
 def _check_left(context: Context, models: list[set[str]], datasets: list[set[str]]) -> None:
+    if any(cell_breaches(len(models), len(datasets))):
+        return  # Reported with the number of jobs.
     pairs = {(item.model, item.dataset) for item in context.draft.exclude.values()}
 
     def excluded(model: set[str], dataset: set[str]) -> bool:

@@ -1,0 +1,99 @@
+"""What only making a plan shows, as a check of `bench validate`: one look at each cell of the matrix.
+
+Two cells are the same work if the first jobs of their stages are: all others of a stage follow from the same
+folds, rates and repeats. So no fold is expanded here, and a spec of many jobs is checked as fast as its
+matrix is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TypeVar
+
+from bench_core.errors import BenchError
+from bench_core.plan.errors import PlanError
+from bench_core.plan.exclusions import Exclusions
+from bench_core.plan.resolve import DatasetChoice, ModelChoice, choose_dataset, choose_model
+from bench_core.plan.stages import EvaluateStage, SearchStage, StepStage, jobs_of_cell, step_stage
+from bench_core.plan.training import Cell
+from bench_core.plan.twins import Twins
+from bench_core.spec.checks import Context
+from bench_core.spec.load import absolute_dataset
+from bench_core.spec.nodes import Loc
+from bench_core.spec.protocol import Protocol
+from bench_core.spec.rules.size import cell_breaches, size_breaches
+
+Entry = TypeVar("Entry")
+Choice = TypeVar("Choice")
+
+
+def check_plan(context: Context) -> None:
+    """Report what keeps sound entries from becoming jobs, too many jobs, and jobs that are the same."""
+    protocol = context.draft.protocol
+    if protocol is None or not context.draft.sound(("protocol",)):
+        return
+    draft, registry = context.draft, context.registry
+    models = _choices(
+        context, "model", draft.models, lambda entry, loc: choose_model(entry, registry, protocol, loc)
+    )
+    datasets = _choices(
+        context,
+        "dataset",
+        draft.datasets,
+        lambda entry, loc: choose_dataset(absolute_dataset(entry, context.base), registry, loc),
+    )
+    steps = _choices(context, "step", draft.steps, lambda entry, loc: step_stage(entry, registry, loc))
+    if not context.report(cell_breaches(len(models), len(datasets))) or not draft.sound(("exclude",)):
+        return
+    exclusions = Exclusions(draft.exclude.values())
+    if not context.report(size_breaches(_jobs(protocol, models, datasets, steps, exclusions))):
+        return
+    twins = Twins(draft.models, draft.datasets, draft.steps)
+    stages = [SearchStage(protocol, 0), EvaluateStage(protocol, 0)]
+    for index, model in models.items():
+        for column, dataset in datasets.items():
+            if exclusions.of(model, dataset):
+                continue
+            try:
+                cell = Cell(protocol, model, dataset)
+            except PlanError as error:
+                _report(context, "deviation", ("models", index, "deviations"), error)
+                break
+            twins.add(index, column, cell, stages, steps)
+    context.report(twins.breaches())
+
+
+def _choices(
+    context: Context, kind: str, entries: Mapping[int, Entry], choose: Callable[[Entry, Loc], Choice]
+) -> dict[int, Choice]:
+    """Return what a plan makes of each entry in which nothing is wrong so far; report those it refuses."""
+    found: dict[int, Choice] = {}
+    for index, entry in entries.items():
+        loc: Loc = (f"{kind}s", index)
+        if not context.draft.sound(loc) or not context.clean(loc):
+            continue
+        try:
+            found[index] = choose(entry, loc)
+        except BenchError as error:
+            _report(context, kind, (*loc, "name"), error)
+    return found
+
+
+def _report(context: Context, check: str, loc: Loc, error: BenchError) -> None:
+    known = error.loc if isinstance(error, PlanError) else None
+    context.error(check, known or loc, error.message, cause=error.cause, fix=error.fix)
+
+
+def _jobs(
+    protocol: Protocol,
+    models: Mapping[int, ModelChoice],
+    datasets: Mapping[int, DatasetChoice],
+    steps: Mapping[int, StepStage],
+    exclusions: Exclusions,
+) -> int:
+    return sum(
+        jobs_of_cell(protocol, model, dataset, list(steps.values()))
+        for model in models.values()
+        for dataset in datasets.values()
+        if not exclusions.of(model, dataset)
+    )
