@@ -1,8 +1,7 @@
 """What only making a plan shows, as a check of `bench validate`: one look at each cell of the matrix.
 
-Two cells are the same work if the first jobs of their stages are: all others of a stage follow from the same
-folds, rates and repeats. So no fold is expanded here, and a spec of many jobs is checked as fast as its
-matrix is.
+Two cells are the same work if their first evaluate jobs are: all other folds, repeats and searches follow from
+the same settings. So no fold is expanded here, and a spec of many jobs is checked as fast as its matrix is.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from bench_core.errors import BenchError
 from bench_core.plan.errors import PlanError
 from bench_core.plan.exclusions import Exclusions
 from bench_core.plan.resolve import DatasetChoice, ModelChoice, choose_dataset, choose_model
-from bench_core.plan.stages import EvaluateStage, SearchStage, StepStage, jobs_of_cell, step_stage
+from bench_core.plan.stages import EvaluateStage, StepStage, jobs_of_cell, step_stage
 from bench_core.plan.training import Cell
 from bench_core.plan.twins import Twins
 from bench_core.spec.checks import Context
@@ -49,7 +48,7 @@ def check_plan(context: Context) -> None:
     if not context.report(size_breaches(_jobs(protocol, models, datasets, steps, exclusions))):
         return
     twins = Twins(draft.models, draft.datasets, draft.steps)
-    stages = [SearchStage(protocol, 0), EvaluateStage(protocol, 0)]
+    evaluate = EvaluateStage(protocol, 0)
     for index, model in models.items():
         for column, dataset in datasets.items():
             if exclusions.of(model, dataset):
@@ -59,7 +58,7 @@ def check_plan(context: Context) -> None:
             except PlanError as error:
                 _report(context, "deviation", ("models", index, "deviations"), error)
                 break
-            twins.add(index, column, cell, stages, steps)
+            twins.add(index, column, cell, evaluate, steps)
     context.report(twins.breaches())
 
 

@@ -9,7 +9,7 @@ from typing import Literal
 
 from bench_core.plan.identity import Memo, digest_of
 from bench_core.plan.job import Job
-from bench_core.plan.stages import StagePlanner, StepStage
+from bench_core.plan.stages import EvaluateStage, StagePlanner, StepStage
 from bench_core.plan.training import Cell
 from bench_core.spec.model import DatasetEntry, ModelEntry, StepEntry
 from bench_core.spec.nodes import Loc
@@ -18,7 +18,7 @@ from bench_core.spec.rules.labels import label_of
 
 Kind = Literal["models", "datasets", "steps"]
 Spot = tuple[int, int, int]
-"""Index of a model, a dataset and a step in their lists; step -1 is a stage of the protocol."""
+"""Index of a model, a dataset and a step in their lists; step -1 is the stage evaluate."""
 _MOST_NAMED = 3
 """Labels that a message lists."""
 
@@ -52,16 +52,16 @@ class Twins:
         model: int,
         dataset: int,
         cell: Cell,
-        stages: Sequence[StagePlanner],
+        evaluate: EvaluateStage,
         steps: Mapping[int, StepStage],
     ) -> None:
-        """Look at the first job of each stage of a cell; `stages` are the protocol's."""
+        """Look at the first job of each stage of a cell that says something of its own."""
         if model != self._row:
             # What is hashed once is held: a model's jobs share the most.
             self._row, self._memo = model, {}
         self._cells.update((("models", model), ("datasets", dataset)))
         earlier: dict[str, list[Job]] = {}
-        planned = [(-1, stage) for stage in stages] + list(steps.items())
+        planned: list[tuple[int, StagePlanner]] = [(-1, evaluate), *steps.items()]
         for step, stage in planned:
             job = next(iter(stage.jobs(cell, earlier)), None)
             if job is None:
