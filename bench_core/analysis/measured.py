@@ -18,12 +18,10 @@ from bench_core.metrics.tables import (
     read_scores,
 )
 from bench_core.plan.job import Apply, Job
+from bench_core.plugins.quantities import MEASURE, NATIVE
 from bench_core.records import Counts
 from bench_core.store.folder import fix_for
 from bench_core.store.store import Store
-
-MEASURE, NATIVE = "measure", "native"
-"""Steps whose tables the report reads as metrics."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,9 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench_core.analysis.evidence import Evidence, Finished
-from bench_core.analysis.measured import MEASURE, NATIVE
 from bench_core.declarations import Metric
-from bench_core.errors import UnknownNameError
 from bench_core.metrics import declared
 from bench_core.metrics.counts import EmptyPolicy, mean_defined
 from bench_core.metrics.declared import KnownUnit, known_unit
@@ -23,7 +21,7 @@ from bench_core.metrics.scale import Scale, scale_of
 from bench_core.metrics.tables import ImageScores
 from bench_core.options import complete_options
 from bench_core.plan.job import Apply
-from bench_core.plugins.registry import unknown
+from bench_core.plugins.quantities import MEASURE, NATIVE, measured_names, native_name, no_quantity
 
 Jobs = Mapping[str, Finished]
 """Step jobs by the digest of the evaluate job that they need."""
@@ -242,13 +240,7 @@ def quantity(evidence: Evidence, name: str) -> Quantity:
     found = quantities(evidence)
     if name in found:
         return found[name]
-    if name in evidence.metrics:
-        raise UnknownNameError(
-            f"no step of this study measures {name!r}",
-            cause="it is made of label maps",
-            fix=f"add it to the spec: `steps: [{{name: measure, options: {{metrics: [{name}]}}}}]`",
-        )
-    raise unknown("metric", name, found)
+    raise no_quantity(name, evidence.metrics, list(found))
 
 
 def _pooled(evidence: Evidence) -> Iterator[Quantity]:
@@ -258,20 +250,20 @@ def _pooled(evidence: Evidence) -> Iterator[Quantity]:
 
 
 def _measured(evidence: Evidence) -> Iterator[Quantity]:
-    seen: set[str] = set()
-    for label, work in _steps(evidence, MEASURE).items():
-        jobs = _jobs(evidence, label)
-        lengths = _lengths(evidence, label)
-        for entry in work.options["metrics"]:
-            metric = evidence.metrics.get(entry["name"])
-            if metric is None:
-                continue
-            name = f"{metric.name}-{label}" if metric.name in seen else metric.name
-            seen.add(name)
-            options = complete_options(metric.options, entry["options"])
-            said = ", ".join(f"{key} {_said(value)}" for key, value in options.items())
-            suffix = f" ({said})" if said else ""
-            yield Measured(metric=metric, name=name, suffix=suffix, jobs=jobs, lengths=lengths)
+    entries = {
+        label: {entry["name"]: entry["options"] for entry in work.options["metrics"]}
+        for label, work in _steps(evidence, MEASURE).items()
+    }
+    jobs = {label: _jobs(evidence, label) for label in entries}
+    lengths = {label: _lengths(evidence, label) for label in entries}
+    for label, measures, name in measured_names({label: list(found) for label, found in entries.items()}):
+        metric = evidence.metrics.get(measures)
+        if metric is None:
+            continue
+        options = complete_options(metric.options, entries[label][measures])
+        said = ", ".join(f"{key} {_said(value)}" for key, value in options.items())
+        suffix = f" ({said})" if said else ""
+        yield Measured(metric=metric, name=name, suffix=suffix, jobs=jobs[label], lengths=lengths[label])
 
 
 def _native(evidence: Evidence) -> Iterator[Quantity]:
@@ -279,7 +271,7 @@ def _native(evidence: Evidence) -> Iterator[Quantity]:
         jobs = _jobs(evidence, label)
         for metric in evidence.metrics.values():
             if metric.needs == "counts":
-                name = f"{metric.name}-{label}"
+                name = native_name(metric.name, label)
                 yield Native(metric=metric, name=name, suffix=", original size", jobs=jobs)
 
 

@@ -1,7 +1,7 @@
 """What only making a plan shows, as a check of `bench validate`: one look at each cell of the matrix.
 
-Two cells are the same work if their first evaluate jobs are: all other folds, repeats and searches follow from
-the same settings. So no fold is expanded here, and a spec of many jobs is checked as fast as its matrix is.
+Two cells are the same work if their first evaluate jobs are: all other folds, repeats and searches follow
+from the same settings. So no fold is expanded here, and a spec of many jobs is checked as fast as its matrix.
 """
 
 from __future__ import annotations

@@ -87,10 +87,11 @@ def make_plan(spec: Spec, registry: Registry) -> Plan:
             else:
                 cells.append((model, dataset))
     refuse(size_breaches(sum(jobs_of_cell(spec.protocol, *cell, steps) for cell in cells)))
-    stages = (SearchStage(spec.protocol, spec.seed), EvaluateStage(spec.protocol, spec.seed), *steps)
+    protocol, seed = spec.protocol, spec.seed
+    stages: list[StagePlanner] = [SearchStage(protocol, seed), EvaluateStage(protocol, seed), *steps]
     expansion = _Expansion(stages)
     for model, dataset in cells:
-        expansion.add(Cell(spec.protocol, model, dataset))
+        expansion.add(Cell(protocol, model, dataset))
     unavailable = {
         f"model {model.label}": model.architecture.unavailable
         for model in models

@@ -12,10 +12,8 @@ from torch import Tensor
 from bench_core.declarations import IGNORE
 from bench_core.errors import TrainingError
 from bench_core.protocol.randomness import seeded_cpu
-from bench_core.spec.transforms import REFUSED, REFUSED_ARGUMENTS, REQUIRED, TRANSFORMS
+from bench_core.spec.transforms import BORDERED, REFUSED, REFUSED_ARGUMENTS, REQUIRED, TRANSFORMS
 
-BORDERED = ("RandomRotation", "RandomAffine", "RandomPerspective", "ElasticTransform", "RandomCrop")
-"""Transforms that look beyond the image's border."""
 Settings = Sequence[tuple[str, Mapping[str, Any]]]
 
 

@@ -60,6 +60,7 @@ CHECKS: Mapping[str, str] = {
     "fold": "folds that do not exist, are listed twice or leave nothing to train on",
     "folds-file": "files of a dataset's own folds that cannot be used, or do not fit evaluate",
     "threshold": "thresholds that are no probability",
+    "padding": "masks of padding that nothing pads",
     "augmentation": "unknown transforms and arguments, and arguments of the wrong kind",
 }
 """Name of a check to what it finds."""

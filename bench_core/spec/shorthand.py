@@ -1,4 +1,4 @@
-"""A bare name in `models`, `datasets`, `steps` or `analyses` is short for {name: ...}."""
+"""A bare name in `models`, `datasets`, `steps` or `analyses`, or as a step's dataset, means {name: ...}."""
 
 from __future__ import annotations
 
@@ -12,12 +12,20 @@ def expand_shorthand(root: Node) -> Node:
     if root.mapping is None:
         return root
     entries = {
-        key: list_node([_expand(item) for item in node.items], node.place)
+        key: list_node([_entry(key, item) for item in node.items], node.place)
         if key in LISTS and node.items is not None
         else node
         for key, node in root.mapping.items()
     }
     return mapping_node(entries, root.keys, root.place)
+
+
+def _entry(kind: str, item: Node) -> Node:
+    entry = _expand(item)
+    dataset = entry.child("dataset") if kind == "steps" else None
+    if entry.mapping is None or dataset is None:
+        return entry
+    return mapping_node({**entry.mapping, "dataset": _expand(dataset)}, entry.keys, entry.place)
 
 
 def _expand(item: Node) -> Node:

@@ -174,6 +174,9 @@ REQUIRED: Mapping[str, tuple[str, ...]] = {
 }
 """Arguments without a default."""
 
+BORDERED = ("RandomRotation", "RandomAffine", "RandomPerspective", "ElasticTransform", "RandomCrop")
+"""Transforms that look beyond the image's border."""
+
 REFUSED: Mapping[str, str] = {
     **dict.fromkeys(
         ("Resize", "RandomResize", "RandomShortestSize", "ScaleJitter", "RandomZoomOut", "CenterCrop", "Pad",

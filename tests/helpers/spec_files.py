@@ -21,7 +21,7 @@ from bench_core.metrics.plugin import bench_metrics
 from bench_core.plan.load import check_spec
 from bench_core.plugins.registry import Registry, unknown
 from bench_core.spec.diagnostics import Diagnostic, SpecError
-from bench_steps.plugin import MEASURE
+from bench_steps.plugin import MEASURE, NATIVE
 
 MARK = "«"
 """Stands in a text where a diagnostic is expected; taken out before the text is written."""
@@ -120,6 +120,7 @@ def small_registry() -> Registry:
             "maps": Step(name="maps", version=1, run="x:y", help="draws", needs="weights", options=_OPTIONS),
             "moved": Step(name="moved", version=1, run="x:y", help="elsewhere", dataset="other"),
             "measure": MEASURE,
+            "native": NATIVE,
         },
     )  # fmt: skip
 

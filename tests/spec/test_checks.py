@@ -28,6 +28,11 @@ SIZE = "image_size: 256"
 TINY = "  - tiny\n"
 
 
+def shown(metrics: str, step: str) -> str:
+    """Return the lines of a step and of an analysis that shows these metrics."""
+    return f"steps: [{step}]\nanalyses: [{{name: scores, options: {{metrics: {metrics}}}}}]\n"
+
+
 @dataclass(frozen=True)
 class Case:
     """A spec with a mark where the diagnostic belongs, and a word of its fix."""
@@ -137,6 +142,9 @@ CASES = [
     Case("option", VALID + "analyses: [{name: scores, options: {«topp: 3}}]\n", "correct the name"),
     Case("option", VALID + "analyses: [{name: scores, options: {metrics: «[mdsc, hd59]}}]\n", "'hd95'"),
     Case("option", VALID + "analyses: [{name: scores, options: {metrics: «[assd]}}]\n", "metrics: [assd]"),
+    Case("option", VALID + "analyses: [{name: scores, options: {metrics: «[miou-native]}}]\n", "[native]"),
+    Case("option", VALID + shown("«[miou-large]", "native"), "'miou-native'"),
+    Case("option", VALID + shown("«[hd95-measure]", "measure"), "'hd95'"),
     Case("option", VALID + "steps: [{name: measure, options: {metrics: «[hd59]}}]\n", "'hd95'"),
     Case("option", VALID + "steps: [{name: measure, «options: {metrics: [hd95], tolerance: 1}}]\n", "change"),
     Case("label", edited((TINY, TINY + "  - {name: «tiny, options: {width: 4}}\n")), "label"),
@@ -153,6 +161,9 @@ CASES = [
         edited(("evaluate: {folds: 5, layout: rotate", "«evaluate: {folds: 1000, repeats: 100")),
         "fewer learning rates",
     ),
+    Case("padding", edited((SIZE, SIZE + "\n  resize: stretch\n  padding: «ignore")), "remove `padding`"),
+    Case("dataset", VALID + "steps: [{name: moved, dataset: «skinn}]\n", "'skin'"),
+    Case("root", VALID + "steps: [{name: moved, dataset: «skin}]\n", "SEGTRIAL_DATA"),
     Case("root", edited(("    root: data/skin\n", ""), ("name: skin", "name: «skin")), "SEGTRIAL_DATA"),
     Case("pretrained", edited((TINY, "  - {name: tiny, pretrained: «imagenett}\n")), "'imagenet'"),
     Case("pretrained", edited((TINY, "  - «bare\n")), "pretrained: none"),
@@ -309,6 +320,29 @@ CASES = [
         "RandomHorizontalFlip",
     ),
 ]  # fmt: skip
+
+
+VALID_TOO = {
+    "a metric at original size": VALID + shown("[mdsc-native]", "native"),
+    "a metric at original size, by the step's label": VALID
+    + shown("[miou-large]", "{name: native, label: large}"),
+    "a metric that two steps measure": VALID
+    + shown("[hd95, hd95-b]", "measure, {name: measure, label: b, options: {metrics: [hd95]}}"),
+    "a bare dataset of a step": VALID + "steps: [{name: moved, dataset: heart}]\n",
+    "padding of augmented images": edited(
+        (SIZE, SIZE + "\n  resize: stretch\n  padding: ignore"),
+        (FLIP, "    - RandomRotation: {degrees: 5}\n"),
+    ),
+    "padding of one dataset's augmented images": edited(
+        (SIZE, SIZE + "\n  resize: stretch\n  padding: ignore"),
+        (HEART, "  - {name: heart, augmentation: [ElasticTransform]}\n"),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", VALID_TOO)
+def test_what_may_be_said_is_valid(name: str, tmp_path: Path) -> None:
+    assert findings(write(tmp_path, VALID_TOO[name])) == []
 
 
 def test_the_valid_spec_is_valid(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 
-from bench_core.spec.checks.augmentation import check_augmentation
+from bench_core.spec.checks.augmentation import check_augmentation, check_padding
 from bench_core.spec.checks.batches import check_batches
 from bench_core.spec.checks.context import Context, Enough
 from bench_core.spec.checks.deviations import check_deviations
@@ -48,6 +48,7 @@ ALL: tuple[Check, ...] = (
     check_folds,
     check_losses,
     check_augmentation,
+    check_padding,
 )
 
 

@@ -7,17 +7,46 @@ from typing import Any
 
 from bench_core.spec.checks.context import Context
 from bench_core.spec.nodes import Loc
-from bench_core.spec.transforms import REFUSED, REFUSED_ARGUMENTS, REQUIRED, SIZE, TRANSFORMS
+from bench_core.spec.transforms import BORDERED, REFUSED, REFUSED_ARGUMENTS, REQUIRED, SIZE, TRANSFORMS
 from bench_core.spec.words import join, nearest, shown
 
 
 def check_augmentation(context: Context) -> None:
     """Check the protocol's list, the datasets' own ones and the models' deviating ones."""
-    _list(context, ("protocol", "augmentation"))
-    for index in context.draft.datasets:
-        _list(context, ("datasets", index, "augmentation"))
-    for index in context.draft.models:
-        _list(context, ("models", index, "deviations", "augmentation"))
+    for loc in _lists(context):
+        _list(context, loc)
+
+
+def check_padding(context: Context) -> None:
+    """`padding: ignore` needs something that is padded: images, or augmented ones beyond their border."""
+    protocol = context.draft.protocol
+    if protocol is None or protocol.padding == "background" or protocol.resize != "stretch":
+        return
+    lists = _lists(context)
+    if not context.draft.sound(("protocol", "resize"), ("protocol", "padding"), *lists):
+        return
+    if any(name in BORDERED for loc in lists for name in _names(context.given(loc))):
+        return
+    context.error(
+        "padding",
+        ("protocol", "padding"),
+        "`padding: ignore` would have no effect with `resize: stretch`",
+        cause="stretched images fill the square, and no augmentation here reaches beyond their border",
+        fix="remove `padding`, or write `resize: pad-square`",
+    )
+
+
+def _lists(context: Context) -> list[Loc]:
+    return [
+        ("protocol", "augmentation"),
+        *(("datasets", index, "augmentation") for index in context.draft.datasets),
+        *(("models", index, "deviations", "augmentation") for index in context.draft.models),
+    ]
+
+
+def _names(items: Any) -> set[str]:
+    listed = items if isinstance(items, list) else []
+    return {name for item in listed for name in (item if isinstance(item, dict) else [item])}
 
 
 def _list(context: Context, loc: Loc) -> None:

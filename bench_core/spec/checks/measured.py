@@ -6,9 +6,11 @@ from collections.abc import Iterator
 
 from bench_core.declarations import Step
 from bench_core.options import complete_options
+from bench_core.plugins.quantities import MEASURE, NATIVE, no_quantity, quantity_names
 from bench_core.spec.checks.context import Context
 from bench_core.spec.model import StepEntry
 from bench_core.spec.nodes import Loc
+from bench_core.spec.rules.labels import label_of
 
 
 def check_measured(context: Context) -> None:
@@ -45,25 +47,21 @@ def _declared(context: Context, step: Step, options: dict[str, object]) -> Itera
 
 def _shown(context: Context) -> None:
     measured = {
-        name
+        label_of(entry): _texts(entry.options.get("metrics", step.options["metrics"].default))
         for _, entry, step in _known(context)
-        for option, declared in step.options.items()
-        if declared.names == "metric"
-        for name in _texts(entry.options.get(option, declared.default))
+        if entry.name == MEASURE and "metrics" in step.options
     }
+    native = [label_of(entry) for _, entry, _ in _known(context) if entry.name == NATIVE]
+    metrics = context.registry.metrics
+    names = quantity_names(metrics, measured, native)
     for index, analysis in context.draft.analyses.items():
         part = context.registry.analyses.get(analysis.name)
         for option, declared in (part.options if part is not None else {}).items():
             for name in _texts(analysis.options.get(option)) if declared.names == "metric" else ():
-                metric = context.registry.metrics.get(name)
-                if metric is not None and metric.needs == "labels" and name not in measured:
-                    context.error(
-                        "option",
-                        ("analyses", index, "options", option),
-                        f"no step of this spec measures {name!r}",
-                        cause="it is made of label maps, and `measure` computes it",
-                        fix=f"add `steps: [{{name: measure, options: {{metrics: [{name}]}}}}]`",
-                    )
+                if name not in names:
+                    error = no_quantity(name, metrics, names)
+                    loc: Loc = ("analyses", index, "options", option)
+                    context.error("option", loc, error.message, cause=error.cause, fix=error.fix)
 
 
 def _known(context: Context) -> Iterator[tuple[int, StepEntry, Step]]:

@@ -38,7 +38,7 @@ def check_options(context: Context) -> None:
     for index, analysis in context.draft.analyses.items():
         known = context.registry.analyses.get(analysis.name)
         if known is not None:
-            _each(context, ("analyses", index, "options"), known.options, analysis.options)
+            _each(context, ("analyses", index, "options"), known.options, analysis.options, named=False)
 
 
 def _dataset(context: Context, loc: Loc, entry: DatasetEntry, dataset: Dataset) -> None:
@@ -73,7 +73,15 @@ def _runtime(context: Context, name: str, options: Mapping[str, Any]) -> None:
         )
 
 
-def _each(context: Context, loc: Loc, declared: Mapping[str, Option], given: Mapping[str, Any]) -> bool:
+def _each(
+    context: Context,
+    loc: Loc,
+    declared: Mapping[str, Option],
+    given: Mapping[str, Any],
+    *,
+    named: bool = True,
+) -> bool:
+    """Check options one by one; with `named` false another check knows which names there are."""
     sound = True
     for name, value in given.items():
         try:
@@ -86,7 +94,7 @@ def _each(context: Context, loc: Loc, declared: Mapping[str, Option], given: Map
                 "option", (*loc, name), str(error), cause=meaning, fix=fix, key=name not in declared
             )
         else:
-            sound = _names(context, (*loc, name), declared[name], value) and sound
+            sound = (not named or _names(context, (*loc, name), declared[name], value)) and sound
     return sound
 
 
