@@ -1,75 +1,85 @@
-"""Tries architectures by their properties and prints what was found: `bench test NAME...`."""
+"""What `bench test` is asked to try: which kind a name is of, and the suite of that kind."""
 
 from __future__ import annotations
 
-import json
-import warnings
+import difflib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench_core.cli.common import console, print_json
-from bench_core.cli.conformance import progress
-from bench_core.cli.views import duration
+from bench_core.cli.trials import Candidate, Judge
 from bench_core.declarations import Architecture, without_network
 from bench_core.errors import MissingDependencyError, PluginError, UnknownNameError
 from bench_core.install import install_command
 from bench_core.options import complete_options
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
-    from bench_core.conformance.models import Finding
     from bench_core.plugins.registry import Registry
 
 ALL = "all"
-"""Stands for every architecture that is declared one by one and built."""
-_STYLES = {"ok": "green", "wrong": "red", "skipped": "yellow"}
+"""Stands for every name of a kind; of models, for those that are declared one by one and built."""
+KINDS = ("model", "dataset", "step", "metric", "analysis", "runner")
 
 
 @dataclass(frozen=True)
-class Trial:
-    """An architecture, the options that it is tried under, and what was found."""
+class Wish:
+    """What is wished of every candidate."""
 
-    name: str
-    options: Mapping[str, Any]
-    findings: Sequence[Finding]
+    registry: Registry
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """As they are given."""
+    small: bool = False
+    root: Path | None = None
+    """Folder of a dataset."""
+    files: tuple[Path, ...] = ()
+    """Plugin files that are loaded."""
+    threads: int = 1
 
-    @property
-    def passed(self) -> bool:
-        """True where nothing was wrong."""
-        return all(finding.state != "wrong" for finding in self.findings)
 
-    @property
-    def title(self) -> str:
-        """Name and options."""
-        return f"{self.name} {json.dumps(dict(self.options))}" if self.options else self.name
+def kind_of(name: str, kind: str | None, registry: Registry) -> str:
+    """Return the kind of a name: the given one, or the only one that has it.
 
-    @property
-    def summary(self) -> str:
-        """One line on all properties."""
-        states = [str(finding.state) for finding in self.findings]
-        line = f"{states.count('ok')} of {len(states)} properties hold"
-        for state, word in (("wrong", "wrong"), ("skipped", "not applicable")):
-            line += f", {states.count(state)} {word}" * (state in states)
-        return f"{line}, in {duration(sum(finding.seconds for finding in self.findings))}"
+    Raises PluginError for a name of several kinds, UnknownNameError for one of none.
+    """
+    if kind is not None:
+        return kind
+    if ":" in name:
+        return "model"
+    tables = _tables(registry)
+    kinds = [each for each in KINDS if name in tables[each]]
+    if kinds == ["model", "runner"] and _is_procedure(registry.models[name], registry):
+        # A runner with a procedure of its own and its model have one name as a rule.
+        return "runner"
+    if len(kinds) > 1:
+        listed = " and a ".join(kinds)
+        raise PluginError(f"{name!r} is a {listed}", fix=f"bench test {name} --kind {kinds[0]}")
+    if kinds:
+        return kinds[0]
+    others = [each for key, table in tables.items() if key != "model" for each in table]
+    near = difflib.get_close_matches(name, others, n=1, cutoff=0.7)
+    if near and not difflib.get_close_matches(name, tables["model"], n=1, cutoff=0.7):
+        raise UnknownNameError(
+            f"no plugin declares {name!r}", cause="it is a name of no kind", fix=f"did you mean {near[0]!r}?"
+        )
+    registry.model(name)
+    return "model"
 
-    def to_json(self) -> dict[str, Any]:
-        """Return it as JSON data."""
-        return {
-            "model": self.name,
-            "options": dict(self.options),
-            "passed": self.passed,
-            "properties": [
-                {
-                    "property": finding.name,
-                    "state": finding.state,
-                    "note": finding.note,
-                    "seconds": round(finding.seconds, 2),
-                }
-                for finding in self.findings
-            ],
-        }
+
+def candidates(kind: str, names: Sequence[str], wish: Wish) -> list[Candidate]:
+    """Return what to try of one kind, each name once.
+
+    Raises UnknownNameError for a name or options that do not exist, other BenchErrors for what cannot be
+    tried here.
+    """
+    if kind == "model":
+        found = chosen(names, wish.options, wish.small, wish.registry)
+        return [_model(declared, options, wish.threads) for declared, options in found]
+    tables = _tables(wish.registry)
+    every = [each for name in names for each in (tables[kind] if name == ALL else [name])]
+    make = {"dataset": _dataset, "metric": _metric}[kind]
+    return [make(name, wish) for name in dict.fromkeys(every)]
 
 
 def chosen(
@@ -85,11 +95,11 @@ def chosen(
     found = []
     for name in dict.fromkeys(every):
         declared = registry.model(name)
-        if without_network(declared, registry.runners.get(declared.runner)):
+        if _is_procedure(declared, registry):
             raise PluginError(
                 f"{name} is not a network",
                 cause=f"runner {declared.runner} has a procedure of its own, and builds none",
-                fix="try it in a small study: bench run",
+                fix=f"bench test {declared.runner} --kind runner",
             )
         if declared.build is None:
             raise PluginError(f"{name} cannot be built yet", cause=declared.unavailable)
@@ -102,76 +112,56 @@ def chosen(
     return found
 
 
-def try_all(
-    candidates: Sequence[tuple[Architecture, dict[str, Any]]], threads: int, *, as_json: bool
-) -> bool:
-    """Try each, print a table after each and at the end a line a model, or JSON; return whether all pass.
-
-    JSON is one object for one architecture and a list for several.
-    """
-    trials = []
-    screen = console()
-    if not screen.is_terminal:
-        # A file or a log has no width of its own, and tables of 80 columns would be broken.
-        screen.width = 160
-    for declared, options in candidates:
-        trials.append(_try(declared, options, threads, quiet=as_json))
-        if not as_json:
-            _print(screen, trials[-1])
-    if as_json:
-        data = [trial.to_json() for trial in trials]
-        print_json(data if len(data) > 1 else data[0])
-    elif len(trials) > 1:
-        _print_summary(screen, trials)
-    return all(trial.passed for trial in trials)
+def _tables(registry: Registry) -> dict[str, Mapping[str, Any]]:
+    return {
+        "model": registry.models,
+        "dataset": registry.datasets,
+        "step": registry.steps,
+        "metric": registry.metrics,
+        "analysis": registry.analyses,
+        "runner": registry.runners,
+    }
 
 
-def _try(declared: Architecture, options: dict[str, Any], threads: int, *, quiet: bool) -> Trial:
-    try:
-        import bench_core.conformance.models as suite
-    except ModuleNotFoundError as error:
-        raise MissingDependencyError(
-            f"architectures are tried with {error.name}, which is not installed",
-            fix=install_command("torch"),
-        ) from error
-    suite.use_threads(threads)
-    candidate = suite.Candidate(declared, options)
-    found = []
-    with warnings.catch_warnings(), progress(len(suite.PROPERTIES), declared.name, quiet=quiet) as advance:
-        warnings.simplefilter("ignore")  # of libraries, among themselves
-        for item in suite.PROPERTIES:
-            found.append(suite.judge(item, candidate))
-            advance()
-    return Trial(declared.name, options, found)
+def _is_procedure(declared: Architecture, registry: Registry) -> bool:
+    return without_network(declared, registry.runners.get(declared.runner))
 
 
-def _print(screen: Console, trial: Trial) -> None:
-    from rich.table import Table
-    from rich.text import Text
+def _model(declared: Architecture, options: dict[str, Any], threads: int) -> Candidate:
+    def properties() -> list[Judge]:
+        try:
+            import bench_core.conformance.models as suite
+        except ModuleNotFoundError as error:
+            raise MissingDependencyError(
+                f"architectures are tried with {error.name}, which is not installed",
+                fix=install_command("torch"),
+            ) from error
+        suite.use_threads(threads)
+        subject = suite.Candidate(declared, options)
+        return [partial(suite.judge, item, subject) for item in suite.PROPERTIES]
 
-    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
-    for title in ("property", "verdict", "s"):
-        table.add_column(
-            title,
-            overflow="fold",
-            no_wrap=title != "verdict",
-            justify="right" if title == "s" else "left",
-        )
-    for finding in trial.findings:
-        text = f"{finding.state}: {finding.note}" if finding.note else finding.state
-        table.add_row(finding.name, Text(text, style=_STYLES[finding.state]), f"{finding.seconds:.1f}")
-    screen.print(Text(trial.title, style="bold"))
-    screen.print(table)
-    screen.print(trial.summary, soft_wrap=True)
+    return Candidate("model", declared.name, options, properties)
 
 
-def _print_summary(screen: Console, trials: Sequence[Trial]) -> None:
-    from rich.table import Table
-    from rich.text import Text
+def _dataset(name: str, wish: Wish) -> Candidate:
+    import bench_core.conformance.datasets as suite
 
-    table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
-    for trial in trials:
-        state = "ok" if trial.passed else "wrong"
-        table.add_row(Text(trial.title), Text(state, style=_STYLES[state]), Text(trial.summary))
-    screen.print()
-    screen.print(table)
+    subject = suite.subject_of(wish.registry, name, wish.options, wish.root, wish.files)
+    return Candidate(
+        "dataset",
+        name,
+        wish.options,
+        lambda: [partial(suite.judge, item, subject) for item in suite.PROPERTIES],
+    )
+
+
+def _metric(name: str, wish: Wish) -> Candidate:
+    import bench_core.conformance.metrics as suite
+
+    subject = suite.subject_of(wish.registry, name, wish.options, wish.files)
+    return Candidate(
+        "metric",
+        name,
+        wish.options,
+        lambda: [partial(suite.judge, item, subject) for item in suite.PROPERTIES],
+    )

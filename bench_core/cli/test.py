@@ -1,4 +1,4 @@
-"""`bench test`: tries architectures, or a runner, against everything that their kind owes."""
+"""`bench test`: tries a plugin of any kind against everything that its kind owes."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bench_core.cli.candidates import ALL, chosen, try_all
-from bench_core.cli.common import JSON
+from bench_core.cli.candidates import ALL, KINDS, Wish, candidates, kind_of
+from bench_core.cli.common import JSON, PathType
 from bench_core.cli.conformance import (
     DEFAULT_MODELS,
     DEVICE,
@@ -19,6 +19,7 @@ from bench_core.cli.conformance import (
     compare,
     failing_with_2,
 )
+from bench_core.cli.trials import try_all
 from bench_core.errors import PluginError
 
 if TYPE_CHECKING:
@@ -31,8 +32,12 @@ RUNNER = "runner:"
 
 @click.command()
 @click.argument("targets", nargs=-1, required=True, metavar="NAME...|all|runner:NAME")
+@click.option(
+    "--kind", type=click.Choice(KINDS), help="What the names are, where plugins of several kinds have them."
+)
 @click.option("--small", is_flag=True, help="Under the options that an architecture declares for trials.")
-@click.option("--options", "given", metavar="JSON", help="One architecture's options: '{\"width\": 4}'.")
+@click.option("--options", "given", metavar="JSON", help='Options of the one that is named: {"width": 4}.')
+@click.option("--root", type=PathType(file_okay=False), help="Folder of a dataset's files.")
 @MODEL
 @PLUGIN
 @THREADS
@@ -42,46 +47,81 @@ RUNNER = "runner:"
 def command(
     context: click.Context,
     targets: tuple[str, ...],
+    kind: str | None,
     small: bool,
     given: str | None,
+    root: Path | None,
     models: tuple[str, ...],
     files: tuple[Path, ...],
     threads: int,
     device: str,
     as_json: bool,
 ) -> None:
-    """Try plugins: architectures by their properties, or runner:NAME against torch, item by item.
+    """Try plugins by their properties: models, datasets, steps, metrics, analyses and runners.
 
     Architectures are tried at full size, one after the other; `all` are those that `bench list models` lists
-    by name. With --small they have the options that they declare for trials, where they declare any. --json
-    prints an object for one, a list for several. Exits with 0 if all pass, with 1 if one does not, with 2 if
-    something could not be tried.
+    by name, or with --kind all of that kind. With --small they have the options that they declare for trials,
+    where they declare any. A runner of the shared protocol (runner:NAME) is compared with torch, item by
+    item; one with a procedure of its own has properties. --json prints an object for one, a list for several.
+    Exits with 0 if all pass, with 1 if one does not, with 2 if something could not be tried.
     """
     with failing_with_2():
-        runners = [target for target in targets if target.startswith(RUNNER)]
-        if runners:
+        named = [target.removeprefix(RUNNER) for target in targets]
+        if any(target.startswith(RUNNER) for target in targets):
             if len(targets) > 1:
                 raise click.UsageError("a runner is tried alone")
-            if given is not None or small:
-                raise click.UsageError(
-                    "--options and --small are an architecture's; a runner's networks are --model"
-                )
-            pair = (REFERENCE, runners[0].removeprefix(RUNNER))
+            kind = "runner"
+        registry = _registry(_resolved(files))
+        if kind is None and ALL in named:
+            kind = "model"
+        kinds = {name: kind_of(name, kind, registry) for name in named}
+        _check_words(set(kinds.values()), named, given, small, root, models, device)
+        shared = [
+            name for name in named if kinds[name] == "runner" and registry.runner(name).protocol == "shared"
+        ]
+        if shared:
+            pair = (REFERENCE, shared[0])
             code = compare(pair, models or DEFAULT_MODELS, files, threads, device, as_json)
         else:
-            if models or device != "cpu":
-                raise click.UsageError("--model and --device are for runner:NAME")
-            if given is not None and (len(targets) > 1 or ALL in targets):
-                raise click.UsageError("--options are of one architecture, and several are named")
-            candidates = chosen(targets, _parsed(given), small, _registry(files))
-            code = 0 if try_all(candidates, threads, as_json=as_json) else 1
+            wish = Wish(registry, _parsed(given), small, root, _resolved(files), threads)
+            groups: dict[str, list[str]] = {}
+            for name in named:
+                groups.setdefault(kinds[name], []).append(name)
+            found = [each for key, names in groups.items() for each in candidates(key, names, wish)]
+            code = 0 if try_all(found, as_json=as_json) else 1
     context.exit(code)
+
+
+def _check_words(
+    kinds: set[str],
+    names: list[str],
+    given: str | None,
+    small: bool,
+    root: Path | None,
+    models: tuple[str, ...],
+    device: str,
+) -> None:
+    """Raise UsageError for words that do not go together."""
+    if "runner" in kinds and len(names) > 1:
+        raise click.UsageError("a runner is tried alone")
+    if small and kinds != {"model"}:
+        raise click.UsageError("--small is an architecture's: a runner's networks are --model")
+    if (models or device != "cpu") and kinds != {"runner"}:
+        raise click.UsageError("--model and --device are for runner:NAME")
+    if root is not None and kinds != {"dataset"}:
+        raise click.UsageError("--root is the folder of a dataset")
+    if given is not None and (len(names) > 1 or ALL in names):
+        raise click.UsageError("--options are of one plugin, and several are named")
 
 
 def _registry(files: tuple[Path, ...]) -> Registry:
     from bench_core.plugins.wiring import load_registry
 
-    return load_registry([path.resolve() for path in files])
+    return load_registry(files)
+
+
+def _resolved(files: tuple[Path, ...]) -> tuple[Path, ...]:
+    return tuple(path.resolve() for path in files)
 
 
 def _parsed(text: str | None) -> dict[str, Any]:

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from bench_core.conformance.properties import place_of
 from bench_core.declarations import Architecture
 from bench_core.network import build_network
 from bench_core.options import complete_options
@@ -30,6 +31,11 @@ class Candidate:
 
     architecture: Architecture
     options: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def place(self) -> str:
+        """Where its builder is written."""
+        return place_of(self.architecture.build)
 
     def build(
         self,

@@ -9,7 +9,8 @@ from pathlib import Path
 import torch
 
 from bench_core.conformance.candidate import Candidate, noise
-from bench_core.conformance.model_checks import NotApplicable, Wrong, expect_logits
+from bench_core.conformance.model_checks import expect_logits
+from bench_core.conformance.properties import NotApplicable, Wrong
 from bench_core.declarations import Dataset, RunnerDeclaration, Task
 from bench_core.plugins.registry import Registry
 from bench_core.spec.diagnostics import SpecError

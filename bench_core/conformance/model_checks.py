@@ -22,20 +22,12 @@ from torch.nn import functional
 
 from bench_core.conformance.candidate import Candidate, disks, noise
 from bench_core.conformance.class_maps import layer_of
+from bench_core.conformance.properties import NotApplicable, Wrong, some
 from bench_core.errors import BenchError
 
 STEPS = 20
 FALLS_TO = 0.8
 """What the loss must fall to within STEPS, relative to the first."""
-SOME = 4
-
-
-class Wrong(Exception):  # noqa: N818 - it is a verdict on the candidate
-    """The property does not hold."""
-
-
-class NotApplicable(Exception):  # noqa: N818
-    """There is nothing to check."""
 
 
 def shapes(channels: int, classes: int) -> Callable[[Candidate], None]:
@@ -89,11 +81,11 @@ def gradients(candidate: Candidate) -> None:
                 silent.discard(name)
         optimizer.step()
     if silent - dead:
-        raise Wrong(f"no gradient reaches {_some(silent - dead)}, not declared in dead_parameters")
+        raise Wrong(f"no gradient reaches {some(silent - dead)}, not declared in dead_parameters")
     if dead - silent:
-        raise Wrong(f"declared dead, but a gradient reaches {_some(dead - silent)}")
+        raise Wrong(f"declared dead, but a gradient reaches {some(dead - silent)}")
     if unknown := _of_no_network(candidate, dead):
-        raise Wrong(f"no parameter has the declared dead prefix {_some(unknown)}, whatever the options")
+        raise Wrong(f"no parameter has the declared dead prefix {some(unknown)}, whatever the options")
 
 
 def _of_no_network(candidate: Candidate, names: Collection[str]) -> list[str]:
@@ -131,7 +123,7 @@ def seeded_build(candidate: Candidate) -> None:
     own, again, other = (candidate.build(seed=seed).state_dict() for seed in (0, 0, 1))
     different = [name for name, tensor in own.items() if not torch.equal(tensor, again[name])]
     if different:
-        raise Wrong(f"built twice under one seed it differs in {_some(different)}")
+        raise Wrong(f"built twice under one seed it differs in {some(different)}")
     if all(torch.equal(tensor, other[name]) for name, tensor in own.items()):
         raise Wrong("another seed builds the same weights: they are not drawn from torch's global generator")
 
@@ -300,8 +292,3 @@ def _expect_equal(found: Tensor, expected: Tensor, otherwise: str) -> None:
 def _expect_close(found: Tensor, expected: Tensor, otherwise: str) -> None:
     if not torch.allclose(found, expected, rtol=1e-3, atol=1e-4):
         raise Wrong(f"{otherwise}, by up to {(found - expected).abs().max():.3g}")
-
-
-def _some(names: list[str] | set[str]) -> str:
-    more = f" and {len(names) - SOME} more" if len(names) > SOME else ""
-    return ", ".join(sorted(names)[:SOME]) + more

@@ -221,9 +221,11 @@ def test_several_are_tried_one_after_the_other_and_summed_up(here: Path) -> None
     *_, blank, good, bad = found.stdout.splitlines()
     assert blank.strip() == "" and "good-net" in good and "18 of 19 properties hold, 1 not applicable" in good
     assert 'bad-net {"width": 4}' in bad and "1 wrong" in bad
-    assert found.stdout.count("declared parameter counts are true") == 2
+    # In both tables, and once more where the fault is told with its place and fix.
+    assert found.stdout.count("declared parameter counts are true") == 3
+    assert "  fix: declare the number that is there" in found.stdout
     data = json.loads(call("test", *arguments, "--json").stdout)
-    assert [(each["model"], each["options"], each["passed"]) for each in data] == [
+    assert [(each["name"], each["options"], each["passed"]) for each in data] == [
         ("good-net", {}, True),
         ("bad-net", {"width": 4}, False),
     ]
@@ -247,8 +249,8 @@ def test_all_are_those_declared_by_name_each_under_its_small_options() -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["u-net", "u-kan", "--options", "{}"], "of one architecture"),
-        (["all", "--options", "{}"], "of one architecture"),
+        (["u-net", "u-kan", "--options", "{}"], "of one plugin"),
+        (["all", "--options", "{}"], "of one plugin"),
         (["runner:mmseg", "u-net"], "tried alone"),
         (["runner:mmseg", "--small"], "architecture's"),
         (["u-net", "--device", "cuda"], "for runner:NAME"),
