@@ -1,6 +1,6 @@
 """Which registered architecture answers for which file of golden numbers, and how to reach what was stored.
 
-One entry a reference implementation; a file without an entry is skipped, saying so.
+One entry per reference implementation; a file without an entry is skipped, saying so.
 """
 
 from __future__ import annotations
@@ -54,10 +54,6 @@ class Reference:
     run: Callable[[nn.Module, Tensor], Outputs] = whole
     layout: Callable[[nn.Module, Tensor], Outputs] | None = None
     """The same in the reference's memory layout, where its stored input gradient owes something to that."""
-    float64_only: tuple[str, ...] = ()
-    """Items that differ in float32 from one correct order of operations to another."""
-    kinks: bool = False
-    """Its gradient jumps where rounding decides the sign of a rectified value (tests.golden.kinks)."""
     drops: tuple[str, ...] = ()
     """Prefixes of converted names for which the architecture has no place."""
 
@@ -68,16 +64,12 @@ REFERENCES: Mapping[str, Reference] = {
         options={"positions": "own"},
         options_of=window_of,
         convert="bench_sma.hiformer.weights:from_reference",
-        # With some seeds a few of its rectified values lie so close to zero that rounding decides their sign.
-        float64_only=("input_grad",),
     ),
     "internimage": Reference(
         model="internimage",
         convert="bench_gpvm.internimage.network:from_published",
         run=backbone_and_head,
         drops=("auxiliary_head",),
-        # It jumps where a sampled point crosses a line of pixels, and rounding decides the side.
-        float64_only=("input_grad",),
     ),
     "missformer": Reference(model="missformer", convert="bench_sma.missformer.weights:from_reference"),
     "segformer": Reference(
@@ -96,12 +88,8 @@ REFERENCES: Mapping[str, Reference] = {
         model="transunet",
         options={"positions": "own"},
         convert="bench_sma.transunet.weights:from_reference",
-        # Some thirty of its rectified values lie so close to zero that rounding decides their sign.
-        float64_only=("input_grad",),
     ),
-    "swin_umamba": Reference(
-        model="swin-umamba", convert="bench_sma.swin_umamba.weights:from_reference", kinks=True
-    ),
+    "swin_umamba": Reference(model="swin-umamba", convert="bench_sma.swin_umamba.weights:from_reference"),
     "swin_unet": Reference(
         model="swin-unet", options_of=window_of, convert="bench_sma.swin_unet.network:from_published"
     ),
