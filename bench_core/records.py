@@ -89,6 +89,8 @@ class NetworkFacts:
     """Source, file, sha256 and tensors of the pretrained weights; empty where none were loaded."""
     notes: tuple[str, ...] = ()
     """Sentences of the builder for footnotes."""
+    elements: Count | None = None
+    """Numbers of its whole state, parameters and buffers; None where nobody counted."""
 
 
 @dataclass(frozen=True)

@@ -145,4 +145,5 @@ def network_facts(model: nn.Module) -> NetworkFacts:
         parameters=sum(parameter.numel() for parameter in model.parameters()),
         weights=weights,
         notes=tuple(str(note) for note in notes),
+        elements=sum(value.numel() for value in model.state_dict().values() if hasattr(value, "numel")),
     )

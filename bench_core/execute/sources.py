@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench_core.errors import StoreError, WeightsError
 from bench_core.execute.prepare import build_model
+from bench_core.files.bounded import open_regular
 from bench_core.plan.job import Job, Role
 from bench_core.plugins.registry import Registry
 from bench_core.store.folder import BEST, fix_for
@@ -46,11 +47,12 @@ def sources_of(job: Job, store: Store, registry: Registry) -> dict[Role, Source]
 
 def tested_weights(store: Store, digest: str) -> Mapping[str, Any]:
     """Return the state of a done job's network at its tested epoch; raises StoreError where it is damaged."""
-    import torch
+    from bench_core.weights.load import load_bounded
 
     path = store.folder(digest) / BEST
     try:
-        kept = torch.load(path, map_location="cpu", weights_only=True)
+        with open_regular(path) as file:
+            kept = load_bounded(file)
         weights: Mapping[str, Any] = kept["state_dict"]
     except FileNotFoundError as error:
         raise StoreError("the job left no weights", place=str(path)) from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -195,7 +196,33 @@ def write_manifest(folder: Path, names: Sequence[str]) -> None:
             name: {"bytes": (folder / name).stat().st_size, "sha256": sha256_of(folder / name)}
             for name in names
         }
-    write_json(folder / MANIFEST, {"files": facts})
+        log = _beginning(folder / LOG)
+    write_json(folder / MANIFEST, {"files": facts} | ({} if log is None else {"log": log}))
+
+
+def _beginning(path: Path, most_bytes: int | None = None) -> dict[str, Any] | None:
+    """Return size and SHA-256 of a file, or of its first bytes; None where there is no such file."""
+    digest, left = hashlib.sha256(), most_bytes
+    try:
+        with open_regular(path) as file:
+            while part := file.read(1024**2 if left is None else min(left, 1024**2)):
+                digest.update(part)
+                left = None if left is None else left - len(part)
+            return {"bytes": file.tell(), "sha256": digest.hexdigest()}
+    except (OSError, ValueError):
+        return None
+
+
+def log_is_whole(folder: Path) -> bool:
+    """Say whether the log begins as it did when the folder was sealed: lines may only have been added.
+
+    True where the manifest says nothing of it; raises StoreError where that cannot be read.
+    """
+    fact = _manifest(folder).log
+    if fact is None:
+        return True
+    found = _beginning(folder / LOG, fact.bytes)
+    return found == {"bytes": fact.bytes, "sha256": fact.sha256}
 
 
 def manifest_of(folder: Path) -> dict[str, tuple[int, str]]:
@@ -203,12 +230,14 @@ def manifest_of(folder: Path) -> dict[str, tuple[int, str]]:
 
     Raises StoreError if it is missing or damaged, or lists no plain files below the folder.
     """
+    return {name: (fact.bytes, fact.sha256) for name, fact in _manifest(folder).files.items()}
+
+
+def _manifest(folder: Path) -> _Manifest:
     path = folder / MANIFEST
     data = read_json(path, fix_for(folder))
     try:
-        return {
-            name: (fact.bytes, fact.sha256) for name, fact in _manifests().validate_python(data).files.items()
-        }
+        return _manifests().validate_python(data)
     except ValueError as error:
         raise _damaged(path, error) from error
 
@@ -245,6 +274,8 @@ class _Fact:
 @dataclass(frozen=True)
 class _Manifest:
     files: Mapping[Annotated[str, AfterValidator(_inside)], _Fact]
+    log: _Fact | None = None
+    """Of the log's beginning: lines are added to it until the folder is sealed."""
 
 
 @cache

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from bench_core.analysis.verify.audit import Audit, open_audit
 from bench_core.analysis.verify.checks import Verification
 from bench_core.analysis.verify.run import CHECKS, verify
-from bench_core.analysis.verify.stored import saved_epoch
+from bench_core.analysis.verify.saved_weights import saved_weights, undefined_tensors
 from bench_core.cli.main import bench
 from bench_core.errors import StoreError
 from bench_core.plan.expand import make_plan
@@ -109,9 +109,17 @@ def test_each_check_finds_something() -> None:
 def test_another_environment_is_a_warning(finished: Finished) -> None:
     def other(data: dict[str, Any]) -> None:
         data["provenance"]["packages"]["torch"] = "1.0"
-        data["provenance"]["environments"] = 2
+        data["provenance"]["environments"] = data["attempts"] = 2
 
-    with changed(finished.store / "jobs" / finished.job(EVALUATE).digest, in_json(files.RESULT, other)):
+    def attempts(entries: list[dict[str, Any]]) -> None:
+        entries.insert(0, entries[0] | {"seconds": 0.0, "environment": {}})
+        entries[1]["environment"]["packages"]["torch"] = "1.0"
+
+    def change(folder: Path) -> None:
+        in_json(files.RESULT, other)(folder)
+        in_json("attempts.json", attempts)(folder)
+
+    with changed(finished.store / "jobs" / finished.job(EVALUATE).digest, change):
         outcome = verify(finished.study())
     assert outcome.ok and {finding.level for finding in outcome.findings} == {"warning"}
     first, second = outcome.findings
@@ -267,23 +275,49 @@ def test_any_two_samples_that_change_places_are_named(finished: Finished, data: 
 
 
 @pytest.mark.parametrize("epoch", [0, 7])
-def test_an_epoch_is_read_without_a_framework(tmp_path: Path, epoch: int) -> None:
-    weights = torch.nn.Sequential(torch.nn.Conv2d(1, 2, 3), torch.nn.BatchNorm2d(2)).half().state_dict()
-    torch.save({"epoch": epoch, "state_dict": weights}, tmp_path / "best.pt")
-    assert saved_epoch(tmp_path / "best.pt") == epoch
+@pytest.mark.parametrize("kind", [torch.float32, torch.float16, torch.bfloat16, torch.float64])
+def test_saved_weights_are_read_without_a_framework(tmp_path: Path, epoch: int, kind: torch.dtype) -> None:
+    network = torch.nn.Sequential(torch.nn.Conv2d(1, 2, 3), torch.nn.BatchNorm2d(2)).to(kind)
+    weights, path = network.state_dict(), tmp_path / "best.pt"
+    torch.save({"epoch": epoch, "state_dict": weights}, path)
+    saved = saved_weights(path)
+    assert saved.epoch == epoch and undefined_tensors(path, saved) == ([], [])
+    assert [(name, shape) for name, _, shape in saved.form] == [
+        (n, tuple(w.shape)) for n, w in weights.items()
+    ]
+    assert saved.elements == sum(tensor.numel() for tensor in weights.values()) == 29
+    with torch.no_grad():
+        weights["0.weight"][0, 0, 0, 1], weights["1.bias"][1] = torch.nan, -torch.inf
+        weights["1.weight"][0] = torch.finfo(kind).max
+    torch.save({"epoch": epoch, "state_dict": weights}, path)
+    assert undefined_tensors(path, saved_weights(path)) == (["0.weight"], ["1.bias"])
 
 
-def test_reading_an_epoch_runs_nothing(tmp_path: Path) -> None:
+def test_reading_weights_runs_nothing(tmp_path: Path) -> None:
     class Evil:
         def __reduce__(self) -> tuple[object, ...]:
             return (Path(tmp_path / "made").touch, ())
 
-    torch.save({"epoch": 1, "more": Evil(), "values": np.arange(3)}, tmp_path / "best.pt")
-    assert saved_epoch(tmp_path / "best.pt") == 1
+    path = tmp_path / "best.pt"
+    for content in ({"more": Evil()}, {}):
+        torch.save({"epoch": 1, "state_dict": {"weight": torch.zeros(2)}} | content, path)
+        if content:
+            with pytest.raises(StoreError, match="damaged"):
+                saved_weights(path)
+        else:
+            assert saved_weights(path).epoch == 1
     assert not (tmp_path / "made").exists()
-    (tmp_path / "best.pt").write_bytes(b"no archive")
+    for wrong in (
+        {"epoch": 1},
+        {"epoch": "1", "state_dict": {"a": torch.zeros(1)}},
+        {"epoch": 1, "state_dict": {"a": 1}},
+    ):
+        torch.save(wrong, path)
+        with pytest.raises(StoreError, match="damaged"):
+            saved_weights(path)
+    path.write_bytes(b"no archive")
     with pytest.raises(StoreError, match="damaged"):
-        saved_epoch(tmp_path / "best.pt")
+        saved_weights(path)
 
 
 def call(*arguments: object) -> Done:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -50,6 +51,19 @@ def in_json(name: str, edit: Callable[[Any], object]) -> Callable[[Path], object
         data = json.loads((folder / name).read_text())
         edit(data)
         (folder / name).write_text(json.dumps(data))
+
+    return change
+
+
+def in_log(line: str, said: str) -> Callable[[Path], object]:
+    """Let a line of the log say another number: `said` is a name and what it is to be."""
+
+    def change(folder: Path) -> None:
+        text = (folder / files.LOG).read_text()
+        number = rf"{said.partition(' ')[0]} [0-9.]+"
+        lines = [re.sub(number, said, each) if line in each else each for each in text.split("\n")]
+        assert lines != text.split("\n")
+        (folder / files.LOG).write_text("\n".join(lines))
 
     return change
 
@@ -116,6 +130,31 @@ def redraw(folder: Path) -> None:
 def reweigh(folder: Path) -> None:
     saved = torch.load(folder / files.BEST, weights_only=True)
     torch.save(saved | {"epoch": saved["epoch"] + 1}, folder / files.BEST)
+
+
+def saved(edit: Callable[[dict[str, Any]], object]) -> Callable[[Path], object]:
+    """Change what best.pt holds."""
+
+    def change(folder: Path) -> None:
+        content = torch.load(folder / files.BEST, weights_only=True)
+        edit(content)
+        torch.save(content, folder / files.BEST)
+
+    return change
+
+
+def renamed(content: dict[str, Any]) -> None:
+    weights = content["state_dict"]
+    weights["body.weight"] = weights.pop("0.weight")
+
+
+def reshaped(content: dict[str, Any]) -> None:
+    weights = content["state_dict"]
+    weights["0.weight"] = weights["0.weight"].flatten()
+
+
+def poisoned(content: dict[str, Any]) -> None:
+    content["state_dict"]["0.weight"][0, 0, 0, 0] = torch.nan
 
 
 def cut(name: str) -> Callable[[Path], object]:
@@ -193,7 +232,7 @@ MUTATIONS: dict[str, tuple[str, Callable[[Path], object], set[str], str]] = {
     "loss in the history": (
         EVALUATE,
         in_json(files.RESULT, lambda data: data["training"]["history"][1].update(loss=0.5)),
-        {"history"},
+        {"history", "times"},
         "epoch 1: the history's loss is 0.5",
     ),
     "chosen epoch": (
@@ -202,7 +241,7 @@ MUTATIONS: dict[str, tuple[str, Callable[[Path], object], set[str], str]] = {
             files.RESULT,
             lambda data: data["training"].update(chosen_epoch=data["training"]["chosen_epoch"] + 1),
         ),
-        {"stopping", "checkpoint"},
+        {"stopping", "checkpoint", "times"},
         "the rule chooses epoch",
     ),
     "more epochs planned": (
@@ -214,10 +253,32 @@ MUTATIONS: dict[str, tuple[str, Callable[[Path], object], set[str], str]] = {
     "an epoch too few": (
         EVALUATE,
         in_json(files.RESULT, lambda data: data["training"]["history"].pop()),
-        {"stopping", "history"},
+        {"stopping", "history", "times"},
         "the rules end it after",
     ),
     "weights of another epoch": (EVALUATE, reweigh, {"checkpoint"}, "the weights are of epoch"),
+    "weights of another name": (EVALUATE, saved(renamed), {"checkpoint"}, "of another form than those of"),
+    "weights of another shape": (EVALUATE, saved(reshaped), {"checkpoint"}, "of another form than those of"),
+    "weights of another kind": (
+        EVALUATE,
+        saved(lambda data: data["state_dict"].update({"4.bias": data["state_dict"]["4.bias"].half()})),
+        {"checkpoint"},
+        "of another form than those of",
+    ),
+    "weights left out": (
+        EVALUATE,
+        saved(lambda data: data["state_dict"].pop("4.bias")),
+        {"checkpoint"},
+        "the weights are 61 numbers, the network had 62",
+    ),
+    "weights emptied": (EVALUATE, saved(lambda data: data.pop("state_dict")), {"checkpoint"}, "damaged file"),
+    "weights with NaN": (EVALUATE, saved(poisoned), {"checkpoint"}, "the weights '0.weight' hold NaN"),
+    "weights of another job": (
+        LEARNED,
+        from_pairs(files.BEST),
+        {"origin"},
+        "its weights are exactly those of",
+    ),
     "rate of the job": (
         EVALUATE,
         in_json(files.RESULT, lambda data: data["training"].update(learning_rate=0.005)),
@@ -265,7 +326,7 @@ MUTATIONS: dict[str, tuple[str, Callable[[Path], object], set[str], str]] = {
     "impossible metrics": (
         EVALUATE,
         in_json(files.RESULT, lambda data: data["training"]["history"][0]["validation"].update(mdsc=0.999)),
-        {"metrics", "history"},
+        {"metrics", "history", "times"},
         "cannot come from the same counts",
     ),
     "settings": (
@@ -404,7 +465,7 @@ MUTATIONS: dict[str, tuple[str, Callable[[Path], object], set[str], str]] = {
     "no provenance": (
         EVALUATE,
         in_json(files.RESULT, lambda data: data.update(provenance={})),
-        {"origin"},
+        {"origin", "times"},
         "provenance says nothing",
     ),
     "attempts hidden": (
@@ -412,6 +473,69 @@ MUTATIONS: dict[str, tuple[str, Callable[[Path], object], set[str], str]] = {
         in_json(files.RESULT, lambda data: data.update(attempts=2)),
         {"origin"},
         "it lists 1 attempts, the result says 2",
+    ),
+    "seconds halved": (
+        EVALUATE,
+        in_json(files.RESULT, lambda data: data.update(seconds=data["seconds"] / 2)),
+        {"times"},
+        "its attempts took",
+    ),
+    "seconds beyond the time stamps": (
+        EVALUATE,
+        in_json(files.RESULT, lambda data: data.update(seconds=data["seconds"] + 60)),
+        {"times"},
+        "s after it was started",
+    ),
+    "epochs longer than the job": (
+        EVALUATE,
+        in_json(files.RESULT, lambda data: data["training"]["history"][0].update(train_seconds=60.0)),
+        {"times"},
+        "its epochs took 6",
+    ),
+    "finished before it was started": (
+        EVALUATE,
+        in_json(
+            files.RESULT,
+            lambda data: data["provenance"]["run"].update(finished="2020-01-01T00:00:00.000+00:00"),
+        ),
+        {"times"},
+        "it was finished before it was started",
+    ),
+    "a moment that is none": (
+        EVALUATE,
+        in_json(files.RESULT, lambda data: data["provenance"]["run"].update(finished="yesterday")),
+        {"times"},
+        "'yesterday' is not a moment",
+    ),
+    "moved to another day": (
+        EVALUATE,
+        in_json(
+            files.RESULT,
+            lambda data: data["provenance"]["run"].update(
+                {key: f"2020{data['provenance']['run'][key][4:]}" for key in ("started", "finished")}
+            ),
+        ),
+        {"times"},
+        "its first attempt was started at",
+    ),
+    "memory": (
+        EVALUATE,
+        in_json(files.RESULT, lambda data: data.update(peak_memory_bytes=100)),
+        {"times"},
+        "its peak memory is 100 bytes, its weights alone take 212",
+    ),
+    "another torch": (
+        EVALUATE,
+        in_json(files.RESULT, lambda data: data["provenance"]["packages"].update(torch="1.0")),
+        {"times", "environment"},
+        "its last attempt has another packages than",
+    ),
+    "an epoch of the log": (EVALUATE, in_log("epoch 2/", "mdsc 0.9999"), {"times"}, "epoch 1: the log says"),
+    "the end of the log": (
+        EVALUATE,
+        in_log("done in", "miou 0.9999"),
+        {"times"},
+        "which the result does not",
     ),
     "another plugin": (
         EVALUATE,

@@ -15,6 +15,7 @@ from bench_core.analysis.verify import (
     settings,
     steps,
     stored,
+    times,
     training,
     whole,
 )
@@ -45,6 +46,7 @@ CHECKS = (
     Check("label maps", "counts and pictures follow from the label maps", label_maps.predictions),
     Check("steps", "values of steps follow from what they left", steps.follows, STEPS),
     Check("origin", "each result says how it was made, and is no other network's", whole.origin),
+    Check("times", "seconds, memory, attempts and log agree with each other", times.times),
     Check("basis", "data, plugins and weights are those of now, and one in each cell", whole.basis),
     Check("environment", "all jobs ran under the same versions and on like hardware", settings.environment),
 )

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import io
-import pickle
-import zipfile
-from collections import OrderedDict
-from collections.abc import Iterable
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterable, Iterator
 
 from bench_core.analysis.verify.audit import Audit, Subject
-from bench_core.analysis.verify.findings import Finding, told
-from bench_core.errors import BenchError, StoreError
+from bench_core.analysis.verify.findings import Finding, Level, told
+from bench_core.analysis.verify.saved_weights import Form, saved_weights, undefined_tensors
+from bench_core.errors import BenchError
 from bench_core.store.folder import (
     BEST,
     CASES,
@@ -24,7 +19,7 @@ from bench_core.store.folder import (
     RESULT,
     TRACE,
     damaged_files,
-    fix_for,
+    log_is_whole,
     manifest_of,
 )
 
@@ -62,6 +57,8 @@ def _listed(subject: Subject, damaged: set[str]) -> Iterable[Finding]:
         name = path.relative_to(subject.folder).as_posix()
         if name not in listed and name not in (MANIFEST, LOG) and not path.is_dir():
             yield subject.finding("the file is not in the manifest", name)
+    if not log_is_whole(subject.folder):
+        yield subject.finding("the log does not begin as it did when the job was sealed", LOG)
     hashes = subject.result.files if subject.result is not None else {}
     for name, digest in hashes.items():
         if name in listed and listed[name][1] != digest:
@@ -69,60 +66,45 @@ def _listed(subject: Subject, damaged: set[str]) -> Iterable[Finding]:
 
 
 def checkpoint(subject: Subject, audit: Audit) -> Iterable[Finding] | None:
-    """Compare the epoch that the weights are of with the chosen one."""
-    path = subject.folder / BEST
-    if subject.training is None or not path.exists():
+    """Compare the kept weights with the chosen epoch, the network that was built, and those of the cell."""
+    if subject.training is None or not (subject.folder / BEST).exists():
         return None
+    return [subject.finding(text, BEST, level=level) for text, level in _checkpoint(subject, audit)]
+
+
+def _checkpoint(subject: Subject, audit: Audit) -> Iterator[tuple[str, Level]]:
+    path, training, result = subject.folder / BEST, subject.training, subject.result
     try:
-        epoch = saved_epoch(path)
+        saved = saved_weights(path)
+        nan, infinite = undefined_tensors(path, saved)
     except BenchError as error:
-        return [subject.finding(told(error), BEST)]
-    chosen = subject.training.chosen_epoch
-    if epoch == chosen:
-        return []
-    return [subject.finding(f"the weights are of epoch {epoch}, the result's are of epoch {chosen}", BEST)]
+        yield told(error), "error"
+        return
+    if training is not None and saved.epoch != training.chosen_epoch:
+        text = f"the weights are of epoch {saved.epoch}, the result's are of epoch {training.chosen_epoch}"
+        yield text, "error"
+    facts = result.network if result is not None else None
+    if facts is not None and saved.elements != (facts.elements or saved.elements):
+        yield f"the weights are {saved.elements:,} numbers, the network had {facts.elements:,}", "error"
+    elif facts is not None and saved.elements < facts.parameters:
+        yield f"the weights are {saved.elements:,} numbers for {facts.parameters:,} parameters", "error"
+    usual = audit.usual("weights", audit.same_cell(subject), lambda peer: _form(peer, audit))
+    if usual is not None and saved.form != usual[0]:
+        odd = next(iter(set(saved.form) ^ set(usual[0])), ("their order",))[0]
+        yield f"the weights are of another form than those of {usual[1].job.name}: {odd!a:.100}", "error"
+    if nan:
+        yield f"the weights {nan[0]!a:.100} hold NaN", "error"
+    if infinite:
+        yield f"the weights {infinite[0]!a:.100} hold infinity", "warning"
 
 
-def saved_epoch(path: Path) -> int:
-    """Return the epoch that saved weights are of, without loading a tensor or running a line of the file.
+def _form(subject: Subject, audit: Audit) -> Form | None:
+    def read() -> Form | None:
+        try:
+            return saved_weights(subject.folder / BEST).form
+        except BenchError:
+            return None
 
-    Raises StoreError if it cannot be read.
-    """
-    try:
-        with zipfile.ZipFile(path) as archive:
-            name = next(name for name in archive.namelist() if name.endswith("data.pkl"))
-            saved = _Reader(io.BytesIO(archive.read(name))).load()
-        return int(saved["epoch"])
-    except Exception as error:  # A garbled pickle can raise anything.
-        raise StoreError(
-            "damaged file in the store",
-            place=str(path),
-            cause=f"{type(error).__name__}: {error}".splitlines()[0],
-            fix=fix_for(path.parent),
-        ) from error
-
-
-class _Nothing:
-    """Stands for every object of a pickle that is not looked at."""
-
-    def __init__(self, *arguments: Any) -> None:
-        pass
-
-    def __call__(self, *arguments: Any) -> _Nothing:
-        return self
-
-    def __setstate__(self, state: Any) -> None:
-        pass
-
-    def __setitem__(self, key: Any, value: Any) -> None:
-        pass
-
-    append = extend = __call__
-
-
-class _Reader(pickle.Unpickler):
-    def find_class(self, module: str, name: str) -> Any:
-        return OrderedDict if (module, name) == ("collections", "OrderedDict") else _Nothing
-
-    def persistent_load(self, pid: Any) -> Any:
-        return _Nothing()
+    # Forms of one network are kept once, and those of a job are asked for by all of its cell.
+    found: Form | None = audit.once(("form", subject.job.digest), read)
+    return audit.once(("form", found), lambda: found)

@@ -15,7 +15,7 @@ from bench_core.plan.identity import canonical
 from bench_core.records import Counts
 from bench_core.store.accepted import Acceptance, read_accepted
 from bench_core.store.files import read_json
-from bench_core.store.folder import COUNTS, RESULT
+from bench_core.store.folder import BEST, COUNTS, RESULT
 
 ATTEMPTS = "attempts.json"
 
@@ -46,6 +46,7 @@ def _origin(subject: Subject, audit: Audit) -> Iterable[Finding]:
             number = len(entries) if isinstance(entries, list) else 0
             yield subject.finding(f"it lists {number} attempts, the result says {result.attempts}", ATTEMPTS)
     yield from _twins(subject, audit)
+    yield from _same_weights(subject, audit)
 
 
 def _twins(subject: Subject, audit: Audit) -> Iterable[Finding]:
@@ -63,6 +64,24 @@ def _twins(subject: Subject, audit: Audit) -> Iterable[Finding]:
                 if theirs is not None and mine[what] and mine[what] == theirs[what]:
                     text = f"its {what} are exactly those of {peer.job.name}, which is another network"
                     yield subject.finding(text, RESULT if what == "losses" else COUNTS)
+
+
+def _same_weights(subject: Subject, audit: Audit) -> Iterable[Finding]:
+    """Find weights that another job has whose training went otherwise: they were copied."""
+    mine = subject.result.files.get(BEST) if subject.result is not None else None
+    if mine is None:
+        return
+    first: Subject = audit.once(("copied weights", mine), lambda: subject)
+    if _course(first) != _course(subject):
+        yield subject.finding(f"its weights are exactly those of {first.job.name}", BEST)
+
+
+def _course(subject: Subject) -> tuple[object, ...]:
+    """Return network, images and losses up to the chosen epoch: what equal weights have in common."""
+    job, training = subject.job, subject.training
+    losses = () if training is None else [record.loss for record in training.history]
+    chosen = 0 if training is None else training.chosen_epoch + 1
+    return _network(subject), job.dataset.label, job.fold.index, job.repeat, tuple(losses[:chosen])
 
 
 def _network(subject: Subject) -> str:
