@@ -16,7 +16,7 @@ from bench_core.spec.checks import Check, Context, run_checks
 from bench_core.spec.diagnostics import Diagnostic, SpecError, UnreadableSpecError, diagnose
 from bench_core.spec.draft import draft_of_data, draft_of_spec
 from bench_core.spec.interpolate import interpolate
-from bench_core.spec.layers import read_layers
+from bench_core.spec.layers import EXTENDS, read_layers
 from bench_core.spec.model import DatasetEntry, Spec
 from bench_core.spec.nodes import Node, plain
 from bench_core.spec.overrides import SOURCE, apply_overrides
@@ -69,7 +69,12 @@ def load_spec(
     spec, wrong = validate_structure(tree, data)
     draft = draft_of_spec(spec, data) if spec is not None else draft_of_data(data, wrong)
     context = Context(tree, draft, registry, base)
-    run_checks(context, further)
+    whole = not any(item.check == EXTENDS for item in report)
+    if whole:
+        run_checks(context, further)
+    else:
+        # What is missing may stand in the base that could not be read.
+        wrong = {place: item for place, item in wrong.items() if item.check != "missing-key"}
     # A value that could not even be read (an unset variable, say) is not wrong once more for what it lacks.
     unread = {item.place for item in report}
     sensible = [item for item in (*wrong.values(), *context.found) if item.place not in unread]

@@ -78,6 +78,12 @@ def test_circles_are_named(tmp_path: Path) -> None:
     assert [item.check for item in layered(tmp_path / "self.yaml")[1]] == ["extends"]
 
 
+@pytest.mark.parametrize("base", ["nosuch.yaml", "spec.yaml"])
+def test_what_a_base_might_have_held_is_not_missing(base: str, tmp_path: Path) -> None:
+    found = findings(write(tmp_path, f"extends: {base}\nprotocol: {{batch_size: 2}}\n", "spec.yaml"))
+    assert [item.check for item in found] == ["extends"]
+
+
 def test_a_base_that_is_shared_is_no_circle(tmp_path: Path) -> None:
     write(tmp_path, "a: 1\n", "root.yaml")
     write(tmp_path, "extends: root.yaml\nb: 1\n", "left.yaml")
