@@ -29,6 +29,25 @@ MOST_LISTED = 5
 @SPEC
 @SET
 @click.option("--data", "with_data", is_flag=True, help="Open the data, and count every job again.")
+@click.option(
+    "--predict",
+    is_flag=True,
+    help="With the data, load the weights and predict some images of each job again.",
+)
+@click.option(
+    "--images",
+    type=click.IntRange(min=1),
+    default=8,
+    show_default=True,
+    help="For --predict: at most so many images of each job.",
+)
+@click.option(
+    "--draw",
+    type=click.IntRange(0, 2**32),
+    default=0,
+    show_default=True,
+    help="For --predict: seed by which the images are drawn; choose one that nobody knows.",
+)
 @STORE
 @JSON
 @click.pass_context
@@ -37,17 +56,23 @@ def command(
     spec: Path,
     overrides: tuple[str, ...],
     with_data: bool,
+    predict: bool,
+    images: int,
+    draw: int,
     store: Path,
     as_json: bool,
 ) -> None:
     """Check the finished jobs of SPEC against its protocol and against each other.
 
     Reads traces, results, counts, label maps and checksums; needs neither data nor a framework. With --data
-    it opens the datasets as a run does, and counts every job again. A partial study is checked as far as it
+    it opens the datasets as a run does, and counts every job again; with --predict it also runs the networks
+    on some images, so that label maps need not be believed either. A partial study is checked as far as it
     is finished. Exit codes: 0 nothing found but warnings, 1 findings or an invalid spec, 2 could not run.
     """
     from bench_core.analysis.verify.audit import open_audit
+    from bench_core.analysis.verify.predicted import Sampling
     from bench_core.analysis.verify.run import CHECKS, recounting, verify
+    from bench_core.analysis.verify.steps import believed
     from bench_core.cli.data import cache_folder
     from bench_core.cli.fresh import ground_of
     from bench_core.errors import StoreError
@@ -57,6 +82,7 @@ def command(
 
     loaded, plan = load_plan(spec, overrides)
     opened = Store(store)
+    with_data = with_data or predict
     ground = ground_of(loaded.registry, opened, None if with_data else MOST_NEW_BYTES)
     audit = open_audit(loaded.spec, plan, loaded.registry, opened, ground)
     if not audit.subjects:
@@ -67,8 +93,11 @@ def command(
             fix=f"bench run {shlex.quote(str(spec))} --store {shlex.quote(str(store))}",
         )
     with _progress() as progress:
-        more = (recounting(cache_folder() or opened.cache),) if with_data else ()
+        sampling = Sampling(images, draw) if predict else None
+        more = recounting(cache_folder() or opened.cache, sampling) if with_data else ()
         found = verify(audit, (*CHECKS, *more), progress)
+    for name in believed(audit, with_data=with_data):
+        say(f"note: the numbers of step {name} are believed: it does not say how it is asked", err=True)
     for text in (f"{what} could not be compared: {why}" for what, why in ground.unknown.items()):
         say(f"note: {text}", err=True)
     if as_json:

@@ -73,9 +73,10 @@ class Step:
     """How `bench verify` asks which of its values follow from its tables and files: `follows(left)` gets a
     bench_core.store.left.Left and returns such values. Raises ValueError for what the step does not write."""
     again: Entry | None = None
-    """How `bench verify --data` asks it again: `again(session, options)` is given what `run` was given, but
-    no network, and what the job left (`Session.kept`); it leaves the same tables and returns the same values
-    and label maps. Raises ValueError for what the step does not leave. It may be `run` itself."""
+    """How `bench verify --data` asks it again: `again(session, options)` is given what `run` was given,
+    without a network, and what the job left (`Session.kept`); it leaves the same tables and returns the same
+    values and label maps. Raises ValueError for what the step does not leave. It may be `run` itself. With
+    `--predict` there is a network, for the images of `Session.drawn`."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -24,7 +24,7 @@ def predict_labels(logits: Tensor, task: Task, scoring: Scoring) -> Tensor:
     largest logit, the first of equal ones.
     """
     if task.binary:
-        return (logits[:, 0].float() > _logit_threshold(scoring)).long()
+        return (logits[:, 0].float() > logit_threshold(scoring)).long()
     # Far faster on a CPU than argmax, with the same indices.
     labels: Tensor = logits.max(dim=1).indices
     return labels
@@ -129,7 +129,8 @@ def refuse_undefined(broken: Sequence[str], images: int) -> None:
         )
 
 
-def _logit_threshold(scoring: Scoring) -> float:
+def logit_threshold(scoring: Scoring) -> float:
+    """Return the logit above which a pixel of a binary task belongs to the structure."""
     if scoring.threshold_space == "logit":
         return scoring.threshold
     if scoring.threshold <= 0.0:

@@ -77,6 +77,8 @@ class Site:
     loader_workers: int = 0
     sealed: Path | None = None
     """The job's sealed folder, where a step is asked again."""
+    drawn: Split | None = None
+    """Images that it may predict, where it is asked again with a network."""
 
 
 class Session:
@@ -108,6 +110,11 @@ class Session:
     def test(self) -> Split:
         """The images that are tested; a step looks at these."""
         return self._split("test", self._site.test)
+
+    @property
+    def drawn(self) -> Split | None:
+        """The images that a step which is asked again predicts anew; None where it has no network."""
+        return self._site.drawn
 
     @property
     def fingerprint(self) -> str:

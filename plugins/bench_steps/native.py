@@ -7,7 +7,7 @@ the original mask.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import interpolate
 
+from bench_core.data.loader import Split
 from bench_core.labels import count
 from bench_core.metrics.counts import micro
 from bench_core.metrics.tables import NATIVE_COUNTS, count_rows
@@ -81,8 +82,28 @@ def again(session: Session, options: Mapping[str, Any]) -> Outcome:
         values[len(sizes)] = count(labels, truth, len(classes))
         sizes.append((truth.shape[0], truth.shape[1]))
         session.progress(len(sizes), len(split))
+    if session.drawn is not None:
+        _predict_again(session, session.drawn, sizes)
     session.records(NATIVE_COUNTS, list(count_rows(split.ids, classes, sizes, values)))
     return Outcome(values=micro(values))
+
+
+def _predict_again(session: Session, drawn: Split, sizes: Sequence[tuple[int, int]]) -> None:
+    """Predict some images once more; raise ValueError where the kept label maps are others."""
+    network, split = session.network(), session.test
+    wanted = {split.ids.index(sample): sample for sample in drawn.ids}
+    kept = {
+        wanted[place]: labels
+        for place, labels in enumerate(read_maps(session.kept, len(split)))
+        if place in wanted
+    }
+    places = {sample: place for place, sample in wanted.items()}
+    for ids, logits in session.logits(drawn, lambda batch: network(batch.images)):
+        for row, sample in enumerate(ids):
+            labels = _labels(session, logits[row : row + 1], sizes[places[sample]])
+            share = float((labels != kept[sample]).mean())
+            if share > MOST_STRANGE:
+                raise ValueError(f"the weights give {share:.2%} of the pixels of {sample} another label")
 
 
 def _strange(labels: NDArray[np.uint8], grid: NDArray[np.uint8], padded: bool) -> int:

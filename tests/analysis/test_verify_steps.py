@@ -234,3 +234,10 @@ def test_what_fails_in_a_plugin_when_asked_is_a_finding(boxes: Boxes) -> None:
     finally:
         path.write_text(text)
     assert any("`follows` of step mirror failed: ZeroDivisionError" in text for text in found["steps"])
+
+
+def test_what_cannot_be_asked_is_said(boxes: Boxes) -> None:
+    arguments = ["verify", str(boxes.spec), "--store", str(boxes.store)]
+    done = CliRunner().invoke(bench, arguments)
+    assert done.stderr.count("are believed") == 1
+    assert "the numbers of step silent are believed: it does not say how it is asked" in done.stderr

@@ -10,6 +10,8 @@ from bench_core.analysis.verify.audit import Audit, Subject
 from bench_core.analysis.verify.findings import Finding
 
 Kind = Literal["train", "own", "apply"]
+Examine = Callable[[Subject, Audit], Iterable[Finding] | None]
+"""Gets a job and all others; returns what it finds, or None where the job has nothing to look at."""
 
 
 @dataclass(frozen=True)
@@ -19,8 +21,7 @@ class Check:
     name: str
     proves: str
     """What is true of the store when nothing is found."""
-    examine: Callable[[Subject, Audit], Iterable[Finding] | None]
-    """Gets a job and all others; returns what it finds, or None where the job has nothing to look at."""
+    examine: Examine
     kinds: tuple[Kind, ...] = ("train", "own", "apply")
     """Kinds of work that it can ask."""
 

@@ -138,6 +138,8 @@ def _dealing(subject: Subject, audit: Audit, dealt: Dealt) -> Iterator[Finding]:
     torn = next((group for group, number in places.items() if number > 1), None)
     if torn is not None:
         yield subject.finding(f"group {torn} lies in two of the kept folds", RESULT)
+    if job.fold.count == 1:
+        return  # A step looks at a whole dataset.
     if job.dataset.folds_content:
         return  # The user's own folds; their file is held against the job when the data are opened.
     if tuple(assign_folds(held.ids, held.groups, job.fold.count, fold_seed(job)).tolist()) != dealt.folds:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,7 +10,9 @@ import numpy as np
 
 from bench_core.analysis.verify import steps
 from bench_core.analysis.verify.audit import Audit, Subject
+from bench_core.analysis.verify.checks import Examine
 from bench_core.analysis.verify.findings import Finding, told
+from bench_core.analysis.verify.predicted import Sampling
 from bench_core.errors import BenchError
 from bench_core.labels import count_all
 from bench_core.records import Counts, Predictions
@@ -22,19 +24,22 @@ if TYPE_CHECKING:
     from bench_core.execute.prepare import JobData
 
 
-def recount(cache: Path) -> Callable[[Subject, Audit], Iterable[Finding] | None]:
-    """Return the check that counts each job again through this cache, and asks each step again."""
+def recount(cache: Path, sampling: Sampling | None = None) -> Examine:
+    """Return the check that counts each job again through this cache, and asks each step again.
+
+    With `sampling`, steps that need weights have them for some images.
+    """
 
     def examine(subject: Subject, audit: Audit) -> Iterable[Finding] | None:
         step = steps.declared(subject, audit)
         if subject.result is None or (subject.counts is None and (step is None or step.again is None)):
             return None
-        return list(_recounted(subject, audit, cache))
+        return list(_recounted(subject, audit, cache, sampling))
 
     return examine
 
 
-def _recounted(subject: Subject, audit: Audit, cache: Path) -> Iterator[Finding]:
+def _recounted(subject: Subject, audit: Audit, cache: Path, sampling: Sampling | None) -> Iterator[Finding]:
     from bench_core.execute.prepare import open_data
 
     result = subject.result
@@ -52,7 +57,7 @@ def _recounted(subject: Subject, audit: Audit, cache: Path) -> Iterator[Finding]
         yield from _described(subject, audit, data)
     if subject.counts is not None and subject.predictions is not None:
         yield from _counted(subject, subject.counts, subject.predictions, data.tested)
-    yield from steps.again(subject, audit, data)
+    yield from steps.again(subject, audit, data, sampling)
 
 
 def _described(subject: Subject, audit: Audit, data: JobData) -> Iterator[Finding]:

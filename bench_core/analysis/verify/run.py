@@ -11,6 +11,7 @@ from bench_core.analysis.verify import (
     images,
     label_maps,
     planned,
+    predicted,
     recount,
     settings,
     steps,
@@ -22,6 +23,7 @@ from bench_core.analysis.verify import (
 from bench_core.analysis.verify.audit import Audit, Subject
 from bench_core.analysis.verify.checks import Check, Kind, Outcome, Verification
 from bench_core.analysis.verify.findings import Finding
+from bench_core.analysis.verify.predicted import Sampling
 from bench_core.errors import BenchError
 
 TRAINED: tuple[Kind, ...] = ("train",)
@@ -52,10 +54,17 @@ CHECKS = (
 )
 
 
-def recounting(cache: Path) -> Check:
-    """Return the check that opens the data through this cache and counts every job again."""
+def recounting(cache: Path, sampling: Sampling | None = None) -> tuple[Check, ...]:
+    """Return the checks that open the data through this cache and count every job again.
+
+    With `sampling` they load the weights, too, and predict some images of each job again.
+    """
     proves = "every number comes out again from label maps and masks"
-    return Check("recount", proves, recount.recount(cache))
+    counted = Check("recount", proves, recount.recount(cache, sampling))
+    if sampling is None:
+        return (counted,)
+    proves = "the kept weights give the kept label maps"
+    return counted, Check("weights", proves, predicted.predicting(cache, sampling), TRAINED)
 
 
 _UNUSABLE = (

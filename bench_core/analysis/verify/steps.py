@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from bench_core.analysis.verify.audit import Audit, Subject
 from bench_core.analysis.verify.dealt import tested_images
 from bench_core.analysis.verify.findings import Finding, told
+from bench_core.analysis.verify.predicted import Sampling, device_of
 from bench_core.declarations import Step
 from bench_core.declarations.code import call
 from bench_core.declarations.entry import resolve_entry
@@ -41,6 +42,13 @@ def declared(subject: Subject, audit: Audit) -> Step | None:
     return audit.registry.step(work.step) if isinstance(work, Apply) else None
 
 
+def believed(audit: Audit, *, with_data: bool) -> tuple[str, ...]:
+    """Return the steps of the audit's jobs whose numbers cannot be asked, for they do not say how."""
+    found = {step.name: step for subject in audit.subjects if (step := declared(subject, audit)) is not None}
+    ways = {name: (step.follows, step.again if with_data else None) for name, step in found.items()}
+    return tuple(name for name, way in ways.items() if way == (None, None))
+
+
 def follows(subject: Subject, audit: Audit) -> Iterable[Finding] | None:
     """Compare the values of a step with those that follow from its tables and files."""
     step, images = declared(subject, audit), tested_images(subject, audit)
@@ -60,8 +68,13 @@ def follows(subject: Subject, audit: Audit) -> Iterable[Finding] | None:
     return list(_values(subject, subject.result, dict(values), what, whole=False))
 
 
-def again(subject: Subject, audit: Audit, data: JobData) -> Iterator[Finding]:
-    """Ask a step again with the data at hand, and compare tables, values and label maps."""
+def again(
+    subject: Subject, audit: Audit, data: JobData, sampling: Sampling | None = None
+) -> Iterator[Finding]:
+    """Ask a step again with the data at hand, and compare tables, values and label maps.
+
+    With `sampling` it gets the network of the job that it needs, for some images.
+    """
     step, result = declared(subject, audit), subject.result
     if step is None or step.again is None or result is None:
         return
@@ -69,6 +82,9 @@ def again(subject: Subject, audit: Audit, data: JobData) -> Iterator[Finding]:
     from bench_core.protocol.session import Session, Site
 
     entry = step.again
+    drawn = None
+    if sampling is not None and step.needs == "weights":
+        drawn = sampling.of(data.tested, subject)
     with tempfile.TemporaryDirectory(prefix="bench-verify-") as scratch:
         session = Session(
             Site(
@@ -80,8 +96,10 @@ def again(subject: Subject, audit: Audit, data: JobData) -> Iterator[Finding]:
                 files=data.files,
                 original=data.original,
                 metrics=audit.registry.metrics,
-                sources=_without_network(subject, audit),
+                sources=_without_network(subject, audit) if drawn is None else _sources(subject, audit),
+                device="cpu" if drawn is None else device_of(subject),
                 sealed=subject.folder,
+                drawn=drawn,
             )
         )
         try:
@@ -102,14 +120,17 @@ def again(subject: Subject, audit: Audit, data: JobData) -> Iterator[Finding]:
         yield from _label_maps(subject, outcome)
 
 
-def _without_network(subject: Subject, audit: Audit) -> Mapping[Any, Any]:
+def _sources(subject: Subject, audit: Audit) -> Mapping[Any, Any]:
     from bench_core.execute.sources import sources_of
 
+    return sources_of(subject.job, audit.store, audit.registry)
+
+
+def _without_network(subject: Subject, audit: Audit) -> Mapping[Any, Any]:
     def refuse() -> nn.Module:
         raise StoreError("a step that is asked again gets no network", place=subject.job.name)
 
-    found = sources_of(subject.job, audit.store, audit.registry)
-    return {role: replace(source, network=refuse) for role, source in found.items()}
+    return {role: replace(source, network=refuse) for role, source in _sources(subject, audit).items()}
 
 
 def _values(
