@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -133,11 +134,18 @@ class MixTransformer(nn.Module):
 
     `drop_path` is the last block's rate, growing linearly from 0 at the first. `eps` is that of the
     normalizations after patch embeddings and reductions: 1e-5 in the authors' code, 1e-6 in MMSegmentation.
-    Below 61 pixels the first stage's attention sees a single key.
+    `init` draws initial weights as the authors' code does (NVlabs/SegFormer, mix_transformer.py) or as
+    MMSegmentation's (mmseg/models/backbones/mit.py), where those of attention and feed-forward networks are
+    wider. Below 61 pixels the first stage's attention sees a single key.
     """
 
     def __init__(
-        self, variant: str = "b3", in_channels: int = 3, drop_path: float = 0.1, eps: float = 1e-5
+        self,
+        variant: str = "b3",
+        in_channels: int = 3,
+        drop_path: float = 0.1,
+        eps: float = 1e-5,
+        init: Literal["authors", "mmseg"] = "authors",
     ) -> None:
         super().__init__()
         self.widths, depths = VARIANTS[variant]
@@ -151,6 +159,8 @@ class MixTransformer(nn.Module):
             stages.append(Stage(embed, blocks, width))
         self.stages = nn.ModuleList(stages)
         self.apply(_init)
+        if init == "mmseg":
+            self.apply(_init_as_mmseg)
 
     def forward(self, images: Tensor) -> list[Tensor]:
         """Return the four stages' features, finest first."""
@@ -179,3 +189,18 @@ def _init(module: nn.Module) -> None:
         nn.init.normal_(module.weight, std=math.sqrt(2 / fan_out))
         if module.bias is not None:
             nn.init.zeros_(module.bias)
+
+
+def _init_as_mmseg(module: nn.Module) -> None:
+    """Draw again what MMSegmentation draws otherwise.
+
+    There one matrix projects to queries, keys and values, Xavier-uniform as a whole, and the feed-forward
+    network consists of 1x1 convolutions.
+    """
+    if isinstance(module, ReducedAttention):
+        bound = math.sqrt(6 / (4 * module.query.in_features))
+        nn.init.uniform_(module.query.weight, -bound, bound)
+        nn.init.uniform_(module.key_value.weight, -bound, bound)
+    elif isinstance(module, MixFeedForward):
+        for layer in (module.expand, module.contract):
+            nn.init.normal_(layer.weight, std=math.sqrt(2 / layer.out_features))

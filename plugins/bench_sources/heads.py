@@ -2,7 +2,7 @@
 
 `UPer` is UPerNet's scene-parsing branch (Xiao et al., ECCV 2018, arXiv:1807.10221) with the pyramid pooling
 of PSPNet (Zhao et al., CVPR 2017, arXiv:1612.01105). `FPN` is the semantic branch of Panoptic FPN (Kirillov
-et al., CVPR 2019, arXiv:1901.02446).
+et al., CVPR 2019, arXiv:1901.02446). Weights begin as in MMSegmentation's UPerHead and Detectron2's FPN.
 """
 
 from __future__ import annotations
@@ -26,14 +26,40 @@ def resize(maps: Tensor, size: Sequence[int]) -> Tensor:
     return functional.interpolate(maps, size=tuple(size), mode="bilinear", align_corners=False)
 
 
+class PixelNorm(nn.LayerNorm):
+    """Layer normalization over the channels of every pixel. Keeps [B, C, h, w]."""
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """Return maps of the same shape."""
+        normalized: Tensor = super().forward(maps.permute(0, 2, 3, 1))
+        return normalized.permute(0, 3, 1, 2)
+
+
 def _batch_normalized(inputs: int, outputs: int, kernel: int) -> nn.Sequential:
     convolution = nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2, bias=False)
-    return nn.Sequential(convolution, nn.BatchNorm2d(outputs), nn.ReLU(inplace=True))
+    return nn.Sequential(_for_relu(convolution), nn.BatchNorm2d(outputs), nn.ReLU(inplace=True))
 
 
 def _group_normalized(inputs: int, outputs: int) -> nn.Sequential:
-    convolution = nn.Conv2d(inputs, outputs, 3, padding=1, bias=False)
+    convolution = _for_relu(nn.Conv2d(inputs, outputs, 3, padding=1, bias=False))
     return nn.Sequential(convolution, nn.GroupNorm(_FPN_GROUPS, outputs), nn.ReLU(inplace=True))
+
+
+def _for_relu(convolution: nn.Conv2d) -> nn.Conv2d:
+    nn.init.kaiming_normal_(convolution.weight, mode="fan_out", nonlinearity="relu")
+    return _without_bias(convolution)
+
+
+def _for_sums(convolution: nn.Conv2d) -> nn.Conv2d:
+    # Detectron2's c2_xavier_fill.
+    nn.init.kaiming_uniform_(convolution.weight, a=1)
+    return _without_bias(convolution)
+
+
+def _without_bias(convolution: nn.Conv2d) -> nn.Conv2d:
+    if convolution.bias is not None:
+        nn.init.zeros_(convolution.bias)
+    return convolution
 
 
 class UPer(nn.Module):
@@ -51,6 +77,8 @@ class UPer(nn.Module):
         self.fusion = _batch_normalized(len(widths) * width, width, 3)
         self.dropout = nn.Dropout2d(0.1)
         self.classifier = nn.Conv2d(width, classes, 1)
+        nn.init.normal_(self.classifier.weight, std=0.01)
+        _without_bias(self.classifier)
 
     def forward(self, stages: Sequence[Tensor]) -> Tensor:
         """Return the logits before they are enlarged to the image."""
@@ -64,7 +92,7 @@ class UPer(nn.Module):
         for index in reversed(range(len(self.laterals))):
             path = self.laterals[index](stages[index]) + resize(path, stages[index].shape[-2:])
             levels.append(resize(self.smoothings[index](path), finest))
-        logits: Tensor = self.classifier(self.dropout(self.fusion(torch.cat(levels, dim=1))))
+        logits: Tensor = self.classifier(self.dropout(self.fusion(torch.cat(levels[::-1], dim=1))))
         return logits
 
 
@@ -77,8 +105,10 @@ class FPN(nn.Module):
 
     def __init__(self, widths: Sequence[int], classes: int) -> None:
         super().__init__()
-        self.laterals = nn.ModuleList(nn.Conv2d(each, FPN_WIDTH, 1) for each in widths)
-        self.smoothings = nn.ModuleList(nn.Conv2d(FPN_WIDTH, FPN_WIDTH, 3, padding=1) for _ in widths)
+        self.laterals = nn.ModuleList(_for_sums(nn.Conv2d(each, FPN_WIDTH, 1)) for each in widths)
+        self.smoothings = nn.ModuleList(
+            _for_sums(nn.Conv2d(FPN_WIDTH, FPN_WIDTH, 3, padding=1)) for _ in widths
+        )
         self.branches = nn.ModuleList(
             nn.ModuleList(
                 _group_normalized(FPN_BRANCH_WIDTH if step else FPN_WIDTH, FPN_BRANCH_WIDTH)
@@ -86,7 +116,7 @@ class FPN(nn.Module):
             )
             for level in range(len(widths))
         )
-        self.classifier = nn.Conv2d(FPN_BRANCH_WIDTH, classes, 1)
+        self.classifier = _for_relu(nn.Conv2d(FPN_BRANCH_WIDTH, classes, 1))
 
     def forward(self, stages: Sequence[Tensor]) -> Tensor:
         """Return the logits before they are enlarged to the image."""

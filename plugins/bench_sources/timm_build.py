@@ -10,8 +10,9 @@ from torch import Tensor, nn
 from bench_core import BuildRequest
 from bench_core.errors import TrainingError
 from bench_core.weights.load import WeightsReport, load_strictly, read_checkpoint, sum_over_rgb
-from bench_sources.heads import FPN, UPer, resize
+from bench_sources.heads import FPN, PixelNorm, UPer, resize
 from bench_sources.timm_limits import for_any_size
+from bench_sources.timm_published import output_norm_eps
 from bench_sources.timm_source import parts_of
 
 STAGES = 4
@@ -24,12 +25,13 @@ class TimmSegmenter(nn.Module):
     """Images [B, C, H, W] to logits [B, K, H, W]: backbone, head, bilinear enlargement.
 
     The head gets the backbone's last four scales. A backbone of one scale (a vision transformer) is read at
-    the quarters of its depth, and these maps are resized to strides 4, 8, 16 and 32.
+    the quarters of its depth, and these maps are resized to strides 4, 8, 16 and 32. `norm_eps` is that of
+    new layer norms behind every stage, None for none.
     """
 
     weights_report: WeightsReport
 
-    def __init__(self, backbone: nn.Module, head: str, classes: int) -> None:
+    def __init__(self, backbone: nn.Module, head: str, classes: int, norm_eps: float | None = None) -> None:
         super().__init__()
         info: Any = backbone.feature_info
         strides: list[int] = list(info.reduction())
@@ -40,6 +42,9 @@ class TimmSegmenter(nn.Module):
         self.taken = list(range(len(strides))) if self.is_flat else sorted(last.values())[-STAGES:]
         self.is_channels_last = str(getattr(backbone, "output_fmt", "NCHW")).endswith("NHWC")
         widths = [info.channels()[index] for index in self.taken]
+        self.output_norms = nn.ModuleList(
+            PixelNorm(width, eps=norm_eps) for width in widths if norm_eps is not None
+        )
         self.deepest = nn.Identity()
         """Whose output the head gets as the deepest features; for class activation maps."""
         self.decode_head = (UPer if head == "uper" else FPN)(widths, classes)
@@ -50,6 +55,8 @@ class TimmSegmenter(nn.Module):
         stages = [found[index] for index in self.taken]
         if self.is_channels_last:
             stages = [stage.permute(0, 3, 1, 2).contiguous() for stage in stages]
+        if self.output_norms:
+            stages = [norm(stage) for norm, stage in zip(self.output_norms, stages, strict=True)]
         stages[-1] = self.deepest(stages[-1])
         if self.is_flat:
             strides = [FIRST_STRIDE * 2**level for level in range(len(stages))]
@@ -61,8 +68,8 @@ class TimmSegmenter(nn.Module):
 def build(request: BuildRequest) -> TimmSegmenter:
     """Build the request's backbone under its head, and load the backbone's weights if it asks for that.
 
-    Raises TrainingError for a backbone that yields no features, WeightsError if the weights are not there or
-    do not fit.
+    Raises TrainingError for a backbone that yields no features, or no stochastic depth where a rate is asked
+    for, and WeightsError if the weights are not there or do not fit.
     """
     name, head = parts_of(request.name)
     backbone = _features(name, request)
@@ -70,7 +77,9 @@ def build(request: BuildRequest) -> TimmSegmenter:
         depth = len(backbone.feature_info.info)
         quarters = [depth * quarter // STAGES - 1 for quarter in range(1, STAGES + 1)]
         backbone = _features(name, request, out_indices=quarters)
-    network = TimmSegmenter(backbone, head, request.num_classes)
+    network = TimmSegmenter(
+        backbone, head, request.num_classes, output_norm_eps(name) if head == "uper" else None
+    )
     if file := request.weights_file:
         own = backbone.state_dict()
         tensors = {_renamed(key, own): tensor for key, tensor in read_checkpoint(file).items()}
@@ -87,6 +96,26 @@ def build(request: BuildRequest) -> TimmSegmenter:
 
 
 def _features(name: str, request: BuildRequest, **extra: Any) -> Any:
+    rate = request.options.get("drop_path")
+    if rate is None:
+        return _backbone(name, request, **extra)
+    try:
+        backbone = _backbone(name, request, drop_path_rate=rate, **extra)
+    except TrainingError as error:
+        if "drop_path_rate" not in (error.cause or ""):
+            raise
+        backbone = None
+    # Some builders take any word and make nothing of it.
+    if backbone is None or (rate and not any(getattr(part, "drop_prob", 0) for part in backbone.modules())):
+        raise TrainingError(
+            f"timm's {name} has no stochastic depth",
+            cause=f"it cannot leave out branches at the rate of `drop_path: {rate}`",
+            fix="leave `drop_path` out for this backbone",
+        )
+    return backbone
+
+
+def _backbone(name: str, request: BuildRequest, **extra: Any) -> Any:
     cause: Exception | None = None
     for wording in for_any_size(request.image_size):
         try:

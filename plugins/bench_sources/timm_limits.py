@@ -29,6 +29,25 @@ FLAT = frozenset(
     )
 )
 """Modules whose backbones do not halve the resolution stage by stage, which smp's decoders rely on."""
+VISION_TRANSFORMERS = frozenset(
+    (
+        *(
+            "beit",
+            "cait",
+            "convit",
+            "deepseek_vit",
+            "deit",
+            "eva",
+            "gemma4_vit",
+            "naflexvit",
+            "qwen3_vit",
+            "tnt",
+        ),
+        *("vision_transformer", "vision_transformer_hybrid", "vision_transformer_relpos"),
+        *("vision_transformer_sam", "vitamin", "volo", "xcit"),
+    )
+)
+"""Modules whose backbones are transformers of one scale."""
 _STRIDE = 32
 _LEAST_OF_FIXED = 64
 
@@ -37,6 +56,12 @@ def is_flat(backbone: str) -> bool:
     """Return whether a backbone has no stages at halved resolutions; False where timm does not know it."""
     file = backbones().get(backbone.partition(".")[0])
     return file is not None and file.stem in FLAT
+
+
+def is_vision_transformer(backbone: str) -> bool:
+    """Return whether a backbone is a transformer of one scale; False where timm does not know it."""
+    file = backbones().get(backbone.partition(".")[0])
+    return file is not None and file.stem in VISION_TRANSFORMERS
 
 
 def is_of_fixed_size(backbone: str) -> bool:

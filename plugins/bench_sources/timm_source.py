@@ -7,10 +7,12 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-from bench_core import Architecture, Departure, ModelSource, PublishedFile
+from bench_core import Architecture, Departure, ModelSource, Option, PublishedFile
 from bench_core.errors import UnknownNameError
 from bench_sources.names import nearest
+from bench_sources.timm_limits import is_vision_transformer
 from bench_sources.timm_metadata import backbones, published
+from bench_sources.timm_published import drop_path
 
 PREFIX = "timm"
 EXAMPLE = "convnext_tiny"
@@ -47,7 +49,7 @@ def resolve(name: str) -> Architecture:
         title=f"{title} ({backbone})",
         family="generic",
         runner="torch",
-        version=1,
+        version=2,
         build="bench_sources.timm_build:build",
         paper=paper,
         pretrained=("imagenet", "none"),
@@ -55,7 +57,8 @@ def resolve(name: str) -> Architecture:
         size_minimum=max(multiple, STRIDE),
         batch_minimum=2 if head == "uper" else 1,
         encoder=("backbone",),
-        departures=_departures(head),
+        options={"drop_path": _drop_path(backbone, head)},
+        departures=_departures(backbone, head),
         cam_layers=("deepest", "decode_head.smoothings.0"),
         requires=("timm",),
         install="timm",
@@ -69,36 +72,34 @@ def parts_of(name: str) -> tuple[str, str]:
     return backbone, head if slash else next(iter(HEADS))
 
 
-def _departures(head: str) -> tuple[Departure, ...]:
+def _drop_path(backbone: str, head: str) -> Option:
+    published = drop_path(backbone) if head == "uper" else None
+    return Option(
+        type=float,
+        default=published,
+        minimum=0,
+        maximum=0.9,
+        help="probability that the last block's branches are left out in training"
+        + ("" if published is not None else "; timm's own for this backbone if not given"),
+    )
+
+
+def _departures(backbone: str, head: str) -> tuple[Departure, ...]:
     if head != "uper":
         return ()
-    because = "the backbone is timm's as it is, the head the same for all"
-    return (
-        Departure(
-            what="normalization of the backbone's outputs",
-            published="of every stage, where UPerNet is published on ConvNeXt and Swin",
-            here="none, unless timm's backbone has one",
-            because=because,
-        ),
-        Departure(
-            what="stochastic depth of the backbone",
-            published="0.1 to 0.4, by backbone",
-            here="timm's default: none but for Swin and a few others",
-            because=because,
-        ),
-        Departure(
-            what="initial weights of the head",
-            published="normal, by the layers' outputs; 0.01 for the classifier",
-            here="PyTorch's defaults",
-            because=because,
-        ),
-        Departure(
-            what="auxiliary head",
-            published="a second head on the third stage takes part in training, with weight 0.4",
-            here="none",
-            because="the protocol has one loss",
-        ),
+    auxiliary = Departure(
+        what="auxiliary head",
+        published="a second head on the third stage takes part in training, with weight 0.4",
+        here="none",
+        because="the protocol has one loss",
     )
+    pyramid = Departure(
+        what="feature pyramid of a vision transformer",
+        published="learned: transposed convolutions, or convolutions around a resizing",
+        here="the maps at the quarters of its depth, resized bilinearly",
+        because="the head is the same for all backbones",
+    )
+    return (auxiliary, pyramid) if is_vision_transformer(backbone) else (auxiliary,)
 
 
 def _weights(backbone: str, source: str, options: Mapping[str, Any]) -> tuple[PublishedFile, ...]:

@@ -196,7 +196,7 @@ def _grid_sample(
         share = share * ((column >= 0) & (column < width) & (row >= 0) & (row < height))
         places = row.clamp(0, height - 1) * width + column.clamp(0, width - 1)
         corners = maps.gather(2, places.flatten(1)[:, None].expand(-1, maps.shape[1], -1))
-        total = total + corners.unflatten(2, places.shape[1:]) * share[:, None]
+        total = total + corners.view(*corners.shape[:2], *places.shape[1:]) * share[:, None]
     return total
 
 

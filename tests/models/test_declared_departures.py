@@ -31,9 +31,16 @@ def test_a_recipe_of_its_own_is_a_departure(name: str) -> None:
 
 def test_upernet_on_a_backbone_of_timm_says_where_it_is_not_the_published_one() -> None:
     registry = load_registry()
-    said = {departure.what for departure in registry.model("timm:convnext_tiny/uper").departures}
-    assert {"stochastic depth of the backbone", "initial weights of the head"} <= said
-    assert registry.model("timm:convnext_tiny/fpn").departures == ()
+
+    def said(name: str) -> set[str]:
+        return {departure.what for departure in registry.model(name).departures}
+
+    assert said("timm:convnext_tiny/uper") == {"auxiliary head"}
+    assert said("timm:vit_small_patch16_224") == {
+        "auxiliary head",
+        "feature pyramid of a vision transformer",
+    }
+    assert said("timm:convnext_tiny/fpn") == set()
 
 
 def test_hiformers_fusion_has_the_heads_of_its_authors_configurations() -> None:

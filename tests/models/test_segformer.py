@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -174,6 +175,33 @@ def randomized(network: nn.Module, seed: int = 0) -> nn.Module:
         else:
             tensor.copy_(noise / tensor[0].numel() ** 0.5)
     return network
+
+
+def test_from_scratch_it_begins_as_mmsegmentations_under_its_head() -> None:
+    """Every tensor's mean, spread and largest value, of B3's widths with two blocks per stage."""
+    torch.manual_seed(0)
+    theirs = mmseg_network(3, width=768, depths=VARIANTS["b0"][1])
+    theirs.init_weights()  # type: ignore[operator]
+    expected = from_published({name: parameter.detach() for name, parameter in theirs.named_parameters()})
+    own = {name: parameter.detach() for name, parameter in SegFormer(3, 3).named_parameters()}
+    assert expected.keys() <= own.keys()
+    for name in expected:
+        found = own[name]
+        spread = expected[name].std().item() if found.numel() > 1 else 0.0
+        near = 5 / math.sqrt(found.numel()) + 1e-3
+        assert found.std().item() == pytest.approx(spread, rel=near, abs=1e-9), name
+        assert abs(found.mean() - expected[name].mean()).item() <= near * spread + 1e-9, name
+        if spread:
+            # Uniform and normal draws differ in their largest values.
+            ours, other = (tensor.abs().max().item() / spread for tensor in (found, expected[name]))
+            assert (ours < 1.8) == (other < 1.8), name
+
+
+def test_from_scratch_it_begins_as_the_authors_under_theirs() -> None:
+    torch.manual_seed(0)
+    for name, module in SegFormer(3, 3, "b0", head="nvlabs").backbone.named_modules():
+        if isinstance(module, nn.Linear):
+            assert module.weight.std().item() == pytest.approx(0.02, rel=0.1), name
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-10), (torch.float32, 1e-5)])

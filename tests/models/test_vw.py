@@ -268,6 +268,20 @@ def test_a_gray_image_is_seen_as_three_equal_channels(tmp_path: Path) -> None:
         torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-4)
 
 
+def test_layer_scales_start_small_and_come_from_a_pretrained_file(tmp_path: Path) -> None:
+    """1e-6 from scratch, as in the paper's table of training settings."""
+    file = tmp_path / "mine.pth"
+    tensors = {name: tensor.float() for name, tensor in published("timm").items()}
+    torch.save(tensors, file)
+    scratch = build_network("vw-conv", decoder_width=64).get_submodule("backbone").state_dict()
+    loaded = build_network("vw-conv", decoder_width=64, pretrained="imagenet", weights=file)
+    scales = {name: tensor for name, tensor in scratch.items() if name.endswith(".scale")}
+    assert len(scales) == sum(DEPTHS)
+    assert all(torch.equal(scale, torch.full_like(scale, 1e-6)) for scale in scales.values())
+    expected = tensors["stages.2.blocks.5.gamma"]
+    assert torch.equal(loaded.get_submodule("backbone").state_dict()["stages.2.blocks.5.scale"], expected)
+
+
 def test_missing_and_unfit_files_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SEGTRIAL_WEIGHTS", str(tmp_path))
     find = finder("vw-conv")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bench_core import Architecture, Departure, Option
+from bench_core import Architecture, Option
 from bench_gpvm.departures import optimization
 from bench_gpvm.mit_weights import NVIDIA_LICENSE, weights
 from bench_gpvm.options import decoder_width, drop_path, variant
@@ -11,7 +11,7 @@ SEGFORMER = Architecture(
     name="segformer",
     family="GP-VM",
     runner="mmseg",
-    version=1,
+    version=2,
     build="bench_gpvm.segformer.network:build",
     title="SegFormer",
     paper="Xie et al., NeurIPS 2021, arXiv:2105.15203",
@@ -44,16 +44,10 @@ SEGFORMER = Architecture(
     quirks=(
         "The authors' decoder (`head: nvlabs`) has a layer that nothing uses, which the published "
         "counts include.",
-        "The normalizations have the epsilons of the code base that `head` names: 1e-6 everywhere, or "
-        "1e-5 around the patches.",
+        "The normalizations have the epsilons of the code base that `head` names, 1e-6 everywhere, or "
+        "1e-5 around the patches, and so are initial weights drawn where none are loaded.",
     ),
     departures=(
         optimization("the head at ten times the backbone's learning rate, no weight decay of normalizations"),
-        Departure(
-            what="initial weights from scratch",
-            published="MMSegmentation's own, wider for attention and feed-forward layers (`head: mmseg`)",
-            here="the authors' for the backbone under either head",
-            because="only runs with `pretrained: none` start from them",
-        ),
     ),
 )

@@ -7,6 +7,8 @@ normalizes and rectifies the projections, and concatenates the stages in the opp
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -82,8 +84,11 @@ class AuthorsHead(MmsegHead):
         return projected[::-1]
 
 
-_HEADS = {"mmseg": (MmsegHead, 1e-6), "nvlabs": (AuthorsHead, 1e-5)}
-"""Decoders, and the epsilon that the backbone's normalizations have in the same code base."""
+_HEADS: Mapping[str, tuple[type[MmsegHead], float, Literal["authors", "mmseg"]]] = {
+    "mmseg": (MmsegHead, 1e-6, "mmseg"),
+    "nvlabs": (AuthorsHead, 1e-5, "authors"),
+}
+"""Decoders, and of the backbone in the same code base the normalizations' epsilon and the initial weights."""
 
 
 class SegFormer(EncoderDecoder):
@@ -98,9 +103,9 @@ class SegFormer(EncoderDecoder):
         decoder_width: int | None = None,
         drop_path: float = 0.1,
     ) -> None:
-        head_class, eps = _HEADS[head]
+        head_class, eps, init = _HEADS[head]
         width = decoder_width or _DECODER_WIDTHS.get(variant, _USUAL_DECODER_WIDTH)
-        backbone = MixTransformer(variant, in_channels, drop_path, eps)
+        backbone = MixTransformer(variant, in_channels, drop_path, eps, init)
         super().__init__(backbone, head_class(backbone.widths, num_classes, width))
 
 

@@ -28,7 +28,7 @@ Section 3 of the paper; `atto` is the smallest of its successor (Woo et al., CVP
 """
 _EXPANSION = 4
 _EPS = 1e-6
-_SCALE = 1.0
+_SCALE = 1e-6
 
 
 class PixelNorm(nn.LayerNorm):
@@ -82,7 +82,9 @@ class Stage(nn.Module):
 class ConvNeXt(nn.Module):
     """Images [B, C, H, W] to features at strides 4, 8, 16 and 32, sizes rounded down.
 
-    `drop_path` is the last block's rate, growing linearly from 0 at the first.
+    `drop_path` is the last block's rate, growing linearly from 0 at the first. Layer scales start at 1e-6, as
+    where the authors train from scratch (table 5 of the paper); pretrained files hold their own. In the
+    authors' code for segmentation they start at 1, which no run sees, since it always loads such a file.
     """
 
     def __init__(self, variant: str = "s", in_channels: int = 3, drop_path: float = 0.4) -> None:
