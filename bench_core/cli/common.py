@@ -53,9 +53,10 @@ STORE = click.option(
 
 def keep_stdout_for_json(context: click.Context) -> None:
     """Send whatever else is printed during a command, by plugins say, to stderr."""
+    from bench_core.cli.streams import stdout_apart
     from bench_core.declarations.code import printing_to_stderr
 
-    context.meta[_STDOUT] = sys.stdout
+    context.meta[_STDOUT] = context.with_resource(stdout_apart())
     context.with_resource(printing_to_stderr())
 
 

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import codecs
 import io
+import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TextIO
 
 _SPELLED = {
     "✓": "ok", "✗": "x", "…": "...", "–": "-", "—": "-", "−": "-", "×": "x", "±": "+/-", "→": "->", "≤": "<=",
@@ -19,6 +23,32 @@ def prepare_streams() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors=_HANDLER)
+
+
+@contextmanager
+def stdout_apart() -> Iterator[TextIO]:
+    """Give out a stream to where stdout leads, while file descriptor 1 leads to stderr.
+
+    C code knows nothing of `sys.stdout`: what it prints goes to the descriptor. A stdout that is not this
+    descriptor (a test's) is given out as it is.
+    """
+    try:
+        number = sys.stdout.fileno()
+    except (AttributeError, OSError, ValueError):
+        number = -1
+    if number != 1:
+        yield sys.stdout
+        return
+    sys.stdout.flush()
+    before = os.dup(1)
+    stream = os.fdopen(os.dup(1), "w", encoding=sys.stdout.encoding, errors=_HANDLER)
+    os.dup2(2, 1)
+    try:
+        with stream:
+            yield stream
+    finally:
+        os.dup2(before, 1)
+        os.close(before)
 
 
 def _spell_out(error: UnicodeError) -> tuple[str, int]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bench_core.cli.common import SET, keep_stdout_for_json, print_json, say
+from bench_core.cli.common import JSON, SET, keep_stdout_for_json, print_json, say
 from bench_core.errors import BenchError
 from bench_core.spec.catalog import CHECKS
 from bench_core.spec.diagnostics import Diagnostic, SpecError
@@ -55,17 +55,18 @@ class _Outcome:
     type=click.Choice(["text", "json", "github"]),
     default="text",
     show_default=True,
-    help="github prints workflow annotations.",
+    help="github prints workflow annotations; json is --json.",
 )
-def command(specs: tuple[Path, ...], overrides: tuple[str, ...], style: str) -> None:
+@JSON
+def command(specs: tuple[Path, ...], overrides: tuple[str, ...], style: str, as_json: bool) -> None:
     """Check specs: every mistake at once, with file:line:column, why, and the fix.
 
     Needs neither data nor a framework.
     """
-    if style == "json":
+    if style == "json" and not as_json:
         keep_stdout_for_json(click.get_current_context())
     outcomes = [_check(path, overrides) for path in specs]
-    if style == "json":
+    if as_json or style == "json":
         print_json({"specs": [_as_json(outcome) for outcome in outcomes]})
     else:
         for outcome in outcomes:

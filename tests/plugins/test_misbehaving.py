@@ -11,6 +11,7 @@ import pytest
 from bench_core.cli.main import main
 from bench_core.errors import BenchError, PluginError
 from bench_core.plugins.wiring import load_registry
+from tests.helpers.bench import run_bench
 
 START = "from bench_core import Architecture, Dataset, Metric, ModelSource, Option, Task, hookimpl\n"
 RUDE = """
@@ -166,6 +167,7 @@ protocol: {image_size: 64, learning_rate: 1e-3, pretrained: none, evaluate: {fol
         ["plan", "SPEC", "--json"],
         ["status", "SPEC", "--json"],
         ["validate", "SPEC", "--format", "json"],
+        ["validate", "SPEC", "--json"],
         ["list", "datasets", "--plugin", "PLUGIN", "--json"],
     ],
     ids=" ".join,
@@ -183,3 +185,13 @@ def test_json_is_all_that_stdout_gets(
     out, err = capsys.readouterr()
     assert json.loads(out)
     assert "hello from the import" in err and "hello from the hook" in err
+
+
+@pytest.mark.parametrize("command", ["plan", "validate"])
+def test_json_is_all_that_the_descriptor_of_stdout_gets(command: str, tmp_path: Path) -> None:
+    (tmp_path / "loud.py").write_text("import os\n" + START + LOUD.replace("print(", "os.write(1, b"))
+    (tmp_path / "spec.yaml").write_text(SPEC)
+    done = run_bench(command, tmp_path / "spec.yaml", "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)
+    assert "hello from the import" in done.stderr and "hello from the hook" in done.stderr
