@@ -6,8 +6,9 @@ import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from bench_core.cli.matrix import legend, matrix_table, rows_of
-from bench_core.cli.views import Reasons, describe, duration, numbers
+from bench_core.cli.flow import fits, flow
+from bench_core.cli.matrix import legend, matrix, rows_of
+from bench_core.cli.views import Reasons, describe, duration, facts_of
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -17,8 +18,8 @@ if TYPE_CHECKING:
     from bench_core.execute.progress import JobProgress, RunProgress
     from bench_core.execute.run import Happening
 
-_WIDE = 60
-"""Columns from which on a job's name and numbers stand in one line."""
+_BAR = 16
+"""Columns for the bar beside the headline's texts, gaps included."""
 _LINES_AROUND = 11
 """Lines of the view that are neither the matrix nor the jobs at work."""
 
@@ -70,60 +71,88 @@ def view(run: RunProgress, console: Console, title: str) -> RenderableType:
     running = run.with_status("running")
     statuses: Mapping[str, str] = {digest: item.status for digest, item in run.jobs.items()}
     rows = rows_of((item.job for item in run.jobs.values()), statuses)
-    lines = len(running) * (1 if console.width >= _WIDE else 2)
+    at_work = _jobs_table(running, console)
+    whole = fits(at_work, console)
+    lines = len(running) * (1 if whole else 2)
     room = max(3, console.height - _LINES_AROUND - lines)
     families = len({row.family for row in rows})
-    fits = len(rows) + (families if families > 1 else 0) <= room
+    enough = len(rows) + (families if families > 1 else 0) <= room
     parts: list[RenderableType] = [
-        _headline(run, title),
+        _headline(run, title, console),
         "",
-        matrix_table(rows, console, None if fits else room),
+        matrix(rows, console, None if enough else room),
         legend(rows, console),
     ]
     if running:
-        table = _jobs_table if console.width >= _WIDE else _jobs_lines
-        parts += ["", table(running, console)]
+        parts += ["", at_work if whole else _jobs_lines(running, console)]
     # An empty last line: the terminal's own ^C would otherwise break the picture.
     return Group(*parts, "")
 
 
-def _headline(run: RunProgress, title: str) -> Table:
+def _headline(run: RunProgress, title: str, console: Console) -> RenderableType:
+    """Return title, progress, jobs and time in one line, or in several where the title is long."""
     from rich.progress_bar import ProgressBar
     from rich.table import Table
 
+    jobs, times = _jobs(run), _times(run)
+    if len(title) + len(jobs) + len(times) + _BAR > console.width:
+        return _narrow_headline(run, title, console)
     done, total = run.units()
-    counts = run.counts()
-    finished = counts["done"] + counts["failed"] + counts["blocked"] + counts["waiting"]
     line = Table.grid(padding=(0, 2, 0, 0), expand=True)
     line.add_column(no_wrap=True)
     line.add_column(ratio=1)
     line.add_column(no_wrap=True)
     line.add_column(no_wrap=True)
-    left = run.seconds_left()
-    times = duration(time.monotonic() - run.begun)
-    if left is not None:
-        times += f", <= {duration(left)} left"
     line.add_row(
         f"[bold]{title}[/bold]",
         ProgressBar(total=total or 1, completed=done, complete_style="green"),
-        f"{finished}/{len(run.jobs)} jobs",
-        "[yellow]stopping, Ctrl-C again kills[/yellow]" if run.stopping else f"[dim]{times}[/dim]",
+        jobs,
+        f"[{'yellow' if run.stopping else 'dim'}]{times}[/]",
     )
     return line
 
 
-def _jobs_lines(running: list[JobProgress], console: Console) -> Text:
-    """Return a job's name and, below it, its numbers: for screens on which one line does not hold both."""
+def _narrow_headline(run: RunProgress, title: str, console: Console) -> RenderableType:
+    from rich.console import Group
+    from rich.progress_bar import ProgressBar
+    from rich.table import Table
     from rich.text import Text
 
-    lines = Text(no_wrap=False, overflow="fold")
+    done, total = run.units()
+    bar = Table.grid(expand=True)
+    bar.add_row(ProgressBar(total=total or 1, completed=done, complete_style="green"))
+    times = Text(_times(run), "yellow" if run.stopping else "dim")
+    return Group(Text(title, "bold", overflow="fold"), bar, flow([_jobs(run), times], console.width))
+
+
+def _jobs(run: RunProgress) -> str:
+    counts = run.counts()
+    finished = counts["done"] + counts["failed"] + counts["blocked"] + counts["waiting"]
+    return f"{finished}/{len(run.jobs)} jobs"
+
+
+def _times(run: RunProgress) -> str:
+    if run.stopping:
+        return "stopping, Ctrl-C again kills"
+    left = run.seconds_left()
+    times = duration(time.monotonic() - run.begun)
+    return times if left is None else f"{times}, <= {duration(left)} left"
+
+
+def _jobs_lines(running: list[JobProgress], console: Console) -> Text:
+    """Return each job's name and, below it, its numbers: for screens on which one line does not hold both."""
+    from rich.text import Text
+
+    lines: list[Text] = []
     for progress in running:
         left = "" if progress.seconds_left is None else f"{duration(progress.seconds_left)} left"
         epoch = f"{progress.done}/{progress.total}" if progress.total else ""
-        facts = [progress.device, epoch, left, progress.note or numbers(progress)]
-        said = "  " + "  ".join(fact for fact in facts if fact)
-        lines.append(f"{progress.job.name}\n", style="bold").append(f"{said[: console.width - 1]}\n")
-    return lines
+        facts = [progress.device, epoch, left, *([progress.note] if progress.note else facts_of(progress))]
+        said = flow(filter(None, facts), console.width - 2, indent="  ")
+        lines += [Text(progress.job.name, "bold"), Text("  ").append_text(said)]
+    text = Text("\n").join(lines)
+    text.overflow = "fold"
+    return text
 
 
 def _jobs_table(running: list[JobProgress], console: Console) -> Table:
@@ -131,9 +160,8 @@ def _jobs_table(running: list[JobProgress], console: Console) -> Table:
     from rich.table import Table
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, header_style="bold", expand=True)
-    # The ellipsis is no ASCII.
-    fancy = console.encoding.lower().startswith("utf")
-    table.add_column("at work", ratio=1, no_wrap=True, overflow="ellipsis" if fancy else "crop")
+    longest = max((len(progress.job.name) for progress in running), default=0)
+    table.add_column("at work", ratio=1, min_width=longest, no_wrap=True, overflow="crop")
     for name in ("on", "epoch", "loss"):
         table.add_column(name, justify="right", no_wrap=True, overflow="crop")
     table.add_column("validation", min_width=11, justify="right", no_wrap=True, overflow="crop")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from bench_core.plan.job import Job
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from rich.console import Console, RenderableType
     from rich.table import Table
     from rich.text import Text
 
@@ -28,6 +28,8 @@ _MARKS: Mapping[str, tuple[str, str, Style, str]] = {
 """Status: mark, mark where the terminal has only ASCII, style, meaning. Shapes differ, not only colors."""
 MOST_MARKS = 12
 """Jobs of one stage in a cell that are drawn one by one; more are counted."""
+_LABEL = 12
+"""Columns below which the label of a model is not squeezed."""
 
 
 @dataclass(frozen=True)
@@ -50,14 +52,46 @@ def rows_of(jobs: Iterable[Job], status_of: Mapping[str, str]) -> list[MatrixRow
     return [MatrixRow(model, families[model], cells) for model, cells in table.items()]
 
 
-def matrix_table(rows: Sequence[MatrixRow], console: Console, limit: int | None = None) -> Table:
-    """Return the matrix; of more than `limit` rows those with something going on are shown."""
+def matrix(rows: Sequence[MatrixRow], console: Console, limit: int | None = None) -> RenderableType:
+    """Return the matrix, or, where the screen is too narrow for it, the jobs of each model by status.
+
+    Of more than `limit` rows those with something going on are shown.
+    """
+    from rich.text import Text
+
+    from bench_core.cli.flow import fits, flow
+
+    table = _table(rows, console, limit)
+    if fits(table, console):
+        return table
+    shown = _shown(rows, limit)
+    lines = [
+        flow([Text(row.model, "bold"), *_counts(row, console)], console.width, indent="  ") for row in shown
+    ]
+    if len(shown) < len(rows):
+        lines.append(Text(f"and {len(rows) - len(shown)} more", "dim"))
+    text = Text("\n", overflow="fold").join(lines)
+    text.overflow = "fold"
+    return text
+
+
+def _counts(row: MatrixRow, console: Console) -> Iterable[Text]:
+    from rich.text import Text
+
+    statuses = [status for cell in row.cells.values() for _, status in cell]
+    for status, (_, _, style, _) in _MARKS.items():
+        if status in statuses:
+            yield Text(f"{_mark(status, console)} {statuses.count(status)}", style)
+
+
+def _table(rows: Sequence[MatrixRow], console: Console, limit: int | None) -> Table:
     from rich import box
     from rich.table import Table
 
     datasets = list(dict.fromkeys(name for row in rows for name in row.cells))
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, header_style="bold")
-    table.add_column("model", overflow="fold")
+    longest = max((len(row.model) for row in rows), default=0)
+    table.add_column("model", overflow="fold", min_width=min(longest, _LABEL))
     for name in datasets:
         table.add_column(name, no_wrap=True, overflow="crop")
     shown = _shown(rows, limit)
@@ -77,15 +111,18 @@ def legend(rows: Sequence[MatrixRow], console: Console) -> Text:
     """Return what the marks in these rows mean."""
     from rich.text import Text
 
+    from bench_core.cli.flow import flow
+
     jobs = [job for row in rows for cell in row.cells.values() for job in cell]
     stages, present = list(dict.fromkeys(stage for stage, _ in jobs)), {status for _, status in jobs}
-    text = Text()
-    for status, (_, _, style, meaning) in _MARKS.items():
-        if status in present:
-            text.append(_mark(status, console), style=style).append(f" {meaning}   ", style="dim")
+    items = [
+        Text.assemble((_mark(status, console), style), (f" {meaning}", "dim"))
+        for status, (_, _, style, meaning) in _MARKS.items()
+        if status in present
+    ]
     if len(stages) > 1:
-        text.append(f"({', then '.join(stages)})", style="dim")
-    return text
+        items.append(Text(f"({', then '.join(stages)})", "dim"))
+    return flow(items, console.width, gap="   ")
 
 
 def _shown(rows: Sequence[MatrixRow], limit: int | None) -> list[MatrixRow]:

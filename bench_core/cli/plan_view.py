@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
 from bench_core.cli.common import console
+from bench_core.cli.flow import fits, flow, hanging, is_screen
 from bench_core.plan.summary import StageSummary, cell_counts, deviations_of, max_epochs, stages_of
 
 Counts = Mapping[tuple[str, str], int]
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 MOST_MODELS = 60
 MOST_DATASETS = 8
 MOST_LINES = 20
-_WIDE = 10_000
-"""Columns of a screen on which nothing is cut off."""
 NOT_THERE = "†"
 STATES = (("done", "done", "green"), ("running", "running", "cyan"), ("failed", "failed", "red"))
 
@@ -73,7 +71,7 @@ def print_diff(diff: PlanDiff) -> None:
         Text(f"{diff.left} and {diff.right}: {diff.shared:,} jobs shared", style="bold"), soft_wrap=True
     )
     for name, count in ((diff.left, diff.only_left), (diff.right, diff.only_right)):
-        out.print(Text(f"only in {name}: {count:,}"), soft_wrap=True)
+        _print_line(out, f"only in {name}: {count:,}", indent="")
     same = [cell for cell in diff.cells if not (cell.changed or cell.only_left or cell.only_right)]
     groups: dict[str, list[CellDiff]] = {}
     for cell in diff.cells:
@@ -108,23 +106,26 @@ def _print_stages(out: Console, stages: Sequence[StageSummary]) -> None:
             _ranges(stage.folds),
             rates or ("the best of the search" if stage.epochs_each else "–"),
         )
-    lines = [
-        f"{stage.stage}: {stage.jobs:,} jobs of {', '.join(map(str, stage.epochs_each))} epochs, at most "
-        f"{stage.epochs:,}; folds {_ranges(stage.folds)}; learning rate "
-        f"{', '.join(map(_value, stage.learning_rates)) or 'the best of the search'}"
-        for stage in stages
-    ]
     out.print()
-    _print_table(out, table, lines)
+    _print_table(out, table, (_stage_line(stage) for stage in stages))
 
 
-def _print_table(out: Console, table: Table, lines: Iterable[str]) -> None:
+def _stage_line(stage: StageSummary) -> str:
+    folds = f"folds {_ranges(stage.folds)}"
+    if not stage.epochs_each:
+        return f"{stage.stage}: {stage.jobs:,} jobs; {folds}"
+    rates = ", ".join(map(_value, stage.learning_rates)) or "the best of the search"
+    epochs = f"{', '.join(map(str, stage.epochs_each))} epochs, at most {stage.epochs:,}"
+    return f"{stage.stage}: {stage.jobs:,} jobs of {epochs}; {folds}; learning rate {rates}"
+
+
+def _print_table(out: Console, table: Table, lines: Iterable[str | Text]) -> None:
     """Print the table, or, where the screen is too narrow for it, one paragraph per row."""
-    if Measurement.get(out, out.options.update(max_width=_WIDE), table).minimum <= out.width:
+    if fits(table, out):
         out.print(table)
         return
     for line in lines:
-        out.print(Text(line), soft_wrap=False)
+        out.print(line if isinstance(line, Text) else hanging(line, out, first="", rest="  "))
 
 
 def _print_shares(out: Console, plan: Plan) -> None:
@@ -139,9 +140,10 @@ def _print_shares(out: Console, plan: Plan) -> None:
         if len(found) == 1:
             ((train, validation, test),) = found
             tested = f", tests on {test}" if test else ""
-            out.print(
-                Text(f"{name}: trains on {train} of {total} folds, validates on {validation}{tested}"),
-                soft_wrap=True,
+            _print_line(
+                out,
+                f"{name}: trains on {train} of {total} folds, validates on {validation}{tested}",
+                indent="",
             )
 
 
@@ -182,13 +184,13 @@ def _print_grid(out: Console, plan: Plan, view: StoreView | None) -> None:
             text(*total),
         )
     out.print()
-    _print_table(out, table, _grid_lines(plan, jobs, done if view else None))
+    _print_table(out, table, _grid_lines(plan, jobs, done if view else None, out.width))
     if len(plan.models) > MOST_MODELS:
         out.print(f"  ... and {len(plan.models) - MOST_MODELS:,} more models (--json has all)")
 
 
-def _grid_lines(plan: Plan, jobs: Counts, done: Counts | None) -> Iterable[str]:
-    yield "jobs done" if done is not None else "jobs"
+def _grid_lines(plan: Plan, jobs: Counts, done: Counts | None, width: int) -> Iterable[Text]:
+    yield Text("jobs done" if done is not None else "jobs")
     for model in plan.models[:MOST_MODELS]:
         cells = []
         for dataset in plan.datasets[:MOST_DATASETS]:
@@ -197,8 +199,9 @@ def _grid_lines(plan: Plan, jobs: Counts, done: Counts | None) -> Iterable[str]:
             if count and done is not None:
                 shown = f"{done[model, dataset]:,}/{count:,}"
             cells.append(f"{_marked(plan, 'dataset', dataset)} {shown}")
-        more = ", ..." if len(plan.datasets) > MOST_DATASETS else ""
-        yield f"  {_marked(plan, 'model', model)}: {', '.join(cells)}{more}"
+        more = ["..."] if len(plan.datasets) > MOST_DATASETS else []
+        items = [Text(f"{_marked(plan, 'model', model)}:", "bold"), *cells, *more]
+        yield flow(items, width, indent="  ")
 
 
 def _marked(plan: Plan, kind: str, label: str) -> str:
@@ -251,9 +254,17 @@ def _print_lines(out: Console, title: str, lines: Iterable[str]) -> None:
     out.print()
     out.print(Text(title, style="bold"))
     for line in listed[:MOST_LINES]:
-        out.print(Text(f"  {line}"), soft_wrap=True)
+        _print_line(out, line)
     if len(listed) > MOST_LINES:
         out.print(f"  ... and {len(listed) - MOST_LINES:,} more (--json has all)")
+
+
+def _print_line(out: Console, text: str, indent: str = "  ") -> None:
+    """Print a text with its further lines indented, or in one piece where lines are not broken."""
+    if is_screen(out):
+        out.print(hanging(text, out, first=indent, rest=f"{indent}  "))
+    else:
+        out.print(Text(f"{indent}{text}"), soft_wrap=True)
 
 
 def _value(value: Any) -> str:

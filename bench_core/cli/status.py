@@ -119,14 +119,14 @@ def _print(
 ) -> None:
     from rich.text import Text
 
-    from bench_core.cli.matrix import legend, matrix_table, rows_of
+    from bench_core.cli.matrix import legend, matrix, rows_of
 
     out = console()
     counts = Counter(states.values())
     out.print(Text(f"{plan.name}: {counts['done']} of {len(plan.jobs)} jobs done", style="bold"))
     out.print()
     rows = rows_of(plan.jobs, states)
-    out.print(matrix_table(rows, out))
+    out.print(matrix(rows, out))
     out.print(legend(rows, out))
     running = [job for job in plan.jobs if states[job.digest] == "running"]
     for job in running[:MOST_LISTED]:

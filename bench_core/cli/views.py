@@ -184,13 +184,17 @@ def describe(kind: str, progress: JobProgress) -> str:
 
 
 def numbers(progress: JobProgress) -> str:
+    """Return `facts_of` a job as one text, or that no epoch is left to run."""
+    return ", ".join(facts_of(progress)) or ("no epoch left to run" if progress.job.epochs else "")
+
+
+def facts_of(progress: JobProgress) -> list[str]:
     """Return the last epoch's loss and monitored validation metric, and the test's where it is over."""
     name = progress.job.search_monitor
     value, tested = progress.metrics.get(name), progress.tested.get(name)
     parts = [] if progress.loss is None else [f"loss {progress.loss:.4g}"]
     parts += [] if value is None else [f"{name} {score(value)}"]
-    parts += [] if tested is None else [f"tested {name} {score(tested)}"]
-    return ", ".join(parts) or ("no epoch left to run" if progress.job.epochs else "")
+    return parts if tested is None else [*parts, f"tested {name} {score(tested)}"]
 
 
 def score(value: float) -> str:
