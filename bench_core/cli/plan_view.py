@@ -200,7 +200,7 @@ def _grid_lines(plan: Plan, jobs: Counts, done: Counts | None, width: int) -> It
                 shown = f"{done[model, dataset]:,}/{count:,}"
             cells.append(f"{_marked(plan, 'dataset', dataset)} {shown}")
         more = ["..."] if len(plan.datasets) > MOST_DATASETS else []
-        items = [Text(f"{_marked(plan, 'model', model)}:", "bold"), *cells, *more]
+        items: list[Text | str] = [Text(f"{_marked(plan, 'model', model)}:", "bold"), *cells, *more]
         yield flow(items, width, indent="  ")
 
 

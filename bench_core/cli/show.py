@@ -12,6 +12,8 @@ from bench_core.cli.common import JSON, STORE, console, print_json, say
 from bench_core.errors import BenchError
 
 if TYPE_CHECKING:
+    from bench_core.declarations import Metric
+    from bench_core.plan.job import Job
     from bench_core.store.store import Store
 
 
@@ -52,7 +54,7 @@ def _data(store: Store, digest: str) -> dict[str, Any]:
         result = store.result(digest)
         data["result"] = result.to_json()
         data["attributes"] = _attributes(store, result.data.fingerprint)
-        data["metrics"] = _metrics(store, digest) if job.work.kind != "apply" else {}
+        data |= _metrics(store, job)
     log = store.log_path(digest)
     data["log"] = None if log is None else str(log)
     plain: dict[str, Any] = finite(data)
@@ -67,20 +69,40 @@ def _attributes(store: Store, fingerprint: str) -> list[str]:
         return []
 
 
-def _metrics(store: Store, digest: str) -> dict[str, Any]:
-    from bench_core.metrics.counts import micro, per_class
+def _metrics(store: Store, job: Job) -> dict[str, Any]:
+    """Return every metric of a job by name, and the steps that looked at it."""
+    from bench_core.analysis.of_job import metrics_of
 
-    counts = store.counts(digest)
-    classes = per_class(counts.values)
-    return {
-        "split": store.result(digest).tested,
-        "images": len(counts.ids),
-        "all": {name: float(value) for name, value in micro(counts.values).items()},
+    found, steps = metrics_of(store, job, _declared())
+    result, step = store.result(job.digest), job.work.kind == "apply"
+    metrics = {
+        "split": "test" if step else result.tested,
+        "images": result.data.test if step else len(store.counts(job.digest).ids),
+        "all": {item.name: item.value for item in found},
         "classes": {
-            name: {metric: float(values[index]) for metric, values in classes.items()}
-            for index, name in enumerate(counts.classes)
+            label: {item.name: item.classes[label] for item in found}
+            for label in (found[0].classes if found else ())
         },
+        "units": {item.name: item.unit for item in found},
+        "better": {item.name: item.scale.better if item.scale else None for item in found},
+        "how": {item.name: item.how for item in found},
     }
+    listed = [
+        {"label": item.job.stage, "digest": item.job.digest, "values": item.values, "problem": item.problem}
+        for item in steps
+    ]
+    return {"metrics": metrics if found else {}, "steps": listed}
+
+
+def _declared() -> Mapping[str, Metric]:
+    """Return the metrics that installed plugins declare; the core's own where a plugin is broken."""
+    from bench_core.metrics.plugin import bench_metrics
+    from bench_core.plugins.wiring import load_registry
+
+    try:
+        return load_registry().metrics
+    except BenchError:
+        return {metric.name: metric for metric in bench_metrics()}
 
 
 def _print(data: Mapping[str, Any]) -> None:
@@ -141,9 +163,11 @@ def _print_result(data: Mapping[str, Any]) -> None:
     _section("result", facts | times)
     _section("values", result["values"])
     if metrics:
-        title = f"metrics in percent, pooled over {metrics['images']} {metrics['split']} images"
-        rows = {"all classes (micro)": metrics["all"], **metrics["classes"]}
-        _section(title, {name: _scores(values) for name, values in rows.items()})
+        title = f"metrics of {metrics['images']} {metrics['split']} images"
+        _section(title, {name: _scores(metrics, name) for name in metrics["all"]})
+    for step in data["steps"]:
+        said = step["problem"] or _text(step["values"])
+        _section(f"step {step['label']}", {"digest": step["digest"][:12], "left": said})
     _section("network", result["network"] or {})
     _section("data", result["data"] | {"attributes": data["attributes"]})
     _section("files", result["files"] | dict.fromkeys(result["artifacts"], "left by the job"))
@@ -161,12 +185,20 @@ def _section(title: str, values: Mapping[str, Any]) -> None:
         say(f"  {key:<{width}}  {_text(value)}")
 
 
-def _scores(values: Mapping[str, float | None]) -> str:
-    from bench_core.metrics.scale import PERCENT
+def _scores(metrics: Mapping[str, Any], name: str) -> str:
+    """Return a metric's unit, direction and values in words."""
+    from bench_core.metrics.scale import Scale
 
-    return "  ".join(
-        f"{name} {'undefined' if value is None else PERCENT.text(value, 1)}" for name, value in values.items()
-    )
+    better = metrics["better"][name]
+    scale = Scale(metrics["units"][name], better or "higher")
+    rows = {"all classes": metrics["all"], **metrics["classes"]}
+    more = 1 if scale.unit == "fraction" else 0
+    values = [
+        f"{label} {'undefined' if found[name] is None else scale.text(found[name], more)}"
+        for label, found in rows.items()
+    ]
+    direction = f"{better} is better" if better else "direction not known here"
+    return "  ".join([f"{scale.words}, {direction}; {metrics['how'][name]}:", *values])
 
 
 def _text(value: Any) -> str:

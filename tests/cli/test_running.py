@@ -96,8 +96,8 @@ def test_show_prints_settings_metrics_and_provenance(study: tuple[Path, Path, Pl
     shown = call("show", plan.jobs[0].name, "--store", store).output
     for part in (
         "batch_size",
-        "metrics in percent, pooled over 5 test images",
-        "dot  ",
+        "metrics of 5 test images",
+        "percent, higher is better; pooled over images and classes:  all classes ",
         "fingerprint",
         "learning_rate",
         "torch: ",
