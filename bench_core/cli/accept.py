@@ -49,10 +49,18 @@ def command(spec: Path, overrides: tuple[str, ...], because: str, store: Path, a
         }
         time = datetime.now(UTC).isoformat(timespec="seconds")
         add_acceptance(store, Acceptance(time, _user(), reason, results))
+    groups = reasons([job for job in plan.jobs if job.digest in found.stale], found)
     if as_json:
-        print_json({"accepted": sorted(found.stale), "because": reason, "not_compared": list(found.unknown)})
+        print_json(
+            {
+                "accepted": sorted(found.stale),
+                "because": reason,
+                "changes": [{"change": text, "jobs": [job.name for job in jobs]} for text, jobs in groups],
+                "not_compared": list(found.unknown),
+            }
+        )
         return
-    for change, jobs in reasons([job for job in plan.jobs if job.digest in found.stale], found):
+    for change, jobs in groups:
         say(f"accepted: {named(jobs)}: {change}")
     if not found.stale:
         say("nothing to accept: no finished result of this spec stands on something that has changed")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bench_core.cli.common import JSON, SET, SPEC, STORE, print_json
+from bench_core.cli.common import JSON, SET, SPEC, STORE, print_json, print_json_line, say
 
 if TYPE_CHECKING:
     from bench_core.data.check import Prepared
@@ -71,11 +71,13 @@ def open_datasets(jobs: Sequence[Job], registry: Registry, cache: Path) -> list[
         line.clear()
 
 
-def warn(ready: Iterable[Prepared]) -> None:
-    """Print what in the data should make the user look again, to stderr."""
+def warn(ready: Iterable[Prepared], *, as_json: bool = False) -> None:
+    """Print what in the data should make the user look again, to stderr; to stdout for programs."""
     for item in ready:
         for text in item.warnings:
-            click.echo(f"warning: dataset {item.label}: {text}", err=True)
+            if as_json:
+                print_json_line({"event": "warning", "dataset": item.label, "message": text})
+            say(f"warning: dataset {item.label}: {text}", err=True)
 
 
 def cache_folder() -> Path | None:

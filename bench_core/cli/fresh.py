@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +11,7 @@ from bench_core.cli.common import say
 
 if TYPE_CHECKING:
     from bench_core.execute.fresh import Freshness
-    from bench_core.execute.ground import Ground
+    from bench_core.execute.ground import Change, Ground
     from bench_core.plan.job import Job
     from bench_core.plugins.registry import Registry
     from bench_core.store.store import Store
@@ -56,6 +56,21 @@ def tell(jobs: Sequence[Job], found: Freshness, spec: Path, store: Path, *, runn
         say(f"  or, if it makes no difference: bench accept {command} --because '...'", err=True)
     for text in found.unknown:
         say(f"note: {text}", err=True)
+
+
+def stale_events(jobs: Sequence[Job], found: Freshness) -> Iterator[dict[str, object]]:
+    """Yield what `tell` prints of a run as events for programs."""
+    for job in jobs:
+        if job.digest in found.stale:
+            changes = [changed(change) for change in found.stale[job.digest]]
+            yield {"event": "stale", "job": job.name, "digest": job.digest, "changes": changes}
+    for text in found.unknown:
+        yield {"event": "note", "message": text}
+
+
+def changed(change: Change) -> dict[str, object]:
+    """Return a change as plain data."""
+    return {"what": change.what, "was": change.was, "now": change.now}
 
 
 def named(jobs: Sequence[Job]) -> str:

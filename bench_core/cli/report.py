@@ -90,7 +90,10 @@ def command(
         print_json(
             {
                 "complete": evidence.complete,
+                "headline": report.headline,
                 "warnings": [callout.text for callout in report.status],
+                "fixes": {callout.text: callout.code for callout in report.status if callout.code},
+                "not_compared": list(evidence.standing.unknown),
                 "files": [str(path) for path in written],
                 "jobs": {"done": done, "planned": len(plan.jobs)},
                 "missing": [

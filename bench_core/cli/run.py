@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bench_core.cli.common import JSON, SET, SPEC, STORE, console, say
+from bench_core.cli.common import JSON, SET, SPEC, STORE, console, print_json_line, say
 from bench_core.cli.summary import summarize
 from bench_core.cli.views import JsonView, PlainView, Steady, View
 from bench_core.errors import BenchError
@@ -72,7 +72,7 @@ def command(
     run` over one store share the work. Exits with 1 if a job failed, with 130 after Ctrl-C.
     """
     from bench_core.cli.data import cache_folder, open_datasets, warn
-    from bench_core.cli.fresh import ground_of, tell
+    from bench_core.cli.fresh import ground_of, stale_events, tell
     from bench_core.execute.devices import choose_slots
     from bench_core.execute.fresh import freshness, set_aside
     from bench_core.execute.local import LocalExecutor
@@ -95,6 +95,9 @@ def command(
     todo = [job for job in jobs if states.get(job.digest) != "done" or job.digest in found.stale]
     if found.stale or found.unknown:
         tell(jobs, found, spec, store, running=True)
+        if as_json:
+            for event in stale_events(jobs, found):
+                print_json_line(event)
         _refuse_mixing(jobs, todo, found, plan)
     threads = threads or loaded.spec.runtime.threads
     loaders = loaded.spec.runtime.loader_workers
@@ -107,7 +110,7 @@ def command(
             _get_weights(todo, loaded.registry)
         preflight(todo, loaded.registry)
         opened = Store(store, create=True)
-        warn(open_datasets(todo, loaded.registry, cache_folder() or opened.cache))
+        warn(open_datasets(todo, loaded.registry, cache_folder() or opened.cache), as_json=as_json)
         set_aside(jobs, opened, ground, found)
     executor = LocalExecutor(store, devices)
     view = Steady(_view(plan.name, as_json))

@@ -30,7 +30,7 @@ def command(job: str, store: Path, as_json: bool) -> None:
     digest, *others = find_jobs(opened, job)
     data = _data(opened, digest)
     if as_json:
-        print_json(data)
+        print_json(data | {"others": list(others)})
         return
     _print(data)
     if others:

@@ -30,6 +30,7 @@ MOST_LISTED = 20
 @JSON
 def command(spec: Path, overrides: tuple[str, ...], store: Path, as_json: bool) -> None:
     """Say what is done, running, failed, stale, damaged and to do of SPEC."""
+    from bench_core.cli.doubts import doubts, doubts_json, tell_doubts
     from bench_core.cli.fresh import ground_of, tell
     from bench_core.execute.fresh import MOST_NEW_BYTES, freshness
     from bench_core.plan.load import load_plan
@@ -45,20 +46,25 @@ def command(spec: Path, overrides: tuple[str, ...], store: Path, as_json: bool) 
     ground = ground_of(loaded.registry, opened, MOST_NEW_BYTES)
     found = freshness((job for job in plan.jobs if states[job.digest] == "done"), opened, ground)
     states |= dict.fromkeys(found.stale, "stale") | dict.fromkeys(found.damaged, "damaged")
+    signs = doubts((job for job in plan.jobs if states[job.digest] == "done"), opened)
     if as_json:
-        print_json(_data(plan, opened, states, failures, stale, epochs) | _unusable(plan, found))
+        data = _data(plan, opened, states, failures, stale, epochs) | _unusable(plan, found)
+        print_json(data | {"warnings": doubts_json(signs)})
     else:
         _print(plan, opened, states, failures, stale, epochs, spec)
+        tell_doubts(signs)
         tell(plan.jobs, found, spec, store, running=False)
 
 
 def _unusable(plan: Plan, found: Freshness) -> dict[str, object]:
+    from bench_core.cli.fresh import changed
+
     return {
         "changed": [
             {
                 "name": plan.by_digest[digest].name,
                 "digest": digest,
-                "changes": [{"what": item.what, "was": item.was, "now": item.now} for item in changes],
+                "changes": [changed(item) for item in changes],
             }
             for digest, changes in found.stale.items()
         ],
@@ -100,12 +106,18 @@ def _data(
                 "fold": job.fold.index,
                 "epochs": job.epochs,
                 "epochs_kept": epochs.get(job.digest),
+                "running": _owner(store, job.digest) if states[job.digest] == "running" else None,
             }
             for job in plan.jobs
         ],
         "failures": [failure.to_json() for failure in failures.values() if failure is not None],
         "stale": [{"name": job.name, "digest": job.digest} for job in stale],
     }
+
+
+def _owner(store: Store, digest: str) -> dict[str, object] | None:
+    owner = store.owner(digest)
+    return None if owner is None else {"host": owner.host, "pid": owner.pid, "since": owner.started}
 
 
 def _print(

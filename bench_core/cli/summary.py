@@ -6,15 +6,16 @@ import math
 import shlex
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench_core.cli.common import print_json_line, say
 from bench_core.cli.views import duration
+from bench_core.store.result import finite
 
 if TYPE_CHECKING:
+    from bench_core.cli.doubts import Doubts
     from bench_core.errors import StoreError
     from bench_core.execute.progress import RunProgress
     from bench_core.plan.job import Job
@@ -29,7 +30,10 @@ def summarize(
     run: RunProgress, spec: Path, store: Path, damaged: Sequence[StoreError], *, as_json: bool
 ) -> None:
     """Print how a run ended: scores, failures, what was not run, damaged results, and what is next."""
+    from bench_core.cli.doubts import doubts_json, tell_doubts
+
     counts = run.counts()
+    ran = sum(progress.ran_here and progress.status == "done" for progress in run.jobs.values())
     failed, blocked = run.with_status("failed"), run.with_status("blocked", "waiting")
     if as_json:
         data: dict[str, Any] = {
@@ -37,12 +41,20 @@ def summarize(
             "jobs": len(run.jobs),
             "counts": dict(sorted(counts.items())),
             "failed": [asdict(progress.failure) for progress in failed if progress.failure],
-            "damaged": [{"place": error.place, "fix": error.fix} for error in damaged],
+            "damaged": [
+                {"place": error.place, "message": error.message, "cause": error.cause, "fix": error.fix}
+                for error in damaged
+            ],
             "not_run": {progress.job.name: progress.because for progress in blocked},
+            "done_now": ran,
+            "scores": [
+                {"stage": stage, "model": model, "dataset": dataset, "jobs": len(found), "means": means}
+                for (stage, model, dataset), found, means in _means(run)
+            ],
+            "warnings": doubts_json(_doubts(run, store)),
         }
-        print_json_line(data)
+        print_json_line(finite(data))
         return
-    ran = sum(progress.ran_here and progress.status == "done" for progress in run.jobs.values())
     before = counts["done"] - ran
     parts = [f"{ran} done now" if before else f"{ran} done"]
     parts += [f"{before} before or elsewhere"] if before else []
@@ -50,7 +62,10 @@ def summarize(
     parts += [f"{len(blocked)} not run"] if blocked else []
     say(f"{', '.join(parts)}, in {duration(time.monotonic() - run.begun)}")
     _scores(run)
-    _doubts(run, store)
+    found = _doubts(run, store)
+    if found:
+        say("")
+        tell_doubts(found)
     for reason, jobs in _grouped((_reason(progress.failure), progress.job) for progress in failed):
         say(f"\nfailed: {_names(jobs)}{reason}")
         say(f"  log: bench logs {jobs[0].digest[:12]} --store {shlex.quote(str(store))}")
@@ -62,23 +77,13 @@ def summarize(
         say(f"\nnext: bench report {shlex.quote(str(spec))} --store {shlex.quote(str(store))}")
 
 
-def _doubts(run: RunProgress, store: Path) -> None:
-    """Say which of the networks that were trained here show no sign of having learned."""
-    from bench_core.analysis.learned import not_learned
-    from bench_core.errors import BenchError
+def _doubts(run: RunProgress, store: Path) -> Doubts:
+    """Return the signs of the networks that were trained here."""
+    from bench_core.cli.doubts import doubts
     from bench_core.store.store import Store
 
-    signs: list[tuple[str, Job]] = []
-    for progress in run.jobs.values():
-        job = progress.job
-        if progress.ran_here and progress.status == "done" and job.work.kind != "apply":
-            # What cannot be read is told by the commands that need it.
-            with suppress(BenchError):
-                opened = Store(store)
-                found = not_learned(job, opened.result(job.digest), opened.counts(job.digest))
-                signs += [(text, job) for text in found]
-    for text, jobs in list(_grouped(signs))[:MOST_SCORES]:
-        say(f"\nwarning: {_names(jobs)}: {text}")
+    here = [item.job for item in run.jobs.values() if item.ran_here and item.status == "done"]
+    return doubts(here, Store(store)) if here else []
 
 
 def _reason(failure: Failure | None) -> str:
@@ -101,26 +106,40 @@ def _names(jobs: list[Job]) -> str:
     return jobs[0].name + (f" and {len(jobs) - 1} more" if len(jobs) > 1 else "")
 
 
-def _mean(values: Sequence[float]) -> str:
-    """Return the mean of what is defined, as the report's tables have it, and how much is not."""
+def _mean(values: Sequence[float]) -> float:
+    """Return the mean of what is defined, as the report's tables have it; NaN of nothing."""
     defined = [value for value in values if not math.isnan(value)]
-    if not defined:
+    return sum(defined) / len(defined) if defined else math.nan
+
+
+def _said(values: Sequence[float]) -> str:
+    mean, undefined = _mean(values), sum(map(math.isnan, values))
+    if math.isnan(mean):
         return "undefined"
-    mean = f"{sum(defined) / len(defined):.4f}"
-    return mean if len(defined) == len(values) else f"{mean} (undefined in {len(values) - len(defined)})"
+    return f"{mean:.4f}" + (f" (undefined in {undefined})" if undefined else "")
+
+
+Cell = tuple[str, str, str]
+
+
+def _means(run: RunProgress) -> Iterable[tuple[Cell, list[Mapping[str, float]], dict[str, float]]]:
+    """Yield stage, model and dataset, what each job that this run tested scored there, and the means."""
+    cells: dict[Cell, list[Mapping[str, float]]] = {}
+    for progress in run.jobs.values():
+        if progress.tested and progress.status == "done" and progress.job.fold.test:
+            cells.setdefault((progress.job.stage, *progress.job.cell), []).append(progress.tested)
+    for cell, found in cells.items():
+        names = [name for name in found[0] if all(name in tested for tested in found)]
+        yield cell, found, {name: _mean([tested[name] for tested in found]) for name in names}
 
 
 def _scores(run: RunProgress) -> None:
     """Print the mean over the jobs that this run tested, for each model and dataset; the report has all."""
-    cells: dict[tuple[str, ...], list[Mapping[str, float]]] = {}
-    for progress in run.jobs.values():
-        if progress.tested and progress.status == "done" and progress.job.fold.test:
-            cells.setdefault((progress.job.stage, *progress.job.cell), []).append(progress.tested)
-    for (stage, model, dataset), found in list(cells.items())[:MOST_SCORES]:
-        names = [name for name in SHOWN if all(name in tested for tested in found)]
-        means = [f"{name} {_mean([tested[name] for tested in found])}" for name in names]
+    cells = list(_means(run))
+    for (stage, model, dataset), found, means in cells[:MOST_SCORES]:
+        texts = [f"{name} {_said([tested[name] for tested in found])}" for name in SHOWN if name in means]
         of = f"mean of {len(found)} jobs" if len(found) > 1 else "1 job"
         said = "" if stage == "evaluate" else f"{stage}: "
-        say(f"  {said}{model} on {dataset}: {', '.join(means)} ({of})")
+        say(f"  {said}{model} on {dataset}: {', '.join(texts)} ({of})")
     if len(cells) > MOST_SCORES:
         say(f"  and {len(cells) - MOST_SCORES} more cells")

@@ -96,12 +96,14 @@ def command(
         sampling = Sampling(images, draw) if predict else None
         more = recounting(cache_folder() or opened.cache, sampling) if with_data else ()
         found = verify(audit, (*CHECKS, *more), progress)
-    for name in believed(audit, with_data=with_data):
+    steps = list(believed(audit, with_data=with_data))
+    for name in steps:
         say(f"note: the numbers of step {name} are believed: it does not say how it is asked", err=True)
-    for text in (f"{what} could not be compared: {why}" for what, why in ground.unknown.items()):
+    notes = [f"{what} could not be compared: {why}" for what, why in ground.unknown.items()]
+    for text in notes:
         say(f"note: {text}", err=True)
     if as_json:
-        print_json(_data(plan.name, store, found))
+        print_json(_data(plan.name, store, found) | {"not_compared": notes, "believed": steps})
     else:
         _print(plan.name, found)
     if not found.ok:

@@ -159,7 +159,9 @@ def _job_row(job: Job, settings: int) -> dict[str, Any]:
 def _model_row(job: Job) -> dict[str, Any]:
     model = job.model
     names = ("label", "name", "family", "version", "runner", "pretrained")
-    return {name: getattr(model, name) for name in names} | {"options": dict(model.options)}
+    row: dict[str, Any] = {name: getattr(model, name) for name in names}
+    departures = [asdict(departure) for departure in model.departures]
+    return row | {"options": dict(model.options), "departures": departures}
 
 
 def _dataset_row(job: Job) -> dict[str, Any]:
