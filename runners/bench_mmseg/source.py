@@ -109,6 +109,7 @@ def _declare(name: str, path: Path, found: Mapping[str, Any] | None, content: st
         batch_minimum=zoo.batch_minimum(model),
         deviations=_deviations(model),
         departures=_departures(found),
+        quirks=_quirks(model),
         content=content,
         cam_layers=zoo.cam_layers(model),
         random_at_inference=zoo.is_random(model),
@@ -151,6 +152,15 @@ def _departures(model: Mapping[str, Any] | None) -> tuple[Departure, ...]:
         )
     )
     return tuple(departures)
+
+
+def _quirks(model: Mapping[str, Any]) -> tuple[str, ...]:
+    if "MSCAN" not in zoo.components(model):
+        return ()
+    return (
+        "On a CPU the gradient of a batch of one image is wrong in PyTorch 2.14, since MSCAN's lie in memory "
+        "like transposed tokens where they reach its batch normalizations; of two images on it is right.",
+    )
 
 
 def _deviations(model: Mapping[str, Any]) -> dict[str, Deviation]:

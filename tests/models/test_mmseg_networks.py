@@ -26,7 +26,7 @@ from bench_mmseg.build import build_config
 from bench_mmseg.config_file import read_packaged
 from bench_mmseg.segmentor import Segmentor, build_segmentor
 from bench_mmseg.source import resolve
-from tests.helpers.networks import finder
+from tests.helpers.networks import build_network, finder
 
 R50 = "_4xb2-40k_cityscapes-512x1024"
 R18 = "_4xb2-80k_cityscapes-512x1024"
@@ -400,3 +400,20 @@ def _compare_with_mmseg(network: Segmentor, model: Mapping[str, Any], request: B
     assert own.keys() == published.keys()
     assert all(torch.equal(value, published[name]) for name, value in own.items())
     assert torch.equal(found, expected)
+
+
+def test_the_declared_fault_of_single_images_is_there_and_ends_with_the_second() -> None:
+    """Where this fails, PyTorch's kernel is right, and the quirk that says otherwise must go."""
+    torch.manual_seed(0)
+    network = build_network(f"mmseg:{SMALL['segnext']}").eval()
+    image = torch.randn(1, 3, 64, 64)
+
+    def gradient(copies: int) -> Tensor:
+        images = image.repeat(copies, 1, 1, 1).requires_grad_()
+        features = network.get_submodule("backbone")(images)[-1]
+        (found,) = torch.autograd.grad(features[0].square().sum(), images)
+        return found[0]
+
+    once, twice, often = (gradient(copies) for copies in (1, 2, 3))
+    assert (once - twice).abs().max() > 0.1 * twice.abs().max()
+    torch.testing.assert_close(twice, often, rtol=0, atol=1e-4 * twice.abs().max().item())

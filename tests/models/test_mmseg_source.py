@@ -23,6 +23,7 @@ from bench_mmseg.config_file import read_config
 from bench_mmseg.source import EXAMPLE, SOURCE, resolve
 from tests.helpers.networks import finder
 
+OCRNET = "ocrnet_hr18s_4xb2-160k_cityscapes-512x1024"
 PSPNET = "pspnet_r50-d8_4xb2-40k_cityscapes-512x1024"
 
 
@@ -169,6 +170,14 @@ def test_segnext_is_random_at_inference_and_computes_in_full_precision() -> None
     assert architecture.random_at_inference
     assert architecture.deviations["precision"].value == "fp32"
     assert not resolve(f"mmseg:{PSPNET}").random_at_inference
+    assert "a batch of one image is wrong" in architecture.quirks[0]
+    assert not resolve(f"mmseg:{PSPNET}").quirks
+
+
+def test_what_heads_in_a_row_lose_of_their_losses_is_a_departure() -> None:
+    departures = {each.what: each for each in resolve(f"mmseg:{OCRNET}").departures}
+    assert departures["intermediate supervision"].published == "a loss on each of 2 heads in a row"
+    assert "intermediate supervision" not in {each.what for each in resolve(f"mmseg:{PSPNET}").departures}
 
 
 def test_availability_follows_what_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:

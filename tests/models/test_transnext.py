@@ -51,6 +51,14 @@ def test_variants_have_the_papers_sizes(variant: str) -> None:
     assert (count(backbone) + classifier) / 1e6 == pytest.approx(CLASSIFIED[variant], abs=0.06)
 
 
+@pytest.mark.parametrize(("variant", "rate"), [("tiny", 0.4), ("small", 0.6), ("base", 0.7)])
+def test_the_usual_drop_path_is_that_of_the_authors_upernet(variant: str, rate: float) -> None:
+    with torch.device("meta"):
+        network = build(variant=variant)
+    rates = [module.rate for module in network.modules() if isinstance(module, DropPath)]
+    assert rates[-1] == pytest.approx(rate)
+
+
 def test_options_reach_the_network() -> None:
     network = build(drop_path=0.7, decoder_width=8)
     rates = [module.rate for module in network.modules() if isinstance(module, DropPath)]
