@@ -8,6 +8,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+LARGEST = 2**53
+"""No number of an option is larger: beyond it whole numbers cannot be told apart as floats."""
+_WORDS = {
+    int: "a whole number",
+    float: "a number",
+    str: "text",
+    bool: "true or false",
+    list: "a list",
+    tuple: "a list",
+    dict: "a mapping",
+}
+"""Types as a spec's author knows them."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Option:
@@ -61,12 +74,21 @@ def _checked_option(name: str, option: Option, given: Any) -> Any:
     # bool is a subclass of int, and `width: true` is a mistake.
     if not isinstance(value, kinds) or (isinstance(value, bool) and option.type not in (bool, object)):
         raise ValueError(
-            f"option {name!r} must be of type {option.type.__name__}, not {type(given).__name__} ({given!r})"
+            f"option {name!r} must be {_WORDS.get(option.type, option.type.__name__)}, not {_said(given)}"
         )
     plain = _plain(name, value)
     _check_choices(name, option, plain)
     _check_bounds(name, option, plain)
     return plain
+
+
+def _said(value: Any) -> str:
+    """Return a value as YAML writes it, and what it is."""
+    if value is None:
+        return "empty (null)"
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f"{value!r} ({_WORDS.get(type(value), type(value).__name__)})"
 
 
 def _check_choices(name: str, option: Option, value: Any) -> None:
@@ -86,6 +108,8 @@ def _check_bounds(name: str, option: Option, value: Any) -> None:
     for number in value if isinstance(value, list) else [value]:
         if not isinstance(number, (int, float)):
             continue
+        if abs(number) > LARGEST:
+            raise ValueError(f"option {name!r} must be at most {LARGEST:,}, not {number:g}")
         if option.minimum is not None and number < option.minimum:
             raise ValueError(f"option {name!r} must be at least {option.minimum:g}, not {number!r}")
         if option.maximum is not None and number > option.maximum:

@@ -67,6 +67,9 @@ def command(
     if size == "original" and what != "predictions":
         raise click.UsageError("--size is of predictions")
     study = opened(spec, store, overrides)
+    for gap in study.evidence.gaps:
+        if gap.state == "unreadable":
+            say(f"damaged, left out: {gap.job.name}: {gap.reason}\n  fix: {gap.fix}", err=True)
     folder = out or Path("exports") / study.name / what
     if what == "table":
         files = table_files(study, names)
@@ -75,7 +78,9 @@ def command(
         files = count_files(jobs) if what == "counts" else prediction_files(study, jobs, size == "original")
     number = write_files(files, folder)
     if as_json:
-        print_json({"folder": str(folder), "files": number})
+        damaged = [gap for gap in study.evidence.gaps if gap.state == "unreadable"]
+        left_out = [{"job": gap.job.name, "reason": gap.reason, "fix": gap.fix} for gap in damaged]
+        print_json({"folder": str(folder), "files": number, "damaged": left_out})
         return
     say(f"wrote {number} {'file' if number == 1 else 'files'} to {folder}")
 

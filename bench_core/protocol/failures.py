@@ -79,7 +79,8 @@ def _batch_too_small(job: Job, detail: str) -> TrainingError:
     return TrainingError(
         f"a batch of {batch} at {size}x{size} cannot be normalized where the network has one pixel left",
         cause=detail,
-        fix=f"set protocol.{setting} to 2 or more, or a larger protocol.image_size",
+        fix=f"set protocol.{setting} to 2 or more (a larger protocol.image_size helps only where no layer "
+        "averages over the whole image)",
     )
 
 

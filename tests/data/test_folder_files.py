@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import shutil
+import struct
 import zlib
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,70 @@ def test_images_in_sub_folders_are_pointed_at(tmp_path: Path) -> None:
     assert "images: holds no images" in message and "its sub-folder p1 does: write images/*/*" in message
     samples = open_folder(tmp_path, images="images/*/*", masks="masks/*/*").samples()
     assert [sample.id for sample in samples] == ["p1/a"]
+
+
+@pytest.mark.parametrize("where", ["images", "masks"])
+@pytest.mark.parametrize("inner", ["p1", "p1/scan"])
+def test_files_in_sub_folders_are_pointed_to_in_one_line(tmp_path: Path, where: str, inner: str) -> None:
+    write_folder(tmp_path, 5)
+    deeper = tmp_path / where / inner
+    deeper.mkdir(parents=True)
+    for path in sorted((tmp_path / where).glob("*.png")):
+        path.rename(deeper / path.name)
+    message = problems_of(tmp_path)
+    assert "1 problem(s)" in message
+    pattern = "/".join([where, *("*" for _ in inner.split("/")), "*"])
+    assert (
+        f"{where}: holds no {where}" in message and f"its sub-folder {inner} does: write {pattern}" in message
+    )
+
+
+def tiff(channels: int, bits: int, form: int, order: str = "<") -> bytes:
+    """A TIFF of 4 x 4 pixels, as the specification has it, without any library."""
+    many = channels > 2
+    entries = [
+        (256, 3, 1, 4), (257, 3, 1, 4), (258, 3, channels, bits), (259, 3, 1, 1), (262, 3, 1, 1),
+        (273, 4, 1, 300), (277, 3, 1, channels), (278, 3, 1, 4), (279, 4, 1, 16 * channels * bits // 8),
+        (339, 3, channels, form),
+    ]  # fmt: skip
+    ifd = struct.pack(f"{order}H", len(entries))
+    for tag, kind, count, value in entries:
+        packed = struct.pack(f"{order}HH", value, 0) if kind == 3 else struct.pack(f"{order}I", value)
+        if kind == 3 and count > 2 and many:
+            packed = struct.pack(f"{order}I", 200 if tag == 258 else 240)
+        ifd += struct.pack(f"{order}HHI", tag, kind, count) + packed
+    head = (b"II*\0" if order == "<" else b"MM\0*") + struct.pack(f"{order}I", 8)
+    data = (head + ifd + struct.pack(f"{order}I", 0)).ljust(200, b"\0")
+    data += struct.pack(f"{order}{channels}H", *[bits] * channels).ljust(40, b"\0")
+    data += struct.pack(f"{order}{channels}H", *[form] * channels).ljust(60, b"\0")
+    return data + bytes(16 * channels * bits // 8)
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize(
+    ("channels", "bits", "form", "said"),
+    [
+        (5, 8, 1, "a TIFF of 5 channels of 8-bit whole numbers"),
+        (1, 64, 3, "a TIFF of 1 channel of 64-bit floating-point numbers"),
+    ],
+)
+def test_a_tiff_of_another_kind_is_called_what_it_is(
+    tmp_path: Path, channels: int, bits: int, form: int, said: str, order: str
+) -> None:
+    save_pair(tmp_path, picture(0), blob(0))
+    (tmp_path / "images/a.png").unlink()
+    (tmp_path / "images/a.tif").write_bytes(tiff(channels, bits, form, order))
+    with pytest.raises(DataError, match=said):
+        read_one(tmp_path)
+
+
+@pytest.mark.parametrize("cut", range(0, 200, 7))
+def test_a_cut_off_tiff_is_no_image_and_no_traceback(tmp_path: Path, cut: int) -> None:
+    save_pair(tmp_path, picture(0), blob(0))
+    (tmp_path / "images/a.png").unlink()
+    (tmp_path / "images/a.tif").write_bytes(tiff(5, 8, 1)[:cut])
+    with pytest.raises(DataError, match=r"is a TIFF of|is not an image|cannot be decoded"):
+        read_one(tmp_path)
 
 
 def test_a_header_that_promises_too_much_is_refused_unread(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,8 @@ from bench_datasets.folder.groups import find_groups
 from bench_datasets.folder.search import EXTENSIONS, extension_of, searched, shown, unread_files
 from bench_datasets.folder.tables import composed
 
+MOST_FOLDERS = 1000
+"""Sub-folders in which files are looked for that a pattern does not reach."""
 LISTED = 20
 """Problems that a message lists; the rest are counted."""
 
@@ -33,18 +36,20 @@ def list_samples(root: Path, options: Mapping[str, Any]) -> list[Sample]:
     image_of = _by_key(root, images, "image", problems)
     mask_of = _by_key(root, masks, "mask", problems)
     unread = unread_files(root, str(options["masks"]))
-    for key in sorted(image_of.keys() - mask_of.keys()):
+    if image_of and not mask_of and not unread:
+        problems.append(_nothing(root, str(options["masks"]), "masks"))
+    for key in sorted(image_of.keys() - mask_of.keys()) if mask_of or unread else ():
         wanted = f"{key}{options['mask_suffix']}"
         problems.append(
             f"{shown(root, image_of[key])}: has no mask (expected {wanted} under {options['masks']})"
             + _instead(root, unread.get(wanted))
         )
     unread = unread_files(root, str(options["images"]))
-    for key in sorted(mask_of.keys() - image_of.keys()):
+    if not image_of and not unread and not problems:
+        problems.append(_nothing(root, str(options["images"]), "images"))
+    for key in sorted(mask_of.keys() - image_of.keys()) if image_of or unread else ():
         other = unread.get(f"{key}{options['image_suffix']}")
         problems.append(f"{shown(root, mask_of[key])}: has no image" + _instead(root, other))
-    if not image_of and not problems:
-        problems.append(_nothing(root, str(options["images"])))
     keys = sorted(image_of.keys() & mask_of.keys())
     names = {key: shown(root, image_of[key]) for key in keys}
     groups = find_groups(root, names, str(options["group_pattern"]), str(options["group_file"]), problems)
@@ -91,14 +96,20 @@ def _instead(root: Path, path: Path | None) -> str:
     return "" if path is None else f"; {shown(root, path)} is there, in a format that is not read"
 
 
-def _nothing(root: Path, where: str) -> str:
-    message = f"{where}: holds no images ({', '.join(EXTENSIONS)})"
+def _nothing(root: Path, where: str, what: str) -> str:
+    """Return in words that a folder holds nothing, or which of its sub-folders does."""
+    message = f"{where}: holds no {what} ({', '.join(EXTENSIONS)})"
     base, pattern = searched(root, where)
     if pattern != "*":
         return message
-    for folder in sorted(path for path in base.iterdir() if path.is_dir()):
-        if any(extension_of(path.name) for path in folder.iterdir()):
-            return f"{message}, but its sub-folder {folder.name} does: write {where}/*/*"
+    for seen, (folder, folders, names) in enumerate(os.walk(base)):
+        folders.sort()
+        depth = len(Path(folder).relative_to(base).parts)
+        if depth and any(extension_of(name) for name in names):
+            inner = Path(folder).relative_to(base).as_posix()
+            return f"{message}, but its sub-folder {inner} does: write {where}/{'*/' * depth}*"
+        if seen == MOST_FOLDERS:
+            break
     return message
 
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from bench_core.data.samples import UInt8Array
 from bench_core.errors import DataError
+from bench_datasets.folder.tiff import tiff_kind
 
 MOST_PIXELS = 2**27
 """A file whose header promises more than these 134 million pixels is not decoded."""
@@ -91,9 +92,7 @@ def _decode_picture(path: Path, *, colors: bool) -> NDArray[Any]:
         try:
             image = opened.enter_context(Image.open(file, formats=FORMATS))
         except UnidentifiedImageError as error:
-            raise DataError(
-                f"is not an image in a known format ({', '.join(FORMATS)})", place=str(path), fix=REPLACE
-            ) from error
+            raise _unidentified(path) from error
         _check_size(path, image.width, image.height)
         frames = getattr(image, "n_frames", 1)
         if frames > 1 and image.format != "MPO":
@@ -114,6 +113,20 @@ def _decode_picture(path: Path, *, colors: bool) -> NDArray[Any]:
         if upright.mode in ("L", "I", "F") or upright.mode.startswith("I;16"):
             return np.array(upright)
         return np.array(upright.convert("RGB"))
+
+
+def _unidentified(path: Path) -> DataError:
+    """Return why a file is not read: a TIFF of a kind that no decoder here knows, or no image at all."""
+    kind = tiff_kind(path)
+    if kind:
+        return DataError(
+            f"is a TIFF of {kind}, which is not read",
+            place=str(path),
+            fix="export it with 1 or 3 channels of 8 or 16 bits",
+        )
+    return DataError(
+        f"is not an image in a known format ({', '.join(FORMATS)})", place=str(path), fix=REPLACE
+    )
 
 
 def _decode_nifti(path: Path) -> NDArray[Any]:
