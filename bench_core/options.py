@@ -108,7 +108,7 @@ def _check_bounds(name: str, option: Option, value: Any) -> None:
     for number in value if isinstance(value, list) else [value]:
         if not isinstance(number, (int, float)):
             continue
-        if abs(number) > LARGEST:
+        if option.maximum is None and abs(number) > LARGEST:
             raise ValueError(f"option {name!r} must be at most {LARGEST:,}, not {number:g}")
         if option.minimum is not None and number < option.minimum:
             raise ValueError(f"option {name!r} must be at least {option.minimum:g}, not {number!r}")
