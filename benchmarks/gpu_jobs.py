@@ -25,7 +25,7 @@ from bench_core.plugins.wiring import load_registry
 from bench_core.protocol.contract import Contract
 from bench_core.protocol.devices import deterministic
 from bench_core.protocol.run_options import RunOptions
-from bench_core.protocol.session import Site
+from bench_core.protocol.site import Site
 from bench_core.protocol.trace import Trace
 from bench_core.spec.protocol import AdamW, Best, Normalization, Rex
 from bench_core.spec.training import Pixels, Scoring, Training

@@ -25,7 +25,7 @@ from bench_core.plugins.registry import Registry
 from bench_core.protocol.contract import RunOptions
 from bench_core.protocol.devices import open_device
 from bench_core.protocol.precision import check_precision
-from bench_core.protocol.session import Site
+from bench_core.protocol.site import Site
 from bench_core.protocol.trace import Trace
 from bench_core.store.folder import ENGINE, TRACE
 

@@ -28,7 +28,7 @@ from bench_core.conformance.watcher import Interrupt, Watcher
 from bench_core.errors import TrainingError
 from bench_core.labels import count
 from bench_core.protocol.contract import Contract, DeviceBatch, Outcome, Predict
-from bench_core.protocol.session import Site
+from bench_core.protocol.site import Site
 from bench_core.records import EpochRecord, Predictions
 
 _KEPT_PARAMETERS = 10_000_000

@@ -26,7 +26,8 @@ from bench_core.execute.rate import ChosenRate, choose_rate
 from bench_core.execute.sources import sources_of
 from bench_core.plan.job import Apply, Job, Own, Train
 from bench_core.plugins.registry import Registry
-from bench_core.protocol.session import ARTIFACTS, RECORDS, Session, Site
+from bench_core.protocol.session import ARTIFACTS, RECORDS, Session
+from bench_core.protocol.site import Site
 from bench_core.records import NetworkFacts
 from bench_core.store.claim import Claim, claiming
 from bench_core.store.files import disk_error, remove_tree, storing

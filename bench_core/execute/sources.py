@@ -18,7 +18,7 @@ from bench_core.store.store import Store
 if TYPE_CHECKING:
     from torch import nn
 
-    from bench_core.protocol.session import Source
+    from bench_core.protocol.site import Source
 
 
 def sources_of(job: Job, store: Store, registry: Registry) -> dict[Role, Source]:
@@ -26,7 +26,7 @@ def sources_of(job: Job, store: Store, registry: Registry) -> dict[Role, Source]
 
     Raises StoreError if one is not done.
     """
-    from bench_core.protocol.session import Source
+    from bench_core.protocol.site import Source
 
     found: dict[Role, Source] = {}
     for need in job.needs:

@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any, Literal
 
 import numpy as np
@@ -14,23 +14,23 @@ import torch
 from torch import Tensor, nn
 
 from bench_core.data.describe import label_pixels
-from bench_core.data.loader import Loader, Split
+from bench_core.data.loader import Split
 from bench_core.declarations import JobEvent
 from bench_core.errors import TrainingError
 from bench_core.labels import count_all
 from bench_core.metrics.counts import micro
 from bench_core.protocol.augmentation import build_augmentation
-from bench_core.protocol.inference import Inference
 from bench_core.protocol.interfaces import DeviceBatch, Predict, RunOptions, StateKeeper
 from bench_core.protocol.loss import build_loss, check_logits
-from bench_core.protocol.normalization import Normalize, Transfer
-from bench_core.protocol.optimizer import build_optimizer
+from bench_core.protocol.normalization import Normalize
 from bench_core.protocol.outcome import Outcome
 from bench_core.protocol.parts import Parts
-from bench_core.protocol.precision import autocast, build_scaler, check_precision
+from bench_core.protocol.precision import autocast
 from bench_core.protocol.randomness import random_state, restore_random_state, seed_everything
 from bench_core.protocol.schedule import learning_rate as scheduled_rate
-from bench_core.protocol.session import Session, Site
+from bench_core.protocol.session import Session
+from bench_core.protocol.setup import Setup, set_up
+from bench_core.protocol.site import Site
 from bench_core.protocol.state import STATE_FORMAT, check_state, chosen_weights, load_saved
 from bench_core.protocol.steps import StepLog, check_losses, mean_loss
 from bench_core.protocol.stopping import BestCheckpoint, EarlyStopping
@@ -46,18 +46,6 @@ __all__ = [
     "RunOptions",
     "StateKeeper",
 ]
-
-
-@dataclass
-class _Setup:
-    """What exists once the model is on its device."""
-
-    device: torch.device
-    optimizer: torch.optim.Optimizer
-    scaler: torch.amp.GradScaler
-    loader: Loader
-    transfer: Transfer
-    inference: Inference
 
 
 class Contract(Session):
@@ -113,7 +101,7 @@ class Contract(Session):
         self._steps = StepLog()
         self._started = 0.0
         self._rate_now = learning_rate
-        self._prepared: _Setup | None = None
+        self._prepared: Setup | None = None
 
     @property
     def optimizer(self) -> torch.optim.Optimizer:
@@ -155,34 +143,18 @@ class Contract(Session):
 
         Raises WeightsError if the saved state is another job's or does not fit the model.
         """
-        training = self.training
-        check_precision(training.precision, device)
-        memory_format = torch.channels_last if channels_last else torch.contiguous_format
-        transfer = Transfer(self._normalization, self.task, device, memory_format)
-        self._prepared = _Setup(
+        self._prepared = set_up(
+            self.model,
+            self.job,
+            self.train,
+            learning_rate=self._rate,
+            encoder=self._encoder,
+            normalization=self._normalization,
+            augment=self._augment,
+            random_at_inference=self._random_at_inference,
             device=device,
-            optimizer=build_optimizer(training.optimizer, self.model, self._rate, self._encoder),
-            scaler=build_scaler(training.precision, device),
-            loader=Loader(
-                self.train,
-                training.batch_size,
-                seed=self.seed,
-                augment=self._augment,
-                workers=self._workers,
-                pin_memory=device.type == "cuda",
-            ),
-            transfer=transfer,
-            inference=Inference(
-                self.model,
-                self.task,
-                training,
-                self.job.scoring,
-                transfer,
-                device,
-                seed=self.seed,
-                random_at_inference=self._random_at_inference,
-                workers=self._workers,
-            ),
+            channels_last=channels_last,
+            workers=self._workers,
         )
         state = self._keeper.load()
         if state is not None:
@@ -334,7 +306,7 @@ class Contract(Session):
         return self.validation if self.job.fold.test == () else self.test
 
     @property
-    def _setup(self) -> _Setup:
+    def _setup(self) -> Setup:
         if self._prepared is None:
             raise TrainingError(f"{self.job_name}: the runner did not call prepare() before training")
         return self._prepared

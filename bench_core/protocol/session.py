@@ -7,7 +7,6 @@ import io
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +18,12 @@ from torch import Tensor, nn
 from bench_core.data.loader import Loader, Split
 from bench_core.declarations import JobEvent, Metric
 from bench_core.errors import PluginError, TrainingError
-from bench_core.plan.job import Apply, Job, Role, Train, job_seed
+from bench_core.plan.job import Apply, Role, Train, job_seed
 from bench_core.protocol.evaluator import defined, label_maps
 from bench_core.protocol.normalization import Normalize
 from bench_core.protocol.precision import autocast
 from bench_core.protocol.randomness import seeded
+from bench_core.protocol.site import ImageBatch, Site, Source
 from bench_core.records import Predictions
 from bench_core.seeds import derive_seed
 
@@ -31,54 +31,6 @@ ARTIFACTS, RECORDS = "artifacts", "records"
 """Folders of a job in which a session's files lie."""
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _OWN_BATCH = 8
-
-
-@dataclass(frozen=True)
-class ImageBatch:
-    """What a prediction may see: images float32 [B, C, H, W] on the session's device, and no masks."""
-
-    ids: tuple[str, ...]
-    images: Tensor
-
-
-@dataclass(frozen=True)
-class Source:
-    """A finished job that this one needs."""
-
-    job: Job
-    predictions: Callable[[], Predictions]
-    """Its label maps."""
-    weights: Callable[[], Mapping[str, Tensor]]
-    """The state of its network, of the tested epoch."""
-    network: Callable[[], nn.Module]
-    """Its network as its own job built it, with these weights, on the CPU."""
-    random_at_inference: bool = False
-
-
-@dataclass(frozen=True)
-class Site:
-    """Where a job works and on what; made by whoever runs it."""
-
-    job: Job
-    train: Split | None
-    validation: Split | None
-    test: Split | None
-    folder: Path | None = None
-    """The job's folder; None: nothing can be left in it."""
-    emit: Callable[[JobEvent], None] = lambda event: None
-    files: Callable[[str], tuple[Path, ...]] = lambda sample: ()
-    """Sample id to the original files."""
-    original: Callable[[str], NDArray[np.uint8]] | None = None
-    """Sample id to the mask [H, W] as the dataset's reader decodes it; None where there is no reader."""
-    metrics: Mapping[str, Metric] = field(default_factory=dict)
-    """All that are declared, by name."""
-    sources: Mapping[Role, Source] = field(default_factory=dict)
-    device: str = "cpu"
-    loader_workers: int = 0
-    sealed: Path | None = None
-    """The job's sealed folder, where a step is asked again."""
-    drawn: Split | None = None
-    """Images that it may predict, where it is asked again with a network."""
 
 
 class Session:

@@ -22,7 +22,8 @@ from bench_core.metrics.counts import micro
 from bench_core.metrics.tables import NATIVE_COUNTS, count_rows
 from bench_core.protocol.evaluator import predict_labels
 from bench_core.protocol.outcome import Outcome
-from bench_core.protocol.session import ImageBatch, Session
+from bench_core.protocol.session import Session
+from bench_core.protocol.site import ImageBatch
 from bench_steps.native_maps import MapWriter, read_maps
 
 MOST_STRANGE = 1e-3

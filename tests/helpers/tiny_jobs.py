@@ -15,7 +15,7 @@ from bench_core.data.loader import Split
 from bench_core.declarations import JobEvent, Task
 from bench_core.plan.job import Job, JobDataset, JobFold, JobModel, Train, Work
 from bench_core.protocol.contract import Contract, Outcome, Predict
-from bench_core.protocol.session import Site
+from bench_core.protocol.site import Site
 from bench_core.protocol.trace import Trace
 from bench_core.records import EpochRecord
 from bench_core.spec.protocol import AdamW, Best, Normalization, Rex

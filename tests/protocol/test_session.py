@@ -19,7 +19,8 @@ from bench_core.data.loader import Split
 from bench_core.declarations import JobEvent, Task
 from bench_core.errors import DivergedError, PluginError, TrainingError
 from bench_core.plan.job import Apply, Own, Work
-from bench_core.protocol.session import ImageBatch, Session, Site, Source
+from bench_core.protocol.session import Session
+from bench_core.protocol.site import ImageBatch, Site, Source
 from bench_core.records import Predictions
 from bench_core.spec.protocol import Normalization
 from bench_core.spec.training import Scoring

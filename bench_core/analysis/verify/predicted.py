@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 
     from bench_core.data.loader import Split
     from bench_core.execute.prepare import JobData
-    from bench_core.protocol.session import ImageBatch, Session
+    from bench_core.protocol.session import Session
+    from bench_core.protocol.site import ImageBatch
 
 ROUNDING = {"fp32": 1e-3, "fp16": 2e-2, "bf16": 1e-1}
 """How near to another label a logit may lie, relative to the image's largest, to have been rounded across."""
@@ -86,7 +87,8 @@ def _predicted(subject: Subject, audit: Audit, cache: Path, sampling: Sampling) 
 def _session(subject: Subject, audit: Audit, data: JobData) -> Session:
     """Return a session in which the job's own network predicts, under the rules of its test."""
     from bench_core.execute.sources import tested_network, tested_weights
-    from bench_core.protocol.session import Session, Site, Source
+    from bench_core.protocol.session import Session
+    from bench_core.protocol.site import Site, Source
 
     job, store, registry = subject.job, audit.store, audit.registry
     own = Source(

@@ -79,7 +79,8 @@ def again(
     if step is None or step.again is None or result is None:
         return
     from bench_core.execute.outcome import plain_values
-    from bench_core.protocol.session import Session, Site
+    from bench_core.protocol.session import Session
+    from bench_core.protocol.site import Site
 
     entry = step.again
     drawn = None

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from bench_core.protocol.outcome import Outcome
-from bench_core.protocol.session import ImageBatch, Session
+from bench_core.protocol.session import Session
+from bench_core.protocol.site import ImageBatch
 
 
 def run(session: Session, options: Mapping[str, Any]) -> Outcome:

@@ -1,0 +1,77 @@
+"""What training needs once the network is on its device: optimizer, scaler, loader, inference."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from bench_core.data.loader import Augment, Loader, Split
+from bench_core.plan.job import Job, job_seed
+from bench_core.protocol.inference import Inference
+from bench_core.protocol.normalization import Normalize, Transfer
+from bench_core.protocol.optimizer import build_optimizer
+from bench_core.protocol.precision import build_scaler, check_precision
+
+
+@dataclass
+class Setup:
+    """What exists once the model is on its device."""
+
+    device: torch.device
+    optimizer: torch.optim.Optimizer
+    scaler: torch.amp.GradScaler
+    loader: Loader
+    transfer: Transfer
+    inference: Inference
+
+
+def set_up(
+    model: nn.Module,
+    job: Job,
+    train: Split,
+    *,
+    learning_rate: float,
+    encoder: Sequence[str],
+    normalization: Normalize,
+    augment: Augment | None,
+    random_at_inference: bool,
+    device: torch.device,
+    channels_last: bool,
+    workers: int,
+) -> Setup:
+    """Return what a job's training needs for a model that is on `device`.
+
+    Raises TrainingError for a precision that the device does not have.
+    """
+    training, task, seed = job.training, job.dataset.task, job_seed(job)
+    check_precision(training.precision, device)
+    memory_format = torch.channels_last if channels_last else torch.contiguous_format
+    transfer = Transfer(normalization, task, device, memory_format)
+    return Setup(
+        device=device,
+        optimizer=build_optimizer(training.optimizer, model, learning_rate, encoder),
+        scaler=build_scaler(training.precision, device),
+        loader=Loader(
+            train,
+            training.batch_size,
+            seed=seed,
+            augment=augment,
+            workers=workers,
+            pin_memory=device.type == "cuda",
+        ),
+        transfer=transfer,
+        inference=Inference(
+            model,
+            task,
+            training,
+            job.scoring,
+            transfer,
+            device,
+            seed=seed,
+            random_at_inference=random_at_inference,
+            workers=workers,
+        ),
+    )

@@ -1,0 +1,64 @@
+"""Where a job works and on what: the pieces that a session is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from bench_core.data.loader import Split
+from bench_core.declarations import JobEvent, Metric
+from bench_core.plan.job import Job, Role
+from bench_core.records import Predictions
+
+
+@dataclass(frozen=True)
+class ImageBatch:
+    """What a prediction may see: images float32 [B, C, H, W] on the session's device, and no masks."""
+
+    ids: tuple[str, ...]
+    images: Tensor
+
+
+@dataclass(frozen=True)
+class Source:
+    """A finished job that this one needs."""
+
+    job: Job
+    predictions: Callable[[], Predictions]
+    """Its label maps."""
+    weights: Callable[[], Mapping[str, Tensor]]
+    """The state of its network, of the tested epoch."""
+    network: Callable[[], nn.Module]
+    """Its network as its own job built it, with these weights, on the CPU."""
+    random_at_inference: bool = False
+
+
+@dataclass(frozen=True)
+class Site:
+    """Where a job works and on what; made by whoever runs it."""
+
+    job: Job
+    train: Split | None
+    validation: Split | None
+    test: Split | None
+    folder: Path | None = None
+    """The job's folder; None: nothing can be left in it."""
+    emit: Callable[[JobEvent], None] = lambda event: None
+    files: Callable[[str], tuple[Path, ...]] = lambda sample: ()
+    """Sample id to the original files."""
+    original: Callable[[str], NDArray[np.uint8]] | None = None
+    """Sample id to the mask [H, W] as the dataset's reader decodes it; None where there is no reader."""
+    metrics: Mapping[str, Metric] = field(default_factory=dict)
+    """All that are declared, by name."""
+    sources: Mapping[Role, Source] = field(default_factory=dict)
+    device: str = "cpu"
+    loader_workers: int = 0
+    sealed: Path | None = None
+    """The job's sealed folder, where a step is asked again."""
+    drawn: Split | None = None
+    """Images that it may predict, where it is asked again with a network."""
