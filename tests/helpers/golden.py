@@ -139,11 +139,37 @@ def golden_errors(
     run: Run = lambda model, image: (model(image), ()),
     drops: Sequence[str] = (),
 ) -> dict[str, float]:
-    """Load the reference's weights through `convert`, and return the relative errors of what it computes.
+    """Return the relative errors of what `golden_outputs` returns."""
+    return relative_errors(golden_outputs(model, golden, convert, dtype, run=run, drops=drops), golden)
+
+
+def relative_errors(found: dict[str, Tensor], golden: Golden) -> dict[str, float]:
+    """Return how far outputs are from the stored ones.
+
+    Relative to the largest stored value, a feature map's mean and standard deviation to the latter.
+    """
+    whole = [name for name in found if not name.endswith(("_mean", "_std"))]
+    errors = {name: _relative(found[name], golden.arrays[name]) for name in whole}
+    for index, facts in enumerate(golden.facts.get("features", [])):
+        for moment in ("mean", "std"):
+            name = f"feature{index}_{moment}"
+            errors[name] = abs(found[name].item() - facts[moment]) / facts["std"]
+    return errors
+
+
+def golden_outputs(
+    model: nn.Module,
+    golden: Golden,
+    convert: Convert,
+    dtype: torch.dtype,
+    *,
+    run: Run = lambda model, image: (model(image), ()),
+    drops: Sequence[str] = (),
+) -> dict[str, Tensor]:
+    """Load the reference's weights through `convert`; return here what was stored of the reference there.
 
     Strictly: only what the reference itself keeps as constructed (`kept_buffers`) may be missing, and only
-    `drops` may be left over. Errors are relative to the largest stored value, those of a feature map's mean
-    and standard deviation to the latter.
+    `drops` may be left over.
     """
     kept = convert({name: torch.empty(0) for name in golden.facts.get("kept_buffers", ())})
     model = model.to(dtype).eval()
@@ -157,10 +183,9 @@ def golden_errors(
     assert list(logits.shape) == golden.facts["logits_shape"]
     (gradient,) = torch.autograd.grad(logits.square().mean(), image)
     step, grad_step = golden.facts["logits_step"], golden.facts["grad_step"]
-    stored = golden.arrays
-    errors = {
-        "logits": _relative(logits[0, :, ::step, ::step], stored["logits"]),
-        "input_grad": _relative(gradient[0, :, ::grad_step, ::grad_step], stored["input_grad"]),
+    found = {
+        "logits": logits[0, :, ::step, ::step],
+        "input_grad": gradient[0, :, ::grad_step, ::grad_step],
     }
     expected = golden.facts.get("features", [])
     assert len(features) == len(expected)
@@ -168,13 +193,11 @@ def golden_errors(
         assert list(feature.shape) == facts["shape"]
         every, step = facts["channel_step"], facts["step"]
         name = f"feature{index}"
-        errors[name] = _relative(feature[0, ::every, ::step, ::step], stored[name])
-        errors[f"{name}_mean"] = abs(feature.mean().item() - facts["mean"]) / facts["std"]
-        errors[f"{name}_std"] = abs(feature.std().item() - facts["std"]) / facts["std"]
-    return errors
+        found[name] = feature[0, ::every, ::step, ::step]
+        found[f"{name}_mean"], found[f"{name}_std"] = feature.mean(), feature.std()
+    return {name: tensor.detach().double() for name, tensor in found.items()}
 
 
 def _relative(found: Tensor, expected: NDArray[Any]) -> float:
     assert found.shape == expected.shape
-    ours = found.detach().double().numpy()
-    return float(np.abs(ours - expected).max() / np.abs(expected).max())
+    return float(np.abs(found.numpy() - expected).max() / np.abs(expected).max())
