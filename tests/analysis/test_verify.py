@@ -6,7 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,55 +18,20 @@ from click.testing import Result as Done
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench_core.analysis.verify.audit import Audit, open_audit
+from bench_core.analysis.verify.audit import Audit
 from bench_core.analysis.verify.checks import Verification
 from bench_core.analysis.verify.run import CHECKS, verify
 from bench_core.analysis.verify.saved_weights import saved_weights, undefined_tensors
 from bench_core.cli.main import bench
 from bench_core.errors import StoreError
-from bench_core.plan.expand import make_plan
-from bench_core.plan.job import Job
-from bench_core.spec.load import LoadedSpec, load_spec
 from bench_core.store import folder as files
-from bench_core.store.store import Store
-from tests.helpers.small_study import run, write_spec
 from tests.helpers.store_changes import EVALUATE, LEARNED, MUTATIONS, changed, in_json, in_trace, swap_steps
-
-MODELS = """[dots-net,
- {name: dots-net, label: heavy, deviations: {optimizer: {weight_decay: 0.2}, because: its authors do}},
- {name: dots-net, label: pairs, deviations: {batch_size: 2, because: memory}}]"""
-DATA = "[{name: dots, options: {count: 36}}]"
-STOPPING = "protocol.early_stopping={monitor: miou, patience: 2, min_delta: 0.01}"
-
-
-@dataclass(frozen=True)
-class Finished:
-    """A spec and a store with all its results."""
-
-    loaded: LoadedSpec
-    path: Path
-    store: Path
-
-    def study(self, store: Path | None = None) -> Audit:
-        plan = make_plan(self.loaded.spec, self.loaded.registry)
-        return open_audit(self.loaded.spec, plan, self.loaded.registry, Store(store or self.store))
-
-    def job(self, name: str) -> Job:
-        return next(subject.job for subject in self.study().subjects if subject.job.name == name)
+from tests.helpers.verified_study import STOPPING, Finished, finish
 
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Finished:
-    base = tmp_path_factory.mktemp("study")
-    path = write_spec(base / "spec", models=MODELS, datasets=DATA, search=True, epochs=6)
-    loaded = load_spec(path, [STOPPING])
-    store = Store(base / "results", create=True)
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    for job in make_plan(loaded.spec, loaded.registry).jobs:
-        run(job, store, loaded.registry)
-    torch.set_num_threads(threads)
-    return Finished(loaded, path, store.path)
+    return finish(tmp_path_factory.mktemp("study"))
 
 
 def found(study: Audit) -> dict[str, str]:
@@ -79,14 +44,14 @@ def found(study: Audit) -> dict[str, str]:
 
 
 def test_a_finished_store_verifies(finished: Finished) -> None:
-    outcome = verify(finished.study())
+    outcome = verify(finished.audit())
     assert outcome.findings == () and outcome.ok and outcome.complete and outcome.done == 15
     asked = {check.name: 15 * ("train" in check.kinds) for check in CHECKS}
     assert {item.check.name: item.jobs for item in outcome.outcomes} == asked
 
 
 def test_the_study_is_worth_verifying(finished: Finished) -> None:
-    records = [subject.training for subject in finished.study().subjects if subject.job.stage == "evaluate"]
+    records = [subject.training for subject in finished.audit().subjects if subject.job.stage == "evaluate"]
     assert len({record.epochs_run for record in records if record}) > 1
     assert any(record.stopped_early for record in records if record)
 
@@ -95,7 +60,7 @@ def test_the_study_is_worth_verifying(finished: Finished) -> None:
 def test_a_change_is_found_and_named(finished: Finished, name: str) -> None:
     job, change, checks, said = MUTATIONS[name]
     with changed(finished.store / "jobs" / finished.job(job).digest, change):
-        findings = found(finished.study())
+        findings = found(finished.audit())
     assert set(findings) == checks
     assert all(text.startswith(job) for text in findings.values()), findings
     assert any(said in text for text in findings.values()), findings
@@ -120,7 +85,7 @@ def test_another_environment_is_a_warning(finished: Finished) -> None:
         in_json("attempts.json", attempts)(folder)
 
     with changed(finished.store / "jobs" / finished.job(EVALUATE).digest, change):
-        outcome = verify(finished.study())
+        outcome = verify(finished.audit())
     assert outcome.ok and {finding.level for finding in outcome.findings} == {"warning"}
     first, second = outcome.findings
     assert first.message.startswith("packages.torch is 1.0, most jobs on dots have 2.")
@@ -142,20 +107,20 @@ def test_folds_that_one_model_lacks_are_named(
     names = [f"evaluate/heavy/dots/fold-{fold}" for fold in folds]
     for name in names:
         shutil.rmtree(tmp_path / "results" / "jobs" / finished.job(name).digest)
-    (finding,) = verify(finished.study(tmp_path / "results")).findings
+    (finding,) = verify(finished.audit(tmp_path / "results")).findings
     assert (finding.job, finding.level, finding.message) == (names[0], "warning", said)
 
 
 def test_words_that_all_jobs_of_a_cell_say_alike_are_a_warning(finished: Finished, tmp_path: Path) -> None:
     """Results of a spec that called the model otherwise serve this one as well."""
     shutil.copytree(finished.store, tmp_path / "results")
-    for subject in finished.study().subjects:
+    for subject in finished.audit().subjects:
         folder = tmp_path / "results" / "jobs" / subject.job.digest
         if subject.job.model.label == "heavy":
             in_json(files.JOB, lambda data: data["model"].update(label="old name"))(folder)
             names = json.loads((folder / files.MANIFEST).read_text())["files"]
             files.write_manifest(folder, list(names))
-    outcome = verify(finished.study(tmp_path / "results"))
+    outcome = verify(finished.audit(tmp_path / "results"))
     assert outcome.ok and len(outcome.findings) == 5
     assert "so in all jobs of heavy on dots" in outcome.findings[0].message
 
@@ -163,7 +128,7 @@ def test_words_that_all_jobs_of_a_cell_say_alike_are_a_warning(finished: Finishe
 @pytest.mark.parametrize("declared", [53, 54])
 def test_a_network_has_its_declared_size(finished: Finished, declared: int) -> None:
     """All jobs of a model agree, and yet the declaration says another number."""
-    study = finished.study()
+    study = finished.audit()
     model = replace(study.registry.model("dots-net"), parameters={1: declared})
     registry = replace(study.registry, models={**study.registry.models, "dots-net": model})
     # Declared numbers are of three input channels.
@@ -179,7 +144,7 @@ def test_a_network_has_its_declared_size(finished: Finished, declared: int) -> N
 
 def test_folds_are_cut_once_more(finished: Finished) -> None:
     """All models agree, and yet the folds are not those of the seed."""
-    study = finished.study()
+    study = finished.audit()
     plan = [replace(subject, job=replace(subject.job, seed=43)) for subject in study.subjects]
     other = replace(study, subjects=tuple(plan), _memo={})
     assert "are not those of the spec's seed" in found(other)["images"]
@@ -188,10 +153,10 @@ def test_folds_are_cut_once_more(finished: Finished) -> None:
 def test_damage_is_found_by_the_manifest(finished: Finished) -> None:
     folder = finished.store / "jobs" / finished.job(EVALUATE).digest
     with changed(folder, in_trace(swap_steps), sealed=False):
-        findings = found(finished.study())
+        findings = found(finished.audit())
     assert set(findings) == {"files", "order"} and "not as it was sealed" in findings["files"]
     with changed(folder, lambda path: (path / files.MANIFEST).unlink(), sealed=False):
-        assert set(found(finished.study())) == {"files"}
+        assert set(found(finished.audit())) == {"files"}
 
 
 SEALED = (files.JOB, files.RESULT, files.COUNTS, files.CASES, files.TRACE, files.BEST, files.MANIFEST)
@@ -220,7 +185,7 @@ def test_every_job_is_counted_again_from_the_data(finished: Finished) -> None:
 def test_an_empty_manifest_is_found(finished: Finished) -> None:
     folder = finished.store / "jobs" / finished.job(EVALUATE).digest
     with changed(folder, lambda path: files.write_manifest(path, []), sealed=False):
-        assert "does not list job.json" in found(finished.study())["files"]
+        assert "does not list job.json" in found(finished.audit())["files"]
 
 
 @settings(max_examples=60, deadline=None)
@@ -238,7 +203,7 @@ def test_no_damage_ends_in_an_exception(
     def change(folder: Path) -> None:
         (folder / name).write_bytes(broken)
 
-    study = finished.study()
+    study = finished.audit()
     few = tuple(subject for subject in study.subjects if subject.job.fold.index == 1)
     with changed(finished.store / "jobs" / job.digest, change, sealed=sealed):
         outcome = verify(replace(study, subjects=few))
@@ -264,7 +229,7 @@ def test_any_two_samples_that_change_places_are_named(finished: Finished, data: 
         first[one[1]], second[other[1]] = second[other[1]], first[one[1]]
 
     with changed(folder, in_trace(swap)):
-        study = finished.study()
+        study = finished.audit()
         few = tuple(subject for subject in study.subjects if subject.job.fold.index == 1)
         outcome = verify(replace(study, subjects=few))
     (finding,) = outcome.findings
@@ -350,7 +315,7 @@ def test_findings_exit_with_1_and_name_the_place(finished: Finished) -> None:
 
 def test_a_partial_study_is_checked_as_far_as_it_is(finished: Finished, tmp_path: Path) -> None:
     shutil.copytree(finished.store, tmp_path / "results")
-    for subject in finished.study().subjects:
+    for subject in finished.audit().subjects:
         if subject.job.model.label == "pairs" or subject.job.name == EVALUATE:
             shutil.rmtree(tmp_path / "results" / "jobs" / subject.job.digest)
     done = call(finished.path, "--set", STOPPING, "--store", tmp_path / "results")

@@ -397,7 +397,7 @@ MUTATIONS: dict[str, tuple[str, Callable[[Path], object], set[str], str]] = {
     "parameters halved": (
         EVALUATE,
         in_json(files.RESULT, lambda data: data["network"].update(parameters=26)),
-        {"network"},
+        {"network", "times"},
         "its network has 26 parameters",
     ),
     "no network": (
@@ -540,7 +540,7 @@ MUTATIONS: dict[str, tuple[str, Callable[[Path], object], set[str], str]] = {
     "another plugin": (
         EVALUATE,
         in_json(files.RESULT, lambda data: data["basis"].update({"plugin plugin": "a" * 64})),
-        {"basis"},
+        {"basis", "times"},
         "plugin plugin is aaaaaaaaaaaa",
     ),
     "half the pictures": (EVALUATE, cut(files.CASES), {"metrics"}, "damaged file"),

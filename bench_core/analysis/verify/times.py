@@ -35,7 +35,8 @@ MOST_LOG_BYTES = 64 * 1024**2
 _LINE = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ) \w+ +bench_core\.execute\.job: (.*)")
 _EPOCH = re.compile(r"epoch (\d+)/\d+: loss (\S+), (.*)")
 _DONE = re.compile(r"done in (\S+) s: (\w+) (\S+) in epoch (\d+)")
-_BEGUN = re.compile(r".*, attempt (\d+)$")
+_SIZE = re.compile(r".*: ([0-9,]+) parameters, weights: .*")
+_BEGUN = re.compile(r".* \(([0-9a-f]{32})\), attempt \d+")
 
 
 def times(subject: Subject, audit: Audit) -> Iterable[Finding] | None:
@@ -112,6 +113,8 @@ def _attempts(subject: Subject, result: Result) -> Iterator[Finding]:
     if result.provenance.get("environments") not in (None, len(different)):
         text = f"its attempts ran in {len(different)} environments, the result says another number"
         yield subject.finding(text, ATTEMPTS)
+    if entries[-1].get("basis") not in (None, dict(result.basis)):
+        yield subject.finding("its last attempt stood on other data or code than the result says", ATTEMPTS)
     environment = entries[-1].get("environment")
     for key, value in environment.items() if isinstance(environment, dict) else ():
         if result.provenance.get(key) != value:
@@ -179,6 +182,13 @@ def _log(subject: Subject, result: Result, span: tuple[datetime, datetime] | Non
                 if apart > SAME_MOMENT:
                     text = f"the log says {line.time.isoformat()}, the result {moment.isoformat()}"
                     yield subject.finding(text, LOG, line.number)
+    begun = {found[1] for line in lines if (found := _BEGUN.fullmatch(line.text)) is not None}
+    if begun - {subject.job.digest}:
+        yield subject.finding(f"the log is of job {min(begun)[:12]}", LOG)
+    sizes = {found[1] for line in lines if (found := _SIZE.fullmatch(line.text)) is not None}
+    if result.network is not None and sizes - {f"{result.network.parameters:,}"}:
+        text = f"the log says that its network has {min(sizes)} parameters, the result "
+        yield subject.finding(f"{text}{result.network.parameters:,}", LOG)
     training = result.training
     if training is None:
         return

@@ -12,6 +12,7 @@ from bench_core.analysis.verify.findings import Finding
 from bench_core.errors import BenchError
 from bench_core.execute.ground import DATA, Change, effective_basis
 from bench_core.plan.identity import canonical
+from bench_core.plan.job import Train
 from bench_core.records import Counts
 from bench_core.store.accepted import Acceptance, read_accepted
 from bench_core.store.files import read_json
@@ -50,20 +51,28 @@ def _origin(subject: Subject, audit: Audit) -> Iterable[Finding]:
 
 
 def _twins(subject: Subject, audit: Audit) -> Iterable[Finding]:
-    """Find another network on the same images with the very same results, which no two networks have."""
-    mine, network = _results(subject), _network(subject)
+    """Find jobs on the same images with the very same results that they cannot have.
+
+    Losses are never equal to the last digit where anything in training differs, counts not where the network
+    differs.
+    """
+    mine = _results(subject)
     if mine is None:
         return
     for peer in audit.same_split(subject):
         if peer is subject:
             # Of two that are equal the later one is named.
             return
-        if _network(peer) != network and peer.job.learning_rate == subject.job.learning_rate:
-            theirs = _results(peer)
-            for what in ("losses", "counts"):
-                if theirs is not None and mine[what] and mine[what] == theirs[what]:
-                    text = f"its {what} are exactly those of {peer.job.name}, which is another network"
-                    yield subject.finding(text, RESULT if what == "losses" else COUNTS)
+        theirs = _results(peer)
+        if theirs is None or peer.job.learning_rate != subject.job.learning_rate:
+            continue
+        for what, differ, which in (
+            ("losses", _recipe(peer) != _recipe(subject), "trained otherwise"),
+            ("counts", _network(peer) != _network(subject), "another network"),
+        ):
+            if differ and mine[what] and mine[what] == theirs[what]:
+                text = f"its {what} are exactly those of {peer.job.name}, which is {which}"
+                yield subject.finding(text, RESULT if what == "losses" else COUNTS)
 
 
 def _same_weights(subject: Subject, audit: Audit) -> Iterable[Finding]:
@@ -77,17 +86,26 @@ def _same_weights(subject: Subject, audit: Audit) -> Iterable[Finding]:
 
 
 def _course(subject: Subject) -> tuple[object, ...]:
-    """Return network, images and losses up to the chosen epoch: what equal weights have in common."""
+    """Return recipe, images and losses up to the chosen epoch: what equal weights have in common."""
     job, training = subject.job, subject.training
     losses = () if training is None else [record.loss for record in training.history]
     chosen = 0 if training is None else training.chosen_epoch + 1
-    return _network(subject), job.dataset.label, job.fold.index, job.repeat, tuple(losses[:chosen])
+    return _recipe(subject), job.dataset.label, job.fold.index, job.repeat, tuple(losses[:chosen])
 
 
 def _network(subject: Subject) -> str:
     model = subject.job.model
     parts = [model.name, model.version, model.pretrained, model.content, dict(model.options)]
     return json.dumps(canonical(parts), sort_keys=True)
+
+
+def _recipe(subject: Subject) -> str:
+    """Return network and training; how long it trains and which epoch is chosen may have no effect."""
+    work, network = subject.job.work, _network(subject)
+    if not isinstance(work, Train):
+        return network
+    settings = work.training.model_dump(mode="json", exclude={"epochs", "early_stopping", "checkpoint"})
+    return network + json.dumps(canonical(settings), sort_keys=True)
 
 
 def _results(subject: Subject) -> dict[str, object] | None:
