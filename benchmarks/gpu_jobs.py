@@ -29,7 +29,7 @@ from bench_core.protocol.site import Site
 from bench_core.protocol.trace import Trace
 from bench_core.spec.protocol import AdamW, Best, Normalization, Rex
 from bench_core.spec.training import Pixels, Scoring, Training
-from bench_torch.engine import fit
+from bench_torch.fit import fit
 
 State = dict[str, torch.Tensor]
 TASK = Task(classes=("lesion",), channels=3)

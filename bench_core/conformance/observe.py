@@ -27,7 +27,7 @@ from bench_core.protocol.devices import open_device
 from bench_core.protocol.precision import check_precision
 from bench_core.protocol.site import Site
 from bench_core.protocol.trace import Trace
-from bench_core.store.folder import ENGINE, TRACE
+from bench_core.store.folder import RUNNER, TRACE
 
 log = logging.getLogger(__name__)
 
@@ -84,7 +84,7 @@ def _train(
     runner = registry.runner(job.model.runner)
     own = complete_options(runner.options, {})
     fit = resolve_entry(runner.fit)
-    outcome = fit(contract, replace(options, runners={runner.name: own}, folder=folder / ENGINE))
+    outcome = fit(contract, replace(options, runners={runner.name: own}, folder=folder / RUNNER))
     contract.note_outcome(outcome, folder / TRACE)
 
 

@@ -31,7 +31,7 @@ from bench_core.protocol.site import Site
 from bench_core.records import NetworkFacts
 from bench_core.store.claim import Claim, claiming
 from bench_core.store.files import disk_error, remove_tree, storing
-from bench_core.store.folder import ENGINE, LOG, TRACE
+from bench_core.store.folder import LOG, RUNNER, TRACE
 from bench_core.store.result import Failure, Result
 from bench_core.store.running import place_of
 from bench_core.store.store import Store
@@ -165,7 +165,7 @@ class _Run:
             network = network_facts(contract.model)
             log.info("%s: %s parameters, weights: %s", job.model.name, f"{network.parameters:,}",
                      job.model.pretrained)  # fmt: skip
-            made = self._fit(contract, replace(self.options, folder=folder / ENGINE))
+            made = self._fit(contract, replace(self.options, folder=folder / RUNNER))
             left = contract.left
         else:
             session = Session(site)
@@ -192,7 +192,7 @@ class _Run:
         extra = [
             name for name in (attempts.name, TRACE, keeper.finish()) if name and (folder / name).exists()
         ]
-        own = sorted(path for path in (folder / ENGINE).rglob("*") if path.is_file())
+        own = sorted(path for path in (folder / RUNNER).rglob("*") if path.is_file())
         extra += [path.relative_to(folder).as_posix() for path in own]
         self.store.complete(
             job.digest, result, found.counts, found.cases, outcome.predictions, extra, self.claim
@@ -294,7 +294,7 @@ def drop_state(folder: Path) -> None:
         for path in folder.iterdir():
             if path.name == TRACE or path.suffix == ".pt":
                 path.unlink()
-    for part in (ARTIFACTS, RECORDS, ENGINE):
+    for part in (ARTIFACTS, RECORDS, RUNNER):
         remove_tree(folder / part)
 
 

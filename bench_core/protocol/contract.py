@@ -105,7 +105,7 @@ class Contract(Session):
 
     @property
     def optimizer(self) -> torch.optim.Optimizer:
-        """The optimizer, for engines that show or wrap it; `optimize` does the steps."""
+        """The optimizer, for runners that show or wrap it; `optimize` does the steps."""
         return self._setup.optimizer
 
     @property

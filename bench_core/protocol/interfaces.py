@@ -43,4 +43,4 @@ class DeviceBatch:
 
 
 Predict = Callable[[Tensor], Tensor]
-"""Images [B, C, H, W] to logits [B, K, H, W], as the runner's engine computes it."""
+"""Images [B, C, H, W] to logits [B, K, H, W], as the runner computes it."""

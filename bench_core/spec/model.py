@@ -39,7 +39,7 @@ class ModelEntry(Section):
     label: Label | None = None
     """How tables name it; needed where one architecture appears twice."""
     runner: str | None = None
-    """Runs it under another engine than its own."""
+    """Another runner than its own runs it."""
     pretrained: str | None = None
     """One of the architecture's weight sources; `because` says why where the protocol says otherwise."""
     weights: str | None = None
@@ -108,7 +108,7 @@ class Runtime(Section):
     compile: bool = False
     """torch.compile the network."""
     runners: dict[str, dict[str, Any]] = {}
-    """Runner to options of its engine, such as its own logs; see `bench list runners`."""
+    """Runner to its options, such as logs of its own; see `bench list runners`."""
 
 
 class Spec(Section):

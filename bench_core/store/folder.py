@@ -26,8 +26,8 @@ from bench_core.store.result import RESULT_FORMAT, Result
 JOB, RESULT, COUNTS, CASES = "job.json", "result.json", "counts.csv", "cases.npz"
 PREDICTIONS = "predictions.npz"
 TRACE, LOG, BEST, MANIFEST = "trace.jsonl", "log.txt", "best.pt", "manifest.json"
-ENGINE = "engine"
-"""Subfolder of what an engine logs on its own."""
+RUNNER = "runner"
+"""Subfolder of what a runner logs on its own."""
 Parsed = TypeVar("Parsed")
 MOST_CASE_BYTES = 256 * 1024**2
 """Of all pictures of one job, decompressed."""

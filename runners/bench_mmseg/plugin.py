@@ -13,7 +13,7 @@ def bench_runners() -> list[RunnerDeclaration]:
     return [
         RunnerDeclaration(
             name="mmseg",
-            fit="bench_mmseg.engine:fit",
+            fit="bench_mmseg.fit:fit",
             help="MMEngine's loop around MMSegmentation's or any other networks, on CPU, CUDA or MPS",
             requires=("mmengine", "mmcv", "mmseg"),
             install="mmseg",

@@ -11,7 +11,7 @@ def bench_runners() -> list[RunnerDeclaration]:
     return [
         RunnerDeclaration(
             name="torch",
-            fit="bench_torch.engine:fit",
+            fit="bench_torch.fit:fit",
             help="native PyTorch loop on CPU, CUDA or MPS",
             requires=("torch", "torchvision"),
             install="torch",

@@ -56,8 +56,8 @@ def test_what_is_not_selected_is_not_checked(study: tuple[Registry, Plan]) -> No
 
 def test_code_that_does_not_exist_is_named(study: tuple[Registry, Plan]) -> None:
     registry, plan = study
-    runner = replace(registry.runners["torch"], fit="no_such_module.engine:fit")
-    with pytest.raises(PreflightError, match=r"no_such_module\.engine"):
+    runner = replace(registry.runners["torch"], fit="no_such_module.fit:fit")
+    with pytest.raises(PreflightError, match=r"no_such_module\.fit"):
         preflight(plan.jobs[:1], replace(registry, runners={**registry.runners, "torch": runner}))
     gone = replace(registry.runners["torch"], unavailable="it follows later")
     with pytest.raises(PreflightError, match="runner torch: it follows later"):

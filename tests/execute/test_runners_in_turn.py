@@ -1,4 +1,4 @@
-"""Two engines, each running its half over one store, give the same report as one run of everything."""
+"""Two runners, each running its half over one store, give the same report as one run of everything."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from bench_core import RunnerDeclaration
 
 
 def fit_elsewhere(contract, options):
-    """A third party's engine: the contract's own order of calls, without anything of its own."""
+    """A third party's runner: the contract's own order of calls, without anything of its own."""
     import torch
 
     contract.model.to(options.device)
@@ -44,7 +44,7 @@ def fit_elsewhere(contract, options):
 
 @hookimpl
 def bench_runners():
-    return [RunnerDeclaration(name="elsewhere", fit=fit_elsewhere, help="an engine of somebody else")]
+    return [RunnerDeclaration(name="elsewhere", fit=fit_elsewhere, help="a runner of somebody else")]
 '''
 MEASURED = ("seconds", "peak_memory_bytes")
 """Columns that differ between any two runs."""

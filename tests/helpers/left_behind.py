@@ -1,4 +1,4 @@
-"""All that a job leaves behind under one engine, and whether two left the same bits."""
+"""All that a job leaves behind under one runner, and whether two left the same bits."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Fit = Callable[[Contract, RunOptions], Outcome]
 
 
 class Left:
-    """All that a job leaves behind under one engine."""
+    """All that a job leaves behind under one runner."""
 
     def __init__(self, fit: Fit, trace: Path, options: RunOptions | None = None, **settings: Any) -> None:
         self.keeper = MemoryKeeper()

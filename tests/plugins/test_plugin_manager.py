@@ -35,7 +35,7 @@ def bench_datasets():
 
 @hookimpl
 def bench_runners():
-    return [RunnerDeclaration(name="my-engine", fit="x:y", help="an engine")]
+    return [RunnerDeclaration(name="my-runner", fit="x:y", help="a runner")]
 
 @hookimpl
 def bench_steps():
@@ -81,7 +81,7 @@ def test_one_file_adds_every_kind_of_thing(plugin: Path) -> None:
     assert registry.model("mine").family == "own"
     assert registry.model("zoo:anything/at-all").name == "zoo:anything/at-all"
     assert registry.dataset("my-data").task_for({}).binary
-    assert registry.runner("my-engine").help == "an engine"
+    assert registry.runner("my-runner").help == "a runner"
     assert registry.step("my-step").needs == "predictions"
     assert registry.metric("my-metric").of_class == "MM"
     assert registry.analysis("my-analysis").name == "my-analysis"
@@ -189,9 +189,9 @@ def test_a_missing_plugin_file_is_named(tmp_path: Path) -> None:
 def test_an_import_that_breaks_names_the_cause_and_a_fix(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, message: str, fix: str
 ) -> None:
-    (tmp_path / "broken_engine.py").write_text(f"raise ImportError({message!r})\n", encoding="utf-8")
+    (tmp_path / "broken_runner.py").write_text(f"raise ImportError({message!r})\n", encoding="utf-8")
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(MissingDependencyError) as caught:
-        resolve_entry("broken_engine:fit")
+        resolve_entry("broken_runner:fit")
     assert caught.value.cause == message
     assert fix in (caught.value.fix or "")

@@ -27,7 +27,7 @@ from bench_core.errors import MissingDependencyError, TrainingError
 from bench_core.options import complete_options
 from bench_core.plugins.wiring import load_registry
 from bench_core.protocol.contract import RunOptions
-from bench_mmseg import engine as mmseg
+from bench_mmseg import fit as mmseg
 from bench_mmseg.backends import BACKENDS
 from tests.helpers.left_behind import Left, assert_equal
 from tests.helpers.tiny_jobs import tiny_contract
@@ -90,14 +90,14 @@ def test_a_failed_job_leaves_nothing_either(tmp_path: Path) -> None:
 
         contract.model.register_forward_pre_hook(fail)
         with pytest.raises(expected) as caught:
-            mmseg.fit(contract, _options(tmp_path / "engine", log=True))
+            mmseg.fit(contract, _options(tmp_path / "runner", log=True))
         if expected is TrainingError:
             assert "out of memory" in str(caught.value)
         assert _process_state() == before
 
 
 def test_logs_change_no_bit_and_are_kept_in_the_folder(tmp_path: Path) -> None:
-    folder = tmp_path / "engine"
+    folder = tmp_path / "runner"
     logged = Left(
         mmseg.fit,
         tmp_path / "logged",
@@ -127,7 +127,7 @@ def test_the_logs_of_attempts_stand_side_by_side(tmp_path: Path, monkeypatch: py
 
 @pytest.mark.parametrize("options", [_options, lambda folder: _options(None, log=True)])
 def test_nothing_is_written_unless_asked_for(tmp_path: Path, options: Callable[[Path], RunOptions]) -> None:
-    mmseg.fit(tiny_contract(epochs=1), options(tmp_path / "engine"))
+    mmseg.fit(tiny_contract(epochs=1), options(tmp_path / "runner"))
     assert list(tmp_path.iterdir()) == []
 
 
@@ -176,7 +176,7 @@ def test_logged_memory_leaves_the_peak_alone(tmp_path: Path, monkeypatch: pytest
 
 def test_the_engine_imports_mmengine_alone() -> None:
     code = (
-        "import sys, bench_mmseg.engine\n"
+        "import sys, bench_mmseg.fit\n"
         "print([name for name in ('mmseg', 'mmcv', 'matplotlib.pyplot') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

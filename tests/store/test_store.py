@@ -216,13 +216,13 @@ def test_sealing_takes_only_what_the_manifest_lists(tmp_path: Path, job: Job) ->
     assert names == expected
 
 
-def test_an_engines_own_files_are_sealed_and_checked_as_all_others(tmp_path: Path, job: Job) -> None:
+def test_a_runners_own_files_are_sealed_and_checked_as_all_others(tmp_path: Path, job: Job) -> None:
     store = Store(tmp_path / "results", create=True)
     folder = store.prepare(job)
-    for name in ("engine/first/log.txt", "engine/second/log.txt", "cache/table.bin"):
+    for name in ("runner/first/log.txt", "runner/second/log.txt", "cache/table.bin"):
         (folder / name).parent.mkdir(parents=True)
         (folder / name).write_text(name)
-    logs = ["engine/first/log.txt", "engine/second/log.txt"]
+    logs = ["runner/first/log.txt", "runner/second/log.txt"]
     store.complete(job.digest, make_result(job), make_counts(), extra=logs)
     store.seal(job.digest)
     sealed = store.folder(job.digest)

@@ -12,7 +12,7 @@ from bench_core.errors import MissingDependencyError, TrainingError
 from bench_core.protocol.contract import RunOptions
 from bench_core.protocol.devices import deterministic, open_device
 from bench_core.protocol.failures import explain_failures, out_of_memory
-from bench_torch.engine import fit
+from bench_torch.fit import fit
 from tests.helpers.tiny_jobs import BINARY, MemoryKeeper, tiny_contract, tiny_job, tiny_network, tiny_training
 
 

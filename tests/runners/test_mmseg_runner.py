@@ -15,8 +15,8 @@ pytest.importorskip("mmengine")
 
 from bench_core.protocol.contract import RunOptions
 from bench_core.spec.protocol import AdamW, EarlyStopping, Last
-from bench_mmseg import engine as mmseg
-from bench_torch import engine as native
+from bench_mmseg import fit as mmseg
+from bench_torch import fit as native
 from tests.helpers.left_behind import Fit, Left, assert_equal, same_bits, untimed
 from tests.helpers.tiny_jobs import BINARY, THREE, MemoryKeeper, tiny_contract, tiny_network
 
@@ -56,13 +56,13 @@ def test_everything_equals_the_native_loops(tmp_path: Path, settings: dict[str, 
 
 
 class _Killed(BaseException):
-    """What no engine may handle."""
+    """What no runner may handle."""
 
 
-@pytest.mark.parametrize("engines", [(native.fit, mmseg.fit), (mmseg.fit, native.fit)])
-def test_a_job_goes_on_under_the_other_engine(tmp_path: Path, engines: tuple[Fit, Fit]) -> None:
-    """Killed within the second epoch; the state that the contract saved is neither engine's own."""
-    first, second = engines
+@pytest.mark.parametrize("runners", [(native.fit, mmseg.fit), (mmseg.fit, native.fit)])
+def test_a_job_resumes_under_the_other_runner(tmp_path: Path, runners: tuple[Fit, Fit]) -> None:
+    """Killed within the second epoch; the state that the contract saved is neither runner's own."""
+    first, second = runners
     whole = Left(native.fit, tmp_path / "whole")
     broken = MemoryKeeper()
     contract = tiny_contract(keeper=broken, trace=tmp_path / "trace")
@@ -94,7 +94,7 @@ def test_a_finished_training_is_only_tested(tmp_path: Path) -> None:
 
 
 def test_random_states_are_the_native_loops(tmp_path: Path) -> None:
-    """What a network draws from any of the global generators is the same under both engines."""
+    """What a network draws from any of the global generators is the same under both runners."""
     drawn: list[list[float]] = []
     for fit in (native.fit, mmseg.fit):
         contract, values = tiny_contract(epochs=2), []

@@ -1,4 +1,4 @@
-"""Options of an engine's own: from the spec to the engine, and what it writes into the job's folder."""
+"""Options of a runner's own: from the spec to the runner, and what it writes into the job's folder."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from bench_core import RunnerDeclaration
 
 
 def fit(contract, options):
-    from bench_torch.engine import fit as native
+    from bench_torch.fit import fit as native
 
     given = options.runners["noting"]
     if given["note"]:
@@ -53,7 +53,7 @@ def _spec(folder: Path, runtime: str) -> Path:
         ("noting: {}", {"note": "", "times": 2}, None),
     ],
 )
-def test_what_the_spec_gives_reaches_the_engine_and_the_result(
+def test_what_the_spec_gives_reaches_the_runner_and_the_result(
     tmp_path: Path, runtime: str, recorded: dict[str, object], note: str | None
 ) -> None:
     path, results = _spec(tmp_path, runtime), tmp_path / "results"
@@ -66,14 +66,14 @@ def test_what_the_spec_gives_reaches_the_engine_and_the_result(
         folder = store.folder(job.digest)
         listed = json.loads((folder / "manifest.json").read_text())["files"]
         if note is None:
-            assert not (folder / "engine").exists()
+            assert not (folder / "runner").exists()
         else:
-            assert (folder / "engine/note.txt").read_text() == note
-            assert "engine/note.txt" in listed
+            assert (folder / "runner/note.txt").read_text() == note
+            assert "runner/note.txt" in listed
         store.check(job.digest)
 
 
-def test_an_engines_options_are_no_part_of_a_jobs_identity(tmp_path: Path) -> None:
+def test_a_runners_options_are_no_part_of_a_jobs_identity(tmp_path: Path) -> None:
     digests = []
     for name, runtime in (("a", "noting: {note: hello}"), ("b", "noting: {note: bye, times: 3}")):
         loaded = load_spec(_spec(tmp_path / name, runtime))
