@@ -73,10 +73,10 @@ class MissingDependencyError(BenchError):
 
 
 class TrainingError(BenchError):
-    """A job that cannot go on: NaN loss, out of memory, a model that breaks its declaration."""
+    """A job that cannot continue: NaN loss, out of memory, a model that breaks its declaration."""
 
     exit_code = 1
 
 
 class DivergedError(TrainingError):
-    """A loss or prediction that is not finite: in a search, a learning rate that is no candidate."""
+    """A loss or prediction that is not finite: in a search, a learning rate that is not a candidate."""

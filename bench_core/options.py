@@ -143,7 +143,7 @@ def _plain(name: str, value: Any) -> Any:
         return plain
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
-    raise ValueError(f"option {name!r} holds {value!r}, which is no number, text, list or mapping")
+    raise ValueError(f"option {name!r} holds {value!r}, which is not a number, text, list or mapping")
 
 
 def differing(declared: Mapping[str, Option], complete: Mapping[str, Any]) -> dict[str, Any]:

@@ -24,7 +24,7 @@ class Shown:
 def shown_cases(evidence: Evidence, cell: Cell, ranks: Sequence[str] = RANKS) -> tuple[Shown, ...]:
     """Return one case a rank: the highest best, the lowest worst, and the middle one of the medians.
 
-    Unreadable cases are skipped: pictures are no numbers, and the page says which are missing.
+    Unreadable cases are skipped: pictures are not numbers, and the page says which are missing.
     """
     found: dict[str, list[Shown]] = {}
     for fold in cell.folds:

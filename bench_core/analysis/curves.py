@@ -1,4 +1,4 @@
-"""Training curves: a quantity an epoch, a fold a line, and their mean while all folds train."""
+"""Training curves: a quantity per epoch, one line per fold, and their mean while all folds train."""
 
 from __future__ import annotations
 

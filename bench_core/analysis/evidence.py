@@ -156,7 +156,7 @@ class Standing:
     accepted: tuple[Acceptance, ...] = ()
     """Those that are about results of this study."""
     unknown: tuple[str, ...] = ()
-    """What could not be compared with what is there now, a sentence each."""
+    """What could not be compared with what is there now, one sentence each."""
 
 
 @dataclass(frozen=True)

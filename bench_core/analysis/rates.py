@@ -28,7 +28,7 @@ class RateSearch:
     chosen: Mapping[float, int]
     """Rate to the number of finished evaluate jobs that trained with it."""
     diverged: frozenset[float] = frozenset()
-    """Rates that are no candidates: training at them diverged in a search job."""
+    """Rates that are not candidates: training at them diverged in a search job."""
 
     def mean(self, rate: float) -> float | None:
         """Return a rate's mean search metric; None where no job is finished, one is undefined or diverged."""

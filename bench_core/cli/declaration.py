@@ -74,7 +74,7 @@ def _option(option: Option) -> dict[str, Any]:
 
 
 def print_declarations(found: Sequence[dict[str, Any]]) -> None:
-    """Print what `facts` returned, one table a model."""
+    """Print what `facts` returned, one table per model."""
     from rich.table import Table
     from rich.text import Text
 

@@ -71,7 +71,7 @@ class Finding:
 def command(store: Path, as_json: bool) -> None:
     """Say what this environment has, what is missing, and how to get it.
 
-    Exits with 1 if something that segtrial itself needs is broken; missing extras are no error.
+    Exits with 1 if something that segtrial itself needs is broken; missing extras are not errors.
     """
     findings = [*_interpreter(), *_packages(), *_mmseg(), *_devices(), *_runners(), *_places(store)]
     if as_json:

@@ -126,7 +126,7 @@ def _run() -> int:
         _complain("interrupted")
         return 130
     except BrokenPipeError:
-        return 0  # The reader (head, less) went away: that is no error.
+        return 0  # The reader (head, less) went away: that is not an error.
     except BenchError as error:
         _complain(f"error: {error}")
         return error.exit_code

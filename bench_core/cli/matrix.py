@@ -1,4 +1,4 @@
-"""The matrix of models and datasets with a mark a job, for people to watch."""
+"""The matrix of models and datasets with one mark per job, for people to watch."""
 
 from __future__ import annotations
 

@@ -129,8 +129,8 @@ def _parsed(text: str | None) -> dict[str, Any]:
         options = json.loads(text or "{}")
     except ValueError as error:
         raise PluginError(
-            "--options are no JSON", cause=str(error), fix="write --options '{\"width\": 4}'"
+            "--options are not JSON", cause=str(error), fix="write --options '{\"width\": 4}'"
         ) from error
     if not isinstance(options, dict):
-        raise PluginError("--options are no JSON object", fix="write --options '{\"width\": 4}'")
+        raise PluginError("--options are not a JSON object", fix="write --options '{\"width\": 4}'")
     return options

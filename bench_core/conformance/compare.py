@@ -32,7 +32,7 @@ class Row:
 
 
 def compare(left: Record, right: Record, *, exact: bool, width: float = 1.0) -> list[Row]:
-    """Return a row an item, and one for how the two trainings ended; they are of one job.
+    """Return one row per item, and one for how the two trainings ended; they are of one job.
 
     Unless `exact`, the items' tolerances are multiplied by `width`.
     """
@@ -88,7 +88,7 @@ def _pair(words: Iterable[str]) -> tuple[str, str]:
 def _keys(left: Record, right: Record) -> Iterator[Key]:
     """Yield the sections to compare.
 
-    An epoch that only one of two whole trainings has is no difference of every item but of the stopping
+    An epoch that only one of two whole trainings has is not a difference of every item but of the stopping
     epoch, and a resumed training lacks the epochs before it.
     """
     for key in sorted(left.sections.keys() | right.sections.keys()):

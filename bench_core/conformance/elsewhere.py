@@ -62,7 +62,7 @@ def ask(question: str, origin: Origin, **details: Any) -> dict[str, Any]:
 
 def _declare(errand: Mapping[str, Any]) -> dict[str, Any]:
     """Load one plugin and call its hook, and say what that imported and opened."""
-    # What every plugin imports anyway is no plugin's doing.
+    # What every plugin imports anyway is not a plugin's doing.
     import bench_core.plugins.wiring as wiring
 
     known = set(sys.modules)

@@ -50,7 +50,7 @@ class Subject:
 
 
 def parse_subject(text: str) -> Subject:
-    """Read NAME or NAME={JSON options}; raises UnknownNameError for options that are no JSON object."""
+    """Read NAME or NAME={JSON options}; raises UnknownNameError for options that are not a JSON object."""
     name, mark, rest = text.partition("={")
     if not mark:
         return Subject(text)
@@ -58,7 +58,7 @@ def parse_subject(text: str) -> Subject:
         options = json.loads("{" + rest)
     except ValueError as error:
         raise UnknownNameError(
-            f"the options of {name} are no JSON object",
+            f"the options of {name} are not a JSON object",
             place=text,
             cause=str(error),
             fix=f"write for example --model '{name}={{\"width\": 4}}'",

@@ -56,7 +56,7 @@ class Log:
         return self._key
 
     def enter(self, key: Key) -> None:
-        """End the present section and begin, or go on with, another."""
+        """End the present section and begin, or continue, another."""
         if key != self._key:
             self.leave()
             self.record.sections.setdefault(key, Section())

@@ -20,7 +20,7 @@ class Observed:
 
     whole: Record
     resumed: Record | None
-    """The same job once more, by a process that goes on after a kill; None where it never got so far."""
+    """The same job once more, by a process that resumes after a kill; None where it never got so far."""
     killed: str = ""
     """How the process before it ended, if not by the kill."""
     short: Mapping[Kind, Record] = field(default_factory=dict)

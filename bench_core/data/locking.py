@@ -21,7 +21,7 @@ class Turn:
     held: bool
     """False where the lock's holder was given up or the file system has no locks."""
     alive: Callable[[], None]
-    """Shows those who wait that the build goes on; cheap."""
+    """Shows those who wait that the build continues; cheap."""
 
 
 @contextlib.contextmanager

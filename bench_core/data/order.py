@@ -18,5 +18,5 @@ def epoch_order(ids: Sequence[str], seed: int, epoch: int) -> list[int]:
 def batch_sizes(samples: int, batch_size: int) -> list[int]:
     """Return the sizes of one epoch's batches; a last batch of a single sample is left out."""
     full, rest = divmod(samples, batch_size)
-    # Batch normalization over a single sample can meet one value a channel, whose variance is undefined.
+    # Batch normalization over a single sample can meet one value per channel, whose variance is undefined.
     return [batch_size] * full + ([rest] if rest > 1 else [])

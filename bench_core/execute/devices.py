@@ -28,7 +28,7 @@ def choose_slots(device: str, workers: int | None, threads: int, loader_workers:
     """Return a device for each worker.
 
     `device` is auto (every CUDA GPU, else the CPU), cpu, cuda (every GPU), cuda:N or mps. Without `workers`
-    there is one a GPU, or on the CPU one for every `threads` cores, as far as free memory carries them.
+    there is one per GPU, or on the CPU one for every `threads` cores, as far as free memory carries them.
     Raises DeviceError if the device is not there.
     """
     kind = device

@@ -26,8 +26,8 @@ def describe(job: Job, error: BaseException, *, attempts: int) -> Failure:
         time=datetime.now(UTC).isoformat(timespec="milliseconds"),
         host=str(environment()["host"]),
         attempts=attempts,
-        # A full disk is no fault of the training so far. After anything else code or data will have been
-        # mended, and epochs from before must not be mixed with those after.
+        # A full disk is not a fault of the training so far. After anything else code or data will have been
+        # fixed, and epochs from before must not be mixed with those after.
         resumable=isinstance(error, DiskError),
     )
 

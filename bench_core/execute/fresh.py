@@ -26,7 +26,7 @@ class Freshness:
     damaged: Mapping[str, StoreError] = field(default_factory=dict)
     """Digest to the file that is not as it was sealed."""
     unknown: tuple[str, ...] = ()
-    """What could not be compared, and why, a sentence each."""
+    """What could not be compared, and why, one sentence each."""
 
 
 def freshness(jobs: Iterable[Job], store: Store, ground: Ground) -> Freshness:

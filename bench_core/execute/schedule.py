@@ -158,7 +158,7 @@ class Schedule:
         return None, ""
 
     def _state_of(self, digest: str) -> str:
-        """Return a needed job's state; "diverged" has ended too, as a rate that is no candidate."""
+        """Return a needed job's state; "diverged" has ended too, as a rate that is not a candidate."""
         if digest in self.progress.jobs:
             progress = self.progress[digest]
             lost = progress.status == "failed" and progress.failure is not None and progress.failure.diverged

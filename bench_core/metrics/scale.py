@@ -76,7 +76,7 @@ class Scale:
     def leaders(self, values: Mapping[str, float], more: int = 0) -> frozenset[str]:
         """Return the names whose values print best; values that print alike share the lead.
 
-        Nobody leads alone: to be the best of one is no distinction. Nor does anybody lead with the worst
+        Nobody leads alone: to be the best of one is not a distinction. Nor does anybody lead with the worst
         value there is.
         """
         if len(values) < 2:

@@ -138,7 +138,7 @@ def _changes(pairs: list[tuple[Job, Job]]) -> tuple[FieldChange, ...]:
             if before.get(key) != after.get(key):
                 change = FieldChange(key, before.get(key), after.get(key))
                 found.setdefault(json.dumps([key, change.left, change.right], sort_keys=True), change)
-    # A search job that changed changes every job that needs it: that is no reason of its own.
+    # A search job that changed changes every job that needs it: that is not a reason of its own.
     own = tuple(change for change in found.values() if change.field != "needs")
     return own or tuple(found.values())
 

@@ -65,7 +65,7 @@ class Contract(Session):
 
     `model` is the network itself, whose state is saved; a runner that compiles or distributes it keeps the
     wrapper to itself. Where a job tests no images, the validation images are predicted at the end. Every
-    method raises TrainingError for what cannot go on.
+    method raises TrainingError for what cannot continue.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Turns what PyTorch raises when a job cannot go on into what the user can change."""
+"""Turns what PyTorch raises when a job cannot continue into what the user can change."""
 
 from __future__ import annotations
 

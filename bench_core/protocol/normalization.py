@@ -60,6 +60,6 @@ def _per_channel(name: str, value: float | list[float], channels: int) -> Tensor
         raise TrainingError(
             f"normalization {name} has {len(values)} values for images with {channels} channel(s)",
             place="protocol.normalization",
-            fix="give one value, or one a channel",
+            fix="give one value, or one per channel",
         )
     return torch.tensor(values, dtype=torch.float32).view(1, -1, 1, 1)

@@ -14,7 +14,7 @@ class EarlyStopping:
 
     A value above best + min_delta sets the counter to zero, any other raises it by one; the best itself
     always advances to the larger of the two. So a value that creeps up by less than min_delta an epoch
-    moves the bar with it and stops in the end. NaN is no rise. Without a rule training never stops early.
+    moves the bar with it and stops in the end. NaN is not a rise. Without a rule training never stops early.
     """
 
     def __init__(self, rule: spec.EarlyStopping | None) -> None:
@@ -38,7 +38,7 @@ class EarlyStopping:
         return self.stopped
 
     def state_dict(self) -> dict[str, Any]:
-        """Return what `load_state_dict` needs to go on."""
+        """Return what `load_state_dict` needs to resume."""
         return {"best": self.best, "waited": self.waited}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -70,7 +70,7 @@ class BestCheckpoint:
         return False
 
     def state_dict(self) -> dict[str, Any]:
-        """Return what `load_state_dict` needs to go on."""
+        """Return what `load_state_dict` needs to resume."""
         return {"epoch": self.epoch, "value": self.value}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""Dot plots: one row a model, one dot a fold, a bar at the mean; faint lines follow a fold over the rows."""
+"""Dot plots: one row per model, one dot per fold, a bar at the mean; faint lines follow a fold."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How far the study is: complete, or what is missing, why, and the command that goes on."""
+"""How far the study is: complete, or what is missing, why, and the command that continues it."""
 
 from __future__ import annotations
 

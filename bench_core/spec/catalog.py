@@ -16,7 +16,7 @@ CHECKS: Mapping[str, str] = {
     "number": "numbers of absurd length",
     "duplicate-key": "keys given twice",
     "key-type": "keys that are not text",
-    "merge-key": "<< of something that is no mapping",
+    "merge-key": "<< of something that is not a mapping",
     "extends": "base specs that are missing or extend each other in a circle",
     "variable": "environment variables that are not set, malformed ${...}",
     "text": "control characters, reversed text and bytes that are not UTF-8 in keys and values",
@@ -26,7 +26,7 @@ CHECKS: Mapping[str, str] = {
     "missing-key": "missing keys",
     "type": "wrong types",
     "range": "values out of range",
-    "choice": "words that are no valid choice",
+    "choice": "words that are not a valid choice",
     "name": "names and labels that cannot name files",
     "reason": "exclusions and deviations without `because`",
     # Names and options.
@@ -59,7 +59,7 @@ CHECKS: Mapping[str, str] = {
     "learning-rate": "learning rates listed twice",
     "fold": "folds that do not exist, are listed twice or leave nothing to train on",
     "folds-file": "files of a dataset's own folds that cannot be used, or do not fit evaluate",
-    "threshold": "thresholds that are no probability",
+    "threshold": "thresholds that are not probabilities",
     "padding": "masks of padding that nothing pads",
     "augmentation": "unknown transforms and arguments, and arguments of the wrong kind",
 }

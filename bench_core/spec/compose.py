@@ -58,7 +58,7 @@ def compose(
     """Return the one document in `text`; mistakes that leave its structure readable go to `report`.
 
     `place` maps a line and column of the text, from 1, to a place (default: in the file `name`). Raises
-    SpecError where there is no structure to go on with: syntax, several or no documents, alias bombs.
+    SpecError where there is no structure to work with: syntax, several or no documents, alias bombs.
     """
     locate = place or (lambda line, column: Place(name, line, column))
     return _Composer(text, locate, report).run()

@@ -111,13 +111,13 @@ def repair(kind: type[Part], data: Any) -> Part | None:
         try:
             return kind.model_validate(data)
         except ValidationError as error:
-            mended = [_mend(data, loc) for loc, _ in mistakes(error, data)]
-            if not all(mended):
+            left = [_leave_out(data, loc) for loc, _ in mistakes(error, data)]
+            if not all(left):
                 return None
     return None
 
 
-def _mend(data: dict[str, Any], loc: Loc) -> bool:
+def _leave_out(data: dict[str, Any], loc: Loc) -> bool:
     if not loc:
         # The protocol's own rule: exactly one source of the learning rate.
         data.pop("learning_rate", None)
@@ -133,7 +133,7 @@ def _mend(data: dict[str, Any], loc: Loc) -> bool:
     for step in loc[:-1]:
         holder = holder.get(step) if isinstance(holder, dict) else None
     if not isinstance(holder, dict):
-        # Another mistake's mending has already left out what holds this one.
+        # What holds this one has been left out with another mistake.
         return True
     key = str(loc[-1])
     if key in holder:

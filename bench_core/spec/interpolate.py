@@ -92,7 +92,7 @@ class Filling:
 
 
 def _value(variable: str | None, environment: Mapping[str, str]) -> str | None:
-    """Return the value of what stands between the braces, or None if it is no variable or has no value."""
+    """Return the value of what stands between the braces, or None if it is not a variable or has no value."""
     parsed = _NAME.fullmatch(variable) if variable is not None else None
     if parsed is None:
         return None
@@ -105,7 +105,7 @@ def _mistake(variable: str | None, text: str, node: Node, environment: Mapping[s
         return diagnose(
             node.place,
             "variable",
-            f"{shown(text)} holds a `${{` that is no variable",
+            f"{shown(text)} holds a `${{` that is not a variable",
             cause="a variable is ${NAME} or ${NAME:-default}, without another one inside",
             fix="correct it, or write $$ for a dollar sign",
         )

@@ -98,7 +98,7 @@ class Runtime(Section):
     """How jobs are executed: recorded with each result, no part of its identity."""
 
     workers: Annotated[int, Field(ge=1, le=10_000)] | None = None
-    """Jobs at a time; default: one a GPU, otherwise one a CPU core (`threads` each)."""
+    """Jobs at a time; default: one per GPU, otherwise one per CPU core (`threads` each)."""
     threads: Annotated[int, Field(ge=1, le=1024)] = 1
     """CPU threads of one job; results are bit-equal only for an equal number."""
     loader_workers: Annotated[int, Field(ge=0, le=1024)] = 0

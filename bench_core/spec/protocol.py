@@ -30,9 +30,9 @@ class Normalization(Section):
     """Images in [0, 1] become (image - mean) / std, per channel."""
 
     mean: Finite | list[Finite] = 0.5
-    """One value for all channels or one a channel."""
+    """One value for all channels or one per channel."""
     std: PositiveFloat | list[PositiveFloat] = 0.5
-    """One value for all channels or one a channel."""
+    """One value for all channels or one per channel."""
 
 
 class EarlyStopping(Section):

@@ -174,12 +174,12 @@ def _unknown_key(loc: Loc, form: str) -> Words:
 
 def _text(kind: str, context: dict[str, Any], name: str, value: Any, loc: Loc) -> Words:
     if loc[-1] == "because":
-        return Words("reason", f"{name} is {shown(value)}, which is no reason", meaning(loc), "say why")
+        return Words("reason", f"{name} is {shown(value)}, which is not a reason", meaning(loc), "say why")
     if kind == "string_pattern_mismatch":
         suggestion = re.sub(r"[^A-Za-z0-9._+-]+", "-", str(value)).strip("-._+") or "my-name"
         return Words(
             "name",
-            f"{name} is {shown(value)}, which is no name",
+            f"{name} is {shown(value)}, which is not a name",
             "names are letters, digits and . _ + -, and start with a letter or digit (they name files)",
             f"write for example {suggestion[:40]}",
         )

@@ -192,7 +192,7 @@ class Claim:
                 "another process has taken this job over",
                 place=f"job {self.digest}",
                 cause=f"this process was silent for more than {DEAD_AFTER_SECONDS:g} s",
-                fix="nothing is lost: the other process goes on with it",
+                fix="nothing is lost: the other process works on it",
             )
 
     def beat_every(self, seconds: float) -> None:

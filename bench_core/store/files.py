@@ -17,7 +17,7 @@ from bench_core.processes.unbroken import unbroken
 from bench_core.text import json_visible
 
 _REASONS = {
-    errno.ENOSPC: ("the disk is full", "free some space, then run the same command again: it goes on"),
+    errno.ENOSPC: ("the disk is full", "free some space, then run the same command again: it resumes"),
     errno.EDQUOT: ("your disk quota is used up", "free some space, then run the same command again"),
     errno.EROFS: ("the file system is read-only", "choose a writable folder with --store"),
     errno.EACCES: ("you may not write there", "choose a writable folder with --store"),

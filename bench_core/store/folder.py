@@ -75,7 +75,7 @@ def read_result(folder: Path) -> Result:
 
 
 def write_counts(folder: Path, counts: Counts) -> None:
-    """Write counts.csv: one row a sample and foreground class (id, group, class, tp, fp, fn)."""
+    """Write counts.csv: one row per sample and foreground class (id, group, class, tp, fp, fn)."""
     text = io.StringIO()
     # Readers take a bare carriage return for the end of a line, but the writer does not quote it by itself.
     odd = any("\r" in name for name in (*counts.ids, *counts.groups, *counts.classes))

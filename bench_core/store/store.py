@@ -1,4 +1,4 @@
-"""The store: one folder a job, sealed by a rename; states are read from names alone."""
+"""The store: one folder per job, sealed by a rename; states are read from names alone."""
 
 from __future__ import annotations
 

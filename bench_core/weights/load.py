@@ -57,7 +57,7 @@ def read_checkpoint(path: Path) -> dict[str, Tensor]:
             cause=str(error),
             fix="fetch it again from its publisher",
         ) from error
-    except Exception as error:  # torch.load raises nearly anything for bytes that are no checkpoint
+    except Exception as error:  # torch.load raises nearly anything for bytes that are not a checkpoint
         raise WeightsError(
             "weights file cannot be read",
             place=str(path),

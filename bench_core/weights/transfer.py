@@ -179,7 +179,7 @@ class _SecureRedirects(urllib.request.HTTPRedirectHandler):
 
 
 def check_address(url: str) -> None:
-    """Raise WeightsError for what is no address, and for one without encryption but on this machine."""
+    """Raise WeightsError for what is not an address, and for one without encryption but on this machine."""
     try:
         parts = urlsplit(url)
         host, _ = parts.hostname, parts.port
@@ -193,7 +193,7 @@ def check_address(url: str) -> None:
 
 
 def no_address(url: str, cause: str) -> WeightsError:
-    """Return the error for what is no address."""
+    """Return the error for what is not an address."""
     return WeightsError(
         f"{url!r} is not an address that a file could be downloaded from",
         cause=cause,

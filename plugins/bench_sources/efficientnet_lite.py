@@ -77,7 +77,7 @@ def _timm_name(name: str, place: str) -> str:
     if part in _STEM_AND_HEAD and leaf:
         return f"{_STEM_AND_HEAD[part]}.{leaf}"
     raise WeightsError(
-        f"{name!r} is no tensor of EfficientNet-Lite0",
+        f"{name!r} is not a tensor of EfficientNet-Lite0",
         place=place or None,
         fix=f"give the file of the package {PACKAGE}, or one with timm's names",
     )

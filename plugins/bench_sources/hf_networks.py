@@ -11,7 +11,7 @@ _STAGES = ["stage1", "stage2", "stage3", "stage4"]
 
 @dataclass(frozen=True)
 class Kind:
-    """A `model_type` of transformers whose class gives one logit a class and pixel."""
+    """A `model_type` of transformers whose class gives one logit per class and pixel."""
 
     class_name: str
     paper: str

@@ -91,7 +91,7 @@ def _read(name: str, file: Path) -> Mapping[str, Any]:
         ) from error
     if not isinstance(found, dict):
         raise UnknownNameError(
-            f"the config of {name!r} is no mapping",
+            f"the config of {name!r} is not a mapping",
             cause=f"{file} holds {type(found).__name__}",
             fix="give the config.json that transformers writes beside a network's weights",
         )
@@ -104,7 +104,7 @@ def _checked(name: str, file: Path, config: Mapping[str, Any]) -> Mapping[str, A
         raise _predicts_masks(name, kind)
     if kind not in KINDS:
         raise UnknownNameError(
-            f"{name!r} is no network for semantic segmentation that can be built here",
+            f"{name!r} is not a network for semantic segmentation that can be built here",
             cause=f"`model_type` in {file} is {kind!r}",
             fix=f"use one of the types {', '.join(KINDS)}",
         )
@@ -128,7 +128,7 @@ def _predicts_masks(name: str, kind: str) -> UnknownNameError:
     return UnknownNameError(
         f"{name!r} cannot be trained here",
         cause=f"{kind} predicts a set of masks, which a loss of its own matches to the labels; "
-        "the protocol's losses need one logit a class and pixel",
+        "the protocol's losses need one logit per class and pixel",
         fix=f"use a network of dense logits, {PREFIX}:{USUAL} for example",
     )
 

@@ -240,7 +240,7 @@ def _why_not(decoder: str, encoder: str) -> str:
         )
     if encoder in ENCODERS:
         return f"{decoder} needs stages that the encoder {encoder} does not have"
-    return f"{encoder!r} is no encoder of segmentation_models_pytorch"
+    return f"{encoder!r} is not an encoder of segmentation_models_pytorch"
 
 
 def _nearest(name: str, known: Iterable[str]) -> str | None:

@@ -39,7 +39,7 @@ def resolve(name: str) -> Architecture:
             f"unknown model {name!r}",
             cause=f"{head!r} is none of the heads {', '.join(HEADS)}"
             if head not in HEADS
-            else f"{backbone!r} is no backbone of timm",
+            else f"{backbone!r} is not a backbone of timm",
             fix=f"did you mean '{PREFIX}:{near}/{nearest(head, HEADS, next(iter(HEADS)))}'?",
         )
     title, paper = HEADS[head]

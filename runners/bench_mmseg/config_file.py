@@ -127,7 +127,7 @@ def _parse(text: str, path: Path) -> ast.Module:
     try:
         tree = ast.parse(text, filename=str(path))
     except SyntaxError as error:
-        raise PluginError(f"config is no Python: {error.msg}", place=f"{path}:{error.lineno}") from error
+        raise PluginError(f"config is not Python: {error.msg}", place=f"{path}:{error.lineno}") from error
     for node in tree.body:
         if isinstance(node, ast.With):
             raise PluginError(

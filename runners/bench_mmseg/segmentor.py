@@ -167,7 +167,7 @@ def _decode(head: nn.Module, features: Any) -> Tensor:
 def _logits_of(output: Tensor | Sequence[Tensor]) -> Tensor:
     """Return the logits of a head that may return more.
 
-    Lists are refined stage by stage (K-Net) and end with the result; tuples begin with it and go on with
+    Lists are refined stage by stage (K-Net) and end with the result; tuples begin with it and continue with
     outputs for losses of their own (DANet).
     """
     if isinstance(output, torch.Tensor):

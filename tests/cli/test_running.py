@@ -1,4 +1,4 @@
-"""status, logs, show, and what a run shows while it goes on."""
+"""status, logs, show, and what a run shows while it works."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ from bench_core.taps import name_input, name_output
 
 
 class Pair(nn.Module):
-    """Returns its features twice, as networks do that keep what goes on and what goes out apart."""
+    """Returns its features twice, as networks do that keep what continues and what goes out apart."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -180,7 +180,7 @@ def test_bench_tests_a_plugins_runner_in_processes_that_are_killed() -> None:
     assert found["models"][0]["first_difference"] == "learning rate"
     items = {item["item"]: item for item in found["models"][0]["items"]}
     assert items["sample order"]["state"] == "equal"
-    # It goes on after the kill as it began: wrong, but equal to itself.
+    # It resumes after the kill as it began: wrong, but equal to itself.
     assert items["resume after a kill"]["state"] == "equal"
 
 

@@ -160,7 +160,7 @@ DAMAGES: dict[str, Callable[[dict[str, Any]], object]] = {
     "a list as a value": _set("attributes", "age", [[], 3, None]),
     "a column too short": _set("attributes", "age", [1]),
     "a fold below zero": _set("folds", "given", [0, -1, 0]),
-    "a fold that is no number": _set("folds", "given", [0, "1", 0]),
+    "a fold that is not a number": _set("folds", "given", [0, "1", 0]),
     "folds that are a list": _set("folds", []),
     "a column without a name": _set("attributes", {"": [1, 2, 3]}),
 }

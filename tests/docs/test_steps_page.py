@@ -85,7 +85,7 @@ STEPS = {
         'session.artifact("x")',
         "did not write artifacts/x",
     ),
-    "a value that is no number": ("float(same.mean())", "same", "neither a number nor text"),
+    "a value that is not a number": ("float(same.mean())", "same", "neither a number nor text"),
     "maps of other images": (
         "predictions=found",
         "predictions=type(found)(found.ids[::-1], found.labels)",

@@ -154,7 +154,7 @@ def test_the_best_weights_get_their_final_name(tmp_path: Path) -> None:
     keeper = keep(tmp_path, 5, best=2)
     assert keeper.finish() == "best.pt"
     assert torch.load(tmp_path / "best.pt", weights_only=True) == {"epoch": 2}
-    assert epoch_of(tmp_path) == 4, "until it is sealed the job can still go on"
+    assert epoch_of(tmp_path) == 4, "until it is sealed the job can still resume"
 
 
 def test_best_weights_that_are_missing_are_a_clear_error(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Downloads go on where they stopped, are checked, and no half a file gets the name of a whole one."""
+"""Downloads resume where they stopped, are checked, and no half a file gets the name of a whole one."""
 
 from __future__ import annotations
 

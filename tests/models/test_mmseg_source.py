@@ -235,7 +235,7 @@ class TestUsersFile:
     @pytest.mark.parametrize(
         ("text", "says"),
         [
-            ("model = dict(", "own.py:1: config is no Python"),
+            ("model = dict(", "own.py:1: config is not Python"),
             ("a = 1\nmodel = b", "own.py:2: config cannot be read: NameError"),
             ("_base_ = './missing.py'", "missing.py"),
             ("_base_ = './own.py'", "inherits from itself"),

@@ -81,7 +81,7 @@ def test_a_valid_value_is_taken_as_plain_data(name: str, value: Any, expected: A
         ("sizes", [3, 0], "at least 1"),
         ("logs", ["text", "tables"], "cannot contain 'tables', did you mean 'table'"),
         ("labels", {1: "a", "1": "b"}, "two keys that read the same"),
-        ("labels", {"a": object()}, "no number, text, list or mapping"),
+        ("labels", {"a": object()}, "not a number, text, list or mapping"),
         ("width", 2**70, "at most 512"),
         ("limit", 2**70, "at most 9,007,199,254,740,992"),
         ("flag", 1, "must be true or false, not 1 (a whole number)"),

@@ -1,4 +1,4 @@
-"""A job that is killed anywhere goes on with the same bits, and takes nothing that is not its own."""
+"""A job that is killed anywhere resumes with the same bits, and takes nothing that is not its own."""
 
 from __future__ import annotations
 

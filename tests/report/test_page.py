@@ -131,7 +131,7 @@ def test_the_finding_says_what_the_numbers_say(study: Study, page: Page) -> None
         f"{100 * averages[leader]:.1f} %, {100 * gap:.1f} points above the best SMA model, RingNet"
         in page.text
     )
-    assert "it is no significance test" in page.text
+    assert "it is not a significance test" in page.text
 
 
 def test_nothing_is_loaded_from_anywhere(html: str, page: Page) -> None:

@@ -212,7 +212,7 @@ def _recounted(case: Case, counts: Counts, allowed: float) -> str | None:
         return "it is none of the counted images"
     row, highest = counts.values[counts.ids.index(case.id)], len(counts.classes)
     if case.prediction.max(initial=0) > highest or ((case.mask > highest) & (case.mask != IGNORE)).any():
-        return "it holds a label that is no class"
+        return "it holds a label that is not a class"
     again = count(case.prediction, case.mask, len(counts.classes))
     if np.abs(again - row).max() > allowed:
         return f"counted again, it gives {again.tolist()}, the counts say {row.tolist()}"

@@ -34,7 +34,7 @@ def _predictions(subject: Subject, counts: Counts, kept: Predictions) -> Iterabl
         yield subject.finding("its label maps are of other images than its counts", PREDICTIONS)
         return
     if kept.labels.size and int(kept.labels.max()) > classes:
-        yield subject.finding(f"a label map holds {int(kept.labels.max())}, which is no class", PREDICTIONS)
+        yield subject.finding(f"a label map holds {int(kept.labels.max())}, not a class", PREDICTIONS)
         return
     for sample, labels, rows in zip(kept.ids, kept.labels, counts.values, strict=True):
         painted = np.bincount(labels.ravel(), minlength=classes + 1)[1 : classes + 1]

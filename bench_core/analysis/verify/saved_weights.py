@@ -173,5 +173,5 @@ class _Reader(pickle.Unpickler):
     def persistent_load(self, pid: Any) -> Any:
         what, kind, key, *_ = pid
         if what != "storage" or not isinstance(kind, type) or not isinstance(key, str):
-            raise ValueError("it refers to what is no storage")
+            raise ValueError("it refers to what is not storage")
         return _Storage(kind.__name__.removesuffix("Storage"), key)

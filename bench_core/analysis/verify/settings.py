@@ -40,7 +40,7 @@ def _protocol(subject: Subject, sealed: Job, audit: Audit) -> Iterable[Finding]:
         elif item is not None:
             yield from _declared(subject, item, before, after)
     for name in declared:
-        yield subject.finding(f"a deviation of {name} is declared, which is no setting of the protocol", JOB)
+        yield subject.finding(f"a deviation of {name} is declared, not a setting of the protocol", JOB)
 
 
 def _declared(subject: Subject, item: JobDeviation, before: Any, after: Any) -> Iterable[Finding]:

@@ -169,7 +169,7 @@ def _lines(subject: Subject) -> tuple[_Line, ...] | None:
 
 
 def _log(subject: Subject, result: Result, span: tuple[datetime, datetime] | None) -> Iterator[Finding]:
-    """Compare the log with the result; a line that could not be written is no contradiction."""
+    """Compare the log with the result; a line that could not be written is not a contradiction."""
     lines = _lines(subject)
     if lines is None:
         yield subject.finding("there is no log", LOG, level="warning")

@@ -30,7 +30,7 @@ BUDGET = 3_200_000
 
 
 def section(evidence: Evidence, options: Mapping[str, Any]) -> Section:
-    """Return a gallery a dataset, a row a model; all pictures together keep within a byte budget."""
+    """Return one gallery per dataset, one row per model; all pictures together keep within a byte budget."""
     ranks = RANKS if options["median"] else ("best", "worst")
     found = {key: shown_cases(evidence, cell, ranks) for key, cell in evidence.cells.items()}
     cases = [shown.case for items in found.values() for shown in items]

@@ -50,7 +50,7 @@ def section(evidence: Evidence, options: Mapping[str, Any]) -> Section:
 
 
 def _edges(evidence: Evidence, found: tuple[RateSearch, ...]) -> tuple[str, ...]:
-    """Return one line a dataset, rate and grid."""
+    """Return one line per dataset, rate and grid."""
     lines: dict[str, list[str]] = {}
     for item in found:
         grid = ", ".join(names.rate(value) for value in item.grid)

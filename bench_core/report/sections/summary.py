@@ -110,7 +110,7 @@ def caveats(evidence: Evidence, scores: Board) -> list[str]:
         return []
     few = min(folds.values())
     text = (
-        "This describes the study; it is no significance test: the folds share training images, and the "
+        "This describes the study; it is not a significance test: the folds share training images, and the "
         "leader was picked by these same numbers."
     )
     if few < 3:

@@ -61,7 +61,7 @@ def _list(context: Context, loc: Loc) -> None:
                     (*loc, index),
                     f"an item holds {len(item)} transforms",
                     cause="the order of transforms is the order of the list",
-                    fix="write one transform an item: - RandomHorizontalFlip: {p: 0.5}",
+                    fix="write one transform per item: - RandomHorizontalFlip: {p: 0.5}",
                 )
             for name, arguments in item.items():
                 if arguments is None or isinstance(arguments, dict):
@@ -158,7 +158,7 @@ def _argument(context: Context, loc: Loc, name: str, argument: str, value: Any) 
 
 
 def _reach(name: str, argument: str, value: Any) -> int:
-    """Return how many pixels beyond the border a blur reads, 0 for whatever is no blur."""
+    """Return how many pixels beyond the border a blur reads, 0 for whatever is not a blur."""
     values = value if isinstance(value, list) else [value]
     if argument == "kernel_size":
         return int(max(values)) // 2

@@ -24,7 +24,7 @@ MOST_OF_A_KIND = 100
 """Mistakes that one check reports: nobody reads more, and generated files can hold any number."""
 
 
-class Enough(Exception):  # noqa: N818 - it ends a check, and is no error
+class Enough(Exception):  # noqa: N818 - it ends a check, and is not an error
     """Enough mistakes of a kind have been reported."""
 
 

@@ -81,7 +81,7 @@ def check_batch_size(context: Context) -> None:
 
 
 def check_normalization(context: Context) -> None:
-    """Mean and standard deviation are one value, or one a channel of what the models see."""
+    """Mean and standard deviation are one value, or one per channel of what the models see."""
     protocol = context.draft.protocol
     if protocol is None:
         return
@@ -102,6 +102,6 @@ def check_normalization(context: Context) -> None:
                     "normalization",
                     (*loc, key),
                     f"{key} has {len(value)} values for images of {join(list(map(str, misfits)))} channels",
-                    cause=f"protocol.channels is {protocol.channels}: one value for all, or one a channel",
+                    cause=f"protocol.channels is {protocol.channels}: one value for all, or one per channel",
                     fix="write one value, or as many as there are channels",
                 )

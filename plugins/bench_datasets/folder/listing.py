@@ -22,7 +22,7 @@ LISTED = 20
 
 
 def list_samples(root: Path, options: Mapping[str, Any]) -> list[Sample]:
-    """Return one sample an image, sorted by id; raise DataError with every problem of the layout."""
+    """Return one sample per image, sorted by id; raise DataError with every problem of the layout."""
     if not root.is_dir():
         raise DataError(
             "the dataset's root is not a folder",

@@ -16,7 +16,7 @@ PICTURES = (
     ".nrrd", ".pgm", ".ppm", ".pbm", ".pnm", ".tga", ".svg", ".npy", ".npz", ".mat", ".h5", ".hdf5", ".svs",
     ".ndpi",
 )  # fmt: skip
-"""Extensions of pictures in formats that are not read; other files are no data."""
+"""Extensions of pictures in formats that are not read; other files are not data."""
 
 
 def passed_over(root: Path, options: Mapping[str, Any], samples: Sequence[Sample]) -> list[str]:

@@ -87,7 +87,7 @@ def _pigment(canvas: Canvas, dice: Dice, pigment: Color, skin: Color, contrast: 
 def _distract(
     canvas: Canvas, dice: Dice, picture: Field, pigment: Color, difficulty: float, inside: Field
 ) -> Field:
-    """Add freckles and, when it is hard, a color chart's edge: pigment that is no lesion."""
+    """Add freckles and, when it is hard, a color chart's edge: pigment that is not a lesion."""
     for _ in range(dice.below(1 + round(8 * difficulty))):
         center = (dice.between(-0.48, 0.48), dice.between(-0.36, 0.36))
         radius = dice.between(0.008, 0.022)

@@ -147,7 +147,7 @@ def _shade(
 
 
 def _distract(canvas: Canvas, dice: Dice, picture: Field, difficulty: float) -> Field:
-    """Add bubbles and residue, which are no polyps."""
+    """Add bubbles and residue, which are not polyps."""
     for _ in range(dice.below(1 + round(10 * difficulty))):
         center = (dice.between(-0.45, 0.45), dice.between(-0.35, 0.35))
         radius = dice.between(0.008, 0.025)

@@ -1,7 +1,7 @@
 """HiFormer's Double-Level Fusion of fine and coarse tokens (the paper's figure 2, middle).
 
 As published it changes nothing but the two class tokens: the code computes what transformer blocks make of
-the tokens, and goes on with the tokens from before. The decoder then drops the class tokens. So the mode
+the tokens, and continues with the tokens from before. The decoder then drops the class tokens. So the mode
 `reference` computes no more than what reaches the decoder: positions and normalizations. `paper` goes on with
 the blocks' output; the exchange of class tokens, being last, still reaches nothing and is left out too.
 """

@@ -23,7 +23,7 @@ SWIN_UMAMBA = Architecture(
         "variant": variant(
             "vmamba-tiny",
             ("vmamba-tiny", "pico"),
-            "vmamba-tiny: the published network; pico: a sixth of its widths and one block a stage, "
+            "vmamba-tiny: the published network; pico: a sixth of its widths and one block per stage, "
             "for tests and trials, not published",
         ),
         "drop_path": drop_path(0.2, "the last block's branch is"),

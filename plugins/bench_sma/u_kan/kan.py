@@ -16,7 +16,7 @@ from torch.nn import functional
 INTERVALS = 5
 """Intervals of the grid between -1 and 1."""
 ORDER = 3
-"""Degree of the splines; the grid goes on for so many intervals on both sides."""
+"""Degree of the splines; the grid continues for so many intervals on both sides."""
 BASES = INTERVALS + ORDER
 _KNOTS = INTERVALS + 2 * ORDER + 1
 _SPACING = 2 / INTERVALS
@@ -89,7 +89,7 @@ def _locate(inputs: Tensor) -> tuple[Tensor, Tensor]:
 def _basis(interval: Tensor, offset: int) -> tuple[Tensor, Tensor]:
     """Return the number of the basis that began 3 - offset intervals ago, and where there is none.
 
-    Eight bases are what three bits count. Neighbors differ in these bits also where some are no bases,
+    Eight bases are what three bits count. Neighbors differ in these bits also where some are not bases,
     which the other bits tell: the places of one input never coincide.
     """
     number = interval + (offset - ORDER)

@@ -26,7 +26,7 @@ EVENTS = "EXAMPLE_PLUGIN_EVENTS"
 
 @hookimpl
 def bench_models() -> list[Architecture]:
-    """Return a network, and a model that is no network: its runner has a procedure of its own."""
+    """Return a network, and a model that is not a network: its runner has a procedure of its own."""
     return [
         Architecture(
             name="example-net",
