@@ -69,7 +69,7 @@ class BareLoop:
         for images, masks in self.train_loader:
             loss = self.loss(self.logits(images), masks)
             self.optimizer.zero_grad()
-            self.scaler.scale(loss).backward()
+            self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
             self.scaler.step(self.optimizer)
             self.scaler.update()
             losses.append(loss.detach())
@@ -88,7 +88,8 @@ class BareLoop:
                 hits = (predicted & truth).sum()
                 counts += torch.stack([hits, predicted.sum() - hits, truth.sum() - hits])
         hits, false_positives, false_negatives = counts.tolist()
-        return 2 * hits / max(1, 2 * hits + false_positives + false_negatives)
+        dice: float = 2 * hits / max(1, 2 * hits + false_positives + false_negatives)
+        return dice
 
     def logits(self, images: Tensor) -> Tensor:
         dtype = AUTOCAST.get(self.precision)

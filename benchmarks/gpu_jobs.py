@@ -27,6 +27,7 @@ from bench_core.protocol.devices import deterministic
 from bench_core.protocol.run_options import RunOptions
 from bench_core.protocol.site import Site
 from bench_core.protocol.trace import Trace
+from bench_core.spec.loss import losses
 from bench_core.spec.protocol import AdamW, Best, Normalization, Rex
 from bench_core.spec.training import Pixels, Scoring, Training
 from bench_torch.fit import fit
@@ -81,7 +82,7 @@ def job_of(check: Check, name: str, epochs: int) -> Job:
         schedule=Rex(),
         batch_size=check.batch,
         precision=precision,
-        loss={"bce": 1.0},
+        loss=losses("bce"),
         augmentation=AUGMENTATION,
         gradient_clipping=None,
         early_stopping=None,
@@ -116,9 +117,9 @@ def contract_of(check: Check, name: str, folder: Path, epochs: int, workers: int
     batch = check.batch
     arrays = arrays_of(job.pixels.image_size, 6 * batch)
     parts = [range(4 * batch), range(4 * batch, 5 * batch), range(5 * batch, 6 * batch)]
-    splits = [Split(arrays, part, "rgb") for part in parts]
+    training, validation, test = (Split(arrays, part, "rgb") for part in parts)
     return Contract(
-        Site(job, *splits, device=check.device, loader_workers=workers),
+        Site(job, training, validation, test, device=check.device, loader_workers=workers),
         learning_rate=1e-3,
         model=network_of(check, name),
         keeper=FolderKeeper(folder),

@@ -36,11 +36,14 @@ from bench_core.declarations import resolve_entry
 from bench_core.execute.keeper import FolderKeeper
 from bench_core.network import build_network
 from bench_core.options import complete_options
+from bench_core.plan.job import Job, JobDataset, JobFold, JobModel, Train
 from bench_core.plugins.wiring import load_registry
 from bench_core.protocol.contract import Contract, RunOptions
+from bench_core.protocol.site import Site
 from bench_core.protocol.trace import Trace
-from bench_core.spec.protocol import Checkpoint, Metrics, Normalization, Optimizer, Schedule
-from bench_core.spec.training import Training
+from bench_core.spec.loss import losses
+from bench_core.spec.protocol import AdamW, Best, Normalization, Rex
+from bench_core.spec.training import Pixels, Scoring, Training
 
 Laps = list[dict[str, list[float]]]
 """For each epoch, each contestant's (wall, CPU) seconds."""
@@ -138,19 +141,18 @@ def measure(runner: str, settings: argparse.Namespace, folder: Path) -> Laps:
     job = folder / f"job-{runner}"
     job.mkdir()
     contract = Contract(
-        job_name="overhead",
-        seed=0,
-        training=protocol(settings),
-        task=Task(classes=("lesion",), channels=3),
+        Site(
+            job_of(runner, settings),
+            train=Split(arrays, training, "rgb"),
+            validation=Split(arrays, validation, "rgb"),
+            test=None,
+            emit=after_epoch,
+            device=settings.device,
+        ),
         learning_rate=RATE,
         model=build(settings),
-        train=Split(arrays, training, "rgb"),
-        validation=Split(arrays, validation, "rgb"),
-        test=None,
         keeper=FolderKeeper(job),
         trace=Trace(job / "trace.jsonl"),
-        emit=after_epoch,
-        digest="0" * 32,
     )
     fit = resolve_entry(load_registry().runner(runner).fit)
     watch.lap()
@@ -158,24 +160,31 @@ def measure(runner: str, settings: argparse.Namespace, folder: Path) -> Laps:
     return laps
 
 
-def protocol(settings: argparse.Namespace) -> Training:
-    """Return the contract's side of what the others do."""
-    return Training(
+def job_of(runner: str, settings: argparse.Namespace) -> Job:
+    """Return the job that does what the others do; its search fold tests no images."""
+    training = Training(
         epochs=settings.epochs,
-        image_size=settings.size,
-        resize="pad-square",
-        channels="rgb",
         normalization=Normalization(),
-        optimizer=Optimizer(),
-        schedule=Schedule(),
+        optimizer=AdamW(),
+        schedule=Rex(),
         batch_size=settings.batch_size,
         precision=settings.precision,
-        loss={"bce": 1.0},
+        loss=losses("bce"),
         augmentation=AUGMENTATION,
         gradient_clipping=None,
         early_stopping=None,
-        checkpoint=Checkpoint(),
-        metrics=Metrics(),
+        checkpoint=Best(),
+    )
+    return Job(
+        digest="0" * 32,
+        stage="search",
+        model=JobModel(settings.model, settings.model, "SMA", 1, runner, "none", None, {}),
+        dataset=JobDataset("synthetic", "synthetic", 1, Task(classes=("lesion",), channels=3), None, {}),
+        fold=JobFold(0, 5, "rotate", (2, 3, 4), (0,), ()),
+        pixels=Pixels(image_size=settings.size, resize="pad-square", channels="rgb"),
+        scoring=Scoring(),
+        seed=0,
+        work=Train(training, RATE, "miou"),
     )
 
 

@@ -17,6 +17,7 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import json
+import math
 import sys
 import time
 from collections.abc import Callable
@@ -125,7 +126,7 @@ def mambapy_scan(*tensors: Tensor) -> Tensor:
     step, inputs = sequences(delta)[..., None], sequences(u)[..., None]
     rates = decay.view(groups, -1, states).repeat(batch, 1, 1)[:, None]
     b, c = (tensor.flatten(0, 1).mT for tensor in (b, c))
-    held = pscan((step * rates).exp(), step * b[:, :, None] * inputs)
+    held: Tensor = pscan((step * rates).exp(), step * b[:, :, None] * inputs)
     return (held @ c[..., None])[..., 0].mT.reshape(u.shape) + through[:, None] * u
 
 
@@ -204,7 +205,7 @@ def print_tables(results: dict[str, Any], unit: str, scale: int) -> None:
 
 def in_blocks(result: dict[str, Any], key: str) -> float:
     """Return the time of the network's blocks."""
-    return sum(stage[key] * stage["blocks"] for stage in result["stages"])
+    return math.fsum(stage[key] * stage["blocks"] for stage in result["stages"])
 
 
 if __name__ == "__main__":

@@ -123,7 +123,7 @@ def measured(name: str) -> float:
     base = reset_peak(False)
     logits = network(torch.randn(batch, CHANNELS, size, size))
     logits.square().mean().backward()
-    return (peak(False) - base + weights) / GIB
+    return float(peak(False) - base + weights) / GIB
 
 
 def table(rows: list[dict[str, Any]]) -> str:
