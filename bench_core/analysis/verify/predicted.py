@@ -13,6 +13,7 @@ import numpy as np
 from bench_core.analysis.verify.audit import Audit, Subject
 from bench_core.analysis.verify.checks import Examine
 from bench_core.analysis.verify.findings import Finding, Level
+from bench_core.analysis.verify.opened import opened
 from bench_core.labels import count
 from bench_core.metrics.counts import micro
 from bench_core.plan.job import Train
@@ -67,12 +68,10 @@ def predicting(cache: Path, sampling: Sampling) -> Examine:
 
 
 def _predicted(subject: Subject, audit: Audit, cache: Path, sampling: Sampling) -> Iterator[Finding]:
-    from bench_core.execute.prepare import open_data
-
     kept, result = subject.predictions, subject.result
     if kept is None or result is None or not isinstance(subject.job.work, Train):
         return
-    data = open_data(subject.job, audit.registry, cache)
+    data = opened(subject, audit, cache)
     if data.tested.ids != kept.ids:
         return  # `recount` names it.
     session = _session(subject, audit, data)

@@ -12,6 +12,7 @@ from bench_core.analysis.verify import steps
 from bench_core.analysis.verify.audit import Audit, Subject
 from bench_core.analysis.verify.checks import Examine
 from bench_core.analysis.verify.findings import Finding, told
+from bench_core.analysis.verify.opened import opened
 from bench_core.analysis.verify.predicted import Sampling
 from bench_core.errors import BenchError
 from bench_core.labels import count_all
@@ -40,12 +41,10 @@ def recount(cache: Path, sampling: Sampling | None = None) -> Examine:
 
 
 def _recounted(subject: Subject, audit: Audit, cache: Path, sampling: Sampling | None) -> Iterator[Finding]:
-    from bench_core.execute.prepare import open_data
-
     result = subject.result
     if result is None:
         return
-    data = open_data(subject.job, audit.registry, cache)
+    data = opened(subject, audit, cache)
     if data.facts.fingerprint != result.data.fingerprint:
         now, then = data.facts.fingerprint[:16], result.data.fingerprint[:16]
         yield subject.finding(f"the data are {now}… now, the result is of {then}…", RESULT)

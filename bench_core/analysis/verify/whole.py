@@ -56,21 +56,22 @@ def _twins(subject: Subject, audit: Audit) -> Iterable[Finding]:
     Losses are never equal to the last digit where anything in training differs, counts not where the network
     differs.
     """
-    mine = _results(subject)
+    mine = _results(subject, audit)
     if mine is None:
         return
     for peer in audit.same_split(subject):
         if peer is subject:
             # Of two that are equal the later one is named.
             return
-        theirs = _results(peer)
+        theirs = _results(peer, audit)
         if theirs is None or peer.job.learning_rate != subject.job.learning_rate:
             continue
+        # Nearly all jobs differ in their results, which are asked first.
         for what, differ, which in (
-            ("losses", _recipe(peer) != _recipe(subject), "trained otherwise"),
-            ("counts", _network(peer) != _network(subject), "another network"),
+            ("losses", _recipe, "trained otherwise"),
+            ("counts", _network, "another network"),
         ):
-            if differ and mine[what] and mine[what] == theirs[what]:
+            if mine[what] and mine[what] == theirs[what] and differ(peer) != differ(subject):
                 text = f"its {what} are exactly those of {peer.job.name}, which is {which}"
                 yield subject.finding(text, RESULT if what == "losses" else COUNTS)
 
@@ -108,7 +109,11 @@ def _recipe(subject: Subject) -> str:
     return network + json.dumps(canonical(settings), sort_keys=True)
 
 
-def _results(subject: Subject) -> dict[str, object] | None:
+def _results(subject: Subject, audit: Audit) -> dict[str, object] | None:
+    return audit.once(("results", subject.job.digest), lambda: _read_results(subject))
+
+
+def _read_results(subject: Subject) -> dict[str, object] | None:
     if subject.training is None:
         return None
     counts = subject.counts

@@ -1,0 +1,26 @@
+"""The data of jobs, opened once for each fold of a dataset."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bench_core.analysis.verify.audit import Audit, Subject
+from bench_core.plan.job import fold_seed
+
+if TYPE_CHECKING:
+    from bench_core.execute.prepare import JobData
+
+
+def opened(subject: Subject, audit: Audit, cache: Path) -> JobData:
+    """Return a job's data through this cache; raises what `open_data` raises."""
+    from bench_core.execute.prepare import open_data
+
+    job = subject.job
+    plain = job.to_json()
+    # What `open_data` looks at: jobs of several models share it.
+    key = json.dumps(
+        [plain[part] for part in ("dataset", "pixels", "fold")] + [fold_seed(job)], sort_keys=True
+    )
+    return audit.once(("data", str(cache), key), lambda: open_data(job, audit.registry, cache))
