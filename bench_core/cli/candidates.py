@@ -16,6 +16,7 @@ from bench_core.install import install_command
 from bench_core.options import complete_options
 
 if TYPE_CHECKING:
+    from bench_core.conformance.properties import Property
     from bench_core.plugins.registry import Registry
 
 ALL = "all"
@@ -78,7 +79,13 @@ def candidates(kind: str, names: Sequence[str], wish: Wish) -> list[Candidate]:
         return [_model(declared, options, wish.threads) for declared, options in found]
     tables = _tables(wish.registry)
     every = [each for name in names for each in (tables[kind] if name == ALL else [name])]
-    make = {"dataset": _dataset, "metric": _metric}[kind]
+    make = {
+        "dataset": _dataset,
+        "metric": _metric,
+        "step": _step,
+        "runner": _procedure,
+        "analysis": _analysis,
+    }[kind]
     return [make(name, wish) for name in dict.fromkeys(every)]
 
 
@@ -143,25 +150,42 @@ def _model(declared: Architecture, options: dict[str, Any], threads: int) -> Can
     return Candidate("model", declared.name, options, properties)
 
 
+def _listed(kind: str, name: str, wish: Wish, properties: Sequence[Property[Any]], subject: Any) -> Candidate:
+    from bench_core.conformance.properties import judge
+
+    return Candidate(kind, name, wish.options, lambda: [partial(judge, item, subject) for item in properties])
+
+
 def _dataset(name: str, wish: Wish) -> Candidate:
     import bench_core.conformance.datasets as suite
 
     subject = suite.subject_of(wish.registry, name, wish.options, wish.root, wish.files)
-    return Candidate(
-        "dataset",
-        name,
-        wish.options,
-        lambda: [partial(suite.judge, item, subject) for item in suite.PROPERTIES],
-    )
+    return _listed("dataset", name, wish, suite.PROPERTIES, subject)
 
 
 def _metric(name: str, wish: Wish) -> Candidate:
     import bench_core.conformance.metrics as suite
 
     subject = suite.subject_of(wish.registry, name, wish.options, wish.files)
-    return Candidate(
-        "metric",
-        name,
-        wish.options,
-        lambda: [partial(suite.judge, item, subject) for item in suite.PROPERTIES],
-    )
+    return _listed("metric", name, wish, suite.PROPERTIES, subject)
+
+
+def _step(name: str, wish: Wish) -> Candidate:
+    import bench_core.conformance.works as suite
+
+    subject = suite.step_subject(wish.registry, name, wish.options, wish.files)
+    return _listed("step", name, wish, suite.PROPERTIES, subject)
+
+
+def _procedure(name: str, wish: Wish) -> Candidate:
+    import bench_core.conformance.works as suite
+
+    subject = suite.procedure_subject(wish.registry, name, wish.options, wish.files)
+    return _listed("runner", name, wish, suite.PROPERTIES, subject)
+
+
+def _analysis(name: str, wish: Wish) -> Candidate:
+    import bench_core.conformance.analyses as suite
+
+    subject = suite.subject_of(wish.registry, name, wish.options, wish.files)
+    return _listed("analysis", name, wish, suite.PROPERTIES, subject)

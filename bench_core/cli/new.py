@@ -53,7 +53,4 @@ def command(context: click.Context, kind: str, name: str, runner: str, folder: P
         raise PluginError(f"the name {name!r} is taken by another plugin", fix="choose another name")
     plugin, test = write_plugin(kind, name, folder, runner)
     say(f"wrote {plugin} and {test}")
-    if kind in ("model", "dataset", "metric"):
-        say(f"try it: bench test {name} --plugin {plugin}")
-    else:
-        say(f"try it: python -m pytest {test}")
+    say(f"try it: bench test {name} --plugin {plugin}")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -79,7 +80,9 @@ def light_to_load(subject: Declared) -> None:
     origin = subject.origin
     if origin is None:
         return
-    told = ask("declare", origin, frameworks=FRAMEWORKS)
+    told = _loaded(
+        replace(origin, name="", files=()), 0 if origin.file is None else origin.file.stat().st_mtime_ns
+    )
     if told["frameworks"]:
         raise Wrong(
             f"loading it imports {some(told['frameworks'])}",
@@ -93,6 +96,12 @@ def light_to_load(subject: Declared) -> None:
         )
     if told["connected"]:
         raise Wrong(f"loading it connects to {told['connected'][0]}", fix="declare without a network")
+
+
+@cache
+def _loaded(origin: Origin, changed: int) -> dict[str, Any]:
+    """Return what loading a plugin does; asked once for all that one file declares."""
+    return ask("declare", origin, frameworks=FRAMEWORKS)
 
 
 def each_choice(declared: Mapping[str, Option], names: Mapping[str, tuple[str, ...]]) -> list[dict[str, Any]]:

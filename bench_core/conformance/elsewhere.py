@@ -102,9 +102,10 @@ def _is_code(text: str, package: Path | None) -> bool:
     homes = [Path(prefix) for prefix in {sys.prefix, sys.base_prefix, sys.exec_prefix}]
     if package is not None:
         homes.append(package)
-    return path.suffix in (".py", ".pyc", ".so", ".pyd") or any(home in path.parents for home in homes) or (
-        ".py" in path.suffixes or ".pyc" in path.suffixes or text.startswith(("/proc/", "/sys/", "/dev/"))
-    )  # fmt: skip
+    if text.startswith(("/proc/", "/sys/", "/dev/", "<")) or any(home in path.parents for home in homes):
+        return True
+    # A compiled file is written under a name of its own first: plugin.cpython-312.pyc.140234.
+    return not {".py", ".pyc", ".so", ".pyd"}.isdisjoint(path.suffixes)
 
 
 def _samples(errand: Mapping[str, Any]) -> dict[str, Any]:
@@ -116,9 +117,33 @@ def _samples(errand: Mapping[str, Any]) -> dict[str, Any]:
     return told(subject_of(registry, errand["name"], errand["options"], root), errand["read"])
 
 
+def _work(errand: Mapping[str, Any]) -> dict[str, Any]:
+    from bench_core.conformance.work_subject import procedure_subject, step_subject
+    from bench_core.plugins.wiring import load_registry
+
+    registry = load_registry([Path(path) for path in errand["files"]])
+    make = step_subject if errand["kind"] == "step" else procedure_subject
+    subject = make(registry, errand["name"], errand["options"])
+    study = subject.study(store=Path(errand["store"]))
+    return {"left": [left.plain() for left in subject.run(study)]}
+
+
+def _section(errand: Mapping[str, Any]) -> dict[str, Any]:
+    from bench_core.conformance.analysis_subject import subject_of
+    from bench_core.conformance.ground import read_study
+    from bench_core.plugins.wiring import load_registry
+
+    registry = load_registry([Path(path) for path in errand["files"]])
+    subject = subject_of(registry, errand["name"], errand["options"])
+    evidence = read_study(Path(errand["study"]), subject.registry).evidence()
+    return {"files": subject.written(subject.of(evidence))}
+
+
 _ANSWERS: dict[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {
     "declare": _declare,
     "samples": _samples,
+    "work": _work,
+    "section": _section,
 }
 
 

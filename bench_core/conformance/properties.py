@@ -109,6 +109,12 @@ def line_of(error: BaseException, place: str) -> str:
     return found
 
 
+def raised_in_core(error: BaseException) -> bool:
+    """Say whether it was bench_core that complained, and not the plugin that refused."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return bool(frames) and _CORE in Path(frames[-1].filename).parents
+
+
 def in_words(error: BaseException) -> str:
     """Return an exception's class and the beginning of what it says, on one line."""
     text = " ".join(str(error).split())[:_LONGEST]
