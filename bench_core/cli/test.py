@@ -75,10 +75,12 @@ def command(
         if kind is None and ALL in named:
             kind = "model"
         kinds = {name: kind_of(name, kind, registry) for name in named}
-        _check_words(set(kinds.values()), named, given, small, root, models, device)
         shared = [
             name for name in named if kinds[name] == "runner" and registry.runner(name).protocol == "shared"
         ]
+        if shared and len(named) > 1:
+            raise click.UsageError("a runner is tried alone")
+        _check_words(set(kinds.values()), named, given, small, root, models, device)
         if shared:
             pair = (REFERENCE, shared[0])
             code = compare(pair, models or DEFAULT_MODELS, files, threads, device, as_json)
@@ -102,8 +104,6 @@ def _check_words(
     device: str,
 ) -> None:
     """Raise UsageError for words that do not go together."""
-    if "runner" in kinds and len(names) > 1:
-        raise click.UsageError("a runner is tried alone")
     if small and kinds != {"model"}:
         raise click.UsageError("--small is an architecture's: a runner's networks are --model")
     if (models or device != "cpu") and kinds != {"runner"}:

@@ -103,6 +103,8 @@ def missing_file(subject: DatasetSubject) -> None:
     """A file that is not there is an error or a remark, never a sample less in silence."""
     with _copied(subject) as (copy, samples):
         victim = samples[len(samples) // 2]
+        if len(victim.files) == 1:
+            raise NotApplicable("a sample is one file, and without it nothing speaks of the sample")
         path = victim.files[-1]
         path.unlink()
         try:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Mapping
+from functools import partial
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -68,7 +69,7 @@ def _declare(errand: Mapping[str, Any]) -> dict[str, Any]:
     known = set(sys.modules)
     opened: list[str] = []
     connected: list[str] = []
-    listening = [True]
+    listening = [False]
 
     def hear(event: str, arguments: tuple[Any, ...]) -> None:
         if not listening[0]:
@@ -79,11 +80,14 @@ def _declare(errand: Mapping[str, Any]) -> dict[str, Any]:
             connected.append(str(arguments[1] if event == "socket.connect" else arguments[0]))
 
     sys.addaudithook(hear)
+    load: Callable[[], Any]
     if errand["file"] is not None:
-        module: Any = wiring.load_plugin_file(Path(errand["file"]))
+        load = partial(wiring.load_plugin_file, Path(errand["file"]))
     else:
         group = entry_points(group=wiring.ENTRY_POINT_GROUP)
-        module = next(point for point in group if point.name == errand["plugin"]).load()
+        load = next(point for point in group if point.name == errand["plugin"]).load
+    listening[0] = True
+    module = load()
     declared = getattr(module, errand["hook"])()
     listening[0] = False
     names = sorted(set(sys.modules) - known)

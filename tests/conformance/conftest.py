@@ -17,11 +17,3 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=[],
         help="Check these models only; repeatable, source:name included.",
     )
-    parser.addoption(
-        "--dataset",
-        action="append",
-        default=[],
-        metavar="NAME[={OPTIONS}]",
-        help='Check these datasets only, with options as JSON: synthetic={"look":"endoscopy"}; repeatable.',
-    )
-    parser.addoption("--root", type=Path, default=None, help="Root folder of the datasets that need one.")

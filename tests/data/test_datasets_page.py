@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from bench_core import DatasetRequest
+from bench_core.conformance import datasets as suite
 from bench_core.data.cache import open_cache
 from bench_core.data.folds import assign_folds, check_leaks
 from bench_core.declarations import Dataset, resolve_entry
@@ -76,6 +77,21 @@ def test_the_reader_example_is_loaded_and_read(tmp_path: Path) -> None:
     (tmp_path / "b_1.npz").write_bytes(b"")
     with pytest.raises(DataError, match=r"b_1\.npz: cannot be read"):
         open_cache(reader, root=tmp_path / "cache", task=declared.task_for({}), **settings)
+
+
+def test_the_reader_example_has_every_property(tmp_path: Path) -> None:
+    plugin, root = tmp_path / "my_arrays.py", tmp_path / "data"
+    plugin.write_text(block("python"))
+    root.mkdir()
+    for number, name in enumerate(("a_1", "a_2", "b_1", "c_1")):
+        mask = np.zeros((9, 9), np.uint8)
+        mask[2:5, 2:7] = 1
+        np.savez(root / f"{name}.npz", image=picture(number, 9, 9, 1), mask=mask)
+    subject = suite.subject_of(load_registry([plugin]), "my-arrays", {}, root, (plugin,))
+    found = [suite.judge(item, subject) for item in suite.PROPERTIES]
+    assert [item for item in found if item.state == "wrong"] == []
+    skipped = {item.name for item in found if item.state == "skipped"}
+    assert skipped == {"the declared number is there", "a missing file is named"}
 
 
 @pytest.mark.parametrize("declared", [SYNTHETIC, MNI152, FOLDER], ids=lambda declared: declared.name)

@@ -11,9 +11,11 @@ import pytest
 from bench_core.analysis.gather import gather
 from bench_core.analysis.verify.audit import open_audit
 from bench_core.analysis.verify.run import verify
+from bench_core.conformance.works import PROPERTIES, judge, procedure_subject, step_subject
 from bench_core.errors import BenchError, DivergedError, PluginError
 from bench_core.plan.expand import Plan, make_plan
 from bench_core.plan.job import Own
+from bench_core.plugins.wiring import load_registry
 from bench_core.spec.load import LoadedSpec, load_spec
 from bench_core.store.store import Store
 from tests.helpers.small_study import run, write_spec
@@ -37,6 +39,15 @@ def study(
     (folder / "rule.py").write_text(runner)
     loaded = load_spec(path)
     return loaded, make_plan(loaded.spec, loaded.registry), Store(folder / "results", create=True)
+
+
+def test_the_page_s_step_and_runner_have_the_properties_of_their_kinds(tmp_path: Path) -> None:
+    (tmp_path / "step.py").write_text(STEP)
+    (tmp_path / "rule.py").write_text(RUNNER)
+    registry = load_registry([tmp_path / "step.py", tmp_path / "rule.py"])
+    for subject in (step_subject(registry, "mirrored", {}), procedure_subject(registry, "bright", {})):
+        found = [judge(item, subject) for item in PROPERTIES if "process" not in item.name]
+        assert [item for item in found if item.state == "wrong"] == []
 
 
 def test_the_page_s_step_and_runner_run_as_they_stand_there(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from bench_core.conformance import metrics as suite
 from bench_core.declarations import Metric
 from bench_core.errors import PluginError, UnknownNameError
 from bench_core.metrics import counts, surface
@@ -147,7 +148,12 @@ def test_the_pages_example_is_a_metric(tmp_path: Path) -> None:
     assert source is not None
     path = tmp_path / "centroid.py"
     path.write_text(source[1])
-    metric = load_registry([path]).metric("centroid-distance")
+    registry = load_registry([path])
+    subject = suite.subject_of(registry, "centroid-distance", {}, (path,))
+    assert [
+        found for item in suite.PROPERTIES if (found := suite.judge(item, subject)).state == "wrong"
+    ] == []
+    metric = registry.metric("centroid-distance")
     truth = np.zeros((6, 8), np.uint8)
     truth[1:3, 1:3] = 1
     guess = np.roll(truth, (3, 4), axis=(0, 1))

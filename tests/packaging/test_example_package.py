@@ -224,7 +224,7 @@ def test_the_settings_of_its_runner_count_where_they_differ(study: Study) -> Non
     assert digest("{}") == digest("{levels: 16}") != digest("{levels: 8}")
 
 
-def test_it_is_listed_and_its_architecture_passes(study: Study) -> None:
+def test_it_is_listed(study: Study) -> None:
     assert "example_plugin" in {row["name"] for row in study.json("list", "plugins")}
     runners = {row["name"]: row for row in study.json("list", "runners")}
     assert runners["example-threshold"]["protocol"] == "own" and runners["torch"]["protocol"] == "shared"
@@ -232,9 +232,17 @@ def test_it_is_listed_and_its_architecture_passes(study: Study) -> None:
     assert (step["needs"], step["state"], step["options"]) == ("weights", "ready", "direction")
     (metric,) = [row for row in study.json("list", "metrics") if row["name"] == "example-area"]
     assert (metric["unit"], metric["from"]) == ("fraction", "labels")
-    assert study.json("test", "example-net")["passed"]
-    refused = study.bench("test", "example-threshold", cwd=study.folder)
-    assert refused.returncode == 2 and "is not a network" in refused.stderr
+
+
+def test_each_of_its_plugins_has_the_properties_of_its_kind(study: Study) -> None:
+    names = ("example-net", "example-threshold", "example-flip", "example-area", "example-squares")
+    found = study.json("test", *names)
+    kinds = {item["name"]: item["kind"] for item in found}
+    assert [kinds[name] for name in names] == ["model", "runner", "step", "metric", "dataset"]
+    wrong = [
+        (item["name"], each) for item in found for each in item["properties"] if each["state"] == "wrong"
+    ]
+    assert wrong == [] and all(item["passed"] for item in found)
 
 
 def test_its_command_is_one_of_bench(study: Study) -> None:
