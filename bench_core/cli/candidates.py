@@ -34,8 +34,6 @@ class Wish:
     small: bool = False
     root: Path | None = None
     """Folder of a dataset."""
-    files: tuple[Path, ...] = ()
-    """Plugin files that are loaded."""
     threads: int = 1
 
 
@@ -159,33 +157,33 @@ def _listed(kind: str, name: str, wish: Wish, properties: Sequence[Property[Any]
 def _dataset(name: str, wish: Wish) -> Candidate:
     import bench_core.conformance.datasets as suite
 
-    subject = suite.subject_of(wish.registry, name, wish.options, wish.root, wish.files)
+    subject = suite.subject_of(wish.registry, name, wish.options, wish.root)
     return _listed("dataset", name, wish, suite.PROPERTIES, subject)
 
 
 def _metric(name: str, wish: Wish) -> Candidate:
     import bench_core.conformance.metrics as suite
 
-    subject = suite.subject_of(wish.registry, name, wish.options, wish.files)
+    subject = suite.subject_of(wish.registry, name, wish.options)
     return _listed("metric", name, wish, suite.PROPERTIES, subject)
 
 
 def _step(name: str, wish: Wish) -> Candidate:
     import bench_core.conformance.works as suite
 
-    subject = suite.step_subject(wish.registry, name, wish.options, wish.files)
+    subject = suite.step_subject(wish.registry, name, wish.options)
     return _listed("step", name, wish, suite.PROPERTIES, subject)
 
 
 def _procedure(name: str, wish: Wish) -> Candidate:
     import bench_core.conformance.works as suite
 
-    subject = suite.procedure_subject(wish.registry, name, wish.options, wish.files)
+    subject = suite.procedure_subject(wish.registry, name, wish.options)
     return _listed("runner", name, wish, suite.PROPERTIES, subject)
 
 
 def _analysis(name: str, wish: Wish) -> Candidate:
     import bench_core.conformance.analyses as suite
 
-    subject = suite.subject_of(wish.registry, name, wish.options, wish.files)
+    subject = suite.subject_of(wish.registry, name, wish.options)
     return _listed("analysis", name, wish, suite.PROPERTIES, subject)

@@ -71,7 +71,7 @@ def command(
             if len(targets) > 1:
                 raise click.UsageError("a runner is tried alone")
             kind = "runner"
-        registry = _registry(_resolved(files))
+        registry = _registry(files)
         if kind is None and ALL in named:
             kind = "model"
         kinds = {name: kind_of(name, kind, registry) for name in named}
@@ -85,7 +85,7 @@ def command(
             pair = (REFERENCE, shared[0])
             code = compare(pair, models or DEFAULT_MODELS, files, threads, device, as_json)
         else:
-            wish = Wish(registry, _parsed(given), small, root, _resolved(files), threads)
+            wish = Wish(registry, _parsed(given), small, root, threads)
             groups: dict[str, list[str]] = {}
             for name in named:
                 groups.setdefault(kinds[name], []).append(name)
@@ -117,11 +117,7 @@ def _check_words(
 def _registry(files: tuple[Path, ...]) -> Registry:
     from bench_core.plugins.wiring import load_registry
 
-    return load_registry(files)
-
-
-def _resolved(files: tuple[Path, ...]) -> tuple[Path, ...]:
-    return tuple(path.resolve() for path in files)
+    return load_registry([path.resolve() for path in files])
 
 
 def _parsed(text: str | None) -> dict[str, Any]:

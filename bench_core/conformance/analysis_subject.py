@@ -121,9 +121,7 @@ def made(registry: Registry, name: str, folder: Path) -> Study:
     return study
 
 
-def subject_of(
-    registry: Registry, name: str, given: Mapping[str, Any], files: tuple[Path, ...] = ()
-) -> AnalysisSubject:
+def subject_of(registry: Registry, name: str, given: Mapping[str, Any]) -> AnalysisSubject:
     """Return a part of the report to test; raise UnknownNameError for a name or options that do not exist."""
     declared = registry.analysis(name)
     try:
@@ -131,5 +129,5 @@ def subject_of(
     except ValueError as error:
         raise UnknownNameError(f"{name} cannot take these options", cause=str(error)) from error
     return AnalysisSubject(
-        declared, with_world(registry), dict(given), origin_of(registry, "bench_analyses", name, files)
+        declared, with_world(registry), dict(given), origin_of(registry, "bench_analyses", name)
     )

@@ -101,13 +101,7 @@ class DatasetSubject:
         return replace(self, root=root)
 
 
-def subject_of(
-    registry: Registry,
-    name: str,
-    given: Mapping[str, Any],
-    root: Path | None,
-    files: tuple[Path, ...] = (),
-) -> DatasetSubject:
+def subject_of(registry: Registry, name: str, given: Mapping[str, Any], root: Path | None) -> DatasetSubject:
     """Return a dataset to test; raise what a spec that names it so would end in.
 
     UnknownNameError for a name or options that do not exist, DataError for a root that is missing, or for a
@@ -131,7 +125,7 @@ def subject_of(
         declared,
         options,
         None if root is None else root.resolve(),
-        origin_of(registry, "bench_datasets", name, files),
+        origin_of(registry, "bench_datasets", name),
     )
 
 

@@ -47,13 +47,13 @@ class Declared(Protocol):
         """Fields that people read, by name."""
 
 
-def origin_of(registry: Registry, hook: str, name: str, files: tuple[Path, ...] = ()) -> Origin | None:
+def origin_of(registry: Registry, hook: str, name: str) -> Origin | None:
     """Return where a declared name comes from; None if no loaded plugin declares it."""
     plugin = registry.owners.get(hook, {}).get(name)
     if plugin is None:
         return None
-    file = next((path.resolve() for path in files if str(path) == registry.plugins.get(plugin)), None)
-    return Origin(hook, name, plugin, file, tuple(path.resolve() for path in files))
+    files = {each: Path(registry.plugins[each]).resolve() for each in registry.contents}
+    return Origin(hook, name, plugin, files.get(plugin), tuple(files.values()))
 
 
 def complete_declaration(subject: Declared) -> None:

@@ -90,16 +90,14 @@ class MetricSubject:
         return gain > ROUNDING * max(1.0, abs(one), abs(other))
 
 
-def subject_of(
-    registry: Registry, name: str, given: Mapping[str, Any], files: tuple[Any, ...] = ()
-) -> MetricSubject:
+def subject_of(registry: Registry, name: str, given: Mapping[str, Any]) -> MetricSubject:
     """Return a metric to test; raise UnknownNameError for a name or options that do not exist."""
     declared = registry.metric(name)
     try:
         options = complete_options(declared.options, given)
     except ValueError as error:
         raise UnknownNameError(f"{name} cannot take these options", cause=str(error)) from error
-    return MetricSubject(declared, options, origin_of(registry, "bench_metrics", name, files))
+    return MetricSubject(declared, options, origin_of(registry, "bench_metrics", name))
 
 
 def drawn(count: int = 24, seed: int = 0, classes: int = CLASSES) -> Iterator[Maps]:

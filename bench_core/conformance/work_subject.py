@@ -171,9 +171,7 @@ class WorkSubject:
         return resolve_entry(self.code)
 
 
-def step_subject(
-    registry: Registry, name: str, given: Mapping[str, Any], files: tuple[Path, ...] = ()
-) -> WorkSubject:
+def step_subject(registry: Registry, name: str, given: Mapping[str, Any]) -> WorkSubject:
     """Return a step to test; raise UnknownNameError for a name or options that do not exist."""
     declared = registry.step(name)
     _check_options(name, declared.options, given)
@@ -181,12 +179,10 @@ def step_subject(
     world = with_world(registry)
     if model == NETWORK:
         _expect_installed(world.runner("torch"))
-    return WorkSubject(declared, world, dict(given), model, origin_of(registry, "bench_steps", name, files))
+    return WorkSubject(declared, world, dict(given), model, origin_of(registry, "bench_steps", name))
 
 
-def procedure_subject(
-    registry: Registry, name: str, given: Mapping[str, Any], files: tuple[Path, ...] = ()
-) -> WorkSubject:
+def procedure_subject(registry: Registry, name: str, given: Mapping[str, Any]) -> WorkSubject:
     """Return a runner with a procedure of its own to test; its model is the first that names it.
 
     Raises UnknownNameError for a name or options that do not exist, PluginError for one that trains under
@@ -203,7 +199,7 @@ def procedure_subject(
         model = LABEL
         made = Architecture(name=model, family="own", runner=name, version=1)
         world = replace(world, models={**world.models, model: made})
-    return WorkSubject(declared, world, dict(given), model, origin_of(registry, "bench_runners", name, files))
+    return WorkSubject(declared, world, dict(given), model, origin_of(registry, "bench_runners", name))
 
 
 def _expect_installed(runner: RunnerDeclaration) -> None:

@@ -37,7 +37,7 @@ def _clean(studies: dict[str, Study], one_thread: None) -> Iterator[None]:
 
 def tried(name: str, studies: dict[str, Study]) -> list[Finding]:
     """Findings up to the first that is wrong."""
-    subject: AnalysisSubject = subject_of(REGISTRY, name, {}, (PLUGIN,))
+    subject: AnalysisSubject = subject_of(REGISTRY, name, {})
     subject._studies.update({key: study.under(subject.registry) for key, study in studies.items()})
     found: list[Finding] = []
     for item in PROPERTIES:

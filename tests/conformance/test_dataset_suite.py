@@ -24,7 +24,7 @@ def cases(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def tried(name: str, root: Path) -> list[Finding]:
     """Findings up to the first that is wrong."""
-    subject = subject_of(REGISTRY, name, {}, root, (PLUGIN,))
+    subject = subject_of(REGISTRY, name, {}, root)
     found: list[Finding] = []
     for item in PROPERTIES:
         found.append(judge(item, subject))
@@ -85,7 +85,7 @@ def test_what_loading_a_plugin_does(tmp_path: Path, before: str, inside: str, sa
     (tmp_path / "jax.py").write_text("numpy = None  # stands for a framework, which takes seconds")
     plugin = tmp_path / "heavy.py"
     plugin.write_text(HEAVY.format(before=before, inside=inside or "pass"))
-    subject = subject_of(load_registry([plugin]), "heavy", {}, None, (plugin,))
+    subject = subject_of(load_registry([plugin]), "heavy", {}, None)
     if not says:
         light_to_load(subject)
         return

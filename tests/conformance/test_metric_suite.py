@@ -18,7 +18,7 @@ REGISTRY = load_registry([PLUGIN])
 
 def tried(name: str) -> list[Finding]:
     """Findings up to the first that is wrong."""
-    subject = subject_of(REGISTRY, name, {}, (PLUGIN,))
+    subject = subject_of(REGISTRY, name, {})
     found: list[Finding] = []
     for item in PROPERTIES:
         found.append(judge(item, subject))

@@ -37,14 +37,14 @@ def expect(found: list[Finding], broken: Broken) -> None:
 
 @pytest.mark.parametrize("name", ["right", "right-network", "measure", "native"])
 def test_right_steps_have_every_property(name: str) -> None:
-    found = tried(step_subject(REGISTRY, name, {}, (PLUGIN,)))
+    found = tried(step_subject(REGISTRY, name, {}))
     assert len(found) == len(PROPERTIES), found[-1]
     skipped = [item.name for item in found if item.state == "skipped"]
     assert skipped == ([] if name == "right-network" else ["masks of tested images stay unseen"]), found
 
 
 def test_a_right_procedure_has_every_property() -> None:
-    found = tried(procedure_subject(REGISTRY, "right-procedure", {}, (PLUGIN,)))
+    found = tried(procedure_subject(REGISTRY, "right-procedure", {}))
     assert [(item.name, item.state, item.note) for item in found] == [
         (item.name, "ok", "") for item in PROPERTIES
     ]
@@ -57,14 +57,14 @@ def test_every_property_is_broken_by_something() -> None:
 
 @pytest.mark.parametrize("broken", STEPS, ids=lambda broken: broken.name)
 def test_a_broken_step_fails_by_what_it_breaks(broken: Broken) -> None:
-    expect(tried(step_subject(REGISTRY, broken.name, {}, (PLUGIN,))), broken)
+    expect(tried(step_subject(REGISTRY, broken.name, {})), broken)
 
 
 @pytest.mark.parametrize("broken", PROCEDURES, ids=lambda broken: broken.name)
 def test_a_broken_procedure_fails_by_what_it_breaks(broken: Broken) -> None:
-    expect(tried(procedure_subject(REGISTRY, broken.name, {}, (PLUGIN,))), broken)
+    expect(tried(procedure_subject(REGISTRY, broken.name, {})), broken)
 
 
 def test_options_reach_what_is_tried() -> None:
-    subject = procedure_subject(REGISTRY, "right-procedure", {"level": 0.5}, (PLUGIN,))
+    subject = procedure_subject(REGISTRY, "right-procedure", {"level": 0.5})
     assert [left.values["level"] for left in subject.usual] == [0.5]

@@ -87,7 +87,7 @@ def test_the_reader_example_has_every_property(tmp_path: Path) -> None:
         mask = np.zeros((9, 9), np.uint8)
         mask[2:5, 2:7] = 1
         np.savez(root / f"{name}.npz", image=picture(number, 9, 9, 1), mask=mask)
-    subject = suite.subject_of(load_registry([plugin]), "my-arrays", {}, root, (plugin,))
+    subject = suite.subject_of(load_registry([plugin]), "my-arrays", {}, root)
     found = [suite.judge(item, subject) for item in suite.PROPERTIES]
     assert [item for item in found if item.state == "wrong"] == []
     skipped = {item.name for item in found if item.state == "skipped"}

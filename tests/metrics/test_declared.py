@@ -149,7 +149,7 @@ def test_the_pages_example_is_a_metric(tmp_path: Path) -> None:
     path = tmp_path / "centroid.py"
     path.write_text(source[1])
     registry = load_registry([path])
-    subject = suite.subject_of(registry, "centroid-distance", {}, (path,))
+    subject = suite.subject_of(registry, "centroid-distance", {})
     assert [
         found for item in suite.PROPERTIES if (found := suite.judge(item, subject)).state == "wrong"
     ] == []
