@@ -18,6 +18,7 @@ from tests.golden.references import REFERENCES
 from tests.helpers.golden import Golden, golden_tensor
 from tests.helpers.networks import build_network
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 TOLERANCE = 1e-4
 """As for the stored numbers of reference implementations in single precision."""
 SINGLE = ("segnext", "swin-umamba")

@@ -18,6 +18,7 @@ from tests.golden.references import REFERENCES
 from tests.golden.rounding import LIMIT, roundings
 from tests.helpers.golden import Golden, golden_errors, golden_outputs, reference_name, relative_errors
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 TOLERANCES = {torch.float64: 1e-9, torch.float32: 1e-4}
 
 

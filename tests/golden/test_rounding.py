@@ -15,6 +15,7 @@ from tests.golden.test_jumps import filled
 from tests.helpers.golden import Golden
 from tests.helpers.networks import build_network
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 NETWORKS = sorted(reference.model for reference in REFERENCES.values())
 IMAGE = torch.randn(1, 3, 128, 128, generator=torch.Generator().manual_seed(0))
 

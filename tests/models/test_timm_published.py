@@ -17,6 +17,7 @@ from tests.helpers.networks import build_network
 
 timm = pytest.importorskip("timm")
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 WIDTHS = (6, 10, 16, 24)
 
 
