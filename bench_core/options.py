@@ -53,7 +53,9 @@ def complete_options(declared: Mapping[str, Option], given: Mapping[str, Any]) -
         if name not in declared:
             raise ValueError(_unknown_option(str(name), declared))
     return {
-        name: _checked_option(name, option, given[name]) if name in given else _plain(name, option.default)
+        name: _checked_option(name, option, given[name])
+        if name in given
+        else plain_option(name, option.default)
         for name, option in declared.items()
     }
 
@@ -76,7 +78,7 @@ def _checked_option(name: str, option: Option, given: Any) -> Any:
         raise ValueError(
             f"option {name!r} must be {_WORDS.get(option.type, option.type.__name__)}, not {_said(given)}"
         )
-    plain = _plain(name, value)
+    plain = plain_option(name, value)
     _check_choices(name, option, plain)
     _check_bounds(name, option, plain)
     return plain
@@ -94,7 +96,7 @@ def _said(value: Any) -> str:
 def _check_choices(name: str, option: Option, value: Any) -> None:
     if not option.choices:
         return
-    choices = [_plain(name, choice) for choice in option.choices]
+    choices = [plain_option(name, choice) for choice in option.choices]
     for item in value if isinstance(value, list) else [value]:
         if item not in choices:
             near = difflib.get_close_matches(str(item), [str(choice) for choice in choices], n=1)
@@ -131,13 +133,14 @@ def _no_multiple(name: str, option: Option, number: float) -> str:
     return f"option {name!r} must be a multiple of {step}, not {number!r}{hint}"
 
 
-def _plain(name: str, value: Any) -> Any:
+def plain_option(name: str, value: Any) -> Any:
+    """Return a value as plain JSON data; ValueError names the option for what is not."""
     if isinstance(value, float) and not math.isfinite(value):
         raise ValueError(f"option {name!r} must be finite, not {value!r}")
     if isinstance(value, (list, tuple)):
-        return [_plain(name, item) for item in value]
+        return [plain_option(name, item) for item in value]
     if isinstance(value, Mapping):
-        plain = {str(key): _plain(name, item) for key, item in value.items()}
+        plain = {str(key): plain_option(name, item) for key, item in value.items()}
         if len(plain) < len(value):
             raise ValueError(f"option {name!r} has two keys that read the same as text: {value!r}")
         return plain
@@ -151,5 +154,5 @@ def differing(declared: Mapping[str, Option], complete: Mapping[str, Any]) -> di
     return {
         name: value
         for name, value in complete.items()
-        if declared[name].counts and value != _plain(name, declared[name].default)
+        if declared[name].counts and value != plain_option(name, declared[name].default)
     }

@@ -6,10 +6,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from bench_core.declarations.code import call, shown
 from bench_core.declarations.entry import Entry
 from bench_core.declarations.models import Architecture
 from bench_core.declarations.results import Metric
-from bench_core.options import Option
+from bench_core.errors import PluginError
+from bench_core.options import Option, plain_option
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,6 +79,25 @@ class Step:
     without a network, and what the job left (`Session.kept`); it leaves the same tables and returns the same
     values and label maps. Raises ValueError for what the step does not leave. It may be `run` itself. With
     `--predict` there is a network, for the images of `Session.drawn`."""
+
+    def resolved(self, options: Mapping[str, Any], metrics: Mapping[str, Metric]) -> dict[str, Any]:
+        """Return what counts of complete options and what `run` gets, as plain JSON data.
+
+        Raises ValueError for options that do not fit together, PluginError where `resolve` is broken.
+        """
+        if self.resolve is None:
+            return dict(options)
+        function, what = self.resolve, f"resolve of step {self.name!r}"
+        found = call(what, lambda: function(options, metrics), expected=(ValueError,))
+        if not isinstance(found, Mapping):
+            raise PluginError(f"{what} returned {shown(found)}, not a mapping of options")
+        unknown = [name for name in found if name not in self.options]
+        if unknown:
+            raise PluginError(f"{what} returned {shown(unknown[0])}, which the step does not declare")
+        try:
+            return {name: plain_option(name, value) for name, value in found.items()}
+        except ValueError as error:
+            raise PluginError(f"{what} returned what no job can hold", cause=str(error)) from error
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -123,10 +123,8 @@ def split_options(
 def step_options(step: Step, entry: StepEntry, registry: Registry, loc: Loc) -> dict[str, Any]:
     """Return the options of the step at `loc` that count; raises PlanError if they do not fit."""
     options = complete(step.options, entry.options, (*loc, "options"))
-    if step.resolve is None:
-        return options
     try:
-        return dict(step.resolve(options, registry.metrics))
+        return step.resolved(options, registry.metrics)
     except ValueError as error:
         raise PlanError(str(error), loc=(*loc, "options")) from error
 

@@ -50,14 +50,13 @@ def run_trial(
     Raises whatever a job raises, with its traceback: that is what an author wants to see.
     """
     from bench_core.execute.job import run_job
-    from bench_core.plan.expand import make_plan
+    from bench_core.plan.load import load_plan
     from bench_core.protocol.contract import RunOptions
-    from bench_core.spec.load import load_spec
     from bench_core.store.store import Store
 
     spec = write_trial(folder, plugin, dataset=dataset, model=model, more=more)
-    loaded = load_spec(spec)
+    loaded, plan = load_plan(spec)
     store = Store(folder / "results", create=True)
-    for job in make_plan(loaded.spec, loaded.registry).jobs:
+    for job in plan.jobs:
         run_job(job, store, loaded.registry, RunOptions(), lambda event: None)
     return open_study(spec, folder / "results")

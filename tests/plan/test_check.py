@@ -179,3 +179,40 @@ def test_every_command_says_what_validate_says(command: list[str], tmp_path: Pat
     assert done.exit_code != 0
     assert isinstance(done.exception, SpecError)
     assert [item.to_json() for item in done.exception.diagnostics] == told
+
+
+RESOLVES = {
+    "raises": "raise RuntimeError('out of order')",
+    "raises what is no Exception": "raise SystemExit(3)",
+    "gives no mapping": "return [1]",
+    "gives an option that is not declared": "return {'colour': 1}",
+    "gives what no job can hold": "return {'width': {1, 2}}",
+    "gives NaN": "return {'width': float('nan')}",
+    "says what is wrong": "raise ValueError('too wide')",
+}
+
+
+@pytest.mark.parametrize("way", RESOLVES)
+def test_a_step_whose_resolve_is_broken_is_named(way: str, tmp_path: Path) -> None:
+    plugin = f"""
+from bench_core import Option, Step, hookimpl
+
+def resolve(options, metrics):
+    {RESOLVES[way]}
+
+@hookimpl
+def bench_steps():
+    width = Option(type=int, default=1, help="columns")
+    return [Step(name="odd", version=1, run="x:y", help="odd", options={{"width": width}}, resolve=resolve)]
+"""
+    write(tmp_path, PLUGIN, "plugin.py")
+    write(tmp_path, plugin, "odd.py")
+    text = GOOD.replace("[plugin.py]", "[plugin.py, odd.py]").replace(", {name: tiny, label: again}", "")
+    spec = write(tmp_path, text + "steps: [odd]\n")
+    for command in ("validate", "plan"):
+        done = bench_of(command, spec)
+        assert done.exit_code == 1
+        assert "odd" in (done.output or str(done.exception))
+        assert done.exception is None or isinstance(done.exception, (SpecError, SystemExit))
+    (found,) = json.loads(bench_of("validate", "--format", "json", spec).output)["specs"][0]["diagnostics"]
+    assert (found["line"], found["check"]) == (7, "option") and found["fix"]

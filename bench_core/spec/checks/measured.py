@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from bench_core.declarations import Step
+from bench_core.errors import BenchError
 from bench_core.options import complete_options
 from bench_core.plugins.quantities import MEASURE, NATIVE, no_quantity, quantity_names
 from bench_core.spec.checks.context import Context
@@ -23,8 +24,6 @@ def check_measured(context: Context) -> None:
 
 
 def _together(context: Context, loc: Loc, entry: StepEntry, step: Step) -> None:
-    if step.resolve is None:
-        return
     try:
         options = complete_options(step.options, entry.options)
         if not all(_declared(context, step, options)):
@@ -32,7 +31,10 @@ def _together(context: Context, loc: Loc, entry: StepEntry, step: Step) -> None:
     except ValueError:  # Reported by check_options.
         return
     try:
-        step.resolve(options, context.registry.metrics)
+        step.resolved(options, context.registry.metrics)
+    except BenchError as error:
+        fix = error.fix or "report it to the plugin's author"
+        context.error("option", (*loc, "name"), error.message, cause=error.cause, fix=fix)
     except ValueError as error:
         message = f"options of {entry.name!r} do not fit: {error}"
         where = (*loc, "options") if entry.options else (*loc, "name")
