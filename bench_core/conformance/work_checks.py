@@ -188,7 +188,7 @@ def readable(subject: WorkSubject) -> None:
         for name in done.result.artifacts:
             if name.startswith("records/"):
                 done.records(Path(name).stem)
-    checks = (*CHECKS, recounting(study.store.cache))
+    checks = (*CHECKS, *recounting(study.store.cache))
     found = verify(open_audit(study.loaded.spec, study.plan, study.registry, study.store), checks)
     faults = [finding for finding in found.findings if finding.level != "warning"]
     if faults:
