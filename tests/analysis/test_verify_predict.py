@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ from click.testing import CliRunner
 from bench_core.analysis.verify.predicted import Sampling
 from bench_core.cli.main import bench
 from bench_core.data.loader import Split
+from bench_core.errors import DataError
 from bench_core.execute.job import run_job
 from bench_core.execute.prepare import open_data
 from bench_core.labels import choose_cases, count_all
@@ -161,6 +164,36 @@ def test_a_history_that_the_weights_do_not_give_is_found(trained: Trained) -> No
         assert trained.verify("--data") == {}
         (finding,) = trained.verify("--predict", "--images", "6")["weights"]
     assert "on the validation images, the history of epoch" in finding["message"]
+
+
+@pytest.mark.parametrize("option", ["--data", "--predict"])
+def test_what_this_machine_lacks_is_no_finding(trained: Trained, option: str) -> None:
+    code = (
+        "import sys\n"
+        "for name in ('torch', 'torchvision'): sys.modules[name] = None\n"
+        "from bench_core.cli.main import main\n"
+        f"sys.argv = ['bench', 'verify', {str(trained.spec)!r}, {option!r}]\n"
+        f"sys.argv += ['--store', {str(trained.store.path)!r}]\n"
+        "main()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 2 and "Traceback" not in done.stderr
+    assert "needs the package 'torch'" in done.stderr and "pip install" in done.stderr
+
+
+def test_data_that_cannot_be_opened_are_no_finding(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "content.txt").write_text("whole")
+    root = f"[{{name: dots-on-disk, root: {tmp_path / 'data'}}}]"
+    spec = write_spec(tmp_path / "spec", epochs=1, datasets=root)
+    loaded, store = load_spec(spec), Store(tmp_path / "results", create=True)
+    first = make_plan(loaded.spec, loaded.registry).jobs[0]
+    run_job(first, store, loaded.registry, RunOptions(), lambda event: None)
+    arguments = ["verify", str(spec), "--store", str(store.path)]
+    assert CliRunner().invoke(bench, [*arguments, "--data"]).exit_code == 0
+    (tmp_path / "data" / "content.txt").write_text("corrupt")
+    done = CliRunner().invoke(bench, [*arguments, "--data"])
+    assert isinstance(done.exception, DataError) and "image is corrupt" in str(done.exception)
 
 
 def test_the_draw_is_bounded_and_the_user_s(trained: Trained) -> None:

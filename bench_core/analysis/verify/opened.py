@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench_core.analysis.verify.audit import Audit, Subject
+from bench_core.errors import MissingDependencyError
+from bench_core.install import install_modules
 from bench_core.plan.job import fold_seed
 
 if TYPE_CHECKING:
@@ -14,8 +16,17 @@ if TYPE_CHECKING:
 
 
 def opened(subject: Subject, audit: Audit, cache: Path) -> JobData:
-    """Return a job's data through this cache; raises what `open_data` raises."""
-    from bench_core.execute.prepare import open_data
+    """Return a job's data through this cache.
+
+    Raises what `open_data` raises, and MissingDependencyError where no framework is installed.
+    """
+    try:
+        from bench_core.execute.prepare import open_data
+    except ModuleNotFoundError as error:
+        raise MissingDependencyError(
+            f"counting jobs again needs the package {error.name!r}, which is not installed",
+            fix=install_modules([error.name or "torch"]),
+        ) from error
 
     job = subject.job
     plain = job.to_json()

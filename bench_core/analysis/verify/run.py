@@ -24,7 +24,7 @@ from bench_core.analysis.verify.audit import Audit, Subject
 from bench_core.analysis.verify.checks import Check, Kind, Outcome, Verification
 from bench_core.analysis.verify.findings import Finding
 from bench_core.analysis.verify.predicted import Sampling
-from bench_core.errors import BenchError
+from bench_core.errors import BenchError, DataError, MissingDependencyError
 
 TRAINED: tuple[Kind, ...] = ("train",)
 TESTED: tuple[Kind, ...] = ("train", "own")
@@ -85,6 +85,7 @@ def verify(
     """Return what the checks find; `progress(done, total)` hears of each job that a check has seen.
 
     A file whose content is not of the form in which segtrial writes it is a finding, never an exception.
+    Raises DataError where data that are asked cannot be opened, MissingDependencyError where a package lacks.
     """
     findings: dict[str, list[Finding]] = {check.name: [] for check in checks}
     seen, left_out = Counter[str](), Counter[str]()
@@ -110,6 +111,8 @@ def _examined(check: Check, subject: Subject, audit: Audit) -> list[Finding] | N
     try:
         found = check.examine(subject, audit)
         return None if found is None else list(found)
+    except (MissingDependencyError, DataError):
+        raise  # Of this machine, and no fault of the store.
     except _UNUSABLE as error:
         cause = error.message if isinstance(error, BenchError) else f"{type(error).__name__}: {error}"
         return [subject.finding(f"its content is not what segtrial writes ({cause})")]

@@ -19,7 +19,7 @@ from bench_core.analysis.verify.predicted import Sampling, device_of
 from bench_core.declarations import Step
 from bench_core.declarations.code import call
 from bench_core.declarations.entry import resolve_entry
-from bench_core.errors import BenchError, StoreError
+from bench_core.errors import BenchError, MissingDependencyError, StoreError
 from bench_core.plan.job import Apply
 from bench_core.store.folder import PREDICTIONS, RESULT, read_records
 from bench_core.store.left import Left
@@ -62,6 +62,8 @@ def follows(subject: Subject, audit: Audit) -> Iterable[Finding] | None:
         )
     except ValueError as error:
         return [subject.finding(f"what it left is not what {step.name} leaves: {error}")]
+    except MissingDependencyError:
+        raise
     except BenchError as error:
         return [subject.finding(told(error))]
     what = "follows from what it left"
@@ -113,6 +115,8 @@ def again(
         except ValueError as error:
             yield subject.finding(f"asked again: {error}")
             return
+        except MissingDependencyError:
+            raise
         except BenchError as error:
             yield subject.finding(f"asked again: {told(error)}")
             return
