@@ -55,7 +55,7 @@ CHECKS: Mapping[str, str] = {
     "normalization": "normalization of another number of channels than the images have",
     "optimizer": "optimizer settings that do nothing, or need an encoder that a model does not declare",
     "schedule": "schedules that cannot fall, warm-ups that do not end, settings of another schedule",
-    "micro-batch": "parts that are no smaller than the batch, losses that depend on the parts (a warning)",
+    "micro-batch": "parts as large as the batch or too small for a model, losses they change (a warning)",
     "learning-rate": "learning rates listed twice",
     "fold": "folds that do not exist, are listed twice or leave nothing to train on",
     "folds-file": "files of a dataset's own folds that cannot be used, or do not fit evaluate",

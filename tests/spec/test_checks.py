@@ -187,6 +187,7 @@ CASES = [
     Case("image-size", edited((SIZE, "image_size: «250")), "192 or 256"),
     Case("image-size", edited((SIZE, "image_size: «64")), "use 128"),
     Case("batch-size", edited((SIZE, SIZE + "\n  batch_size: «1")), "2 or more"),
+    Case("micro-batch", edited((SIZE, SIZE + "\n  micro_batch: «2")), "3 or more"),
     Case("loss", edited((SIZE, SIZE + "\n  loss: «bce")), "'cross-entropy'"),
     Case("loss", edited((SIZE, SIZE + "\n  loss: {«cross-entropy: 1, dice: 1}")), "'bce'"),
     Case("unknown-key", edited((SIZE, SIZE + "\n  loss: {«dise: 1}")), "'dice'"),

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 
 from bench_core.spec.checks.augmentation import check_augmentation, check_padding
-from bench_core.spec.checks.batches import check_batches
+from bench_core.spec.checks.batches import check_batches, check_parts
 from bench_core.spec.checks.context import Context, Enough
 from bench_core.spec.checks.deviations import check_deviations
 from bench_core.spec.checks.folds import check_folds
@@ -41,6 +41,7 @@ ALL: tuple[Check, ...] = (
     check_deviations,
     check_optimizer,
     check_batches,
+    check_parts,
     check_threshold,
     check_image_size,
     check_batch_size,

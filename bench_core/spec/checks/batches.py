@@ -41,6 +41,30 @@ def check_batches(context: Context) -> None:
         )
 
 
+def check_parts(context: Context) -> None:
+    """Every model must be able to train on parts of the size that it gets."""
+    protocol = context.draft.protocol
+    if protocol is None:
+        return
+    for index, entry, architecture in context.models():
+        own = entry.deviations.micro_batch if entry.deviations is not None else None
+        loc: Loc = (
+            ("protocol", "micro_batch") if own is None else ("models", index, "deviations", "micro_batch")
+        )
+        micro = protocol.micro_batch if own is None else own
+        # Parts of a batch differ by one image, and of an epoch's last batch nothing is known here.
+        least = 2 * architecture.batch_minimum - 1
+        if isinstance(micro, int) and micro < least and context.draft.sound(loc):
+            context.error(
+                "micro-batch",
+                loc,
+                f"{entry.label or entry.name} cannot be trained with a micro_batch of {micro}",
+                cause=f"a part may then hold fewer than {architecture.batch_minimum} images, and one of its "
+                "layers normalizes a single pixel per image over the part",
+                fix=f"use {least} or more, or let the model deviate with `micro_batch: off`",
+            )
+
+
 def _smaller(context: Context, loc: Loc, micro: int | str, batch: int) -> None:
     if isinstance(micro, int) and micro >= batch:
         context.error(
