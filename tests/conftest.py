@@ -20,6 +20,8 @@ settings.load_profile("ci" if os.environ.get("CI") else "local")
 for _name in list(os.environ):
     if _name.startswith(("SEGTRIAL_", "SEGBENCH_")) or _name in _OF_THE_SCREEN:
         del os.environ[_name]
+# Two processes of tests that each compute on every core wait for each other most of the time.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 # Processes that tests start find tests.helpers in every folder.
 os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (str(REPOSITORY), os.environ.get("PYTHONPATH"))))
 
