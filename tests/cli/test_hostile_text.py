@@ -20,7 +20,7 @@ from bench_core.errors import BenchError
 from bench_core.store.files import read_json, write_json
 from bench_core.store.result import Failure
 from bench_core.text import hidden_in, json_visible, table_cell, visible, visible_name
-from tests.helpers.bench import run_bench
+from tests.helpers.bench import call_bench
 from tests.helpers.fake_study import PLUGIN, Study, write_study
 
 ATTACK = "\x1b]0;owned\x07\x1b[2K\x9b31m\u202egpj.exe\u2028\r\udcff"
@@ -129,7 +129,7 @@ def test_no_command_prints_what_acts(arguments: list[str], hostile: Study, tmp_p
         words = [*arguments, str(spec.parent / "study_plugin.py")]
     else:
         words = [arguments[0], str(spec), "--store", str(store), *arguments[1:]]
-    done = run_bench(*words, cwd=tmp_path)
+    done = call_bench(*words, cwd=tmp_path)
     assert done.returncode in (0, 1), done.stderr
     assert "Traceback" not in done.stderr
     assert not HIDDEN.search(done.stdout + done.stderr)
@@ -147,7 +147,7 @@ def test_a_log_is_printed_as_lines(hostile: Study) -> None:
     job = hostile.plan.jobs[0]
     folder = hostile.store.path / "jobs" / job.digest
     (folder / "log.txt").write_bytes(b"10%\r20%\r\nred \x1b[31m\x9b \xff end\n")
-    done = run_bench("logs", job.digest, "--store", hostile.store.path)
+    done = call_bench("logs", job.digest, "--store", hostile.store.path)
     assert done.returncode == 0
     assert done.stdout == "10%\n20%\nred \\x1b[31m\ufffd \ufffd end\n"
 
@@ -197,6 +197,6 @@ def test_names_out_of_utf_8_are_refused_before_anything_is_done(tmp_path: Path) 
         ["validate", strange],
         ["run", strange],
     ):
-        done = run_bench(*words, cwd=tmp_path)
+        done = call_bench(*words, cwd=tmp_path)
         assert done.returncode == 2 and "0xff" in done.stderr and "Traceback" not in done.stderr
     assert list(tmp_path.iterdir()) == []

@@ -10,8 +10,8 @@ import pytest
 
 from bench_core import __version__
 from bench_core.cli.main import COMMANDS
-from tests.helpers.bench import BENCH
-from tests.helpers.bench import run_bench as bench
+from tests.helpers.bench import BENCH, run_bench
+from tests.helpers.bench import call_bench as bench
 
 PAPER = str(Path(__file__).resolve().parents[2] / "specs" / "paper.yaml")
 
@@ -31,7 +31,7 @@ def test_every_command_has_help(name: str) -> None:
 
 
 def test_version() -> None:
-    assert __version__ in bench("--version").stdout
+    assert __version__ in run_bench("--version").stdout
 
 
 @pytest.mark.parametrize(
@@ -76,8 +76,8 @@ def test_a_reader_that_has_seen_enough_of_a_long_output_is_no_error() -> None:
 
 @pytest.mark.parametrize("arguments", [["list", "models"], ["plan", PAPER], ["doctor"]])
 def test_piped_output_has_no_escape_codes(arguments: list[str]) -> None:
-    assert "\x1b[" not in bench(*arguments).stdout
-    assert "\x1b[3" not in bench(*arguments, NO_COLOR="1", FORCE_COLOR="1").stdout
+    assert "\x1b[" not in run_bench(*arguments).stdout
+    assert "\x1b[3" not in run_bench(*arguments, NO_COLOR="1", FORCE_COLOR="1").stdout
 
 
 @pytest.mark.parametrize("what", ["models", "datasets", "runners", "analyses", "plugins"])
@@ -133,7 +133,7 @@ def test_list_refuses_names_of_other_things_and_unknown_ones() -> None:
 
 
 def test_doctor_reports_this_environment() -> None:
-    done = bench("doctor", "--json")
+    done = run_bench("doctor", "--json")
     findings = {(item["area"], item["name"]): item for item in json.loads(done.stdout)}
     assert findings["system", "segtrial"]["detail"] == __version__
     assert findings["torch", "torch"]["state"] == "ok"
@@ -143,14 +143,14 @@ def test_doctor_reports_this_environment() -> None:
 
 def test_doctor_says_a_store_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
-    done = bench("doctor", "--store", str(tmp_path / "file" / "results"), "--json")
+    done = run_bench("doctor", "--store", str(tmp_path / "file" / "results"), "--json")
     store = next(item for item in json.loads(done.stdout) if item["name"].startswith("store "))
     assert done.returncode == 1
     assert store["state"] == "broken" and "--store" in store["fix"]
 
 
 def test_variables_of_the_old_name_are_told_in_one_line_with_the_new_name() -> None:
-    done = bench("schema", SEGBENCH_STORE="results", SEGBENCH_CACHE="cache")
+    done = run_bench("schema", SEGBENCH_STORE="results", SEGBENCH_CACHE="cache")
     assert done.returncode == 0
     assert json.loads(done.stdout)["title"] == "segtrial spec"
     assert done.stderr.splitlines() == [

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.helpers.bench import run_bench as bench
+from tests.helpers.bench import call_bench as bench
 from tests.helpers.file_server import FileServer, serving
 
 CONTENT = b"weights" * 1000

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import os
 import subprocess
 import sys
+from contextlib import chdir, redirect_stderr, redirect_stdout
 from pathlib import Path
+from unittest.mock import patch
 
-from bench_core.cli.main import main
+from bench_core.cli.main import _run, main
 
 BENCH = (sys.executable, "-m", "tests.helpers.bench")
 
@@ -24,6 +27,23 @@ def run_bench(
         text=True,
         timeout=120,
     )
+
+
+def call_bench(
+    *arguments: str | Path, cwd: Path | None = None, **environment: str
+) -> subprocess.CompletedProcess[str]:
+    """Run `bench` in this process, which takes a tenth of the time, where nothing of a process is asked."""
+    words = ["bench", *map(str, arguments)]
+    stdout, stderr = io.StringIO(), io.StringIO()
+    with (
+        chdir(cwd or Path.cwd()),
+        patch.dict(os.environ, environment),
+        patch.object(sys, "argv", words),
+        redirect_stdout(stdout),
+        redirect_stderr(stderr),
+    ):
+        code = _run()
+    return subprocess.CompletedProcess(words, code, stdout.getvalue(), stderr.getvalue())
 
 
 if __name__ == "__main__":

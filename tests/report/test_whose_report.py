@@ -11,7 +11,7 @@ from bench_core.errors import PluginError
 from bench_core.report.blocks import Section
 from bench_core.report.compose import Report
 from bench_core.report.tables import Column, Table, text_row
-from tests.helpers.bench import run_bench
+from tests.helpers.bench import call_bench
 from tests.helpers.fake_study import Study, write_study
 
 
@@ -23,7 +23,7 @@ def two(tmp_path_factory: pytest.TempPathFactory) -> tuple[Study, Study]:
 
 def report(study: Study, cwd: Path, *more: str) -> tuple[int, str]:
     words = ["report", study.loaded.path, "--store", study.store.path, "--format", "csv", *more]
-    done = run_bench(*words, cwd=cwd)
+    done = call_bench(*words, cwd=cwd)
     return done.returncode, done.stderr
 
 
@@ -67,9 +67,9 @@ def test_a_spec_that_was_moved_is_no_other_study(two: tuple[Study, Study], tmp_p
     shutil.copy(first.loaded.path, moved)
     shutil.copy(first.loaded.path.parent / "study_plugin.py", tmp_path)
     words = ["report", moved, "--store", first.store.path, "--format", "csv"]
-    assert run_bench(*words, cwd=tmp_path).returncode == 0
+    assert call_bench(*words, cwd=tmp_path).returncode == 0
     assert report(first, tmp_path)[0] == 0
-    assert run_bench(*words, "--force", cwd=tmp_path).returncode == 0
+    assert call_bench(*words, "--force", cwd=tmp_path).returncode == 0
     moved.unlink()
     assert report(second, tmp_path)[0] == 0
 
