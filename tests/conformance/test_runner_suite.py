@@ -199,7 +199,7 @@ def test_the_default_comparison_is_equal_bit_for_bit() -> None:
         (["test", "runner:tortch"], "did you mean 'torch'?"),
         (["conformance", "--runner", "torch"], "two --runner are compared, not 1"),
         (["conformance", "--runner", "torch", "--runner", "torch", "--model", "unet"], "did you mean"),
-        (["test", "runner:torch", "--model", 'u-net={"width"}'], "no JSON object"),
+        (["test", "runner:torch", "--model", 'u-net={"width"}'], "not a JSON object"),
         (["test", "runner:torch", "--model", 'u-net={"depth": 3}'], "unknown option 'depth'"),
     ],
 )

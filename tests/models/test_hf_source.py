@@ -133,9 +133,9 @@ def test_wrong_names_say_what_is_valid(
     ("text", "says"),
     [
         ("{", "cannot be read"),
-        ("[1]", "no mapping"),
-        ('{"model_type": "bert"}', "no network for semantic segmentation"),
-        ("{}", "no network for semantic segmentation"),
+        ("[1]", "not a mapping"),
+        ('{"model_type": "bert"}', "not a network for semantic segmentation"),
+        ("{}", "not a network for semantic segmentation"),
         ('{"model_type": "oneformer"}', "cannot be trained here"),
         ('{"model_type": "upernet", "backbone": "microsoft/resnet-50"}', "names its backbone"),
         (
