@@ -101,13 +101,14 @@ def main() -> None:
     prepare_streams()
     _hear_of_the_end()
     try:
-        code = _run()
+        code = run()
     finally:
         let_go()
     sys.exit(code)
 
 
-def _run() -> int:
+def run() -> int:
+    """Run the command of sys.argv, print what ended it, and return the exit code."""
     hint_at_old_names()
     name = "segtrial" if Path(sys.argv[0]).stem == "segtrial" else "bench"
     try:

@@ -10,7 +10,7 @@ from contextlib import chdir, redirect_stderr, redirect_stdout
 from pathlib import Path
 from unittest.mock import patch
 
-from bench_core.cli.main import _run, main
+from bench_core.cli.main import main, run
 
 BENCH = (sys.executable, "-m", "tests.helpers.bench")
 
@@ -42,8 +42,15 @@ def call_bench(
         redirect_stdout(stdout),
         redirect_stderr(stderr),
     ):
-        code = _run()
+        code = run()
     return subprocess.CompletedProcess(words, code, stdout.getvalue(), stderr.getvalue())
+
+
+def assert_it_ends_in_words(*arguments: str | Path) -> None:
+    """Call `bench` in this process; it must end with a documented code and no traceback, whatever it read."""
+    done = call_bench(*arguments)
+    assert done.returncode in (0, 1, 2)
+    assert "Traceback" not in done.stdout + done.stderr
 
 
 if __name__ == "__main__":
