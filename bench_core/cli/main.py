@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 import traceback
+import warnings
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -99,6 +100,9 @@ def main() -> None:
     """Run `bench` (or `segtrial`); exit 0 done, 1 invalid or failed, 2 could not run, 130 interrupted."""
     open_standard_files()
     prepare_streams()
+    if not sys.warnoptions:
+        # A file that Pillow warns of is an error of ours, with its name, or is read as it should be.
+        warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
     _hear_of_the_end()
     try:
         code = run()

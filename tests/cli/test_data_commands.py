@@ -20,6 +20,7 @@ from bench_core.execute.datasets import source_of
 from bench_core.plan.expand import make_plan
 from bench_core.spec.load import load_spec
 from bench_core.store.store import Store
+from tests.helpers.bench import run_bench
 from tests.helpers.pictures import blob, picture, write_folder
 
 FOLDER = """\
@@ -289,3 +290,15 @@ def test_results_know_the_data_that_they_stand_on(tmp_path: Path) -> None:
     assert present() == result.data.fingerprint
     Image.fromarray(blob(7)).save(root / "masks/case-02.png")
     assert present() not in (None, result.data.fingerprint)
+
+
+def test_a_damaged_image_is_told_in_our_words_alone(tmp_path: Path) -> None:
+    root = write_folder(tmp_path / "mine")
+    image = next((root / "images").iterdir())
+    Image.fromarray(picture(0)).save(image.with_suffix(".tif"))
+    image.unlink()
+    image = image.with_suffix(".tif")
+    image.write_bytes(image.read_bytes()[:28])
+    done = run_bench("data", write_spec(tmp_path, "mine"), "--store", tmp_path / "results")
+    assert done.returncode == 2 and done.stderr.count(image.name) == 1
+    assert "Warning" not in done.stderr
