@@ -172,6 +172,7 @@ def bench(*arguments: str, seconds: int = 280) -> subprocess.CompletedProcess[st
     return subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=seconds)
 
 
+@pytest.mark.slow
 def test_bench_tests_a_plugins_runner_in_processes_that_are_killed() -> None:
     done = bench("test", "runner:own-rate", "--plugin", str(PLUGIN), "--model", "small-net", "--json")
     assert done.returncode == 1, done.stderr

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -124,5 +125,7 @@ def test_run_refuses_and_can_be_told_to_run_nevertheless(tmp_path: Path) -> None
     assert refused.exception.exit_code == 2
     loaders = [*command, "--set", "runtime.loader_workers=1000"]
     assert isinstance(CliRunner().invoke(bench, loaders).exception, OversubscribedError)
-    done = CliRunner().invoke(bench, [*command, "--threads", "100", "--oversubscribe"])
+    done = CliRunner().invoke(
+        bench, [*command, "--threads", str(2 * (os.cpu_count() or 1)), "--oversubscribe"]
+    )
     assert done.exit_code == 0, done.output

@@ -50,7 +50,7 @@ def _spec(folder: Path, runtime: str) -> Path:
     ("runtime", "recorded", "note"),
     [
         ("noting: {note: hello}", {"note": "hello", "times": 2}, "hello x 2"),
-        ("noting: {}", {"note": "", "times": 2}, None),
+        pytest.param("noting: {}", {"note": "", "times": 2}, None, marks=pytest.mark.slow),
     ],
 )
 def test_what_the_spec_gives_reaches_the_runner_and_the_result(

@@ -73,7 +73,8 @@ def report(folder: Path) -> dict[str, str]:
     return found
 
 
-@pytest.mark.parametrize("other", [pytest.param("elsewhere", marks=pytest.mark.slow), "mmseg"])
+@pytest.mark.parametrize("other", ["elsewhere", "mmseg"])
+@pytest.mark.slow
 def test_two_halves_are_one_study(other: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     if other == "mmseg" and importlib.util.find_spec("mmengine") is None:
         pytest.skip("needs the extra [mmseg]")

@@ -40,10 +40,10 @@ def shell(line: str) -> subprocess.CompletedProcess[str]:
     ("before", "way"),
     [
         ("", "| head -1"),
-        ("FORCE_COLOR=1", "| head -1"),
-        ("", "--json | head -1"),
+        pytest.param("FORCE_COLOR=1", "| head -1", marks=pytest.mark.slow),
+        pytest.param("", "--json | head -1", marks=pytest.mark.slow),
         ("", "> /dev/full"),
-        ("", ">&-"),
+        pytest.param("", ">&-", marks=pytest.mark.slow),
         ("", ">&- 2>&- <&-"),
     ],
 )
@@ -67,7 +67,9 @@ def test_other_commands_say_that_the_screen_is_full(tmp_path: Path) -> None:
     assert shell(f"{sys.executable} -m tests.helpers.bench schema | head -1").returncode == 0
 
 
-@pytest.mark.parametrize("told", [True, False], ids=["with SIGHUP", "in silence"])
+@pytest.mark.parametrize(
+    "told", [True, pytest.param(False, marks=pytest.mark.slow)], ids=["with SIGHUP", "in silence"]
+)
 def test_a_closed_terminal(tmp_path: Path, told: bool) -> None:
     """A shell passes SIGHUP on when its window is closed: the run stops. In silence (nohup) it continues."""
     epochs = 60 if told else 3

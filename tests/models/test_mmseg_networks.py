@@ -132,7 +132,14 @@ def test_a_family_trains_a_step_and_computes_what_mmseg_computes(config: str) ->
     assert any(not torch.equal(before[name], value) for name, value in network.state_dict().items())
 
 
-@pytest.mark.parametrize("family", ["segformer", "segmenter", "ocrnet", "pidnet", "mobilenet_v2"])
+@pytest.mark.parametrize(
+    "family",
+    [
+        "segformer",
+        "segmenter",
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ("ocrnet", "pidnet", "mobilenet_v2")),
+    ],
+)
 def test_one_logit_and_one_channel(family: str) -> None:
     # Under some initial weights Segmenter stays on a plateau for longer than these few steps.
     torch.manual_seed(1)

@@ -131,6 +131,7 @@ def test_every_pass_gives_the_same_bits() -> None:
     assert all(torch.equal(one[name], other[name]) for name in one)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(INTERPRETED, reason="is interpreted already")
 @pytest.mark.skipif(
     TorchVersion(triton.__version__) < "3.8" and TorchVersion(np.__version__) >= "2.4",
@@ -146,7 +147,7 @@ def test_the_kernels_are_right_in_the_interpreter() -> None:
 
 
 @pytest.mark.skipif(INTERPRETED, reason="nothing is compiled where all is interpreted")
-@pytest.mark.parametrize("capability", [80, 90])
+@pytest.mark.parametrize("capability", [pytest.param(80, marks=pytest.mark.slow), 90])
 @pytest.mark.parametrize("kernel", ["tile_ends", "carry", "forward", "backward"])
 def test_kernels_compile_for_gpus(
     kernel: str, capability: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

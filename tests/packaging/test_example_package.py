@@ -234,6 +234,7 @@ def test_it_is_listed(study: Study) -> None:
     assert (metric["unit"], metric["from"]) == ("fraction", "labels")
 
 
+@pytest.mark.slow
 def test_each_of_its_plugins_has_the_properties_of_its_kind(study: Study) -> None:
     names = ("example-net", "example-threshold", "example-flip", "example-area", "example-squares")
     found = study.json("test", *names)

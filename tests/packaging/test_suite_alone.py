@@ -7,9 +7,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 
+@pytest.mark.slow
 def test_a_store_of_an_earlier_run_changes_no_test(tmp_path: Path) -> None:
     for part in ("jobs", "running", "claims", "failed"):
         (tmp_path / "results" / part).mkdir(parents=True)
