@@ -46,6 +46,7 @@ def test_what_new_writes_passes_everything(here: Path, runner: str) -> None:
     ]
 
 
+@pytest.mark.slow
 def test_the_test_that_new_writes_passes(here: Path) -> None:
     call("new", "model", "my-net", "--folder", "nets")
     done = subprocess.run(

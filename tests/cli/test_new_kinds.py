@@ -51,6 +51,7 @@ def test_what_new_writes_is_clean_whatever_its_name(here: Path, name: str) -> No
         assert done.returncode == 0, done.stdout
 
 
+@pytest.mark.slow
 def test_the_tests_that_new_writes_pass(here: Path) -> None:
     for kind in USES:
         call("new", kind, f"my-{kind}")

@@ -57,6 +57,10 @@ def _candidate(name: str, plugins: tuple[Path, ...]) -> Candidate:
     return Candidate(declared, declared.small)
 
 
+def _takes_long(name: str, item: Property) -> bool:
+    return name in SLOW or (name in FROM_SOURCES and item.name == "the loss falls")
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "model" not in metafunc.fixturenames:
         return
@@ -71,7 +75,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
                 name,
                 item,
                 id=f"{name}-{item.name}",
-                marks=[pytest.mark.slow] if name in SLOW and not wanted else [],
+                marks=[pytest.mark.slow] if not wanted and _takes_long(name, item) else [],
             )
             for name, item in cases
         ],

@@ -85,6 +85,7 @@ def test_two_runs_share_the_work_and_run_nothing_twice(tmp_path: Path) -> None:
     assert {Store(store).result(digest).attempts for digest in Store(store).known()} == {1}
 
 
+@pytest.mark.slow
 def test_a_failed_job_stops_no_other(tmp_path: Path) -> None:
     spec = write_spec(tmp_path / "spec", models="[broken-net, fatal-net, dots-net]", search=True, epochs=1)
     store = tmp_path / "results"
@@ -106,6 +107,7 @@ def test_a_failed_job_stops_no_other(tmp_path: Path) -> None:
     assert failure is not None and failure.attempts == 2, "the same command tries failed jobs again"
 
 
+@pytest.mark.slow
 def test_a_rate_that_diverges_is_no_candidate_and_stops_nothing(tmp_path: Path) -> None:
     spec = write_spec(tmp_path / "spec", models="[diverging-net]", search=True, epochs=1)
     store = tmp_path / "results"

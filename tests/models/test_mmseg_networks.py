@@ -94,7 +94,15 @@ UNTRAINABLE = {
 }
 each_family = pytest.mark.parametrize(
     "config",
-    [*SMALL.values(), *(pytest.param(config, marks=pytest.mark.slow) for config in LARGE.values())],
+    [
+        *(
+            pytest.param(
+                config, marks=[pytest.mark.slow] if family in ("unet", "icnet", "ocrnet", "stdc") else []
+            )
+            for family, config in SMALL.items()
+        ),
+        *(pytest.param(config, marks=pytest.mark.slow) for config in LARGE.values()),
+    ],
     ids=[*SMALL, *LARGE],
 )
 

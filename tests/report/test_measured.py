@@ -252,7 +252,9 @@ def test_the_table_of_subgroups_says_how_many_images(done: Done) -> None:
         assert all("(n = 8" in row.cells[1].small for row in item.rows)
 
 
-@pytest.mark.parametrize("text", ["", "{}", "[1, 2]"])
+@pytest.mark.parametrize(
+    "text", [*(pytest.param(text, marks=pytest.mark.slow) for text in ("", "{}")), "[1, 2]"]
+)
 def test_samples_that_are_damaged_make_no_subgroup_and_no_failure(tmp_path: Path, text: str) -> None:
     found = Done(tmp_path)
     for path in found.store.datasets.iterdir():
