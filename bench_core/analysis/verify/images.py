@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -38,7 +39,7 @@ def _data(subject: Subject, audit: Audit) -> Iterable[Finding]:
         (("train", "validation", "test"), audit.same_split(subject)),
     ):
         for key in keys:
-            usual = audit.usual(f"data {key}", peers, lambda peer, key=key: _fact(peer, key))  # type: ignore[misc]
+            usual = audit.usual(f"data {key}", peers, partial(_fact, key=key))
             mine = _fact(subject, key)
             if usual is not None and mine != usual[0]:
                 text = f"{key} is {_short(mine)}, {usual[1].job.name} has {_short(usual[0])}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from bench_core.analysis.provenance import HARMLESS, PER_RUN, flatten
@@ -95,7 +96,7 @@ def environment(subject: Subject, audit: Audit) -> Iterable[Finding] | None:
     found = []
     for key, value in _conditions(result.provenance).items():
         peers = audit.same_data(subject)
-        usual = audit.usual(f"environment {key}", peers, lambda peer, key=key: _condition(peer, key))  # type: ignore[misc]
+        usual = audit.usual(f"environment {key}", peers, partial(_condition, key=key))
         if usual is not None and usual[0] != value:
             text = f"{key} is {value}, most jobs on {subject.job.dataset.label} have {usual[0]}"
             found.append(subject.finding(text, RESULT, level="warning"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from functools import partial
 
 import numpy as np
 
@@ -144,7 +145,7 @@ def _basis(subject: Subject, audit: Audit) -> Iterable[Finding]:
         yield subject.finding("it names two fingerprints of its data", RESULT)
     peers = audit.same_cell(subject)
     for name, digest in effective_basis(result, accepted).items():
-        usual = audit.usual(f"basis {name}", peers, lambda peer, name=name: _part(peer, name, accepted))  # type: ignore[misc]
+        usual = audit.usual(f"basis {name}", peers, partial(_part, name=name, accepted=accepted))
         if name != DATA and usual is not None and usual[0] != digest:
             text = f"{name} is {digest[:12]}, {usual[1].job.name} has {usual[0][:12]}"
             yield subject.finding(text, RESULT)
