@@ -84,7 +84,9 @@ def again(
     from bench_core.protocol.session import Session
     from bench_core.protocol.site import Site
 
-    entry = step.again
+    entry, work = step.again, subject.job.work
+    if not isinstance(work, Apply):
+        raise TypeError(f"{subject.job.name} is not a step's")
     drawn = None
     if sampling is not None and step.needs == "weights":
         drawn = sampling.of(data.tested, subject)
@@ -108,7 +110,7 @@ def again(
         try:
             outcome = call(
                 f"`again` of step {step.name}",
-                lambda: resolve_entry(entry)(session, dict(subject.job.work.options)),  # type: ignore[union-attr]
+                lambda: resolve_entry(entry)(session, dict(work.options)),
                 expected=(ValueError,),
             )
             values = plain_values(outcome.values, subject.job)
