@@ -141,7 +141,7 @@ def train(check: Check, name: str, folder: Path, epochs: int, stop_after: int | 
                 raise _CutError
 
         contract.model.register_forward_hook(cut)
-    with contextlib.suppress(_CutError):
+    with contextlib.closing(contract), contextlib.suppress(_CutError):
         fit(contract, RunOptions(device=check.device))
     return state_of(contract.model)
 
@@ -171,15 +171,16 @@ def train_watched(check: Check, name: str, folder: Path, workers: int) -> tuple[
 
     contract.train_batches = watched  # type: ignore[method-assign]
     start = time.perf_counter()
-    fit(contract, RunOptions(device=check.device, loader_workers=workers))
-    return waited[0], time.perf_counter() - start
+    with contextlib.closing(contract):
+        fit(contract, RunOptions(device=check.device, loader_workers=workers))
+        return waited[0], time.perf_counter() - start
 
 
-def step_times(check: Check, name: str, label: str, steps: int = 5) -> dict[str, Any]:
-    """Return seconds of a step, images a second, peak memory, and whether two runs of steps are equal."""
+def step_times(check: Check, name: str, label: str, steps: int = 5, runs: int = 2) -> dict[str, Any]:
+    """Return seconds of a step, images a second, peak memory, and whether `runs` are equal."""
     ended = []
     seconds: list[float] = []
-    for _ in range(1 if steps == 1 else 2):
+    for _ in range(runs):
         with tempfile.TemporaryDirectory() as folder, deterministic(torch.device(check.device)), fast(label):
             contract = contract_of(check, name, Path(folder), 1)
             network = contract.model.to(check.device)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import traceback
+from contextlib import closing
 from dataclasses import replace
 from itertools import accumulate, pairwise
 from pathlib import Path
@@ -84,7 +85,8 @@ def _train(
     runner = registry.runner(job.model.runner)
     own = complete_options(runner.options, {})
     fit = resolve_entry(runner.fit)
-    outcome = fit(contract, replace(options, runners={runner.name: own}, folder=folder / RUNNER))
+    with closing(contract):
+        outcome = fit(contract, replace(options, runners={runner.name: own}, folder=folder / RUNNER))
     contract.note_outcome(outcome, folder / TRACE)
 
 

@@ -198,6 +198,14 @@ class Loader:
         """Yield all samples in the split's order, without augmentation."""
         return self._fetch([(None, chunk) for chunk in self._chunks(range(len(self.split)))])
 
+    def close(self) -> None:
+        """End the loader's processes now; the next iteration would start new ones.
+
+        A pool that is left to the garbage collector is taken apart in any order: its processes may then not
+        hear of their end, and each is waited for in vain for seconds.
+        """
+        self._pool = None
+
     def _chunks(self, order: Sequence[int]) -> list[tuple[int, ...]]:
         size = self.batch_size
         return [tuple(order[start : start + size]) for start in range(0, len(order), size)]

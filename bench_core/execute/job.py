@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -165,7 +165,8 @@ class _Run:
             network = network_facts(contract.model)
             log.info("%s: %s parameters, weights: %s", job.model.name, f"{network.parameters:,}",
                      job.model.pretrained)  # fmt: skip
-            made = self._fit(contract, replace(self.options, folder=folder / RUNNER))
+            with closing(contract):
+                made = self._fit(contract, replace(self.options, folder=folder / RUNNER))
             left = contract.left
         else:
             session = Session(site)

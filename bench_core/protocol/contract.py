@@ -284,6 +284,12 @@ class Contract(Session):
             ),
         )
 
+    def close(self) -> None:
+        """End the processes that load images, whether training came to its end or not."""
+        if self._prepared is not None:
+            self._prepared.loader.close()
+            self._prepared.inference.close()
+
     def _tell(self, kind: Literal["resumed", "epoch", "testing"], **facts: Any) -> None:
         self._emit(JobEvent(kind=kind, digest=self.job.digest, epochs=self.training.epochs, **facts))
 

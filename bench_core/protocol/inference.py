@@ -69,6 +69,11 @@ class Inference:
         """Return in how many batches a split is predicted."""
         return math.ceil(len(split) / self._batch_size)
 
+    def close(self) -> None:
+        """End the processes that load images."""
+        for loader in self._loaders.values():
+            loader.close()
+
     def _predictions(self, split: Split, predict: Predict) -> Iterator[tuple[DeviceBatch, Tensor]]:
         training = self._model.training
         self._model.eval()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import pickle
 import resource
 from pathlib import Path
@@ -166,3 +167,15 @@ def test_batches_that_find_no_room_in_shared_memory_come_another_way() -> None:
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert equal(found, expected)
+
+
+def test_a_closed_loader_leaves_no_process_and_can_start_again() -> None:
+    split = Split(in_memory(6), range(6), "rgb")
+    before = set(multiprocessing.active_children())
+    pool = Loader(split, 2, seed=1, augment=shift, workers=2)
+    first = list(pool.epoch(0))
+    assert len(set(multiprocessing.active_children()) - before) == 2
+    pool.close()
+    assert set(multiprocessing.active_children()) <= before
+    assert equal(first, list(pool.epoch(0)))
+    pool.close()
