@@ -17,6 +17,7 @@ import numpy as np
 
 from bench_core.data.arrays import CACHE_FORMAT, IMAGES, MASKS, THREADS, sample_checksum, write_index
 from bench_core.data.hashing import ChangedFileError
+from bench_core.data.layout import LISTED, LayoutError, layout_error
 from bench_core.data.resize import Fit, fit_square
 from bench_core.data.samples import Reader, Sample, UInt8Array
 from bench_core.data.twins import thumbnail
@@ -29,8 +30,6 @@ NO_FAULT_OF_A_FILE = {
     errno.ENOMEM: "use fewer --workers, or end other programs",
 }
 """What the system lacks; another file would fail alike, so the first one ends the reading."""
-LISTED = 20
-"""Unusable samples that a message lists; the rest are counted."""
 
 
 @dataclass(frozen=True)
@@ -103,6 +102,19 @@ def build_cache(
         "bytes": {name: (folder / name).stat().st_size for name in (IMAGES, MASKS)},
     }
     write_index(folder, index)
+
+
+def with_damaged(error: LayoutError, recipe: Recipe, progress: Callable[[int, int], None]) -> LayoutError:
+    """Return the error with the problems of those files that it could not see, since it decodes none."""
+    lines = list(error.problems)
+    for done, outcome in enumerate(_prepare_all(recipe, error.usable), start=1):
+        progress(done, len(error.usable))
+        if isinstance(outcome, DataError):
+            place = Path(outcome.place or "")
+            root = Path(error.place or "")
+            shown = place.relative_to(root).as_posix() if place.is_relative_to(root) else str(place)
+            lines.append(f"{shown}: {outcome.message}")
+    return layout_error(lines, Path(error.place or ""), error.usable, cause=error.cause, fix=error.fix)
 
 
 def _row(sample: Sample, prepared: _Prepared) -> dict[str, Any]:

@@ -19,8 +19,9 @@ from pathlib import Path
 from typing import Any
 
 from bench_core.data.arrays import CACHE_FORMAT, CachedArrays, DamagedCacheError, load_cache
-from bench_core.data.build import Recipe, build_cache
+from bench_core.data.build import Recipe, build_cache, with_damaged
 from bench_core.data.hashing import ChangedFileError, FileHashes
+from bench_core.data.layout import LayoutError
 from bench_core.data.listing import fingerprint_of, list_samples
 from bench_core.data.locking import STALE_SECONDS, Turn, building
 from bench_core.data.resize import Fit
@@ -68,7 +69,10 @@ def open_cache(
     except OSError as error:
         raise _unwritable(root, error) from error
     for attempt in range(ATTEMPTS):
-        samples = list_samples(reader, dataset)
+        try:
+            samples = list_samples(reader, dataset)
+        except LayoutError as error:
+            raise with_damaged(error, recipe, progress or (lambda done, total: None)) from error
         hashes = FileHashes(root / HASHES)
         facts = {"dataset": dataset, "version": version}
         facts["fingerprint"] = fingerprint_of(samples, hashes, dataset, version, options)

@@ -45,6 +45,17 @@ class DatasetRequest:
 
 
 @dataclass(frozen=True, kw_only=True)
+class FakeRequest:
+    """What the function receives that draws a small copy of a published dataset."""
+
+    root: Path
+    """An empty folder, which becomes the root of the copy."""
+    samples: int
+    """Labelled images that are wanted; a layout may need a few more or fewer."""
+    seed: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
 class Dataset:
     """A dataset that a spec can name; `open(request)` returns a bench_core.data.samples.Reader."""
 
@@ -58,8 +69,18 @@ class Dataset:
     title: str = ""
     modality: str = ""
     license: str = ""
+    citation: str = ""
+    """The publication to cite, with its DOI or address."""
     how_to_get: str = ""
     samples: int | None = None
+    """Labelled images as published."""
+    parts: Mapping[str, int] = field(default_factory=dict)
+    """Labelled images of each published part; empty where there is one part."""
+    same_images: Mapping[str, str] = field(default_factory=dict)
+    """Datasets that hold images of this one, and which; a model trained on one is not tested on another."""
+    fake: Entry | None = None
+    """`(FakeRequest) -> Mapping`: draws a small copy in the published layout and returns its truth as plain
+    data: under "samples" one mapping with id, group and what else is known, other keys as needed."""
     needs_root: bool = True
     own_files: bool = False
     """The samples are whatever the user keeps at the root, so that name and version do not tell them apart:

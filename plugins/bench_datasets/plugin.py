@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from bench_core import Dataset, Option, Task, hookimpl
+from bench_datasets.declared import PUBLISHED
 from bench_datasets.folder.classes import folder_task
-from bench_datasets.published import PUBLISHED
 
 LOOKS = {
     "dermoscopy": Task(classes=("lesion",), channels=3),

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from bench_core.data.samples import UInt8Array
 from bench_core.errors import DataError
+from bench_datasets.decoding.pictures import decode_mask
 from bench_datasets.folder.classes import Classes
-from bench_datasets.folder.pixels import decode_mask
 
 LISTED = 5
 """Unknown values that a message lists, the most frequent first."""

@@ -9,10 +9,10 @@ from typing import Any
 from bench_core import DatasetRequest
 from bench_core.data.samples import Sample, UInt8Array
 from bench_core.errors import DataError
+from bench_datasets.decoding.pictures import decode_image
 from bench_datasets.folder.classes import intensity_window, parse_classes
 from bench_datasets.folder.labels import read_mask
 from bench_datasets.folder.listing import list_samples
-from bench_datasets.folder.pixels import decode_image
 from bench_datasets.folder.remarks import passed_over
 
 

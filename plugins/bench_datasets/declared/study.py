@@ -52,5 +52,5 @@ CAMUS = Dataset(
     samples=1996,
 )
 
-PUBLISHED: list[Dataset] = [ISIC2018, NEOPOLYP, CAMUS]
+STUDY: list[Dataset] = [ISIC2018, NEOPOLYP, CAMUS]
 """In the order of the study's tables."""

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from bench_core.data.samples import UInt8Array
 from bench_core.errors import DataError
-from bench_datasets.folder.tiff import tiff_kind
+from bench_datasets.decoding.tiff import tiff_kind
 
 MOST_PIXELS = 2**27
 """A file whose header promises more than these 134 million pixels is not decoded."""

@@ -1,0 +1,1 @@
+"""Image and mask files, decoded without trusting what they promise."""

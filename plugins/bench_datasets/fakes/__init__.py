@@ -1,0 +1,1 @@
+"""Small copies in the published layouts, drawn by this package, one file each."""
