@@ -1,74 +1,205 @@
-"""`bench data`: check and describe the datasets of a spec without training anything."""
+"""`bench data`: what is known of datasets, and whether those of a spec can be used, without training."""
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-from bench_core.cli.common import JSON, SET, SPEC, STORE, print_json, print_json_line, say
+from bench_core.cli.common import JSON, SET, STORE, PathType, print_json, print_json_line, say
 
 if TYPE_CHECKING:
     from bench_core.data.check import Prepared
     from bench_core.plan.job import Job
     from bench_core.plugins.registry import Registry
 
-SHOWN = 12
-"""Groups, values of an attribute and the like that are listed; the rest are counted."""
+
+class _Group(click.Group):
+    """Says what to write where a spec stands in the place of a subcommand."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in self.commands and Path(args[0]).suffix in (".yaml", ".yml"):
+            raise click.UsageError(f"say what to do with it: bench data check {args[0]}")
+        return super().resolve_command(ctx, args)
 
 
-@click.command()
-@SPEC
+TARGET = click.argument("target", metavar="SPEC|NAME")
+ONLY = click.option("--only", multiple=True, metavar="LABEL", help="These datasets of the spec only.")
+ROOT = click.option(
+    "--root", type=PathType(), help="With NAME: where the dataset lies. A spec says it itself."
+)
+OPTION = click.option(
+    "--option", "options", multiple=True, metavar="NAME=VALUE", help="With NAME: an option of the dataset."
+)
+ALLOW = click.option(
+    "--allow-missing", is_flag=True, help="Take what is there where published files are missing."
+)
+
+
+@click.group(cls=_Group)
+def command() -> None:
+    """Look at datasets before anything is trained: facts, problems, pictures, small copies.
+
+    Needs no framework. Exit codes: 0 usable, 1 invalid spec or name, 2 unusable data.
+    """
+
+
+@command.command()
+@click.argument("name")
+@click.option("--plugin", "files", multiple=True, type=PathType(), help="Also load this file.")
+@JSON
+def info(name: str, files: tuple[Path, ...], as_json: bool) -> None:
+    """Print all that is declared of dataset NAME: task, terms, citation, how to get it, parts, options."""
+    from bench_core.cli.data_facts import facts, lines
+    from bench_core.plugins.wiring import load_registry
+
+    declared = load_registry(files).dataset(name)
+    if as_json:
+        print_json(facts(declared))
+        return
+    for line in lines(declared):
+        say(line)
+
+
+@command.command()
+@TARGET
 @SET
-@click.option("--only", multiple=True, metavar="LABEL", help="These datasets only.")
+@ONLY
+@ROOT
+@OPTION
+@ALLOW
 @STORE
 @JSON
-def command(
-    spec: Path, overrides: tuple[str, ...], only: tuple[str, ...], store: Path, as_json: bool
+def check(
+    target: str,
+    overrides: tuple[str, ...],
+    only: tuple[str, ...],
+    root: Path | None,
+    options: tuple[str, ...],
+    allow_missing: bool,
+    store: Path,
+    as_json: bool,
 ) -> None:
-    """Check and describe the data of SPEC: counts, sizes, classes, groups, folds, attributes, warnings.
+    """Check and describe the data of SPEC, or dataset NAME at --root; name every problem at once.
 
-    Decodes each image once, as `bench run` would, into the store's cache, and names every problem at once.
-    Trains nothing and needs no framework. Exit codes: 0 usable, 1 invalid spec, 2 unusable data.
+    Counts, sizes, classes, groups, folds, attributes, duplicates, warnings. Decodes each image once, as
+    `bench run` would, into the store's cache.
     """
-    from bench_core.errors import BenchError
-    from bench_core.plan.load import load_plan
-    from bench_core.store.store import Store
+    from bench_core.cli.data_target import open_target
+    from bench_core.cli.data_view import as_json as plain
+    from bench_core.cli.data_view import lines
 
-    loaded, plan = load_plan(spec, overrides)
-    unknown = sorted(set(only) - set(plan.datasets))
-    if unknown:
-        raise BenchError(
-            f"no dataset {unknown[0]!r} in the spec",
-            place=str(spec),
-            fix=f"choose from {', '.join(plan.datasets)}",
-        )
-    jobs = [job for job in plan.jobs if not only or job.dataset.label in only]
-    opened = Store(store)
-    ready = open_datasets(jobs, loaded.registry, cache_folder() or Store(store, create=True).cache)
-    if opened.path.is_dir():
-        for item in ready:
-            opened.keep_samples(item.samples)
+    ready = open_target(target, overrides, only, root, options, allow_missing, store)
     if as_json:
-        print_json({"datasets": [_as_json(item) for item in ready]})
+        print_json({"datasets": [plain(item) for item in ready]})
         return
     for number, item in enumerate(ready):
-        click.echo(("\n" if number else "") + "\n".join(_lines(item)))
+        say(("\n" if number else "") + "\n".join(lines(item)))
+
+
+@command.command()
+@TARGET
+@SET
+@ONLY
+@ALLOW
+@STORE
+@JSON
+def prepare(
+    target: str,
+    overrides: tuple[str, ...],
+    only: tuple[str, ...],
+    allow_missing: bool,
+    store: Path,
+    as_json: bool,
+) -> None:
+    """Decode, resize and cache the data of SPEC, find duplicates, deal folds: all that `bench run` would.
+
+    Killed and started again it resumes. Prints where each cache lies.
+    """
+    from bench_core.cli.data_target import open_target
+    from bench_core.cli.data_view import cached, cached_line
+
+    ready = open_target(target, overrides, only, None, (), allow_missing, store)
+    if as_json:
+        print_json({"datasets": [cached(item) for item in ready]})
+        return
+    for item in ready:
+        say(cached_line(item))
+    warn(ready)
+
+
+@command.command()
+@TARGET
+@SET
+@ONLY
+@ROOT
+@OPTION
+@ALLOW
+@STORE
+@click.option("--out", type=PathType(file_okay=False), default=Path("data-sheets"), show_default=True)
+@click.option("--images", default=60, show_default=True, type=click.IntRange(1, 2000), help="Per dataset.")
+@JSON
+def show(
+    target: str,
+    overrides: tuple[str, ...],
+    only: tuple[str, ...],
+    root: Path | None,
+    options: tuple[str, ...],
+    allow_missing: bool,
+    store: Path,
+    out: Path,
+    images: int,
+    as_json: bool,
+) -> None:
+    """Draw contact sheets of SPEC's datasets, or of NAME at --root: OUT/index.html and one PNG per dataset.
+
+    Images with the contours of their classes, counts by fold and class, and clusters of near-duplicates.
+    """
+    from bench_core.cli.data_target import open_target
+    from bench_core.report.contact.write import write_sheets
+
+    ready = open_target(target, overrides, only, root, options, allow_missing, store)
+    written = write_sheets(ready, out, images)
+    if as_json:
+        print_json({"files": [str(path) for path in written]})
+        return
+    for path in written:
+        say(f"wrote {path}")
+
+
+@command.command()
+@click.argument("name")
+@click.option("--samples", default=24, show_default=True, type=click.IntRange(4, 10_000), help="How many.")
+@click.option("--out", type=PathType(file_okay=False), required=True, help="A folder; OUT/NAME is made.")
+@click.option("--seed", default=0, show_default=True, type=click.IntRange(0))
+@click.option("--plugin", "files", multiple=True, type=PathType(), help="Also load this file.")
+@JSON
+def fake(name: str, samples: int, out: Path, seed: int, files: tuple[Path, ...], as_json: bool) -> None:
+    """Draw a small copy of dataset NAME in its published layout, for tests and demonstrations.
+
+    It lies in OUT/NAME; OUT/NAME-truth.json lists what is in it: samples, groups, planted oddities.
+    """
+    from bench_core.data.fake import draw_fake
+    from bench_core.plugins.wiring import load_registry
+
+    made = draw_fake(load_registry(files).dataset(name), out, samples=samples, seed=seed)
+    if as_json:
+        print_json({"root": str(made.root), "truth": str(made.truth), "samples": made.samples})
+        return
+    say(f"wrote {made.root}: {made.samples} labelled images; what is in them: {made.truth}")
 
 
 def open_datasets(jobs: Sequence[Job], registry: Registry, cache: Path) -> list[Prepared]:
     """Open all datasets of the jobs, with progress on a terminal; raises DataError with all problems."""
+    from bench_core.cli.data_progress import showing
     from bench_core.execute.datasets import prepare_datasets
 
-    line = _ProgressLine()
-    try:
-        return prepare_datasets(jobs, registry, cache, line.show)
-    finally:
-        line.clear()
+    with showing() as progress:
+        return prepare_datasets(jobs, registry, cache, progress)
 
 
 def warn(ready: Iterable[Prepared], *, as_json: bool = False) -> None:
@@ -82,105 +213,9 @@ def warn(ready: Iterable[Prepared], *, as_json: bool = False) -> None:
 
 def cache_folder() -> Path | None:
     """Return the folder of caches that the environment names, or None for the store's own."""
+    import os
+
     from bench_core.files.paths import expand
 
     named = os.environ.get("SEGTRIAL_CACHE")
     return expand(named, "SEGTRIAL_CACHE").resolve() if named else None
-
-
-class _ProgressLine:
-    """One line on a terminal that says how many images are decoded; nothing elsewhere."""
-
-    def __init__(self) -> None:
-        self._live = sys.stderr is not None and sys.stderr.isatty()
-        self._width = 0
-
-    def show(self, label: str, done: int, total: int) -> None:
-        if self._live and (done == total or done % max(total // 100, 1) == 0):
-            text = f"opening {label}: {done} of {total} images"
-            click.echo(f"\r{text.ljust(self._width)}", err=True, nl=False)
-            self._width = len(text)
-
-    def clear(self) -> None:
-        if self._width:
-            click.echo("\r" + " " * self._width + "\r", err=True, nl=False)
-
-
-def _as_json(item: Prepared) -> dict[str, Any]:
-    from bench_core.data.describe import label_pixels
-
-    pixels = label_pixels(item.arrays)
-    names = ["background", *item.classes]
-    return {
-        "label": item.label,
-        "classes": list(item.classes),
-        "pixels": {name: int(pixels[:, label].sum()) for label, name in enumerate(names)},
-        "ignored_pixels": int(pixels[:, 255].sum()),
-        "masks": {name: int((pixels[:, label] > 0).sum()) for label, name in enumerate(names)},
-        "cached_shape": list(item.arrays.images.shape),
-        "gray": list(_gray(item)),
-        "warnings": list(item.warnings),
-        **item.samples.to_json(),
-    }
-
-
-def _lines(item: Prepared) -> Iterable[str]:
-    from collections import Counter
-
-    from bench_core.data.describe import label_pixels
-
-    samples, pixels = item.samples, label_pixels(item.arrays)
-    count, side = len(samples.ids), item.arrays.images.shape[1]
-    yield f"{item.label}: {count} images in {len(set(samples.groups))} groups"
-    heights, widths = samples.sizes[:, 0], samples.sizes[:, 1]
-    sizes = Counter(map(tuple, samples.sizes.tolist()))
-    if len(sizes) == 1:
-        yield f"  size: {widths[0]} x {heights[0]} pixels, brought to {side} x {side}"
-    else:
-        yield (
-            f"  size: {widths.min()} to {widths.max()} wide, {heights.min()} to {heights.max()} high "
-            f"({len(sizes)} sizes), brought to {side} x {side}"
-        )
-    if samples.spacing is not None:
-        low, high = samples.spacing.min(), samples.spacing.max()
-        yield f"  pixel: {low:g} mm" if low == high else f"  pixel: {low:g} to {high:g} mm"
-    channels = item.arrays.images.shape[3]
-    low, high, mean = _gray(item)
-    yield f"  values: {low} to {high}, mean {mean:.1f}, {channels} channel{'s' if channels > 1 else ''}"
-    total = pixels.sum()
-    for label, name in enumerate(["background", *item.classes]):
-        share, masks = pixels[:, label].sum() / total, int((pixels[:, label] > 0).sum())
-        yield f"  {name}: {100 * share:.2f} % of all pixels, in {masks} of {count} masks"
-    if ignored := int(pixels[:, 255].sum()):
-        yield f"  ignored: {100 * ignored / total:.2f} % of all pixels"
-    for name, folds in samples.folds.items():
-        parts = Counter(folds)
-        yield f"  {name}: {', '.join(str(parts[fold]) for fold in sorted(parts))} images"
-    for name, column in samples.attributes.items():
-        yield f"  {name}: {_column(column)}"
-    yield f"  fingerprint: {samples.fingerprint[:16]}"
-    for text in item.warnings:
-        yield f"  warning: {text}"
-
-
-def _column(column: Sequence[str | float | None]) -> str:
-    from collections import Counter
-
-    missing = sum(value is None for value in column)
-    numbers = [value for value in column if isinstance(value, (int, float))]
-    if numbers:
-        text = f"{min(numbers):g} to {max(numbers):g}"
-    else:
-        found = Counter(value for value in column if value is not None).most_common()
-        text = ", ".join(f"{value} ({times})" for value, times in found[:SHOWN])
-        text += f" and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
-    return text + (f"; unknown in {missing}" if missing else "")
-
-
-def _gray(item: Prepared) -> tuple[int, int, float]:
-    """Return lowest, highest and mean value of the cached images."""
-    low, high, total = 255, 0, 0.0
-    for image in item.arrays.images:
-        low, high = min(low, int(image.min())), max(high, int(image.max()))
-        total += float(image.mean())
-    return low, high, total / len(item.arrays.ids)

@@ -6,7 +6,7 @@ COMMANDS = {
     "validate": "check specs and name every mistake at once",
     "schema": "print the JSON Schema of a spec",
     "plan": "expand a spec into its job matrix",
-    "data": "check and describe the data of a spec",
+    "data": "check, prepare and show datasets, or draw small copies of them",
     "folds": "write the folds of a spec to a file, or check a file of folds",
     "run": "run the jobs of a spec that are not done",
     "status": "say what is done, running, failed and to do",

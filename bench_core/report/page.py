@@ -33,6 +33,17 @@ FEW_NOTES = 4
 
 def to_html(report: Report) -> str:
     """Return the page; raises MissingDependencyError without jinja2."""
+    environment = templates()
+    environment.tests["kind"] = _is_kind
+    environment.globals["shown_above"] = _Shown()
+    return render(environment, "page.html.j2", report=report)
+
+
+def templates() -> Any:
+    """Return the environment of the pages' templates, which escape all that they are given.
+
+    Raises MissingDependencyError without jinja2.
+    """
     try:
         import jinja2
     except ModuleNotFoundError as error:
@@ -40,7 +51,7 @@ def to_html(report: Report) -> str:
             "the HTML page needs the package 'jinja2', which is not installed",
             fix=f"{install_command('report')}, or leave html out: --format csv,markdown,latex",
         ) from error
-    environment = jinja2.Environment(
+    return jinja2.Environment(
         loader=jinja2.FunctionLoader(_template),
         autoescape=True,
         trim_blocks=True,
@@ -48,11 +59,12 @@ def to_html(report: Report) -> str:
         undefined=jinja2.StrictUndefined,
         keep_trailing_newline=True,
     )
-    environment.tests["kind"] = _is_kind
-    environment.globals["shown_above"] = _Shown()
-    page = environment.get_template("page.html.j2")
-    text = page.render(
-        report=report, version=__version__, style=_template("style.css"), script=_template("script.js")
+
+
+def render(environment: Any, name: str, **values: Any) -> str:
+    """Return the page that a template makes of these values."""
+    text: str = environment.get_template(name).render(
+        **values, version=__version__, style=_template("style.css"), script=_template("script.js")
     )
     # Escaping leaves control characters and marks that reverse text, in drawings, too.
     return visible(text)

@@ -38,7 +38,7 @@ def keep_samples(folder: Path, samples: Samples) -> None:
 def stored_samples(folder: Path, fingerprint: str) -> Samples:
     """Return the samples of this fingerprint; raise StoreError if they are missing or damaged."""
     path = _path(folder, fingerprint)
-    fix = "`bench data SPEC --store STORE` writes it anew"
+    fix = "`bench data check SPEC --store STORE` writes it anew"
     try:
         found = read_samples(path)
     except FileNotFoundError as error:

@@ -62,7 +62,7 @@ def refused(*arguments: object) -> BenchError:
 
 def test_data_are_described_without_a_run(tmp_path: Path) -> None:
     write_folder(tmp_path / "mine")
-    done = call("data", write_spec(tmp_path, "mine"), "--store", tmp_path / "results")
+    done = call("data", "check", write_spec(tmp_path, "mine"), "--store", tmp_path / "results")
     assert done.exit_code == 0
     assert "mine: 6 images in 6 groups" in done.output
     assert "size: 24 x 20 pixels, brought to 16 x 16" in done.output
@@ -78,7 +78,7 @@ def test_data_as_json(tmp_path: Path) -> None:
     Image.fromarray(np.zeros((40, 30), np.uint8)).save(root / "masks/case-03.png")
     drawn = "  - {name: synthetic, options: {samples: 6, size: 16}}\n"
     spec = write_spec(tmp_path, "mine", extra=drawn)
-    data = json.loads(call("data", spec, "--store", tmp_path / "results", "--json").output)
+    data = json.loads(call("data", "check", spec, "--store", tmp_path / "results", "--json").output)
     mine, synthetic = data["datasets"]
     assert mine["label"] == "mine" and mine["sizes"][3] == [40, 30] and mine["masks"]["lesion"] == 5
     assert sum(mine["pixels"].values()) == 6 * 16 * 16 and mine["ignored_pixels"] == 0
@@ -87,9 +87,12 @@ def test_data_as_json(tmp_path: Path) -> None:
     ]
     assert list(synthetic["attributes"]) == ["skin"]
     assert (
-        call("data", spec, "--store", tmp_path / "results", "--only", "mine").output.count("images in") == 1
+        call("data", "check", spec, "--store", tmp_path / "results", "--only", "mine").output.count(
+            "images in"
+        )
+        == 1
     )
-    assert "no dataset 'other'" in str(refused("data", spec, "--only", "other"))
+    assert "no dataset 'other'" in str(refused("data", "check", spec, "--only", "other"))
 
 
 def test_unusable_data_end_the_command_with_all_problems(tmp_path: Path) -> None:
@@ -97,7 +100,9 @@ def test_unusable_data_end_the_command_with_all_problems(tmp_path: Path) -> None
         write_folder(tmp_path / label)
     Image.fromarray(blob(0, 5, 5)).save(tmp_path / "one/masks/case-03.png")
     (tmp_path / "three/masks/case-01.png").write_bytes(b"no image")
-    error = refused("data", write_spec(tmp_path, "one", "two", "three"), "--store", tmp_path / "results")
+    error = refused(
+        "data", "check", write_spec(tmp_path, "one", "two", "three"), "--store", tmp_path / "results"
+    )
     assert error.exit_code == 2 and "2 datasets cannot be used" in str(error)
     assert "one:" in str(error) and "three:" in str(error) and "two:" not in str(error)
 
@@ -235,7 +240,7 @@ def test_a_fixed_split_is_trained_and_tested_as_given(tmp_path: Path) -> None:
     spec = write_spec(tmp_path, "mine")
     spec.write_text(spec.read_text().replace("    label: mine\n", "    label: mine\n    folds: split.json\n"))
     store = tmp_path / "results"
-    assert "given, " in call("data", spec, "--store", store).output
+    assert "given, " in call("data", "check", spec, "--store", store).output
     done = call("run", spec, "--store", store, "--device", "cpu", "--only", "model=wide")
     assert done.exit_code == 0 and "1 done" in done.output
     (result,) = results(store)
@@ -257,7 +262,7 @@ def test_ignored_pixels_count_in_no_number(tmp_path: Path) -> None:
     spec = write_spec(tmp_path, "mine", options=", ignore: 9")
     spec.write_text(spec.read_text().replace("image_size: 16", "image_size: 32"))
     store = tmp_path / "results"
-    assert "ignored: 37.50 % of all pixels" in call("data", spec, "--store", store).output
+    assert "ignored: 37.50 % of all pixels" in call("data", "check", spec, "--store", store).output
     arguments = ("--store", store, "--device", "cpu", "--only", "fold=0", "--only", "model=wide")
     done = call("run", spec, *arguments)
     assert done.exit_code == 0, done.output
@@ -299,6 +304,6 @@ def test_a_damaged_image_is_told_in_our_words_alone(tmp_path: Path) -> None:
     image.unlink()
     image = image.with_suffix(".tif")
     image.write_bytes(image.read_bytes()[:28])
-    done = run_bench("data", write_spec(tmp_path, "mine"), "--store", tmp_path / "results")
+    done = run_bench("data", "check", "check", write_spec(tmp_path, "mine"), "--store", tmp_path / "results")
     assert done.returncode == 2 and done.stderr.count(image.name) == 1
     assert "Warning" not in done.stderr
