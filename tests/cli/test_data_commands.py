@@ -304,6 +304,6 @@ def test_a_damaged_image_is_told_in_our_words_alone(tmp_path: Path) -> None:
     image.unlink()
     image = image.with_suffix(".tif")
     image.write_bytes(image.read_bytes()[:28])
-    done = run_bench("data", "check", "check", write_spec(tmp_path, "mine"), "--store", tmp_path / "results")
+    done = run_bench("data", "check", write_spec(tmp_path, "mine"), "--store", tmp_path / "results")
     assert done.returncode == 2 and done.stderr.count(image.name) == 1
     assert "Warning" not in done.stderr

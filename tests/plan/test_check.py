@@ -167,7 +167,7 @@ def bench_of(*arguments: str | Path) -> Result:
 
 
 @pytest.mark.parametrize(
-    "command", [["plan"], ["run"], ["status"], ["report", "--out", "out"], ["verify"], ["data"]]
+    "command", [["plan"], ["run"], ["status"], ["report", "--out", "out"], ["verify"], ["data", "check"]]
 )
 def test_every_command_says_what_validate_says(command: list[str], tmp_path: Path) -> None:
     write(tmp_path, PLUGIN, "plugin.py")
