@@ -73,7 +73,9 @@ def _build(name: str, arguments: dict[str, Any], outside: int) -> Any:
     from torchvision import tv_tensors
     from torchvision.transforms import InterpolationMode, v2
 
+    from bench_core.protocol.affine import OnePassAffine
     from bench_core.protocol.blur import SeparableGaussianBlur
+    from bench_core.protocol.color import QuickDistort, QuickJitter
     from bench_core.protocol.crop import CenteredResizedCrop
 
     if name not in TRANSFORMS:
@@ -101,7 +103,13 @@ def _build(name: str, arguments: dict[str, Any], outside: int) -> Any:
         raise _failed(name, "the installed torchvision does not have it")
     if outside and name in BORDERED:
         arguments["fill"] = {tv_tensors.Image: 0, tv_tensors.Mask: outside}
-    own = {"GaussianBlur": SeparableGaussianBlur, "RandomResizedCrop": CenteredResizedCrop}
+    own = {
+        "ColorJitter": QuickJitter,
+        "GaussianBlur": SeparableGaussianBlur,
+        "RandomAffine": OnePassAffine,
+        "RandomPhotometricDistort": QuickDistort,
+        "RandomResizedCrop": CenteredResizedCrop,
+    }
     try:
         kind = own.get(name) or getattr(v2, name)
         return kind(**arguments)

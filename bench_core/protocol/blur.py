@@ -27,10 +27,12 @@ class SeparableGaussianBlur(v2.GaussianBlur):  # type: ignore[misc]
         across, down = (
             _kernel(size, sigma) for size, sigma in zip(self.kernel_size, params["sigma"], strict=True)
         )
-        pixels = np.ascontiguousarray(inpt.permute(1, 2, 0).numpy())
-        blurred = cv2.sepFilter2D(pixels, cv2.CV_32F, across, down, borderType=cv2.BORDER_REFLECT_101)
-        levels = np.rint(blurred).astype(np.uint8).reshape(pixels.shape)
-        return tv_tensors.wrap(torch.from_numpy(levels).permute(2, 0, 1).contiguous(), like=inpt)
+        pixels = inpt.contiguous().numpy()
+        levels = np.empty_like(pixels)
+        for plane, found in zip(pixels, levels, strict=True):
+            blurred = cv2.sepFilter2D(plane, cv2.CV_32F, across, down, borderType=cv2.BORDER_REFLECT_101)
+            cv2.convertScaleAbs(blurred, found)
+        return tv_tensors.wrap(torch.from_numpy(levels), like=inpt)
 
 
 def _kernel(size: int, sigma: float) -> NDArray[np.float32]:
@@ -38,4 +40,6 @@ def _kernel(size: int, sigma: float) -> NDArray[np.float32]:
     # The quotient overflows to infinity for tiny sigmas, whose weight is then rightly zero.
     with np.errstate(over="ignore"):
         weights = np.exp(-0.5 * (distance / sigma) ** 2)
-    return np.asarray(weights / weights.sum(), dtype=np.float32)
+    kernel = np.asarray(weights / weights.sum(), dtype=np.float32)
+    # Far from the middle weights are zero in float32: with a small sigma most of them.
+    return kernel[kernel > 0]
