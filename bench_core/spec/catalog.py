@@ -52,7 +52,7 @@ CHECKS: Mapping[str, str] = {
     "image-size": "image sizes that a model cannot take",
     "batch-size": "batches that a model cannot be trained on",
     "loss": "losses that do not exist or do not fit a dataset's task",
-    "normalization": "normalization of another number of channels than the images have",
+    "normalization": "normalization of other channels than the images have, or of images in 0..255",
     "optimizer": "optimizer settings that do nothing, or need an encoder that a model does not declare",
     "schedule": "schedules that cannot fall, warm-ups that do not end, settings of another schedule",
     "micro-batch": "parts as large as the batch or too small for a model, losses they change (a warning)",

@@ -213,6 +213,12 @@ CASES = [
     Case("normalization", edited((NORMALIZATION, "{mean: «[0.5, 0.5]}")), "one value"),
     Case(
         "normalization",
+        edited((NORMALIZATION, "{mean: «[123.675, 116.28, 103.53]}")),
+        "[0.485, 0.456, 0.406]",
+    ),
+    Case("normalization", edited((NORMALIZATION, "{mean: 0, std: «58.395}")), "divide it by 255: 0.229"),
+    Case(
+        "normalization",
         edited((NORMALIZATION, "{std: «[0.5, 0.5, 0.5]}\n  channels: native")),
         "one value",
     ),

@@ -81,7 +81,7 @@ def check_batch_size(context: Context) -> None:
 
 
 def check_normalization(context: Context) -> None:
-    """Mean and standard deviation are one value, or one per channel of what the models see."""
+    """Mean and standard deviation are of images in 0..1: one value, or one per channel that models see."""
     protocol = context.draft.protocol
     if protocol is None:
         return
@@ -105,3 +105,20 @@ def check_normalization(context: Context) -> None:
                     cause=f"protocol.channels is {protocol.channels}: one value for all, or one per channel",
                     fix="write one value, or as many as there are channels",
                 )
+            _check_scale(context, (*loc, key), value)
+
+
+def _check_scale(context: Context, loc: Loc, value: float | list[float]) -> None:
+    """Refuse what no image in 0..1 can have: a mean or a standard deviation above 1."""
+    values = value if isinstance(value, list) else [value]
+    if not context.draft.sound(loc) or max(values, default=0) <= 1:
+        return
+    divided = ", ".join(f"{each / 255:.4g}" for each in values)
+    shown = f"[{divided}]" if isinstance(value, list) else divided
+    context.error(
+        "normalization",
+        loc,
+        f"{loc[-1]} is {', '.join(f'{each:g}' for each in values)}: that is of images in 0..255",
+        cause="images are in 0..1 before they are normalized",
+        fix=f"divide it by 255: {shown}",
+    )
