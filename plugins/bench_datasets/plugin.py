@@ -100,7 +100,7 @@ MNI152 = Dataset(
 
 FOLDER = Dataset(
     name="folder",
-    version=1,
+    version=2,
     task=folder_task,
     open="bench_datasets.folder.reader:open_folder",
     title="Folder",
@@ -108,7 +108,7 @@ FOLDER = Dataset(
     license="that of your data",
     how_to_get="put images and masks of the same names into two folders under `root`",
     own_files=True,
-    requires=("PIL", "nibabel"),
+    requires=("PIL", "nibabel", "cv2", "tifffile"),
     install="data",
     options={
         "images": Option(
@@ -132,12 +132,29 @@ FOLDER = Dataset(
             type=bool, default=False, help="take the nearest value or color, for masks stored as JPEG"
         ),
         "channels": Option(
-            type=int, default=3, choices=(1, 3), help="1 gray, 3 RGB; gray images are repeated"
+            type=int,
+            default=3,
+            minimum=1,
+            maximum=16,
+            help="1 gray, 3 RGB (gray images are repeated), others as stored, with protocol.channels: native",
         ),
         "intensity": Option(
             type=object,
             default="dtype",
-            help="range that becomes 0..255: dtype (8 or 16 bits in full), image (its own), [low, high]",
+            help="range that becomes 0..255: dtype (8 or 16 bits in full), image (its own), [low, high], "
+            "{percentiles: [1, 99]}, one [low, high] per channel, or window (DICOM)",
+        ),
+        "mask_channel": Option(
+            type=str,
+            default="color",
+            choices=("color", "alpha"),
+            help="where masks are drawn: in their color (values), or in their transparency",
+        ),
+        "orientation": Option(
+            type=str,
+            default="exif",
+            choices=("exif", "stored"),
+            help="exif: turn pictures as their camera noted; stored: leave them as they are stored",
         ),
         "group_pattern": Option(
             type=str,

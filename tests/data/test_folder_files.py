@@ -27,11 +27,11 @@ def test_litter_of_file_managers_is_not_data(tmp_path: Path) -> None:
 
 def test_partners_in_formats_that_are_not_read_are_named(tmp_path: Path) -> None:
     write_folder(tmp_path, 3)
-    Path(tmp_path / "masks/case-01.png").rename(tmp_path / "masks/case-01.webp")
-    Path(tmp_path / "images/case-02.png").rename(tmp_path / "images/case-02.dcm")
+    Path(tmp_path / "masks/case-01.png").rename(tmp_path / "masks/case-01.jp2")
+    Path(tmp_path / "images/case-02.png").rename(tmp_path / "images/case-02.mha")
     message = problems_of(tmp_path)
-    assert "case-01 under masks); masks/case-01.webp is there, in a format that is not read" in message
-    assert "masks/case-02.png: has no image; images/case-02.dcm is there" in message
+    assert "case-01 under masks); masks/case-01.jp2 is there, in a format that is not read" in message
+    assert "masks/case-02.png: has no image; images/case-02.mha is there" in message
 
 
 def test_images_in_sub_folders_are_pointed_at(tmp_path: Path) -> None:
@@ -85,8 +85,10 @@ def tiff(channels: int, bits: int, form: int, order: str = "<") -> bytes:
 @pytest.mark.parametrize(
     ("channels", "bits", "form", "said"),
     [
-        (5, 8, 1, "a TIFF of 5 channels of 8-bit whole numbers"),
-        (1, 64, 3, "a TIFF of 1 channel of 64-bit floating-point numbers"),
+        (5, 8, 1, "has 5 channels, but the option says channels: 3"),
+        (17, 8, 1, "at most 16 channels"),
+        (1, 64, 3, "holds float64 values, whose range is not known"),
+        (1, 64, 6, "a TIFF of 1 channel of 64-bit values"),
     ],
 )
 def test_a_tiff_of_another_kind_is_called_what_it_is(
@@ -104,7 +106,9 @@ def test_a_cut_off_tiff_is_no_image_and_no_traceback(tmp_path: Path, cut: int) -
     save_pair(tmp_path, picture(0), blob(0))
     (tmp_path / "images/a.png").unlink()
     (tmp_path / "images/a.tif").write_bytes(tiff(5, 8, 1)[:cut])
-    with pytest.raises(DataError, match=r"is a TIFF of|is not an image|cannot be decoded"):
+    with pytest.raises(
+        DataError, match=r"is an empty file|is not an image|is a TIFF that is cut off or damaged"
+    ):
         read_one(tmp_path)
 
 
@@ -137,12 +141,12 @@ def test_files_that_are_passed_over_are_named(tmp_path: Path) -> None:
     reader = open_folder(tmp_path, mask_suffix="_mask")
     assert reader.remarks() == []
     (tmp_path / "images/readme.txt").write_text("no data")
-    (tmp_path / "masks/.hidden.webp").write_text("no data")
+    (tmp_path / "masks/.hidden.jp2").write_text("no data")
     for number in range(5):
-        (tmp_path / f"images/b{number}.WEBP").write_bytes(b"")
+        (tmp_path / f"images/b{number}.JP2").write_bytes(b"")
     shutil.copy(tmp_path / "masks/case-00_mask.png", tmp_path / "masks/case-00_mask_1.png")
     assert reader.remarks() == [
-        "passed over: 5 files (images/b0.WEBP, images/b1.WEBP, images/b2.WEBP and 2 more) under images in "
+        "passed over: 5 files (images/b0.JP2, images/b1.JP2, images/b2.JP2 and 2 more) under images in "
         "formats that are not read",
         "passed over: 1 file (masks/case-00_mask_1.png) under masks whose names do not end in '_mask'",
     ]

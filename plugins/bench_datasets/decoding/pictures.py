@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import errno
-import warnings
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -12,171 +10,112 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench_core.data.samples import UInt8Array
-from bench_core.errors import DataError
-from bench_datasets.decoding.tiff import tiff_kind
+from bench_core.errors import DataError, MissingDependencyError
+from bench_datasets.decoding.dicom import decode_dicom, is_dicom
+from bench_datasets.decoding.nifti import decode_nifti, is_nifti
+from bench_datasets.decoding.pixels import MOST_PIXELS, REPLACE, Pixels
+from bench_datasets.decoding.raster import FORMATS, decode_raster
+from bench_datasets.decoding.scaling import scaled
+from bench_datasets.decoding.windows import Window
 
-MOST_PIXELS = 2**27
-"""A file whose header promises more than these 134 million pixels is not decoded."""
-REPLACE = "open it in a viewer; export or copy it again"
-FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "GIF")
-"""What is tried whatever the extension says; formats that start other programs are not."""
+__all__ = ["FORMATS", "MOST_PIXELS", "decode_image", "decode_mask", "decode_pixels"]
 
 
-def decode_image(path: Path, channels: int, intensity: tuple[float, float] | str) -> UInt8Array:
-    """Return uint8 [H, W, channels]; raise DataError with the path for what cannot be converted."""
-    pixels = _scaled(_decode(path, colors=True), intensity, path)
-    if pixels.ndim == 2:
-        return np.repeat(pixels[:, :, None], channels, axis=2)
-    if channels == 3:
-        return pixels
-    if not (pixels == pixels[:, :, :1]).all():
+def decode_image(path: Path, channels: int, intensity: Window, *, upright: bool = True) -> UInt8Array:
+    """Return uint8 [H, W, channels]; raise DataError with the path for what cannot be converted.
+
+    Gray images are repeated to three channels; any number of channels but 1 and 3 must be the file's own,
+    transparency included if it is the fourth of four.
+    """
+    pixels = decode_pixels(path, colors=True, upright=upright)
+    if channels == 4 and pixels.alpha is not None and pixels.values.ndim == 3:
+        pixels = Pixels(np.dstack([pixels.values, pixels.alpha]), full=pixels.full)
+    values = scaled(pixels, intensity, path)
+    if values.ndim == 2 and channels in (1, 3):
+        return np.repeat(values[:, :, None], channels, axis=2)
+    found = values.shape[2] if values.ndim == 3 else 1
+    if found == channels:
+        return np.ascontiguousarray(values)
+    if channels != 1 or found != 3:
+        more = "" if found in (1, 3) else " and `protocol: {channels: native}`"
+        raise DataError(
+            f"has {found} channel{'s' if found > 1 else ''}, but the option says channels: {channels}",
+            place=str(path),
+            fix=f"set `channels: {found}`{more}, or convert the image",
+        )
+    if not (values == values[:, :, :1]).all():
         raise DataError(
             "a color image, but the option says channels: 1", place=str(path), fix="set `channels: 3`"
         )
-    return np.ascontiguousarray(pixels[:, :, :1])
+    return np.ascontiguousarray(values[:, :, :1])
 
 
-def decode_mask(path: Path, *, colors: bool) -> NDArray[Any]:
-    """Return label values [H, W] or, with `colors`, uint8 [H, W, 3]; raise DataError with the path."""
-    pixels = _decode(path, colors=colors)
-    if colors:
-        if pixels.dtype != np.uint8:
+def decode_mask(path: Path, *, colors: bool, alpha: bool = False, upright: bool = True) -> NDArray[Any]:
+    """Return label values [H, W] or, with `colors`, uint8 [H, W, 3]; raise DataError with the path.
+
+    With `alpha` the values are those of the transparency channel.
+    """
+    pixels = decode_pixels(path, colors=colors or alpha, upright=upright)
+    if alpha:
+        if pixels.alpha is None:
             raise DataError(
-                f"the classes are colors, but the mask is {pixels.dtype}",
+                "has no alpha channel, but the option says mask_channel: alpha",
                 place=str(path),
-                fix="store it with 8 bits",
+                fix="export it with transparency, or remove `mask_channel`",
             )
-        return np.repeat(pixels[:, :, None], 3, axis=2) if pixels.ndim == 2 else pixels
-    if pixels.ndim == 3:
-        if not (pixels == pixels[:, :, :1]).all():
+        return pixels.alpha
+    values = pixels.values
+    _check_alpha(pixels, path)
+    if colors:
+        if values.dtype != np.uint8 or (values.ndim == 3 and values.shape[2] != 3):
+            what = values.dtype if values.ndim == 2 else f"{values.dtype} of {values.shape[2]} channels"
+            raise DataError(
+                f"the classes are colors, but the mask is {what}",
+                place=str(path),
+                fix="store it as RGB with 8 bits",
+            )
+        return np.repeat(values[:, :, None], 3, axis=2) if values.ndim == 2 else values
+    if values.ndim == 3:
+        if not (values == values[:, :, :1]).all():
             raise DataError(
                 "the mask is in color, but the classes are label values",
                 place=str(path),
                 fix="give the classes as colors: {name: '#rrggbb'}",
             )
-        pixels = pixels[:, :, 0]
-    if pixels.dtype.kind == "f":
-        if not (np.isfinite(pixels).all() and (pixels == np.floor(pixels)).all()):
+        values = values[:, :, 0]
+    if values.dtype.kind == "f":
+        if not (np.isfinite(values).all() and (values == np.floor(values)).all()):
             raise DataError("the mask holds values that are not whole numbers", place=str(path), fix=REPLACE)
-        pixels = pixels.astype(np.int64)
-    return pixels
+        values = values.astype(np.int64)
+    return values
 
 
-def _decode(path: Path, *, colors: bool) -> NDArray[Any]:
+def decode_pixels(path: Path, *, colors: bool, upright: bool = True) -> Pixels:
+    """Return a file's values as they are stored; raise DataError with the path."""
     try:
-        if path.name.lower().endswith((".nii", ".nii.gz")):
-            pixels = _decode_nifti(path)
-        else:
-            pixels = _decode_picture(path, colors=colors)
-        return pixels.astype(pixels.dtype.newbyteorder("="), copy=False)
-    except DataError:
+        if is_nifti(path):
+            return decode_nifti(path)
+        if is_dicom(path):
+            return decode_dicom(path)
+        return decode_raster(path, colors=colors, upright=upright)
+    except (DataError, MissingDependencyError):
         raise
     except Exception as error:
         if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOMEM):
             raise  # No fault of the file: another one would do no better.
         # Decoders raise almost anything on damaged input: OSError, SyntaxError, struct.error, EOFError, ...
-        raise _undecodable(path, error) from error
+        raise DataError(
+            f"cannot be decoded: {str(error) or type(error).__name__}", place=str(path), fix=REPLACE
+        ) from error
 
 
-def _undecodable(path: Path, error: Exception) -> DataError:
-    return DataError(f"cannot be decoded: {str(error) or type(error).__name__}", place=str(path), fix=REPLACE)
-
-
-def _decode_picture(path: Path, *, colors: bool) -> NDArray[Any]:
-    from PIL import Image, ImageOps, UnidentifiedImageError
-
-    # Larger files are refused below, with their path.
-    warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-    with ExitStack() as opened:
-        file = opened.enter_context(path.open("rb"))
-        try:
-            image = opened.enter_context(Image.open(file, formats=FORMATS))
-        except UnidentifiedImageError as error:
-            raise _unidentified(path) from error
-        _check_size(path, image.width, image.height)
-        frames = getattr(image, "n_frames", 1)
-        if frames > 1 and image.format != "MPO":
-            raise DataError(
-                f"holds {frames} frames, expected one image", place=str(path), fix="export a single frame"
-            )
-        upright = ImageOps.exif_transpose(image)
-        if upright.mode == "P" and not colors:
-            return np.array(upright)
-        if upright.mode == "1" and colors:
-            return np.array(upright.convert("L"))
-        if upright.mode == "1":
-            return np.array(upright).astype(np.uint8)
-        if upright.mode == "I" and image.format == "PNG":
-            return np.array(upright).astype(np.uint16)
-        if upright.mode == "LA":
-            return np.array(upright.convert("L"))
-        if upright.mode in ("L", "I", "F") or upright.mode.startswith("I;16"):
-            return np.array(upright)
-        return np.array(upright.convert("RGB"))
-
-
-def _unidentified(path: Path) -> DataError:
-    """Return why a file is not read: a TIFF of a kind that no decoder here knows, or no image at all."""
-    kind = tiff_kind(path)
-    if kind:
-        return DataError(
-            f"is a TIFF of {kind}, which is not read",
-            place=str(path),
-            fix="export it with 1 or 3 channels of 8 or 16 bits",
-        )
-    return DataError(
-        f"is not an image in a known format ({', '.join(FORMATS)})", place=str(path), fix=REPLACE
+def _check_alpha(pixels: Pixels, path: Path) -> None:
+    """Raise DataError for a mask that is drawn in its transparency: one color, more or less of it."""
+    alpha, values = pixels.alpha, pixels.values
+    if alpha is None or (alpha == alpha[:1, :1]).all() or not (values == values[:1, :1]).all():
+        return
+    raise DataError(
+        "the mask is drawn in its alpha channel: its color is the same everywhere, its transparency is not",
+        place=str(path),
+        fix="set the option `mask_channel: alpha`, or export the mask without transparency",
     )
-
-
-def _decode_nifti(path: Path) -> NDArray[Any]:
-    import nibabel
-
-    image: Any = nibabel.load(path)
-    shape = tuple(image.shape)
-    if len(shape) < 2 or any(side != 1 for side in shape[2:]):
-        raise DataError(
-            f"is a volume of {' x '.join(map(str, shape))}, expected one 2D image",
-            place=str(path),
-            fix="store each slice as a file",
-        )
-    _check_size(path, shape[0], shape[1])
-    pixels = np.asanyarray(image.dataobj).reshape(shape[:2])
-    if pixels.dtype.kind not in "uif":
-        raise DataError(f"holds {pixels.dtype} values", place=str(path), fix="store numbers")
-    # NIfTI's first axis runs along a row of the picture.
-    return np.ascontiguousarray(pixels.T)
-
-
-def _check_size(path: Path, width: int, height: int) -> None:
-    if width < 1 or height < 1 or width * height > MOST_PIXELS:
-        raise DataError(
-            f"its header promises {width} x {height} pixels",
-            place=str(path),
-            fix="shrink or replace the image",
-        )
-
-
-def _scaled(pixels: NDArray[Any], intensity: tuple[float, float] | str, path: Path) -> UInt8Array:
-    if intensity == "dtype":
-        if pixels.dtype == np.uint8:
-            return pixels
-        if pixels.dtype != np.uint16:
-            raise DataError(
-                f"holds {pixels.dtype} values, whose range is not known",
-                place=str(path),
-                fix="set the option `intensity: [low, high]`, or `image` for each image's own range",
-            )
-        low, high = 0.0, 65535.0
-    elif isinstance(intensity, tuple):
-        low, high = intensity
-    else:
-        low, high = float(pixels.min()), float(pixels.max())
-    if not np.isfinite(pixels).all():
-        raise DataError("holds values that are not finite", place=str(path), fix="replace NaN and infinity")
-    scale = 255.0 / (high - low) if high > low else 0.0
-    scaled = np.empty(pixels.shape, dtype=np.uint8)
-    # Line by line: as 64-bit numbers the largest image that is read would take gigabytes.
-    for line, row in enumerate(pixels):
-        scaled[line] = np.clip(np.floor((row.astype(np.float64) - low) * scale + 0.5), 0, 255)
-    return scaled

@@ -9,6 +9,7 @@ from pathlib import PurePath
 from typing import Any
 
 from bench_core import IGNORE, Task
+from bench_datasets.decoding.windows import parse_window
 
 Color = tuple[int, int, int]
 MOST_CLASSES = 254
@@ -44,10 +45,11 @@ def folder_task(options: Mapping[str, Any]) -> Task:
         re.compile(pattern)
     except re.error as error:
         raise ValueError(f"option 'group_pattern' is not a regular expression: {error}") from error
-    intensity_window(options.get("intensity", "dtype"))
+    channels = int(options.get("channels", 3))
+    parse_window(options.get("intensity", "dtype"), channels)
     return Task(
         classes=parse_classes(options).names,
-        channels=int(options.get("channels", 3)),
+        channels=channels,
         ignore=options.get("ignore") is not None,
     )
 
@@ -125,16 +127,3 @@ def _once(name: str, key: Any, label: int, table: dict[Any, int]) -> None:
         shown = "#{:02x}{:02x}{:02x}".format(*key) if isinstance(key, tuple) else key
         raise ValueError(f"{shown} stands for two classes, one of them {name!r}")
     table[key] = label
-
-
-def intensity_window(given: Any) -> tuple[float, float] | str:
-    """Return "dtype", "image" or (low, high); raise ValueError for anything else."""
-    if given in ("dtype", "image"):
-        return str(given)
-    if isinstance(given, (list, tuple)) and len(given) == 2:
-        low, high = given
-        if all(isinstance(end, (int, float)) and not isinstance(end, bool) for end in given) and low < high:
-            return float(low), float(high)
-    raise ValueError(
-        f"option 'intensity' cannot be {given!r}: expected dtype, image or [low, high] with low < high"
-    )

@@ -17,10 +17,10 @@ LISTED = 5
 """Unknown values that a message lists, the most frequent first."""
 
 
-def read_mask(path: Path, classes: Classes) -> UInt8Array:
+def read_mask(path: Path, classes: Classes, *, alpha: bool = False, upright: bool = True) -> UInt8Array:
     """Return uint8 class indices [H, W]; raise DataError listing values or colors that mean no class."""
     colors = bool(classes.colors)
-    pixels = decode_mask(path, colors=colors)
+    pixels = decode_mask(path, colors=colors, alpha=alpha, upright=upright)
     if colors:
         pixels = _packed(pixels)
     if pixels.dtype == np.uint8:

@@ -9,8 +9,10 @@ from typing import Any
 from bench_core import DatasetRequest
 from bench_core.data.samples import Sample, UInt8Array
 from bench_core.errors import DataError
+from bench_datasets.decoding.nifti import on_grid_of
 from bench_datasets.decoding.pictures import decode_image
-from bench_datasets.folder.classes import intensity_window, parse_classes
+from bench_datasets.decoding.windows import parse_window
+from bench_datasets.folder.classes import parse_classes
 from bench_datasets.folder.labels import read_mask
 from bench_datasets.folder.listing import list_samples
 from bench_datasets.folder.remarks import passed_over
@@ -24,7 +26,9 @@ class FolderReader:
         self._options = options
         self._classes = parse_classes(options)
         self._channels = int(options["channels"])
-        self._intensity = intensity_window(options["intensity"])
+        self._intensity = parse_window(options["intensity"])
+        self._alpha = options["mask_channel"] == "alpha"
+        self._upright = options["orientation"] == "exif"
 
     def samples(self) -> Sequence[Sample]:
         """Return the pairs sorted by id; raise DataError with everything that does not fit together."""
@@ -37,8 +41,9 @@ class FolderReader:
     def read(self, sample: Sample) -> tuple[UInt8Array, UInt8Array]:
         """Decode one pair; raise DataError with the path of the file that cannot be used."""
         image_path, mask_path = sample.files
-        image = decode_image(image_path, self._channels, self._intensity)
-        mask = read_mask(mask_path, self._classes)
+        image = decode_image(image_path, self._channels, self._intensity, upright=self._upright)
+        mask = read_mask(mask_path, self._classes, alpha=self._alpha, upright=self._upright)
+        mask = on_grid_of(mask, mask_path, image_path)
         if image.shape[:2] != mask.shape:
             raise DataError(
                 f"the mask is {mask.shape[1]} x {mask.shape[0]} pixels, its image {image_path.name} is "

@@ -12,7 +12,7 @@ from bench_datasets.folder.search import extension_of, searched, shown
 
 NAMED = 3
 PICTURES = (
-    ".gif", ".webp", ".avif", ".heic", ".jp2", ".j2k", ".jpx", ".dcm", ".dicom", ".ima", ".mha", ".mhd",
+    ".avif", ".heic", ".jp2", ".j2k", ".jpx", ".dcm", ".dicom", ".ima", ".mha", ".mhd",
     ".nrrd", ".pgm", ".ppm", ".pbm", ".pnm", ".tga", ".svg", ".npy", ".npz", ".mat", ".h5", ".hdf5", ".svs",
     ".ndpi",
 )  # fmt: skip

@@ -5,10 +5,13 @@ from __future__ import annotations
 import glob
 from pathlib import Path
 
+from bench_datasets.decoding.dicom import EXTENSIONS as DICOM
+from bench_datasets.decoding.dicom import can_read_dicom
 from bench_datasets.folder.tables import composed
 
-EXTENSIONS = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".nii", ".nii.gz")
-"""Of the formats that are read."""
+PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".gif", ".webp", ".nii", ".nii.gz")
+EXTENSIONS = (*PICTURES, *(DICOM if can_read_dicom() else ()))
+"""Of the formats that are read here."""
 
 
 def searched(root: Path, where: str) -> tuple[Path, str]:

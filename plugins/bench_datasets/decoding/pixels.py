@@ -1,0 +1,69 @@
+"""What the decoders return: values as they are stored, and what is known of their range."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench_core.errors import DataError
+
+MOST_PIXELS = 2**27
+"""A file whose header promises more than these 134 million pixels is not decoded."""
+MOST_BYTES = 2**30
+"""Nor one whose decoded values would take more memory than this."""
+MOST_CHANNELS = 16
+REPLACE = "open it in a viewer; export or copy it again"
+_FULL = {"uint8": (0.0, 255.0), "uint16": (0.0, 65535.0)}
+
+
+@dataclass(frozen=True)
+class Pixels:
+    """One decoded image or mask."""
+
+    values: NDArray[Any]
+    """[H, W] or [H, W, C], as stored; without an alpha channel."""
+    alpha: NDArray[Any] | None = None
+    """[H, W] of the transparency channel, where there is one."""
+    full: tuple[float, float] | None = None
+    """Range of the stored type, where it says less than `values.dtype` does (12 bits in 16)."""
+    window: tuple[float, float] | None = None
+    """Range in which the file says that it should be looked at."""
+    inverted: bool = False
+    """Whether low values are bright."""
+
+    @property
+    def range(self) -> tuple[float, float] | None:
+        """The range that the type can hold; None for signed and floating-point numbers."""
+        return self.full or _FULL.get(self.values.dtype.name)
+
+
+def check_size(path: Path, width: int, height: int, channels: int = 1, item_bytes: int = 1) -> None:
+    """Raise DataError for a header that promises more than is decoded, or nothing."""
+    if width < 1 or height < 1 or width * height > MOST_PIXELS:
+        raise DataError(
+            f"its header promises {width} x {height} pixels",
+            place=str(path),
+            fix="shrink or replace the image",
+        )
+    if channels > MOST_CHANNELS or width * height * channels * item_bytes > MOST_BYTES:
+        raise DataError(
+            f"its header promises {width} x {height} pixels of {channels} channels and {item_bytes} bytes",
+            place=str(path),
+            cause=f"at most {MOST_CHANNELS} channels and {MOST_BYTES // 2**20} MB are read",
+            fix="shrink or replace the image",
+        )
+
+
+def turned(values: NDArray[Any], orientation: int) -> NDArray[Any]:
+    """Return values [H, W, ...] upright; `orientation` is that of EXIF and TIFF, 1 to 8 (TIFF 6.0, p. 36)."""
+    if orientation in (3, 4, 6, 7):
+        values = values[::-1]
+    if orientation in (2, 3, 7, 8):
+        values = values[:, ::-1]
+    if orientation in (5, 6, 7, 8):
+        values = values.swapaxes(0, 1)
+    return np.ascontiguousarray(values)

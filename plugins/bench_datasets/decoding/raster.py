@@ -1,0 +1,147 @@
+"""Pictures in the formats of cameras, drawing programs and the web, with Pillow and OpenCV."""
+
+from __future__ import annotations
+
+import warnings
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench_core.errors import DataError
+from bench_datasets.decoding.pixels import REPLACE, Pixels, check_size, turned
+from bench_datasets.decoding.tiff import decode_tiff, is_tiff
+
+FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "GIF", "WEBP")
+"""What is tried whatever the extension says; formats that start other programs are not."""
+_PNG = b"\x89PNG\r\n\x1a\n"
+_PNG_GRAY, _PNG_GRAY_ALPHA = 0, 4
+_ORIENTATION = 0x0112
+
+
+def decode_raster(path: Path, *, colors: bool, upright: bool = True) -> Pixels:
+    """Return a picture's values; of a palette the colors, or without `colors` its indices.
+
+    Gray of 2 and 4 bits is 0..255 with `colors`, else 0..3 and 0..15. `upright` applies the orientation
+    that a camera noted.
+    """
+    from PIL import Image, UnidentifiedImageError
+
+    # Larger files are refused below, with their path.
+    warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+    with ExitStack() as opened:
+        file = opened.enter_context(path.open("rb"))
+        head = file.read(32)
+        file.seek(0)
+        if is_tiff(head):
+            found = decode_tiff(path, file)
+            if found is not None:
+                return found
+            file.seek(0)
+        try:
+            image: Any = opened.enter_context(Image.open(file, formats=FORMATS))
+        except UnidentifiedImageError as error:
+            raise _unidentified(path, head) from error
+        check_size(path, image.width, image.height)
+        frames = getattr(image, "n_frames", 1)
+        if frames > 1 and image.format != "MPO":
+            raise DataError(
+                f"holds {frames} frames, expected one image", place=str(path), fix="export a single frame"
+            )
+        bits = _bits(image)
+        orientation = noted_orientation(image) if upright else 1
+        image.load()
+        if bits == 16 and head[:8] == _PNG and head[25] != _PNG_GRAY:
+            pixels = _deep_png(path, head[25])
+        else:
+            pixels = _values(image, bits, colors=colors)
+    if orientation == 1:
+        return pixels
+    alpha = None if pixels.alpha is None else turned(pixels.alpha, orientation)
+    return Pixels(turned(pixels.values, orientation), alpha)
+
+
+def noted_orientation(image: Any) -> int:
+    """Return the orientation that an opened picture notes, 1 (upright) to 8; Pillow turns TIFF by itself."""
+    if image.format == "TIFF":
+        return 1
+    found = image.getexif().get(_ORIENTATION, 1)
+    return found if isinstance(found, int) and 1 <= found <= 8 else 1
+
+
+def _bits(image: Any) -> int:
+    """Return the bits of a gray value, or of a channel of a PNG, as the file says."""
+    args = image.tile[0][3] if image.tile else None
+    word = args if isinstance(args, str) else args[0] if isinstance(args, tuple) and args else ""
+    mode, _, kind = str(word).partition(";")
+    if image.mode == "L" and mode == "L" and kind[:1] in ("2", "4"):
+        return int(kind[0])
+    if image.mode == "I;16" and kind.startswith("12"):
+        return 12
+    return 16 if ";16" in str(word) else 8
+
+
+def _values(image: Any, bits: int, *, colors: bool) -> Pixels:
+    mode = image.mode
+    if mode == "P" and not colors:
+        return Pixels(_indices(image))
+    if mode == "1":
+        return Pixels(np.array(image.convert("L")) if colors else np.array(image).astype(np.uint8))
+    if mode == "I" and image.format == "PNG":
+        return Pixels(np.array(image).astype(np.uint16))
+    if mode == "L" and bits < 8 and not colors:
+        # Pillow stretches them to 0..255.
+        return Pixels(np.array(image) // np.uint8(255 // ((1 << bits) - 1)))
+    if bits == 12:
+        return Pixels(_native(np.array(image)), full=(0.0, 4095.0))
+    if mode in ("L", "I", "F") or mode.startswith("I;16"):
+        return Pixels(_native(np.array(image)))
+    if mode in ("LA", "La"):
+        both = np.array(image.convert("LA"))
+        return Pixels(both[:, :, 0], both[:, :, 1])
+    if mode in ("RGBA", "RGBa", "PA") or "transparency" in image.info:
+        four = np.array(image.convert("RGBA"))
+        return Pixels(np.ascontiguousarray(four[:, :, :3]), four[:, :, 3])
+    return Pixels(np.array(image.convert("RGB")))
+
+
+def _indices(image: Any) -> NDArray[Any]:
+    """Return a palette's indices; of a GIF in gray the grays, since every GIF has a palette."""
+    indices: NDArray[Any] = np.array(image)
+    if image.format != "GIF":
+        return indices
+    palette = np.array(image.getpalette() or [], dtype=np.uint8).reshape(-1, 3)
+    used = np.unique(indices)
+    if used.max() < len(palette) and (palette[used] == palette[used][:, :1]).all():
+        gray = np.zeros(256, np.uint8)
+        gray[: len(palette)] = palette[:, 0]
+        return gray[indices]
+    return indices
+
+
+def _deep_png(path: Path, color_type: int) -> Pixels:
+    """Return a PNG of 16 bits a channel, of which Pillow keeps 8; it must have been decoded once."""
+    import cv2
+
+    found = cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_UNCHANGED)
+    if found is None or found.dtype != np.uint16 or found.ndim != 3:
+        raise DataError("is a PNG of 16 bits that cannot be decoded", place=str(path), fix=REPLACE)
+    alpha = np.ascontiguousarray(found[:, :, 3]) if found.shape[2] == 4 else None
+    if color_type == _PNG_GRAY_ALPHA:
+        return Pixels(np.ascontiguousarray(found[:, :, 0]), alpha)
+    # OpenCV's channels are blue, green, red.
+    return Pixels(np.ascontiguousarray(found[:, :, 2::-1]), alpha)
+
+
+def _native(values: NDArray[Any]) -> NDArray[Any]:
+    return values.astype(values.dtype.newbyteorder("="), copy=False)
+
+
+def _unidentified(path: Path, head: bytes) -> DataError:
+    if not head:
+        return DataError("is an empty file", place=str(path), fix="copy or export it again")
+    return DataError(
+        f"is not an image in a known format ({', '.join(FORMATS)})", place=str(path), fix=REPLACE
+    )

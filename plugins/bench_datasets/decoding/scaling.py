@@ -1,0 +1,74 @@
+"""From stored values to the 8 bits that models see, through a window that the user knows of."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench_core.data.samples import UInt8Array
+from bench_core.errors import DataError
+from bench_datasets.decoding.pixels import Pixels
+from bench_datasets.decoding.windows import Percentiles, Range, Window
+
+CHOOSE = (
+    "set the option `intensity: [low, high]`; `image` or `{percentiles: [1, 99]}` take each image's own range"
+)
+
+
+def scaled(pixels: Pixels, window: Window, path: Path) -> UInt8Array:
+    """Return uint8 of the same shape; values outside of the window become 0 or 255.
+
+    Raises DataError where the window is not known or not one of these pixels, or values are not finite.
+    """
+    values = pixels.values
+    if values.dtype.kind == "f" and not np.isfinite(values).all():
+        raise DataError("holds values that are not finite", place=str(path), fix="replace NaN and infinity")
+    if values.dtype == np.uint8 and window_of(pixels, window, path) == (0.0, 255.0) and not pixels.inverted:
+        return np.asarray(values, dtype=np.uint8)
+    if isinstance(window, tuple) and isinstance(window[0], tuple):
+        if values.ndim != 3 or values.shape[2] != len(window):
+            count = values.shape[2] if values.ndim == 3 else 1
+            raise DataError(
+                f"has {count} channel{'s' if count > 1 else ''}, but `intensity` has {len(window)} ranges",
+                place=str(path),
+                fix="give one range for all channels, or one per channel",
+            )
+        parts = [_stretched(values[:, :, place], part) for place, part in enumerate(window)]
+        found = np.stack(parts, axis=2)
+    else:
+        found = _stretched(values, window_of(pixels, window, path))
+    return 255 - found if pixels.inverted else found
+
+
+def window_of(pixels: Pixels, window: Window, path: Path) -> Range | None:
+    """Return the one range that becomes 0..255; None where each channel has its own."""
+    if isinstance(window, Percentiles):
+        low, high = np.percentile(pixels.values, [window.low, window.high])
+        return float(low), float(high)
+    if window == "image":
+        return float(pixels.values.min()), float(pixels.values.max())
+    if window == "window":
+        if pixels.window is None:
+            raise DataError("says no window of its own", place=str(path), fix=CHOOSE)
+        return pixels.window
+    if window == "dtype":
+        if pixels.range is None:
+            raise DataError(
+                f"holds {pixels.values.dtype} values, whose range is not known", place=str(path), fix=CHOOSE
+            )
+        return pixels.range
+    return None if isinstance(window[0], tuple) else window  # type: ignore[return-value]
+
+
+def _stretched(values: NDArray[Any], window: Range | None) -> UInt8Array:
+    assert window is not None
+    low, high = window
+    scale = 255.0 / (high - low) if high > low else 0.0
+    found = np.empty(values.shape, dtype=np.uint8)
+    # Line by line: as 64-bit numbers the largest image that is read would take gigabytes.
+    for line, row in enumerate(values):
+        found[line] = np.clip(np.floor((row.astype(np.float64) - low) * scale + 0.5), 0, 255)
+    return found
