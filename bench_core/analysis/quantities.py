@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from bench_core.analysis.evidence import Evidence, Finished
 from bench_core.declarations import Metric
 from bench_core.metrics import declared
-from bench_core.metrics.counts import EmptyPolicy, mean_defined
+from bench_core.metrics.counts import EmptyPolicy, by_group, mean_defined
 from bench_core.metrics.declared import KnownUnit, known_unit
 from bench_core.metrics.scale import Scale, scale_of
 from bench_core.metrics.tables import ImageScores
@@ -125,6 +125,13 @@ class Pooled(Quantity):
         if counts is None:
             return np.full(len(fold.counts.ids), np.nan)
         return declared.per_image(self.metric, counts, empty)
+
+    def of_groups(self, fold: Finished, empty: EmptyPolicy = "ignore") -> NDArray[np.float64]:
+        """Return the mean [G] over each group's classes: of a patient or volume, its test images pooled."""
+        counts, groups = self.counts(fold), fold.counts.groups
+        if counts is None:
+            return np.full(len(set(groups)), np.nan)
+        return declared.per_image(self.metric, by_group(counts, groups), empty)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -31,7 +31,7 @@ scikit-learn's `average`; scikit-learn scores precision without a prediction 0, 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 import numpy as np
@@ -111,6 +111,15 @@ def per_image_micro(
     `empty` says what an image without any foreground in mask and prediction scores: NaN (`ignore`), 1 or 0.
     """
     return per_image(np.asarray(values).sum(axis=1, keepdims=True), empty)
+
+
+def by_group(values: NDArray[np.int64], groups: Sequence[str]) -> NDArray[np.int64]:
+    """Return counts [G, K, 3] of counts [N, K, 3] summed over each group's images, groups in their order."""
+    numbers = {group: number for number, group in enumerate(dict.fromkeys(groups))}
+    counts = np.asarray(values)
+    summed = np.zeros((len(numbers), *counts.shape[1:]), dtype=np.int64)
+    np.add.at(summed, [numbers[group] for group in groups], counts)
+    return summed
 
 
 def image_means(

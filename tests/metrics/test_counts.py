@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from bench_core.declarations import Task
 from bench_core.metrics.counts import (
     METRICS,
+    by_group,
     macro,
     mean_defined,
     micro,
@@ -225,3 +226,19 @@ def test_counts_of_a_large_study_do_not_overflow_or_round() -> None:
     huge = 2**52
     values = np.array([[[huge, 1, 0]], [[0, 0, 1]]])
     assert micro(values)["miou"] == float(Fraction(huge, huge + 2))
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from("abc"), st.lists(st.integers(0, 9), min_size=3, max_size=3)), min_size=1
+    )
+)
+def test_counts_of_a_group_are_the_sum_of_its_images(rows: list[tuple[str, list[int]]]) -> None:
+    groups = [group for group, _ in rows]
+    values = np.array([[counts] for _, counts in rows], dtype=np.int64)
+    found = by_group(values, groups)
+    assert found.sum() == values.sum()
+    for number, group in enumerate(dict.fromkeys(groups)):
+        assert found[number, 0].tolist() == [
+            sum(counts[place] for name, counts in rows if name == group) for place in range(3)
+        ]

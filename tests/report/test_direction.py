@@ -137,6 +137,15 @@ def test_views_put_macro_and_per_image_means_beside_micro(study: Study, report: 
         assert float(row["image_mean"]) == pytest.approx(np.nanmean(per_image))
         assert float(row["image_std"]) == pytest.approx(np.nanstd(per_image, ddof=1))
         assert (row["image_images"], row["image_undefined"]) == ("200", str(np.isnan(per_image).sum()))
+        kept = [study.store.counts(job.digest) for job in jobs]
+        per_group = []
+        for fold in kept:
+            for group in dict.fromkeys(fold.groups):
+                c = fold.values[[name == group for name in fold.groups]].sum(axis=0)
+                seen = c.any(axis=-1)
+                per_group.append((2 * c[seen, 0] / (2 * c[seen, 0] + c[seen, 1] + c[seen, 2])).mean())
+        assert float(row["group_mean"]) == pytest.approx(np.mean(per_group))
+        assert row["group_groups"] == str(len(per_group)) == str(sum(len(set(fold.groups)) for fold in kept))
     assert {row["micro_unit"] for row in found.values()} == {"fraction"}
 
 
