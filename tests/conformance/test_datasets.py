@@ -8,13 +8,13 @@ from __future__ import annotations
 import functools
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from bench_core import Dataset, Task
+from bench_core import Dataset, FakeRequest, Task
 from bench_core.conformance.datasets import PROPERTIES, DatasetSubject, Property, judge, subject_of
 from bench_core.declarations import resolve_entry
 from bench_core.options import complete_options
@@ -29,28 +29,47 @@ VARIANTS: Sequence[tuple[str, Mapping[str, Any]]] = (
     ("mni152", {"plane": "coronal", "slab": 12, "spacing": 6}),
     ("mni152", {"plane": "sagittal"}),
     ("folder", {"classes": {"lesion": 255}}),
-)
+    *((name, {"allow_missing": True}) for name in (
+        "kvasir-seg", "hyperkvasir", "cvc-clinicdb", "cvc-colondb", "etis", "ph2", "ham10000", "busi",
+    )),
+)  # fmt: skip
 """First-party datasets with the options that they are checked under."""
 HEAVY = ("torch", "torchvision", "PIL", "cv2", "nibabel", "nilearn", "scipy")
 REGISTRY = load_registry()
 
 
+DRAWN = 8
+"""Samples of a small copy of a published dataset."""
+
+
 @pytest.fixture(scope="module")
-def own_images(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_folder(tmp_path_factory.mktemp("own") / "images-and-masks", 12)
+def roots(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path | None]:
+    """Return where a dataset lies: own images, or a small copy that is drawn when first asked for."""
+
+    @functools.cache
+    def root(name: str) -> Path | None:
+        declared = REGISTRY.dataset(name)
+        if not declared.needs_root:
+            return None
+        folder = tmp_path_factory.mktemp(name)
+        if declared.fake is None:
+            return write_folder(folder / "images-and-masks", 12)
+        resolve_entry(declared.fake)(FakeRequest(root=folder, samples=DRAWN))
+        return folder
+
+    return root
 
 
 @functools.lru_cache(maxsize=2)
-def opened(number: int, root: Path) -> DatasetSubject:
+def opened(number: int, root: Path | None) -> DatasetSubject:
     name, options = VARIANTS[number]
-    needed = REGISTRY.dataset(name).needs_root
-    return subject_of(REGISTRY, name, options, root if needed else None)
+    return subject_of(REGISTRY, name, options, root)
 
 
 @pytest.mark.parametrize("item", PROPERTIES, ids=lambda item: item.name)
 @pytest.mark.parametrize("number", range(len(VARIANTS)), ids=lambda number: f"{VARIANTS[number][0]}-{number}")
-def test_dataset(number: int, item: Property[DatasetSubject], own_images: Path) -> None:
-    finding = judge(item, opened(number, own_images))
+def test_dataset(number: int, item: Property[DatasetSubject], roots: Callable[[str], Path | None]) -> None:
+    finding = judge(item, opened(number, roots(VARIANTS[number][0])))
     if finding.state == "skipped":
         pytest.skip(finding.note)
     assert finding.state == "ok", finding

@@ -1,0 +1,326 @@
+"""What readers of published pairs share: finding folders and files, checks by header, two-valued masks."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from bench_core import Dataset, DatasetRequest
+from bench_core.data.samples import Attribute, Sample, UInt8Array
+from bench_core.errors import DataError
+from bench_datasets.decoding.pictures import FORMATS, decode_image, decode_mask
+from bench_datasets.problems import Problems
+
+HIGH = 128
+"""Mask values from here on are foreground."""
+UNDECIDED = (64, 191)
+"""Values in which a mask stored as JPEG, or smoothed once, says neither black nor white."""
+MOST_UNDECIDED = 0.02
+"""Part of a mask's pixels that may be undecided: the rims of shapes are, pictures mostly are."""
+LARGEST_CHROMA = 32
+"""Difference between the channels of a mask that JPEG may leave."""
+NAMED = 3
+PICTURE = re.compile(r"(?i)\.(png|jpe?g|tiff?|bmp|gif)$")
+Size = tuple[int, int]
+
+
+@dataclass
+class Listing:
+    """The files of a dataset while they are listed: its folder, problems, and what is passed over."""
+
+    root: Path
+    problems: Problems
+    remarks: list[str] = field(default_factory=list)
+    unusable: set[Path] = field(default_factory=set)
+    """Files that are there, of which a problem tells already."""
+
+    def accept(self, path: Path) -> None:
+        """Note a problem unless this is a regular file with content."""
+        if not path.is_file():
+            what = "is a broken link or not a regular file"
+        elif path.stat().st_size == 0:
+            what = "is empty (0 bytes)"
+        else:
+            return
+        self.problems.add(path, what)
+        self.unusable.add(path)
+
+    def passed_over(self, paths: Iterable[Path], why: str) -> None:
+        """Remark on files that look like data and are in no sample."""
+        names = sorted(path.relative_to(self.root).as_posix() for path in paths)
+        if names:
+            more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+            self.remarks.append(f"passed over: {', '.join(names[:NAMED])}{more}: {why}")
+
+
+@dataclass(frozen=True)
+class Pair:
+    """An image with its masks, found by name."""
+
+    id: str
+    group: str
+    image: Path
+    masks: tuple[Path, ...]
+    attributes: Mapping[str, Attribute] = field(default_factory=dict)
+
+
+class PublishedReader:
+    """Lists the pairs that `find` finds, checks their headers, and decodes each with `decode`."""
+
+    def __init__(
+        self,
+        request: DatasetRequest,
+        declared: Dataset,
+        find: Callable[[Listing], Sequence[Pair]],
+        decode: Callable[[Sample], tuple[UInt8Array, UInt8Array]],
+        size: Callable[[Listing], Size | None] = lambda listing: None,
+    ) -> None:
+        if request.root is None:
+            raise DataError(
+                f"dataset {declared.name} needs `root`",
+                place=declared.name,
+                fix="give `root: path/of/the/data`",
+            )
+        self._root = request.root
+        self._allow = bool(request.options.get("allow_missing", False))
+        self._declared = declared
+        self._find = find
+        self._decode = decode
+        self._size = size
+
+    def samples(self) -> Sequence[Sample]:
+        """Return the pairs sorted by id; raise LayoutError with everything that is not as published."""
+        return self._list()[0]
+
+    def remarks(self) -> Sequence[str]:
+        """Return what is passed over, and what is missing and allowed to be."""
+        _, listing = self._list()
+        return [*listing.remarks, *listing.problems.remarks]
+
+    def read(self, sample: Sample) -> tuple[UInt8Array, UInt8Array]:
+        """Decode one pair; raise DataError with the path of the file that cannot be used."""
+        image, mask = self._decode(sample)
+        if image.shape[:2] != mask.shape:
+            raise DataError(
+                f"the mask is {mask.shape[1]} x {mask.shape[0]} pixels, its image "
+                f"{image.shape[1]} x {image.shape[0]}",
+                place=str(sample.files[-1]),
+                fix="unpack both again",
+            )
+        return image, mask
+
+    def _list(self) -> tuple[list[Sample], Listing]:
+        if not self._root.is_dir():
+            raise DataError(
+                "the dataset's root is not a folder",
+                place=str(self._root),
+                fix=f"correct `root:` in the spec; the data: {self._declared.how_to_get}",
+            )
+        listing = Listing(self._root, Problems(self._root, allow_missing=self._allow))
+        pairs = sorted(self._find(listing), key=lambda pair: natural(pair.id))
+        published = self._size(listing)
+        samples = [
+            Sample(pair.id, pair.group, (pair.image, *pair.masks), pair.attributes)
+            for pair in pairs
+            if _headers_fit(pair, published, listing)
+        ]
+        listing.problems.raise_all(samples, how_to_get=self._declared.how_to_get)
+        return samples, listing
+
+
+def natural(text: str) -> tuple[tuple[int, str], ...]:
+    """Return a key that sorts (2) before (10)."""
+    return tuple(
+        (int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"([0-9]+)", text) if part
+    )
+
+
+def find_folder(listing: Listing, places: Sequence[str], what: str) -> Path | None:
+    """Return the first of these folders below the root that is there; note their absence otherwise."""
+    for place in places:
+        folder = listing.root / place
+        if folder.is_dir():
+            return folder
+    listing.problems.add(
+        places[0], f"no such folder of {what}" + (f", nor {', '.join(places[1:])}" if places[1:] else "")
+    )
+    return None
+
+
+def files_by_key(
+    listing: Listing, folder: Path, pattern: str, what: str, *, others: str | None = None
+) -> dict[str, Path]:
+    """Return the files whose whole names match, by the pattern's first group (numbers without zeros).
+
+    Two files of one key, and links without a target, are problems. Pictures of other names are remarked upon,
+    unless their names match `others`.
+    """
+    found: dict[str, Path] = {}
+    strangers = []
+    for path in sorted(folder.iterdir(), key=lambda path: natural(path.name)):
+        if path.name.startswith("."):
+            continue
+        match = re.fullmatch(pattern, path.name)
+        if match is None:
+            if PICTURE.search(path.name) and not (others and re.fullmatch(others, path.name)):
+                strangers.append(path)
+            continue
+        key = str(int(match[1])) if match[1].isdigit() else match[1]
+        if key in found:
+            listing.problems.add(path, f"is a second {what} for {key}, beside {found[key].name}")
+        else:
+            found[key] = path
+            listing.accept(path)
+    listing.passed_over(strangers, f"no name of a published {what}")
+    return found
+
+
+def paired(
+    listing: Listing,
+    images: Mapping[str, Path],
+    masks: Mapping[str, Path],
+    mask_name: Callable[[str], Path],
+    image_name: Callable[[str], Path],
+) -> list[str]:
+    """Return the keys of which both files are there; the others are noted as missing, one line each.
+
+    `mask_name` and `image_name` say where the file of a key would lie.
+    """
+    for key in sorted(images.keys() - masks.keys(), key=natural):
+        listing.problems.missing(mask_name(key), f"is missing: the mask of {images[key].name}")
+    for key in sorted(masks.keys() - images.keys(), key=natural):
+        listing.problems.missing(image_name(key), f"is missing: the image of {masks[key].name}")
+    return sorted(images.keys() & masks.keys(), key=natural)
+
+
+def check_number(listing: Listing, place: Path | str, found: int, published: int, what: str) -> None:
+    """Note that files are missing, or that there are more than published."""
+    if found < published:
+        listing.problems.missing(place, f"holds {found:,} of {published:,} published {what}")
+    elif found > published:
+        listing.problems.add(place, f"holds {found:,} {what}, {published:,} are published")
+
+
+def check_numbered(listing: Listing, place: Path, found: Iterable[str], last: int, what: str) -> None:
+    """Note which of the files 1 to `last` are missing, in one line, and numbers beyond, one line each."""
+    numbers = {int(key) for key in found}
+    gone = sorted(set(range(1, last + 1)) - numbers)
+    if gone:
+        listing.problems.missing(place, f"{len(gone)} of {last} {what} are missing: {_ranges(gone)}")
+    for number in sorted(numbers - set(range(1, last + 1))):
+        listing.problems.add(place, f"holds a number {number}: the published {what} are 1 to {last}")
+
+
+def _ranges(numbers: Sequence[int]) -> str:
+    runs: list[list[int]] = []
+    for number in numbers:
+        if runs and number == runs[-1][1] + 1:
+            runs[-1][1] = number
+        else:
+            runs.append([number, number])
+    shown = [str(first) if first == last else f"{first}-{last}" for first, last in runs[:6]]
+    return ", ".join(shown) + (f" and {len(runs) - 6} more gaps" if len(runs) > 6 else "")
+
+
+def header_size(path: Path) -> Size:
+    """Return a picture's width and height from its header; DataError where it has none."""
+    from PIL import Image
+
+    try:
+        with path.open("rb") as file, Image.open(file, formats=FORMATS) as image:
+            width, height = image.size
+            # A camera may have noted that the picture lies on its side.
+            turned = image.getexif().get(0x0112, 1) in (5, 6, 7, 8)
+            return (height, width) if turned else (width, height)
+    except Exception as error:
+        # Decoders raise almost anything on damaged headers.
+        raise DataError(f"cannot be decoded: {_reason(error)}", place=str(path)) from error
+
+
+def _reason(error: Exception) -> str:
+    if type(error).__name__ == "UnidentifiedImageError":
+        return f"it is not an image in a known format ({', '.join(FORMATS)})"
+    return str(error) or type(error).__name__
+
+
+def _headers_fit(pair: Pair, published: Size | None, listing: Listing) -> bool:
+    sizes = {}
+    problems = listing.problems
+    if not listing.unusable.isdisjoint((pair.image, *pair.masks)):
+        return False
+    for path in (pair.image, *pair.masks):
+        try:
+            sizes[path] = header_size(path)
+        except DataError as error:
+            problems.add(path, error.message)
+    if len(sizes) < 1 + len(pair.masks):
+        return False
+    width, height = sizes[pair.image]
+    fits = True
+    if published is not None and (width, height) != published:
+        problems.add(
+            pair.image, f"is {width} x {height} pixels, published are {published[0]} x {published[1]}"
+        )
+        fits = False
+    for path in pair.masks:
+        if sizes[path] != (width, height):
+            problems.add(
+                path,
+                f"is {sizes[path][0]} x {sizes[path][1]} pixels, its image {pair.image.name} "
+                f"{width} x {height}",
+            )
+            fits = False
+    return fits
+
+
+def two_levels(path: Path, *, exact: bool, empty: bool = False) -> UInt8Array:
+    """Return 1 where a mask is white [H, W]; raise DataError for one that is not black and white.
+
+    `exact` masks hold 0 and 255 alone; the others (JPEG, smoothed) may hold values near them. Unless `empty`,
+    a mask without foreground is an error.
+    """
+    colors = decode_mask(path, colors=True).astype(np.int16)
+    if int(np.ptp(colors, axis=2).max()) > (0 if exact else LARGEST_CHROMA):
+        raise _unlike(path, "is in color")
+    values = colors[:, :, 0]
+    if exact:
+        odd = values[(values != 0) & (values != 255)]
+        if odd.size:
+            found, counts = np.unique(odd, return_counts=True)
+            order = np.argsort(-counts, kind="stable")[:NAMED]
+            shown = ", ".join(f"{found[at]} ({counts[at]} pixels)" for at in order)
+            raise _unlike(path, f"holds values beside 0 and 255: {shown}")
+    else:
+        undecided = float(((values >= UNDECIDED[0]) & (values <= UNDECIDED[1])).mean())
+        if undecided > MOST_UNDECIDED:
+            raise _unlike(path, f"is neither black nor white in {undecided:.0%} of its pixels")
+    mask = (values >= HIGH).astype(np.uint8)
+    if not empty and not mask.any():
+        raise _unlike(path, f"shows nothing: its highest value is {int(values.max())}")
+    return mask
+
+
+def _unlike(path: Path, what: str) -> DataError:
+    return DataError(
+        f"the mask {what}; published masks are black (0) and white (255)",
+        place=str(path),
+        fix="unpack it again; if it is a picture, image and mask folders are exchanged",
+    )
+
+
+def color_image(path: Path) -> UInt8Array:
+    """Return uint8 [H, W, 3]."""
+    return decode_image(path, 3, "dtype")
+
+
+def gray_image(path: Path) -> UInt8Array:
+    """Return uint8 [H, W, 1]; colored marks become their luma (ITU-R BT.601)."""
+    colors = decode_image(path, 3, "dtype")
+    if (colors == colors[:, :, :1]).all():
+        return np.ascontiguousarray(colors[:, :, :1])
+    weighted = colors.astype(np.uint32) @ np.array([299, 587, 114], dtype=np.uint32)
+    return ((weighted + 500) // 1000).astype(np.uint8)[:, :, None]

@@ -1,0 +1,45 @@
+"""Small copies of published datasets: read back as their truth says, and drawn alike from one seed."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import pytest
+
+from tests.helpers.published import DECLARED, draw, reader
+
+OURS = ("kvasir-seg", "hyperkvasir", "cvc-clinicdb", "cvc-colondb", "etis", "ph2", "ham10000", "busi")
+
+
+def content(root: Path) -> dict[str, str]:
+    return {
+        path.relative_to(root).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(root.rglob("*"))
+        if path.is_file()
+    }
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize("name", OURS)
+def test_a_copy_reads_back_as_its_truth_says(name: str, seed: int, tmp_path: Path) -> None:
+    truth = draw(name, tmp_path, 5, seed)
+    rows = {row["id"]: row for row in truth["samples"]}
+    opened = reader(name, tmp_path, allow_missing=True)
+    samples = opened.samples()
+    assert truth["traps"] or truth.get("layout") == "circulating"
+    assert {sample.id for sample in samples} == set(rows) and len(samples) == 5
+    for sample in samples:
+        image, mask = opened.read(sample)
+        row = rows[sample.id]
+        assert sample.group == row["group"] and dict(sample.attributes) == row.get("attributes", {})
+        assert int(mask.sum()) == row["foreground"] and [mask.shape[1], mask.shape[0]] == row["size"]
+        assert image.shape == (*mask.shape, DECLARED[name].task.channels)  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_one_seed_draws_one_copy_and_another_seed_another(name: str, tmp_path: Path) -> None:
+    for folder, seed in (("a", 2), ("b", 2), ("c", 4)):
+        draw(name, tmp_path / folder, 2, seed)
+    assert content(tmp_path / "a") == content(tmp_path / "b")
+    assert content(tmp_path / "a") != content(tmp_path / "c")
