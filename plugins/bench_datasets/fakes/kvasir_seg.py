@@ -12,7 +12,8 @@ import numpy as np
 
 from bench_core import FakeRequest
 from bench_core.data.samples import UInt8Array
-from bench_datasets.fakes.scenes import Dice, polyp, row, save, save_text
+from bench_datasets.fakes.scenes import polyp, row, save, save_text
+from bench_datasets.synthetic.canvas import Dice
 
 SIZES = ((622, 529), (1920, 1072), (487, 332), (626, 547))
 
