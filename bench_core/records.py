@@ -33,6 +33,8 @@ class EpochRecord:
     """mdsc, miou, mrecall, mprecision on the validation folds, in [0, 1]; NaN where undefined."""
     train_seconds: Seconds
     validation_seconds: Seconds
+    waited_seconds: Seconds | None = None
+    """Part of `train_seconds` in which the device had nothing to do until images came; None: not measured."""
 
 
 @dataclass(frozen=True)

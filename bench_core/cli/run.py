@@ -76,7 +76,7 @@ def command(
     from bench_core.execute.devices import choose_slots
     from bench_core.execute.fresh import freshness, set_aside
     from bench_core.execute.local import LocalExecutor
-    from bench_core.execute.machine import Machine, check_load
+    from bench_core.execute.machine import Machine, check_load, choose_loaders
     from bench_core.execute.preflight import preflight
     from bench_core.execute.run import InterruptedRunError, run_jobs
     from bench_core.execute.select import select_jobs
@@ -100,11 +100,14 @@ def command(
                 print_json_line(event)
         _refuse_mixing(jobs, todo, found, plan)
     threads = threads or loaded.spec.runtime.threads
-    loaders = loaded.spec.runtime.loader_workers
-    slots = choose_slots(device, workers or loaded.spec.runtime.workers, threads, loaders)
+    asked = loaded.spec.runtime.loader_workers
+    fixed = 0 if asked == "auto" else asked
+    slots = choose_slots(device, workers or loaded.spec.runtime.workers, threads, fixed)
     devices = slots.devices[: max(1, len(todo))]
+    machine = Machine.here()
+    loaders = choose_loaders(asked, machine, devices, threads)
     if todo and not oversubscribe:
-        check_load(Machine.here(), len(devices), threads, loaders)
+        check_load(machine, len(devices), threads, loaders)
     if todo:
         if os.environ.get("SEGTRIAL_DOWNLOAD") == "1":
             _get_weights(todo, loaded.registry)
@@ -116,7 +119,7 @@ def command(
     view = Steady(_view(plan.name, as_json))
     try:
         with view:
-            progress = run_jobs(jobs, opened, _order(loaded, threads), executor, view.watch)
+            progress = run_jobs(jobs, opened, _order(loaded, threads, loaders), executor, view.watch)
     except InterruptedRunError as error:
         with suppress(OSError):
             say(f"{error.message}; resume with:\n  {_again()}", err=True)
@@ -163,7 +166,7 @@ def _get_weights(jobs: Iterable[Job], registry: Registry) -> None:
     get_files(missing, err=True)
 
 
-def _order(loaded: LoadedSpec, threads: int) -> Order:
+def _order(loaded: LoadedSpec, threads: int, loaders: int) -> Order:
     from bench_core.cli.data import cache_folder
     from bench_core.execute.provenance import RunContext
     from bench_core.execute.queue import Order
@@ -182,7 +185,7 @@ def _order(loaded: LoadedSpec, threads: int) -> Order:
         ),
         options=RunOptions(
             threads=threads,
-            loader_workers=runtime.loader_workers,
+            loader_workers=loaders,
             channels_last=runtime.channels_last,
             compile=runtime.compile,
             runners={

@@ -14,6 +14,7 @@ from bench_core.errors import BenchError
 if TYPE_CHECKING:
     from bench_core.declarations import Metric
     from bench_core.plan.job import Job
+    from bench_core.store.result import Result
     from bench_core.store.store import Store
 
 
@@ -55,10 +56,23 @@ def _data(store: Store, digest: str) -> dict[str, Any]:
         data["result"] = result.to_json()
         data["attributes"] = _attributes(store, result.data.fingerprint)
         data |= _metrics(store, job)
+        data["waited_for_images"] = _waited(result)
     log = store.log_path(digest)
     data["log"] = None if log is None else str(log)
     plain: dict[str, Any] = finite(data)
     return plain
+
+
+def _waited(result: Result) -> dict[str, Any] | None:
+    """Return the share of its training time that a job waited for images, and what helps if it is much."""
+    from bench_core.protocol.waited import MUCH, advice, share_waited
+
+    share = share_waited(result.training.history) if result.training is not None else None
+    if share is None:
+        return None
+    loaders, device = result.provenance.get("loader_workers"), str(result.provenance.get("device"))
+    much = share > MUCH and isinstance(loaders, int)
+    return {"share": share, "advice": advice(loaders, device) if much else None}
 
 
 def _attributes(store: Store, fingerprint: str) -> list[str]:
@@ -160,6 +174,10 @@ def _print_result(data: Mapping[str, Any]) -> None:
         "attempts": result["attempts"],
         "peak_memory": f"{result['peak_memory_bytes'] / 2**20:.0f} MiB",
     }
+    waited = data.get("waited_for_images")
+    if waited:
+        share = f"{waited['share']:.0%} of the training time"
+        times["waited_for_images"] = "; ".join(filter(None, (share, waited["advice"])))
     _section("result", facts | times)
     _section("values", result["values"])
     if metrics:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import multiprocessing
 import os
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
@@ -258,6 +259,8 @@ class Loader:
 
 
 def _begin(parent: int, worker: int) -> None:
-    """Let a loader process end when its job's process does, however that ends."""
+    """Let a loader process end when its job's process does, however that ends, and use a single core."""
+    if "cv2" in sys.modules:
+        sys.modules["cv2"].setNumThreads(1)
     if multiprocessing.get_start_method() == "fork":
         die_with_parent(parent)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from bench_core.errors import BenchError
 
@@ -16,6 +17,8 @@ LOADER_BYTES = 2**28
 """Memory that a loader process is reckoned to need beside what it shares with its worker."""
 LOADERS_PER_CORE = 2
 """Loader processes wait for the disk much of the time."""
+MOST_LOADERS = 8
+"""Loader processes of a job that are chosen without being asked for."""
 FEW_LOADERS = 4
 """So many loader processes are never too many for a machine's cores."""
 PLENTY = 2**62
@@ -49,6 +52,24 @@ class Machine:
 def most_workers(machine: Machine, threads: int, loader_workers: int) -> int:
     """Return how many workers on the CPU fit, at least one."""
     return max(1, min(machine.cores // threads, machine.memory // _bytes(loader_workers)))
+
+
+def choose_loaders(
+    asked: int | Literal["auto"], machine: Machine, devices: Sequence[str], threads: int
+) -> int:
+    """Return the loader processes of each of the jobs that run at a time, one for each of `devices`.
+
+    Auto gives a job on a CUDA GPU the cores that are left to it beside its own threads, as far as memory
+    carries them. On a CPU training needs the cores itself.
+    """
+    if asked != "auto":
+        return asked
+    if not all(device.startswith("cuda") for device in devices):
+        return 0
+    jobs = len(devices)
+    cores = machine.cores // jobs - threads
+    memory = (machine.memory // jobs - WORKER_BYTES) // LOADER_BYTES
+    return max(0, min(MOST_LOADERS, cores, memory))
 
 
 def check_load(machine: Machine, workers: int, threads: int, loader_workers: int) -> None:

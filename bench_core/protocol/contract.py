@@ -183,7 +183,7 @@ class Contract(Session):
 
     def train_batches(self, epoch: int) -> Iterator[DeviceBatch]:
         """Yield the epoch's batches (or their parts), shuffled and augmented, on the device."""
-        for batch in self._setup.loader.epoch(epoch):
+        for batch in self._setup.waiting.watch(self._setup.loader.epoch(epoch)):
             yield from self._parts.of(self._setup.transfer(batch))
 
     def begin_step(self, epoch: int, step: int) -> float:
@@ -249,8 +249,11 @@ class Contract(Session):
         trained = time.perf_counter()
         metrics = micro(self._setup.inference.count(self.validation, predict))
         seconds = time.perf_counter() - trained
-        record = EpochRecord(epoch, steps[0].lr, loss, metrics, trained - self._started, seconds)
+        training = trained - self._started
+        waited = min(training, self._setup.waiting.seconds())
+        record = EpochRecord(epoch, steps[0].lr, loss, metrics, training, seconds, waited)
         self._history.append(record)
+        self._setup.waiting.warn(record, self.training.epochs)
         chosen = self._best.update(epoch, metrics)
         self._stopping.update(metrics)
         # The trace first and the state last: a saved state never knows more than what stands beside it.

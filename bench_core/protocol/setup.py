@@ -14,6 +14,7 @@ from bench_core.protocol.inference import Inference
 from bench_core.protocol.normalization import Normalize, Transfer
 from bench_core.protocol.optimizer import build_optimizer
 from bench_core.protocol.precision import build_scaler, check_precision
+from bench_core.protocol.waiting import Waiting
 
 
 @dataclass
@@ -26,6 +27,7 @@ class Setup:
     loader: Loader
     transfer: Transfer
     inference: Inference
+    waiting: Waiting
 
 
 def set_up(
@@ -72,6 +74,8 @@ def set_up(
             device,
             seed=seed,
             random_at_inference=random_at_inference,
-            workers=workers,
+            # Without augmentation there is little to prepare.
+            workers=min(workers, 2),
         ),
+        waiting=Waiting(device, workers),
     )

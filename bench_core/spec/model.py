@@ -101,8 +101,8 @@ class Runtime(Section):
     """Jobs at a time; default: one per GPU, otherwise one per CPU core (`threads` each)."""
     threads: Annotated[int, Field(ge=1, le=1024)] = 1
     """CPU threads of one job; results are bit-equal only for an equal number."""
-    loader_workers: Annotated[int, Field(ge=0, le=1024)] = 0
-    """Loader processes of one job."""
+    loader_workers: Literal["auto"] | Annotated[int, Field(ge=0, le=1024)] = "auto"
+    """Loader processes of one job; auto: on a CUDA GPU its share of the cores, up to 8, elsewhere none."""
     channels_last: bool = False
     """Keep images and weights in memory order [B, H, W, C]: often faster on GPUs."""
     compile: bool = False

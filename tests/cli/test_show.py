@@ -63,6 +63,17 @@ def test_every_metric_has_its_unit_and_direction(study: Study) -> None:
         assert "dark " in line and "bright " in line
 
 
+def test_the_share_of_training_that_images_were_waited_for_is_shown(study: Study) -> None:
+    job = study.jobs["evaluate", 0]
+    shown, data = line_of(study.text(job), "waited_for_images"), study.json(job)
+    history = data["result"]["training"]["history"]
+    waited, trained = (sum(item[key] for item in history) for key in ("waited_seconds", "train_seconds"))
+    assert data["waited_for_images"] == {"share": pytest.approx(waited / trained), "advice": None}
+    assert 0 < waited < trained and f"{waited / trained:.0%} of the training time" in shown
+    # A job on a CPU makes its images itself unless its spec says otherwise.
+    assert data["result"]["provenance"]["loader_workers"] == 0
+
+
 def test_the_numbers_of_steps_equal_a_recount(study: Study) -> None:
     data = study.json(study.jobs["evaluate", 1])["metrics"]
     images: dict[str, list[float]] = {}

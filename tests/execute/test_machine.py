@@ -11,7 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench_core.cli.main import bench
-from bench_core.execute.machine import PLENTY, Machine, OversubscribedError, check_load, most_workers
+from bench_core.execute.machine import (
+    PLENTY,
+    Machine,
+    OversubscribedError,
+    check_load,
+    choose_loaders,
+    most_workers,
+)
 from tests.helpers.small_study import write_spec
 
 GIB = 2**30
@@ -115,6 +122,40 @@ def test_what_is_chosen_by_itself_is_never_refused(cores: int, memory: int, thre
     machine = Machine(cores, memory)
     threads = min(threads, cores)
     check_load(machine, most_workers(machine, threads, 0), threads, 0)
+
+
+@pytest.mark.parametrize(
+    ("cores", "devices", "threads", "expected"),
+    [
+        (16, ["cuda:0"], 1, 8),
+        (16, ["cuda:0", "cuda:1"], 1, 7),
+        (16, ["cuda:0"] * 4, 2, 2),
+        (4, ["cuda:0"], 1, 3),
+        (2, ["cuda:0"], 1, 1),
+        (1, ["cuda:0"], 1, 0),
+        (8, ["cuda:0"] * 9, 1, 0),
+        (64, ["cpu"], 1, 0),
+        (64, ["mps"], 1, 0),
+    ],
+)
+def test_a_gpus_jobs_share_the_cores_for_their_loaders(
+    cores: int, devices: list[str], threads: int, expected: int
+) -> None:
+    assert choose_loaders("auto", Machine(cores, PLENTY), devices, threads) == expected
+    assert choose_loaders(3, Machine(cores, PLENTY), devices, threads) == 3
+
+
+def test_loaders_that_memory_does_not_carry_are_not_chosen() -> None:
+    assert choose_loaders("auto", Machine(16, 2 * GIB), ["cuda:0"], 1) == 2
+    assert choose_loaders("auto", Machine(16, GIB), ["cuda:0"], 1) == 0
+
+
+@given(st.integers(1, 256), st.integers(0, 2**40), st.integers(1, 64), st.integers(1, 16))
+def test_loaders_that_are_chosen_are_never_refused(cores: int, memory: int, threads: int, jobs: int) -> None:
+    chosen = choose_loaders("auto", Machine(cores, memory), ["cuda:0"] * jobs, threads)
+    assert chosen == 0 or jobs * (chosen + threads) <= cores
+    machine = Machine(max(cores, jobs * threads), max(memory, jobs * 3 * 2**29))
+    check_load(machine, jobs, threads, chosen)
 
 
 def test_run_refuses_and_can_be_told_to_run_nevertheless(tmp_path: Path) -> None:

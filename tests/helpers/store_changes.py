@@ -492,6 +492,12 @@ MUTATIONS: dict[str, tuple[str, Callable[[Path], object], set[str], str]] = {
         {"times"},
         "its epochs took 6",
     ),
+    "epochs that waited longer than they took": (
+        EVALUATE,
+        in_json(files.RESULT, lambda data: data["training"]["history"][0].update(waited_seconds=1e5)),
+        {"times"},
+        "epoch 1 waited 100000.0 s of",
+    ),
     "finished before it was started": (
         EVALUATE,
         in_json(

@@ -58,6 +58,12 @@ def _times(subject: Subject, result: Result, audit: Audit) -> Iterator[Finding]:
         if epochs > _most(result.seconds):
             text = f"its epochs took {epochs:.1f} s, the job {result.seconds:.1f} s"
             yield subject.finding(text, RESULT)
+        for item in result.training.history:
+            if item.waited_seconds is not None and item.waited_seconds > item.train_seconds:
+                text = (
+                    f"epoch {item.epoch + 1} waited {item.waited_seconds:.1f} s of {item.train_seconds:.1f} s"
+                )
+                yield subject.finding(text, RESULT)
     yield from _memory(subject, result, audit)
     yield from _log(subject, result, span)
 
