@@ -12,7 +12,7 @@ import numpy as np
 from bench_core import Dataset, DatasetRequest
 from bench_core.data.samples import Attribute, Sample, UInt8Array
 from bench_core.errors import DataError
-from bench_datasets.decoding.pictures import FORMATS, decode_image, decode_mask
+from bench_datasets.decoding.pictures import decode_image, decode_mask
 from bench_datasets.problems import Problems
 
 HIGH = 128
@@ -23,6 +23,8 @@ MOST_UNDECIDED = 0.02
 """Part of a mask's pixels that may be undecided: the rims of shapes are, pictures mostly are."""
 LARGEST_CHROMA = 32
 """Difference between the channels of a mask that JPEG may leave."""
+FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "GIF")
+"""What a published picture may be, whatever its extension says."""
 NAMED = 3
 PICTURE = re.compile(r"(?i)\.(png|jpe?g|tiff?|bmp|gif)$")
 Size = tuple[int, int]
