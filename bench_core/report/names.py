@@ -8,7 +8,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from bench_core.analysis.evidence import Evidence, ModelFacts
+from bench_core.analysis.evidence import DatasetFacts, Evidence, ModelFacts
 from bench_core.analysis.scores import AVERAGE, Board
 from bench_core.declarations import Departure
 from bench_core.metrics.plugin import bench_metrics
@@ -84,9 +84,18 @@ def departure(item: Departure) -> str:
     return f"published: {item.published}; here: {item.here}, because {item.because}"
 
 
-def options(model: ModelFacts) -> str:
-    """Return which options make a network another one than that of its name, empty where none does."""
-    return _differing(model.options)
+def options(facts: ModelFacts | DatasetFacts) -> str:
+    """Return which options make a network or a dataset another one than its name says, empty where none."""
+    return _differing(facts.options)
+
+
+def grouping(data: DatasetFacts) -> str:
+    """Return how many images and groups a dataset has, which shows what folds keep together."""
+    if data.samples is None or data.groups is None:
+        return "–"
+    if data.groups == data.samples:
+        return f"{plural(data.samples, 'image')}, each its own group"
+    return f"{plural(data.samples, 'image')} in {plural(data.groups, 'group')}"
 
 
 def procedure(model: ModelFacts) -> str:

@@ -29,7 +29,9 @@ VARIANTS: Sequence[tuple[str, Mapping[str, Any]]] = (
     ("mni152", {"plane": "coronal", "slab": 12, "spacing": 6}),
     ("mni152", {"plane": "sagittal"}),
     ("folder", {"classes": {"lesion": 255}}),
+    ("neopolyp", {"allow_missing": True, "groups": "session"}),
     *((name, {"allow_missing": True}) for name in (
+        "isic2018", "camus",
         "kvasir-seg", "hyperkvasir", "cvc-clinicdb", "cvc-colondb", "etis", "ph2", "ham10000", "busi",
     )),
 )  # fmt: skip

@@ -88,6 +88,7 @@ def data_table(evidence: Evidence) -> Table:
             Cell(facts.title, (data.dataset,)),
             Cell(facts.modality or "–"),
             Cell(", ".join(facts.classes)),
+            Cell(names.grouping(facts), (facts.groups, facts.samples)),
             Cell(", ".join(facts.attributes) or "–"),
             Cell(facts.license or "–"),
             _hashes(data.fingerprints),
@@ -95,14 +96,21 @@ def data_table(evidence: Evidence) -> Table:
             Cell(sizes or "–"),
         )
         rows.append(Row(cells))
-    titles = ("Dataset", "Modality", "Classes", "Attributes", "License", "Samples", "Folds", "Sizes")
-    keys = ("dataset", "modality", "classes", "attributes", "license", "fingerprint", "fold_hash", "sizes")
+    columns = {
+        "dataset": "Dataset", "modality": "Modality", "classes": "Classes", "groups": "Groups",
+        "attributes": "Attributes", "license": "License", "fingerprint": "Samples", "fold_hash": "Folds",
+        "sizes": "Sizes",
+    }  # fmt: skip
+    parts = {"groups": ("", "images")}
     return Table(
         name="data",
         title="Data as the jobs saw it",
-        columns=tuple(Column(key, title, numeric=False) for key, title in zip(keys, titles, strict=True)),
+        columns=tuple(
+            Column(key, title, parts.get(key, ("",)), numeric=False) for key, title in columns.items()
+        ),
         rows=tuple(rows),
-        caption="Samples: hash over the files' content. Folds: hash over the assignment of samples to folds.",
+        caption="Groups: images of one group never lie in two folds. Samples: hash over the files' content. "
+        "Folds: hash over the assignment of samples to folds.",
     )
 
 
@@ -195,6 +203,9 @@ def _exceptions(evidence: Evidence) -> list[Block]:
         (f"{model.title}: options", names.options(model), False) for model in evidence.models if model.options
     ]
     rows += [
+        (f"{data.title}: options", names.options(data), False) for data in evidence.datasets if data.options
+    ]
+    rows += [
         (f"{model.title}: {item.setting}", names.deviation(item), False)
         for model in evidence.models
         for item in model.deviations
@@ -215,7 +226,10 @@ def _exceptions(evidence: Evidence) -> list[Block]:
         return [Facts(tuple(rows))]
     return [
         Prose(
-            ("None: every model ran on every dataset with its default options, under the protocol as it is.",)
+            (
+                "None: every model ran on every dataset, both with their default options, under the protocol "
+                "as it is.",
+            )
         )
     ]
 

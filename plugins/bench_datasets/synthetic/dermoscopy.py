@@ -29,8 +29,13 @@ def attributes(patient: Dice) -> dict[str, Attribute]:
     return {"skin": SKIN_NAMES[patient.below(len(SKINS))]}
 
 
-def draw(patient: Dice, sample: Dice, size: int, difficulty: float) -> tuple[UInt8Array, UInt8Array]:
-    """Return an image [3/4 size, size, 3] and its mask: 1 = lesion."""
+def draw(
+    patient: Dice, sample: Dice, size: int, difficulty: float, reach: float = 1.0
+) -> tuple[UInt8Array, UInt8Array]:
+    """Return an image [3/4 size, size, 3] and its mask: 1 = lesion.
+
+    `reach` widens the lesion: 0.15 is a dot, 8 leaves no skin.
+    """
     canvas = Canvas(round(size * 0.75), size)
     skin = SKINS[patient.below(len(SKINS))]
     pigment = PIGMENTS[patient.below(len(PIGMENTS))]
@@ -38,7 +43,7 @@ def draw(patient: Dice, sample: Dice, size: int, difficulty: float) -> tuple[UIn
     dark_corners = patient.chance(0.4)
 
     picture = _skin(canvas, sample, skin)
-    inside, border = _lesion_shape(canvas, sample)
+    inside, border = _lesion_shape(canvas, sample, reach)
     contrast = 1 - 0.72 * difficulty
     soft = step(1 + border, 1 - border, inside)
     picture = mix(picture, _pigment(canvas, sample, pigment, skin, contrast), soft)
@@ -60,13 +65,13 @@ def _skin(canvas: Canvas, dice: Dice, color: Color) -> Field:
     return skin
 
 
-def _lesion_shape(canvas: Canvas, dice: Dice) -> tuple[Field, float]:
+def _lesion_shape(canvas: Canvas, dice: Dice, reach: float) -> tuple[Field, float]:
     """Return the distance field (1 on the border) and half the width of the border's blur."""
     x, y = canvas.warp(dice, 4, dice.between(0.06, 0.20))
     fine_x, fine_y = canvas.warp(dice, 16, 0.025)
     center = (dice.between(-0.12, 0.12), dice.between(-0.09, 0.09))
     long = dice.between(0.12, 0.27)
-    radii = (long, long * dice.between(0.6, 1.0))
+    radii = (long * reach, long * dice.between(0.6, 1.0) * reach)
     inside = ellipse(x + fine_x - canvas.x, y + fine_y - canvas.y, center, radii, dice.between(-1, 1))
     return inside, dice.between(0.05, 0.16)
 

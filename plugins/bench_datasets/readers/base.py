@@ -1,0 +1,111 @@
+"""What readers share whose files may lie in archives: problems told all at once, pairs found by sample."""
+
+from __future__ import annotations
+
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from bench_core import Dataset, DatasetRequest
+from bench_core.data.samples import Sample, UInt8Array
+from bench_core.errors import DataError
+from bench_datasets.problems import Problems
+from bench_datasets.readers.stored import Stored, listed
+
+NAMED = 3
+SINGLY = 10
+"""Missing files of a folder that have a line each."""
+Pair = tuple[Stored, Stored]
+
+
+@dataclass
+class Listing:
+    """Samples, and what is to be said of the other files."""
+
+    problems: Problems
+    samples: list[Sample] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
+
+
+class StoredReader(ABC):
+    """A dataset below a root, as published; a subclass lists the files and decodes a pair of them."""
+
+    def __init__(self, declared: Dataset, root: Path, options: Mapping[str, Any]) -> None:
+        self.declared = declared
+        self.root = root
+        self.options = options
+        self._lock = threading.Lock()
+        self._last: Listing | None = None
+
+    @abstractmethod
+    def find(self, listing: Listing) -> None:
+        """Fill the listing from names, headers and tables; nothing is decoded."""
+
+    @abstractmethod
+    def decode(self, image: Stored, mask: Stored) -> tuple[UInt8Array, UInt8Array]:
+        """Return image [H, W, C] and class indices [H, W]; raise DataError with the file's place."""
+
+    def pair(self, sample: Sample) -> Pair:
+        """Return where image and mask of a sample are, from its own files alone."""
+        return Stored(sample.files[0]), Stored(sample.files[1])
+
+    def samples(self) -> Sequence[Sample]:
+        """Return all samples; raise LayoutError with every problem of the files."""
+        listing = self._listed(again=True)
+        listing.problems.raise_all(listing.samples, how_to_get=self.declared.how_to_get)
+        return listing.samples
+
+    def remarks(self) -> Sequence[str]:
+        """Return what is passed over, and what is missing and allowed to be."""
+        listing = self._listed()
+        return [*listing.problems.remarks, *listing.remarks]
+
+    def read(self, sample: Sample) -> tuple[UInt8Array, UInt8Array]:
+        """Decode one pair; raise DataError with the path of the file that cannot be used."""
+        image_file, mask_file = self.pair(sample)
+        image, mask = self.decode(image_file, mask_file)
+        if image.shape[:2] != mask.shape:
+            raise DataError(
+                f"the mask is {mask.shape[1]} x {mask.shape[0]} pixels, its image "
+                f"{image.shape[1]} x {image.shape[0]}",
+                place=mask_file.place,
+                fix="get both files again: published pairs are of one size",
+            )
+        return image, mask
+
+    def _listed(self, again: bool = False) -> Listing:
+        with self._lock:
+            if self._last is None or again:
+                listed(self.root)
+                listing = Listing(Problems(self.root, allow_missing=bool(self.options["allow_missing"])))
+                self.find(listing)
+                self._last = listing
+            return self._last
+
+
+def root_of(request: DatasetRequest, declared: Dataset) -> Path:
+    """Return the absolute root; raise DataError without one."""
+    if request.root is None:
+        raise DataError(
+            f"dataset {declared.name} needs `root`", place=declared.name, fix=f"get it: {declared.how_to_get}"
+        )
+    return request.root.absolute()
+
+
+def tell_missing(problems: Problems, folder: Path, names: Sequence[str], what: str) -> None:
+    """Note what is said of each of these names in a folder; many of them in one line."""
+    if len(names) > SINGLY:
+        problems.missing(folder, f"{what}, {len(names):,} times: {some(names)}")
+        return
+    for name in names:
+        problems.missing(folder / name, what)
+
+
+def some(names: Iterable[str], most: int = NAMED) -> str:
+    """Return the first few names and how many follow."""
+    found = list(names)
+    rest = len(found) - most
+    return ", ".join(found[:most]) + (f" and {rest} more" if rest > 0 else "")
