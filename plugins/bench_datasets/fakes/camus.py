@@ -58,7 +58,8 @@ def fake_camus(request: FakeRequest) -> Mapping[str, Any]:
 
 
 def _numbers(request: FakeRequest, most: int = 500) -> list[int]:
-    dice, found = Dice("fake camus", request.seed, "numbers"), set()
+    dice = Dice("fake camus", request.seed, "numbers")
+    found: set[int] = set()
     wanted = min(max(-(-request.samples // 4), FEWEST), most)
     while len(found) < wanted:
         found.add(1 + dice.below(most))

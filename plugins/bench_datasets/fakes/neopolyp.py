@@ -110,7 +110,8 @@ def _other_light(image: UInt8Array) -> UInt8Array:
     """Return a scene as narrow-band imaging shows it: green and blue in the foreground."""
     wide = image.astype(np.float64)
     mixed = np.stack([0.8 * wide[:, :, 1], 0.9 * wide[:, :, 1], 0.5 * wide[:, :, 0] + 0.4 * wide[:, :, 2]], 2)
-    return np.floor(mixed.clip(0, 255)).astype(np.uint8)
+    seen: UInt8Array = np.floor(mixed.clip(0, 255)).astype(np.uint8)
+    return seen
 
 
 def _clock(session: str | None, place: int) -> tuple[str, str]:

@@ -12,6 +12,7 @@ from pathlib import Path
 from bench_core import DatasetRequest
 from bench_core.data.samples import Attribute, Sample, UInt8Array
 from bench_datasets.declared.study import CAMUS
+from bench_datasets.readers.base import Listing, Pair, StoredReader, root_of, some, tell_missing
 from bench_datasets.readers.camus_files import (
     NIFTI,
     PHASES,
@@ -23,7 +24,6 @@ from bench_datasets.readers.camus_files import (
 )
 from bench_datasets.readers.camus_pixels import pixels_of, spacing_of, to_gray, to_labels
 from bench_datasets.readers.camus_tables import attributes_of, splits_of
-from bench_datasets.readers.base import Listing, Pair, StoredReader, root_of, some, tell_missing
 from bench_datasets.readers.stored import Stored, listed
 
 
@@ -67,6 +67,7 @@ class CamusReader(StoredReader):
             return
         _count(container, listing)
         lost: dict[str, list[str]] = {}
+        absent: dict[str, list[str]] = {}
         for patient, names in files.items():
             if not names:
                 lost.setdefault("is empty", []).append(patient)
@@ -81,7 +82,7 @@ class CamusReader(StoredReader):
                 if patient in splits:
                     known["split"] = splits[patient]
                 if table.name in names:
-                    known |= attributes_of(table, listing)
+                    known |= attributes_of(table, listing, absent)
                 else:
                     problems.missing(table, "the file is missing")
                 for phase, pair in images.items():
@@ -89,6 +90,8 @@ class CamusReader(StoredReader):
                     _add_sample(listing, name, {**known, "phase": phase}, pair, release)
         for what, patients in lost.items():
             tell_missing(problems, folder, patients, what)
+        for key, tables in absent.items():
+            listing.remarks.append(f"{key} is not told in {len(tables)} files ({some(tables)})")
         if splits and (left := [name for name in files if name not in splits]):
             listing.remarks.append(f"in no file of database_split: {len(left)} patients ({some(left)})")
 

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench_datasets.readers.mhd import data_file
 from bench_datasets.readers.base import Listing
+from bench_datasets.readers.mhd import data_file
 from bench_datasets.readers.stored import folders
 
 PATIENT = re.compile(r"patient\d{4}")

@@ -14,12 +14,21 @@ from bench_datasets.readers.stored import Stored, folders
 PARTS = ("training", "validation", "testing")
 MOST_TEXT = 2**20
 QUALITIES, SEXES = ("Good", "Medium", "Poor"), ("F", "M")
+COLUMNS = {
+    "image_quality": (("ImageQuality",), QUALITIES),
+    "sex": (("Sex",), SEXES),
+    "age": (("Age",), ()),
+    "ef": (("EF", "LVef"), ()),
+}
+"""Attribute to the keys that the releases give it, and what it may be; none given: a number."""
 UNKNOWN = {"", "na", "n/a", "nan", "none", "unknown", "?"}
 DEPTH = 3
 
 
-def attributes_of(path: Path, listing: Listing) -> dict[str, Attribute]:
+def attributes_of(path: Path, listing: Listing, absent: dict[str, list[str]]) -> dict[str, Attribute]:
     """Return image quality, sex, age and ejection fraction (%) of a view; what is not as published is told.
+
+    `absent` collects the files that lack a key.
 
     ED and ES are frame numbers of the sequence; in some patients ES comes first, which says nothing of the
     images that are used.
@@ -38,23 +47,16 @@ def attributes_of(path: Path, listing: Listing) -> dict[str, Attribute]:
             return {}
         cells[key.strip()] = value.strip()
     found: dict[str, Attribute] = {}
-    absent = []
-    for name, keys, choices in (
-        ("image_quality", ("ImageQuality",), QUALITIES),
-        ("sex", ("Sex",), SEXES),
-        ("age", ("Age",), ()),
-        ("ef", ("EF", "LVef"), ()),
-    ):
-        key = next((key for key in keys if key in cells), None)
-        value = _value(cells[key], choices) if key else None
-        if key is None:
-            absent.append(keys[0])
-        elif isinstance(value, str) and value == "":
-            listing.problems.add(path, f"{key} is {cells[key]!a:.40}, expected {_expected(choices)}")
-        elif value is not None:
-            found[name] = value
-    if absent:
-        listing.remarks.append(f"{path.parent.name}/{path.name} does not tell {some(absent)}")
+    for name, (keys, choices) in COLUMNS.items():
+        given = next((key for key in keys if key in cells), None)
+        if given is None:
+            absent.setdefault(keys[0], []).append(f"{path.parent.name}/{path.name}")
+            continue
+        told = _value(cells[given], choices)
+        if told == "":
+            listing.problems.add(path, f"{given} is {cells[given]!a:.40}, expected {_expected(choices)}")
+        elif told is not None:
+            found[name] = told
     return found
 
 

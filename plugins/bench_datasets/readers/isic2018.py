@@ -19,8 +19,8 @@ from bench_core.data.samples import Sample, UInt8Array
 from bench_core.errors import DataError
 from bench_core.files.bounded import BoundError
 from bench_datasets.declared.study import ISIC2018
-from bench_datasets.readers.pictures import gray, rgb
 from bench_datasets.readers.base import Listing, Pair, StoredReader, root_of, some, tell_missing
+from bench_datasets.readers.pictures import gray, rgb
 from bench_datasets.readers.stored import REPLACE, Stored, bare_members, folders, listed
 
 PARTS = ("training", "validation", "test")
@@ -109,7 +109,8 @@ def _labels(values: UInt8Array, stored: Stored) -> UInt8Array:
         raise DataError(
             f"the mask holds the values {shown} beside 0 and 255", place=stored.place, fix=REPLACE
         )
-    return (values == 255).astype(np.uint8)
+    labels: UInt8Array = (values == 255).astype(np.uint8)
+    return labels
 
 
 def _found(root: Path, listing: Listing) -> dict[str, list[_Holder]]:

@@ -15,10 +15,10 @@ from bench_core import DatasetRequest
 from bench_core.data.samples import Sample, UInt8Array
 from bench_core.errors import DataError
 from bench_datasets.declared.study import NEOPOLYP
+from bench_datasets.readers.base import Listing, StoredReader, root_of, some, tell_missing
 from bench_datasets.readers.neopolyp_colors import Doubt, classify, measured
 from bench_datasets.readers.neopolyp_sessions import session_of
 from bench_datasets.readers.pictures import rgb
-from bench_datasets.readers.base import Listing, StoredReader, root_of, some, tell_missing
 from bench_datasets.readers.stored import Stored, folders, listed
 
 IMAGES, MASKS, UNLABELLED = "train", "train_gt", "test"
