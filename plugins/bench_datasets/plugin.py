@@ -117,6 +117,17 @@ FOLDER = Dataset(
         "masks": Option(type=str, default="masks", help="sub-folder of the root, or a pattern"),
         "image_suffix": Option(type=str, default="", help="end of image names that mask names lack"),
         "mask_suffix": Option(type=str, default="", help="end of mask names that image names lack: _gt"),
+        "pair_by": Option(
+            type=str,
+            default="",
+            help="regular expression on the paths of images and masks; its (parentheses) are the sample's id",
+        ),
+        "several_masks": Option(
+            type=str,
+            default="",
+            choices=("", "union"),
+            help="union: an image's further masks (NAME_1, NAME_2, or of the same id by pair_by) are joined",
+        ),
         "classes": Option(
             type=dict, default={}, help="needed: name to mask value, '#rrggbb' color, or a list of these"
         ),
@@ -162,6 +173,18 @@ FOLDER = Dataset(
             help="regular expression on the id; its (parentheses) are the group",
         ),
         "group_file": Option(type=str, default="", help="CSV file under the root with lines id,group"),
+        "part_pattern": Option(
+            type=str,
+            default="",
+            counts=False,
+            help="regular expression on the image's path; its (parentheses) are the attribute `part`",
+        ),
+        "part_file": Option(
+            type=object,
+            default="",
+            counts=False,
+            help="file under the root that says each sample's part (as `folds:`), or {train: train.txt, ...}",
+        ),
         "attribute_file": Option(
             type=str,
             default="",

@@ -36,7 +36,7 @@ def test_everything_wrong_with_the_layout_is_said_at_once(tmp_path: Path) -> Non
     (tmp_path / "images/readme.txt").write_text("not a picture")
     (tmp_path / "images/.hidden.png").write_text("not one either")
     message = problems_of(tmp_path)
-    assert "5 problem(s)" in message
+    assert "5 problems" in message
     assert "images/case-01.png: has no mask (expected case-01 under masks)" in message
     assert "masks/case-02.png: has no image" in message
     assert "images/case-03.png: second image for case-03, beside case-03.bmp" in message

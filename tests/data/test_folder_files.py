@@ -53,7 +53,7 @@ def test_files_in_sub_folders_are_pointed_to_in_one_line(tmp_path: Path, where: 
     for path in sorted((tmp_path / where).glob("*.png")):
         path.rename(deeper / path.name)
     message = problems_of(tmp_path)
-    assert "1 problem(s)" in message
+    assert "1 problem " in message
     pattern = "/".join([where, *("*" for _ in inner.split("/")), "*"])
     assert (
         f"{where}: holds no {where}" in message and f"its sub-folder {inner} does: write {pattern}" in message
@@ -146,7 +146,8 @@ def test_files_that_are_passed_over_are_named(tmp_path: Path) -> None:
         (tmp_path / f"images/b{number}.JP2").write_bytes(b"")
     shutil.copy(tmp_path / "masks/case-00_mask.png", tmp_path / "masks/case-00_mask_1.png")
     assert reader.remarks() == [
-        "passed over: 5 files (images/b0.JP2, images/b1.JP2, images/b2.JP2 and 2 more) under images in "
-        "formats that are not read",
-        "passed over: 1 file (masks/case-00_mask_1.png) under masks whose names do not end in '_mask'",
+        "passed over: 5 files (images/b0.JP2, images/b1.JP2, images/b2.JP2, images/b3.JP2, images/b4.JP2) "
+        "under images, in a format that is not read",
+        "passed over: 1 file (masks/case-00_mask_1.png) under masks whose names do not end in '_mask'; "
+        "`several_masks: union` joins them with the first",
     ]

@@ -117,7 +117,7 @@ def _indices(image: Any) -> NDArray[Any]:
     if used.max() < len(palette) and (palette[used] == palette[used][:, :1]).all():
         gray = np.zeros(256, np.uint8)
         gray[: len(palette)] = palette[:, 0]
-        return gray[indices]
+        return np.asarray(gray[indices])
     return indices
 
 
@@ -136,7 +136,7 @@ def _deep_png(path: Path, color_type: int) -> Pixels:
 
 
 def _native(values: NDArray[Any]) -> NDArray[Any]:
-    return values.astype(values.dtype.newbyteorder("="), copy=False)
+    return np.asarray(values, values.dtype.newbyteorder("="))
 
 
 def _unidentified(path: Path, head: bytes) -> DataError:
@@ -145,3 +145,19 @@ def _unidentified(path: Path, head: bytes) -> DataError:
     return DataError(
         f"is not an image in a known format ({', '.join(FORMATS)})", place=str(path), fix=REPLACE
     )
+
+
+def noted_in(path: Path) -> int:
+    """Return the orientation that a picture file notes, 1 to 8; 1 for whatever cannot be opened."""
+    from PIL import Image
+
+    with path.open("rb") as file:
+        head = file.read(12)
+        file.seek(0)
+        if head[:2] != b"\xff\xd8" and head[:8] != _PNG and head[8:] != b"WEBP":
+            return 1
+        try:
+            with Image.open(file, formats=FORMATS) as image:
+                return noted_orientation(image)
+        except Exception:  # A damaged file is told of where it is decoded.
+            return 1

@@ -98,11 +98,11 @@ def _pillow_reads(page: Any) -> bool:
     photometric, extra = int(page.photometric), [int(value) for value in page.extrasamples]
     plain = int(page.compression) in _PLAIN
     if photometric == _PALETTE:
-        return bits <= 8 and channels == 1
+        return bool(bits <= 8 and channels == 1)
     if kind in ("b", "u") and bits <= 8:
         if photometric in (_WHITE_IS_ZERO, _BLACK_IS_ZERO):
-            return channels == 1 or (channels == 2 and extra == [2] and bits == 8)
-        return channels == 3 or (channels == 4 and (photometric != _RGB or extra != [0] or not plain))
+            return bool(channels == 1 or (channels == 2 and extra == [2] and bits == 8))
+        return bool(channels == 3 or (channels == 4 and (photometric != _RGB or extra != [0] or not plain)))
     exact = (kind, bits) in (("u", 16), ("i", 16), ("i", 32), ("f", 32)) and not plain
     simple = channels == 1 and photometric == _BLACK_IS_ZERO
     return bool(simple and (exact or (kind, bits) == ("u", 12)))

@@ -41,10 +41,14 @@ def folder_task(options: Mapping[str, Any]) -> Task:
     pattern = str(options.get("group_pattern", ""))
     if pattern and options.get("group_file"):
         raise ValueError("options 'group_pattern' and 'group_file' exclude each other")
-    try:
-        re.compile(pattern)
-    except re.error as error:
-        raise ValueError(f"option 'group_pattern' is not a regular expression: {error}") from error
+    if options.get("part_pattern") and options.get("part_file"):
+        raise ValueError("options 'part_pattern' and 'part_file' exclude each other")
+    _check_part_file(options.get("part_file", ""))
+    for option in ("group_pattern", "pair_by", "part_pattern"):
+        try:
+            re.compile(str(options.get(option, "")))
+        except re.error as error:
+            raise ValueError(f"option {option!r} is not a regular expression: {error}") from error
     channels = int(options.get("channels", 3))
     parse_window(options.get("intensity", "dtype"), channels)
     return Task(
@@ -52,6 +56,15 @@ def folder_task(options: Mapping[str, Any]) -> Task:
         channels=channels,
         ignore=options.get("ignore") is not None,
     )
+
+
+def _check_part_file(given: Any) -> None:
+    listed = isinstance(given, Mapping) and given and all(isinstance(item, str) for item in given.values())
+    if not isinstance(given, str) and not listed:
+        raise ValueError(
+            f"option 'part_file' cannot be {given!r}: expected a file, or one per part such as "
+            "{train: train.txt, test: test.txt}"
+        )
 
 
 def parse_classes(options: Mapping[str, Any]) -> Classes:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bench_core import IGNORE
 from bench_core.data.samples import UInt8Array
 from bench_core.errors import DataError
 from bench_datasets.decoding.pictures import decode_mask
@@ -31,6 +33,27 @@ def read_mask(path: Path, classes: Classes, *, alpha: bool = False, upright: boo
     if not known.all():
         raise _unknown(path, pixels[~known], colors)
     return np.asarray(labels, dtype=np.uint8)
+
+
+def joined(masks: Sequence[UInt8Array], paths: Sequence[Path]) -> UInt8Array:
+    """Return the union of an image's masks [H, W]; raise DataError where two of them name other classes.
+
+    A class counts more than background and than pixels that are ignored.
+    """
+    found = masks[0]
+    for mask, path in zip(masks[1:], paths[1:], strict=True):
+        taken = (found != 0) & (found != IGNORE)
+        named = (mask != 0) & (mask != IGNORE)
+        differ = int((taken & named & (found != mask)).sum())
+        if differ:
+            raise DataError(
+                f"{differ} pixels are of another class than in a mask before it, of which the first is "
+                f"{paths[0].name}",
+                place=str(path),
+                fix="correct the masks: a pixel is of one class",
+            )
+        found = np.where(named, mask, np.where(taken, found, np.maximum(found, mask)))
+    return np.asarray(found, dtype=np.uint8)
 
 
 def _classify(values: NDArray[np.int64], classes: Classes) -> tuple[UInt8Array, NDArray[np.bool_]]:

@@ -2,27 +2,50 @@
 
 from __future__ import annotations
 
-import glob
-import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from bench_core.data.layout import layout_error
 from bench_core.data.samples import Sample
 from bench_core.errors import DataError
 from bench_datasets.folder.attributes import find_attributes
 from bench_datasets.folder.groups import find_groups
-from bench_datasets.folder.search import EXTENSIONS, extension_of, searched, shown, unread_files
-from bench_datasets.folder.tables import composed
-
-MOST_FOLDERS = 1000
-"""Sub-folders in which files are looked for that a pattern does not reach."""
-LISTED = 20
-"""Problems that a message lists; the rest are counted."""
+from bench_datasets.folder.pairing import Pairs, is_mask_name, pair
+from bench_datasets.folder.parts import find_parts
+from bench_datasets.folder.search import (
+    EXTENSIONS,
+    deeper_files,
+    find_files,
+    searched,
+    shown,
+    unread_files,
+    why_unread,
+)
 
 
 def list_samples(root: Path, options: Mapping[str, Any]) -> list[Sample]:
-    """Return one sample per image, sorted by id; raise DataError with every problem of the layout."""
+    """Return one sample per image, sorted by id; raise LayoutError with every problem of the layout.
+
+    The error knows the samples that are whole, so that they can be decoded nevertheless.
+    """
+    samples, problems = look(root, options)
+    if problems:
+        fix = "correct the files, or the dataset's options in the spec (images, masks, suffixes, groups)"
+        if not samples:
+            fix += "; `pair_by` finds what the names of an image and its mask share"
+        raise layout_error(
+            problems,
+            root,
+            samples,
+            cause="each image needs one mask of the same name, and each sample one group",
+            fix=fix,
+        )
+    return samples
+
+
+def look(root: Path, options: Mapping[str, Any]) -> tuple[list[Sample], list[str]]:
+    """Return the samples that are whole and every problem of the layout; DataError if there is no folder."""
     if not root.is_dir():
         raise DataError(
             "the dataset's root is not a folder",
@@ -30,103 +53,79 @@ def list_samples(root: Path, options: Mapping[str, Any]) -> list[Sample]:
             fix="correct `root:` of the dataset in the spec",
         )
     problems: list[str] = []
-    masks = _find(root, str(options["masks"]), str(options["mask_suffix"]), problems)
-    taken = {path for path, _ in masks}
-    images = _find(root, str(options["images"]), str(options["image_suffix"]), problems, taken)
-    image_of = _by_key(root, images, "image", problems)
-    mask_of = _by_key(root, masks, "mask", problems)
-    unread = unread_files(root, str(options["masks"]))
-    if image_of and not mask_of and not unread:
-        problems.append(_nothing(root, str(options["masks"]), "masks"))
-    for key in sorted(image_of.keys() - mask_of.keys()) if mask_of or unread else ():
-        wanted = f"{key}{options['mask_suffix']}"
-        problems.append(
-            f"{shown(root, image_of[key])}: has no mask (expected {wanted} under {options['masks']})"
-            + _instead(root, unread.get(wanted))
-        )
-    unread = unread_files(root, str(options["images"]))
-    if not image_of and not unread and not problems:
-        problems.append(_nothing(root, str(options["images"]), "images"))
-    for key in sorted(mask_of.keys() - image_of.keys()) if image_of or unread else ():
-        other = unread.get(f"{key}{options['image_suffix']}")
-        problems.append(f"{shown(root, mask_of[key])}: has no image" + _instead(root, other))
-    keys = sorted(image_of.keys() & mask_of.keys())
-    names = {key: shown(root, image_of[key]) for key in keys}
+    masks = find_files(root, str(options["masks"]), problems)
+    images = find_files(root, str(options["images"]), problems)
+    taken = {found.path for found in masks if is_mask_name(found.name, options)}
+    images = [found for found in images if found.path not in taken]
+    pairs = pair(root, images, masks, options, problems)
+    _check_masks(root, pairs, options, problems)
+    _check_images(root, pairs, options, problems)
+    keys = pairs.both
+    names = {key: shown(root, pairs.images[key]) for key in keys}
     groups = find_groups(root, names, str(options["group_pattern"]), str(options["group_file"]), problems)
     attributes = find_attributes(root, names, str(options["attribute_file"]), problems)
-    if problems:
-        raise DataError(
-            f"{len(problems)} problem(s) in the folder:\n  " + "\n  ".join(_cut(problems)),
-            place=str(root),
-            cause="each image needs one mask of the same name, and each sample one group",
-            fix="correct the files, or the dataset's options in the spec (images, masks, suffixes, groups)",
+    parts = find_parts(root, names, options, problems)
+    samples = [
+        Sample(
+            key,
+            groups[key],
+            (pairs.images[key], *pairs.masks[key]),
+            {**attributes.get(key, {}), **({"part": parts[key]} if key in parts else {})},
         )
-    return [Sample(key, groups[key], (image_of[key], mask_of[key]), attributes.get(key, {})) for key in keys]
+        for key in keys
+    ]
+    return samples, _each_once(problems)
 
 
-def _find(
-    root: Path, where: str, suffix: str, problems: list[str], taken: set[Path] | None = None
-) -> list[tuple[Path, str]]:
-    """Return files and their keys: the path below the searched folder, without extension and suffix."""
-    base, pattern = searched(root, where)
-    if not base.is_dir():
-        problems.append(f"{where}: no such folder")
-        return []
-    found = []
-    # Path.glob passes over broken links.
-    for name in sorted(glob.glob(pattern, root_dir=base, recursive=True)):  # noqa: PTH207
-        path = base / name
-        extension = extension_of(path.name)
-        if extension is None or path.name.startswith(".") or path in (taken or ()):
-            continue
-        key = composed(Path(name).as_posix()[: -len(extension)])
-        if not key.endswith(suffix):
-            continue
-        if not _printable(key):
-            problems.append(f"{name!a}: the name holds characters that cannot be printed")
-        elif not path.is_file():
-            kind = "a folder" if path.is_dir() else "a broken link or no regular file"
-            problems.append(f"{shown(root, path)}: is {kind}")
-        else:
-            found.append((path, key[: len(key) - len(suffix)]))
-    return found
+def _check_masks(root: Path, pairs: Pairs, options: Mapping[str, Any], problems: list[str]) -> None:
+    """Add the images without a mask."""
+    where, suffix = str(options["masks"]), str(options["mask_suffix"])
+    unread = unread_files(root, where)
+    if pairs.images and not pairs.masks and not unread:
+        problems.append(_nothing(root, where, "masks"))
+        return
+    lowered = {key.casefold(): files[0] for key, files in pairs.masks.items()}
+    for key in sorted(pairs.images.keys() - pairs.masks.keys()) if pairs.masks or unread else ():
+        problems.append(
+            f"{shown(root, pairs.images[key])}: has no mask (expected {key}{suffix} under {where})"
+            + _instead(root, unread.get(f"{key}{suffix}"), lowered.get(key.casefold()))
+        )
 
 
-def _instead(root: Path, path: Path | None) -> str:
-    return "" if path is None else f"; {shown(root, path)} is there, in a format that is not read"
+def _check_images(root: Path, pairs: Pairs, options: Mapping[str, Any], problems: list[str]) -> None:
+    """Add the masks without an image."""
+    where = str(options["images"])
+    unread = unread_files(root, where)
+    if not pairs.images and not unread and not problems:
+        problems.append(_nothing(root, where, "images"))
+    lowered = {key.casefold(): path for key, path in pairs.images.items()}
+    for key in sorted(pairs.masks.keys() - pairs.images.keys()) if pairs.images or unread else ():
+        other = unread.get(f"{key}{options['image_suffix']}")
+        for path in pairs.masks[key]:
+            problems.append(
+                f"{shown(root, path)}: has no image" + _instead(root, other, lowered.get(key.casefold()))
+            )
+
+
+def _instead(root: Path, unread: Path | None, other_case: Path | None) -> str:
+    if unread is not None:
+        return f"; {shown(root, unread)} is there, {why_unread(unread)}"
+    if other_case is not None:
+        return f"; {shown(root, other_case)} differs in upper and lower case only"
+    return ""
 
 
 def _nothing(root: Path, where: str, what: str) -> str:
     """Return in words that a folder holds nothing, or which of its sub-folders does."""
     message = f"{where}: holds no {what} ({', '.join(EXTENSIONS)})"
-    base, pattern = searched(root, where)
-    if pattern != "*":
+    deeper = deeper_files(root, where)
+    if not deeper:
         return message
-    for seen, (folder, folders, names) in enumerate(os.walk(base)):
-        folders.sort()
-        depth = len(Path(folder).relative_to(base).parts)
-        if depth and any(extension_of(name) for name in names):
-            inner = Path(folder).relative_to(base).as_posix()
-            return f"{message}, but its sub-folder {inner} does: write {where}/{'*/' * depth}*"
-        if seen == MOST_FOLDERS:
-            break
-    return message
+    inner = deeper[0].parent.relative_to(searched(root, where)[0])
+    stars = "*/" * len(inner.parts)
+    return f"{message}, but its sub-folder {inner.as_posix()} does: write {where}/{stars}*"
 
 
-def _by_key(root: Path, files: list[tuple[Path, str]], kind: str, problems: list[str]) -> dict[str, Path]:
-    table: dict[str, Path] = {}
-    for path, key in files:
-        if key in table:
-            problems.append(f"{shown(root, path)}: second {kind} for {key}, beside {table[key].name}")
-        else:
-            table[key] = path
-    return table
-
-
-def _printable(text: str) -> bool:
-    return text.isprintable() and text.encode("utf-8", "ignore").decode() == text
-
-
-def _cut(problems: list[str]) -> list[str]:
-    rest = len(problems) - LISTED
-    return [*problems[:LISTED], f"and {rest} more"] if rest > 0 else problems
+def _each_once(problems: Sequence[str]) -> list[str]:
+    # A file that lies in both searched folders is seen twice.
+    return list(dict.fromkeys(problems))

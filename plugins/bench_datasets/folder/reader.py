@@ -13,9 +13,10 @@ from bench_datasets.decoding.nifti import on_grid_of
 from bench_datasets.decoding.pictures import decode_image
 from bench_datasets.decoding.windows import parse_window
 from bench_datasets.folder.classes import parse_classes
-from bench_datasets.folder.labels import read_mask
+from bench_datasets.folder.labels import joined, read_mask
 from bench_datasets.folder.listing import list_samples
-from bench_datasets.folder.remarks import passed_over
+from bench_datasets.folder.orientation import turned_alone
+from bench_datasets.folder.remarks import all_remarks
 
 
 class FolderReader:
@@ -35,23 +36,30 @@ class FolderReader:
         return list_samples(self._root, self._options)
 
     def remarks(self) -> Sequence[str]:
-        """Return what lies in the folders, looks like data and is not used."""
-        return passed_over(self._root, self._options, self.samples())
+        """Return what is not used, and what is possible and rarely meant: ranges, orientations, names."""
+        return all_remarks(self._root, self._options, self.samples())
 
     def read(self, sample: Sample) -> tuple[UInt8Array, UInt8Array]:
         """Decode one pair; raise DataError with the path of the file that cannot be used."""
-        image_path, mask_path = sample.files
+        image_path, *mask_paths = sample.files
         image = decode_image(image_path, self._channels, self._intensity, upright=self._upright)
-        mask = read_mask(mask_path, self._classes, alpha=self._alpha, upright=self._upright)
-        mask = on_grid_of(mask, mask_path, image_path)
+        masks = [self._read_mask(path, image_path, image) for path in mask_paths]
+        return image, joined(masks, mask_paths)
+
+    def _read_mask(self, path: Path, image_path: Path, image: UInt8Array) -> UInt8Array:
+        mask = read_mask(path, self._classes, alpha=self._alpha, upright=self._upright)
+        mask = on_grid_of(mask, path, image_path)
         if image.shape[:2] != mask.shape:
+            cause = None
+            if self._upright and image.shape[:2] == mask.shape[::-1]:
+                cause = turned_alone(image_path, path)
             raise DataError(
                 f"the mask is {mask.shape[1]} x {mask.shape[0]} pixels, its image {image_path.name} is "
-                f"{image.shape[1]} x {image.shape[0]}",
-                place=str(mask_path),
-                fix="export both at the same size",
+                f"{image.shape[1]} x {image.shape[0]}" + (f" ({cause})" if cause else ""),
+                place=str(path),
+                fix="set the option `orientation: stored`" if cause else "export both at the same size",
             )
-        return image, mask
+        return mask
 
 
 def open_folder(request: DatasetRequest) -> FolderReader:
