@@ -1,4 +1,4 @@
-"""Slices of NIfTI volumes: one orientation for all, their spacing, and no volume decompressed twice in a row."""
+"""Slices of NIfTI volumes: one orientation for all, their spacing, and no volume decompressed twice."""
 
 from __future__ import annotations
 
