@@ -33,12 +33,13 @@ class Problems:
 
     def raise_all(self, usable: Sequence[Sample], *, how_to_get: str) -> None:
         """Raise LayoutError if there is a problem; `usable` are the samples that can be decoded anyway."""
-        found = [*self._found, *(() if self._allowed else self._missing)]
+        # Where nothing is left to take, leave to take what is there excuses nothing.
+        excused = self._allowed and bool(usable)
+        found = [*self._found, *(() if excused else self._missing)]
         if not found:
             return
-        missing = bool(self._missing) and not self._allowed
         fix = f"unpack it again: {how_to_get}"
-        if missing:
+        if self._missing and not self._allowed:
             fix += "; or take what is there with `allow_missing: true` in the dataset's options"
         raise layout_error(found, self._root, usable, fix=fix)
 

@@ -48,7 +48,7 @@ class NeoPolypReader(StoredReader):
                 problems.missing(base / name / name, "the published folder is missing")
             elif not found[name]:
                 problems.missing(
-                    places[name] or base, f"holds none of the {NEOPOLYP.samples:,} published files"
+                    places[name] or base, f"holds none of the {self.declared.samples:,} published files"
                 )
         images, masks = found.get(IMAGES), found.get(MASKS)
         if images and masks:
@@ -74,7 +74,7 @@ class NeoPolypReader(StoredReader):
         tell_missing(problems, other, lost, "the mask is missing")
         lost = [f"{name}.jpeg" for name in sorted({*masks} - {*images})]
         tell_missing(problems, one, lost, "the image is missing")
-        seen, expected = len({*images, *masks}), NEOPOLYP.samples or 0
+        seen, expected = len({*images, *masks}), self.declared.samples or 0
         if seen < expected:
             problems.missing(one, f"holds {seen:,} of {expected:,} published images: unpacked in part?")
         elif seen > expected:
