@@ -125,6 +125,7 @@ def _absent(counted: NDArray[np.int64], task: Task) -> list[str]:
 def _constant(arrays: CachedArrays, counted: NDArray[np.int64], names: Sequence[str]) -> list[str]:
     if not counted[:, 1:].any():
         return []
+    counted = _without_padding(arrays, counted)
     single = np.count_nonzero(counted, axis=1) == 1
     found = []
     for label, name in enumerate(names):
@@ -134,6 +135,27 @@ def _constant(arrays: CachedArrays, counted: NDArray[np.int64], names: Sequence[
         whole = " (all of them)" if numbers.size == len(counted) else ""
         text = "without foreground" if label == 0 else f"of nothing but class {name!r}"
         found.append(f"{_masks(arrays, numbers)}{whole} {'is' if numbers.size == 1 else 'are'} {text}")
+    return found
+
+
+def _without_padding(arrays: CachedArrays, counted: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the counts without background of masks that have it in their padding only."""
+    if arrays.sizes is None:
+        return counted
+    found = counted.copy()
+    edge = arrays.masks.shape[1]
+    for number in np.flatnonzero((np.count_nonzero(counted, axis=1) == 2) & (counted[:, 0] > 0)):
+        height, width = (int(side) for side in arrays.sizes[number])
+        side = max(height, width)
+        if height == width:
+            continue
+        bands = [(edge * ((side - length) // 2) / side, length * edge / side) for length in (height, width)]
+        inner = tuple(slice(int(np.ceil(start)), int(start + length)) for start, length in bands)
+        # A pixel on the border is of the image or of its padding.
+        outer = tuple(slice(int(start), int(np.ceil(start + length))) for start, length in bands)
+        mask = arrays.masks[number]
+        if mask[inner].all() and np.count_nonzero(mask) == np.count_nonzero(mask[outer]):
+            found[number, 0] = 0
     return found
 
 

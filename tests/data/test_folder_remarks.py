@@ -94,7 +94,7 @@ def test_pictures_as_stored_are_not_turned(tmp_path: Path, orientation: int) -> 
 @pytest.mark.parametrize("orientation", [5, 6, 7, 8])
 def test_sizes_that_differ_by_a_turn_are_explained(tmp_path: Path, orientation: int) -> None:
     with pytest.raises(
-        DataError, match=rf"a.png notes that .* be turned \(EXIF orientation {orientation}\)"
+        DataError, match=rf"the image notes that .* be turned \(EXIF orientation {orientation}\)"
     ) as caught:
         read_one(turned_folder(tmp_path, orientation))
     assert "orientation: stored" in str(caught.value.fix)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from bench_core import IGNORE, Task
 from bench_core.data.cache import CachedArrays
 from bench_core.data.describe import Part, data_warnings, label_pixels
-from tests.helpers.pictures import in_memory
+from tests.helpers.pictures import ArrayReader, in_memory, open_arrays, picture
 
 TWO = Task(classes=("common", "rare"), channels=3)
 ONE = Task(classes=("lesion",), channels=3)
@@ -94,3 +95,17 @@ def test_pixels_of_a_label_are_those_of_the_mask(masks: list[list[int]]) -> None
         column = np.resize(mask, 8)
         for label in (0, 1, 2, IGNORE):
             assert found[number, label] == 8 * int((column == label).sum())
+
+
+@pytest.mark.parametrize(("height", "width"), [(20, 24), (24, 20), (7, 31), (31, 7), (16, 16)])
+@pytest.mark.parametrize("size", [16, 32, 33])
+def test_masks_of_one_class_are_named_although_padding_surrounds_them(
+    tmp_path: Path, height: int, width: int, size: int
+) -> None:
+    image, full = picture(0, height, width) | 1, np.ones((height, width), np.uint8)
+    part = full.copy()
+    part[: height // 2] = 0
+    made = open_arrays(ArrayReader([image, image], [full, part]), tmp_path, image_size=size)
+    assert data_warnings(made, ONE) == ["1 mask (s0) is of nothing but class 'lesion'"]
+    stretched = open_arrays(ArrayReader([image], [part]), tmp_path, image_size=size, resize="stretch")
+    assert data_warnings(stretched, ONE) == []

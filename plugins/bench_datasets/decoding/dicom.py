@@ -46,8 +46,8 @@ def decode_dicom(path: Path) -> Pixels:
             # Unpacking a deflated file takes as much memory as it likes.
             raise DataError("is a deflated DICOM file", place=str(path), fix="store it without compression")
         header = pydicom.dcmread(path)
-    except (InvalidDicomError, EOFError, OSError) as error:
-        raise DataError(f"is not a DICOM file: {error}", place=str(path), fix=REPLACE) from error
+    except (InvalidDicomError, EOFError) as error:
+        raise DataError("is not a DICOM file", place=str(path), fix=REPLACE) from error
     _check(path, header)
     try:
         values = pixel_array(header)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench_core.errors import DataError
-from bench_datasets.decoding.pixels import Pixels, check_size
+from bench_datasets.decoding.pixels import REPLACE, Pixels, check_size
 
 CLOSE = 0.01
 """Pixels by which two grids may differ and are still the same: headers hold 32-bit numbers."""
@@ -23,8 +23,12 @@ def is_nifti(path: Path) -> bool:
 def decode_nifti(path: Path) -> Pixels:
     """Return the one slice of a file; NIfTI's first axis runs along a row of the picture."""
     import nibabel
+    from nibabel.filebasedimages import ImageFileError
 
-    image: Any = nibabel.load(path)
+    try:
+        image: Any = nibabel.load(path)
+    except ImageFileError as error:
+        raise DataError("is not a NIfTI file", place=str(path), fix=REPLACE) from error
     shape = tuple(image.shape)
     if len(shape) < 2 or any(side != 1 for side in shape[2:]):
         raise DataError(

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench_core.errors import DataError
-from bench_datasets.decoding.pixels import REPLACE, Pixels, check_size, turned
+from bench_datasets.decoding.pixels import MOST_PIXELS, REPLACE, Pixels, check_size, turned
 from bench_datasets.decoding.tiff import decode_tiff, is_tiff
 
 FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "GIF", "WEBP")
@@ -44,6 +44,12 @@ def decode_raster(path: Path, *, colors: bool, upright: bool = True) -> Pixels:
             image: Any = opened.enter_context(Image.open(file, formats=FORMATS))
         except UnidentifiedImageError as error:
             raise _unidentified(path, head) from error
+        except Image.DecompressionBombError as error:
+            raise DataError(
+                f"its header promises more than {MOST_PIXELS} pixels",
+                place=str(path),
+                fix="shrink or replace the image",
+            ) from error
         check_size(path, image.width, image.height)
         frames = getattr(image, "n_frames", 1)
         if frames > 1 and image.format != "MPO":

@@ -82,7 +82,8 @@ def _check_masks(root: Path, pairs: Pairs, options: Mapping[str, Any], problems:
     where, suffix = str(options["masks"]), str(options["mask_suffix"])
     unread = unread_files(root, where)
     if pairs.images and not pairs.masks and not unread:
-        problems.append(_nothing(root, where, "masks"))
+        if searched(root, where)[0].is_dir():
+            problems.append(_nothing(root, where, "masks"))
         return
     lowered = {key.casefold(): files[0] for key, files in pairs.masks.items()}
     for key in sorted(pairs.images.keys() - pairs.masks.keys()) if pairs.masks or unread else ():

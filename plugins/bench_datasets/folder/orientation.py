@@ -18,11 +18,9 @@ def turned_alone(image: Path, mask: Path) -> str | None:
     own, other = noted_in(image), noted_in(mask)
     if own == other:
         return None
-    turned, still = (image, mask) if own != 1 else (mask, image)
-    return (
-        f"{turned.name} notes that it must be {_TURNS[own if own != 1 else other]} (EXIF orientation "
-        f"{own if own != 1 else other}), {still.name} does not"
-    )
+    noted = own if own != 1 else other
+    turned, still = ("the image", "the mask") if own != 1 else ("the mask", "the image")
+    return f"{turned} notes that it must be {_TURNS[noted]} (EXIF orientation {noted}), {still} does not"
 
 
 def turned_pairs(samples: Sequence[Sample]) -> list[str]:

@@ -9,8 +9,9 @@ from typing import Any
 
 from bench_core.errors import DataError
 from bench_core.fold_files import ROLE_NAMES, ROLES, read_folds
-from bench_datasets.folder.tables import composed, spellings
+from bench_datasets.folder.tables import composed, read_rows, spellings
 
+_HEADS = ("part", "split", "set", "subset", "fold")
 MOST_BYTES = 64 * 1024**2
 
 
@@ -19,8 +20,9 @@ def find_parts(
 ) -> dict[str, str]:
     """Return the part of each sample id (`names`: id to the image's path below the root).
 
-    From `part_pattern`, whose parentheses find it in the image's path, or from `part_file`: one file in any
-    form of `folds:`, or a text file of ids for each part. What fails is added to `problems`.
+    From `part_pattern`, whose parentheses find it in the image's path, or from `part_file`: a CSV file
+    `id,part`, a JSON file as for `folds:`, or a text file of ids for each part. What fails is added to
+    `problems`.
     """
     pattern, given = str(options["part_pattern"]), options["part_file"]
     if pattern:
@@ -58,6 +60,8 @@ def part_name(text: str) -> str:
 
 
 def _from_file(root: Path, file: Any, problems: list[str]) -> dict[str, str]:
+    if not str(file).lower().endswith(".json"):
+        return _from_table(root, str(file), problems)
     path = _inside(root, str(file), problems)
     if path is None:
         return {}
@@ -68,6 +72,18 @@ def _from_file(root: Path, file: Any, problems: list[str]) -> dict[str, str]:
         return {}
     named = ROLE_NAMES if given.roles else [f"fold {fold}" for fold in range(given.count)]
     return {composed(sample): named[fold] for sample, fold in given.folds.items()}
+
+
+def _from_table(root: Path, file: str, problems: list[str]) -> dict[str, str]:
+    table: dict[str, str] = {}
+    for number, cells in read_rows(root, file, problems) or ():
+        if number == 1 and len(cells) == 2 and cells[1].lower() in _HEADS:
+            continue
+        if len(cells) != 2 or not all(cells):
+            problems.append(f"{file}:{number}: expected two cells, id and part, found {cells!a:.60}")
+        elif table.setdefault(cells[0], part_name(cells[1])) != part_name(cells[1]):
+            problems.append(f"{file}:{number}: {cells[0]} is given a second part")
+    return table
 
 
 def _from_lists(root: Path, given: Mapping[Any, Any], problems: list[str]) -> dict[str, str]:
