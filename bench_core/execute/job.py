@@ -303,3 +303,8 @@ def _use_threads(count: int) -> None:
     import torch
 
     torch.set_num_threads(count)
+    with suppress(ImportError):
+        import cv2
+
+        # By itself it would use every core, whatever else runs there.
+        cv2.setNumThreads(1)

@@ -14,6 +14,16 @@ from bench_core.errors import TrainingError
 from bench_core.protocol.randomness import seeded_cpu
 from bench_core.spec.transforms import BORDERED, REFUSED, REFUSED_ARGUMENTS, REQUIRED, TRANSFORMS
 
+COLORS = ("ColorJitter", "RandomPhotometricDistort")
+NARROW = frozenset(
+    (
+        *COLORS,
+        *("RandomHorizontalFlip", "RandomVerticalFlip", "RandomRotation", "RandomAffine"),
+        *("RandomPerspective", "ElasticTransform", "RandomCrop", "GaussianBlur"),
+        *("RandomInvert", "RandomPosterize", "RandomSolarize", "RandomAutocontrast"),
+    )
+)
+"""Transforms that do to one channel what they do to each of three equal ones."""
 Settings = Sequence[tuple[str, Mapping[str, Any]]]
 
 
@@ -25,11 +35,16 @@ class Augmentation:
     A draw depends on the seed alone and leaves the global generators as they were. Pickles, so that loader
     processes can hold it. Gray images stay gray: of ColorJitter and RandomPhotometricDistort brightness and
     contrast act on them, while saturation, hue and channel order mean nothing for one channel (torchvision
-    leaves such an image as it is).
+    leaves such an image as it is), unless `channels` says that images have three.
     """
 
-    def __init__(self, settings: Settings, outside: int = 0) -> None:
+    def __init__(self, settings: Settings, outside: int = 0, channels: int | None = None) -> None:
         self._steps = [(name, _build(name, dict(arguments), outside)) for name, arguments in settings]
+        self.narrow = channels == 3 and all(name in NARROW for name, _ in settings)
+        """True where an image of one channel is treated as one of three equal channels."""
+        for name, transform in self._steps:
+            if name in COLORS:
+                transform.narrow = self.narrow
 
     def __call__(self, image: Tensor, mask: Tensor, seed: int) -> tuple[Tensor, Tensor]:
         """Return the augmented pair; raise TrainingError if a transform changes shape or type, or fails."""
@@ -63,7 +78,7 @@ def build_augmentation(
     """
     if not settings:
         return None
-    augmentation = Augmentation(settings, IGNORE if padding == "ignore" else 0)
+    augmentation = Augmentation(settings, IGNORE if padding == "ignore" else 0, channels)
     blank = torch.zeros(channels, image_size, image_size, dtype=torch.uint8)
     augmentation(blank, blank[0], seed=0)
     return augmentation

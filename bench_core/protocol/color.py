@@ -1,4 +1,8 @@
-"""Brightness, contrast, saturation and hue as torchvision defines them, with less work on a CPU."""
+"""Brightness, contrast, saturation and hue as torchvision defines them, with less work on a CPU.
+
+Bit for bit, where a side of the image is a multiple of four pixels. In others PyTorch rounds the last few
+pixels of an image, which do not fill a vector of its arithmetic, otherwise than the rest.
+"""
 
 from __future__ import annotations
 
@@ -20,6 +24,13 @@ _PIXELS = 1 << 14
 class QuickDistort(v2.RandomPhotometricDistort):  # type: ignore[misc]
     """torchvision.transforms.v2.RandomPhotometricDistort: the same draws, the same pixels, in less time."""
 
+    narrow = False
+    """True where an image of one channel stands for one of three equal channels."""
+
+    def make_params(self, flat_inputs: list[Any]) -> dict[str, Any]:
+        """Draw factors and an order of the channels."""
+        return dict(super().make_params([_THREE] if self.narrow else flat_inputs))
+
     def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
         """Change an image uint8 [C, H, W] of one or three channels; return masks as they are."""
         if not isinstance(inpt, tv_tensors.Image):
@@ -28,14 +39,17 @@ class QuickDistort(v2.RandomPhotometricDistort):  # type: ignore[misc]
         contrast = "contrast" if params["contrast_before"] else None
         for name in ("brightness", contrast, "saturation", "hue", None if contrast else "contrast"):
             if name is not None and params[f"{name}_factor"] is not None:
-                image = adjust(image, name, params[f"{name}_factor"])
-        if params["channel_permutation"] is not None:
+                image = adjust(image, name, params[f"{name}_factor"], self.narrow)
+        if params["channel_permutation"] is not None and not (self.narrow and len(image) == 1):
             image = image[params["channel_permutation"]]
         return tv_tensors.wrap(image, like=inpt)
 
 
 class QuickJitter(v2.ColorJitter):  # type: ignore[misc]
     """torchvision.transforms.v2.ColorJitter: the same draws, the same pixels, in less time."""
+
+    narrow = False
+    """True where an image of one channel stands for one of three equal channels."""
 
     def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
         """Change an image uint8 [C, H, W] of one or three channels; return masks as they are."""
@@ -45,22 +59,30 @@ class QuickJitter(v2.ColorJitter):  # type: ignore[misc]
         names = ("brightness", "contrast", "saturation", "hue")
         for name in (names[index] for index in params["fn_idx"].tolist()):
             if params[f"{name}_factor"] is not None:
-                image = adjust(image, name, params[f"{name}_factor"])
+                image = adjust(image, name, params[f"{name}_factor"], self.narrow)
         return tv_tensors.wrap(image, like=inpt)
 
 
-def adjust(image: Tensor, name: str, factor: float) -> Tensor:
+_THREE = tv_tensors.Image(torch.zeros(3, 1, 1, dtype=torch.uint8))
+
+
+def adjust(image: Tensor, name: str, factor: float, narrow: bool = False) -> Tensor:
     """Return an image uint8 [C, H, W] with its brightness, contrast, saturation or hue changed.
 
-    Saturation and hue leave an image of one channel as it is. Raises TypeError for other than one or three
-    channels.
+    Saturation and hue leave an image of one channel as it is, unless it is `narrow` and stands for three
+    equal ones. Raises TypeError for other than one or three channels.
     """
     if image.shape[0] not in (1, 3):
         raise TypeError(f"images with {image.shape[0]} channels have no {name}; one or three have")
     if name == "brightness":
         return _looked_up(image, _levels().mul(factor))
+    narrow = narrow and image.shape[0] == 1
     if name == "contrast":
-        return _looked_up(image, _levels().mul(factor).add_(_mean(image), alpha=1.0 - factor))
+        mean = _mean_of_narrow(image) if narrow else _mean(image)
+        return _looked_up(image, _levels().mul(factor).add_(mean, alpha=1.0 - factor))
+    if narrow:
+        # Of equal channels each new level depends on the old one alone.
+        return _looked_up(image, adjust(_levels().expand(3, 1, 256), name, factor)[0, 0])
     if image.shape[0] == 1:
         return image
     return _saturation(image, factor) if name == "saturation" else _hue(image, factor)
@@ -98,6 +120,11 @@ def _mean(image: Tensor) -> Tensor:
     for part, colors in _parts(image):
         gray.view(-1)[part] = _gray(colors)
     return gray.mean()
+
+
+def _mean_of_narrow(image: Tensor) -> Tensor:
+    """Return the mean luma of three channels that equal this one: rounding makes it less than its mean."""
+    return _looked_up(image, _gray(_levels().expand(3, 256)))[0].float().mean()
 
 
 def _saturation(image: Tensor, factor: float) -> Tensor:

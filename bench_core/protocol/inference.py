@@ -103,5 +103,6 @@ class Inference:
                 augment=None,
                 workers=self._workers,
                 pin_memory=self._device.type == "cuda",
+                narrow=True,
             )
         return self._loaders[split]

@@ -15,17 +15,23 @@ from bench_core.spec import protocol as spec
 class Normalize:
     """Images uint8 [B, C, H, W] to float32 (image / 255 - mean) / std, on the images' device.
 
+    Images of one channel where there should be more are gray and stand for equal channels.
+
     Raises TrainingError if mean or std is a list of another length than `channels`.
     """
 
     def __init__(self, settings: spec.Normalization, channels: int) -> None:
+        self._channels = channels
         self._mean = _per_channel("mean", settings.mean, channels)
         self._std = _per_channel("std", settings.std, channels)
 
     def __call__(self, images: Tensor) -> Tensor:
         """Return new, normalized images [B, C, H, W]."""
         mean, std = self._mean.to(images.device), self._std.to(images.device)
-        return images.to(torch.float32).div_(255.0).sub_(mean).div_(std)
+        scaled = images.to(torch.float32).div_(255.0)
+        if scaled.shape[1] == 1 < self._channels:
+            scaled = scaled.repeat(1, self._channels, 1, 1)
+        return scaled.sub_(mean).div_(std)
 
 
 class Transfer:

@@ -63,6 +63,7 @@ def set_up(
             augment=augment,
             workers=workers,
             pin_memory=device.type == "cuda",
+            narrow=True,
         ),
         transfer=transfer,
         inference=Inference(

@@ -7,6 +7,7 @@ import pickle
 import resource
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -96,6 +97,26 @@ def test_workers_change_no_bit_and_draw_nothing_from_the_global_generator(tmp_pa
     assert torch.equal(before, torch.random.get_rng_state())
 
 
+def looked_up(image: Tensor, mask: Tensor, seed: int) -> tuple[Tensor, Tensor]:
+    """An augmentation whose work OpenCV gives to its threads."""
+    table = np.roll(np.arange(256, dtype=np.uint8), seed % 251)
+    return torch.from_numpy(cv2.LUT(image.numpy().reshape(-1, 512), table).reshape(image.shape)), mask
+
+
+@pytest.mark.timeout(120)
+def test_loader_processes_work_after_opencv_has_started_its_threads() -> None:
+    split = Split(in_memory(4, size=512), range(4), "rgb")
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(4)
+    try:
+        alone = list(Loader(split, 2, seed=1, augment=looked_up).epoch(0))
+        pool = Loader(split, 2, seed=1, augment=looked_up, workers=2)
+        assert equal(alone, list(pool.epoch(0)))
+        pool.close()
+    finally:
+        cv2.setNumThreads(before)
+
+
 def test_an_epoch_left_early_or_read_twice_at_once_disturbs_nothing() -> None:
     split = Split(in_memory(10), range(10), "rgb")
     alone = Loader(split, 2, seed=1, augment=shift)
@@ -129,6 +150,35 @@ def test_gray_becomes_rgb_only_where_asked(channels: str, stored: int, expected:
         (images[0, plane % expected].numpy() == arrays.images[2, :, :, plane % stored]).all()
         for plane in range(3)
     )
+
+
+class Treated:
+    """An augmentation that takes gray images as they are stored, if it says so."""
+
+    def __init__(self, narrow: bool) -> None:
+        self.narrow = narrow
+        self.seen: set[int] = set()
+
+    def __call__(self, image: Tensor, mask: Tensor, seed: int) -> tuple[Tensor, Tensor]:
+        self.seen.add(len(image))
+        return shift(image, mask, seed)
+
+
+@pytest.mark.parametrize("treats", [False, True])
+def test_gray_images_travel_as_one_channel_where_both_ends_allow_it(treats: bool) -> None:
+    split = Split(in_memory(6, channels=1), range(6), "rgb")
+    augment = Treated(treats)
+    wide, narrow = (Loader(split, 3, seed=1, augment=augment, narrow=taken) for taken in (False, True))
+    for kind in ("epoch", "sequential"):
+        batches = [
+            list(loader.epoch(2) if kind == "epoch" else loader.sequential()) for loader in (wide, narrow)
+        ]
+        for one, other in zip(*batches, strict=True):
+            assert one.images.shape[1] == 3
+            assert other.images.shape[1] == (1 if treats or kind == "sequential" else 3)
+            assert torch.equal(one.images, other.images.expand_as(one.images))
+            assert torch.equal(one.masks, other.masks)
+    assert augment.seen == {1 if treats else 3}
 
 
 def test_impossible_splits_are_refused() -> None:

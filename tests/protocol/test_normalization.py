@@ -24,6 +24,15 @@ def test_each_channel_has_its_own_mean_and_std() -> None:
     assert Normalize(settings, 3)(images).flatten().tolist() == [1.0, 1.0, 0.0]
 
 
+@pytest.mark.parametrize("mean", [0.5, [0.1, 0.2, 0.3]])
+def test_a_gray_image_stands_for_equal_channels(mean: float | list[float]) -> None:
+    gray = torch.arange(256, dtype=torch.uint8).view(1, 1, 16, 16)
+    normalize = Normalize(Normalization(mean=mean), 3)
+    found = normalize(gray)
+    assert torch.equal(found, normalize(gray.repeat(1, 3, 1, 1)))
+    assert found.shape == (1, 3, 16, 16) and found.is_contiguous()
+
+
 def test_a_list_of_another_length_is_refused() -> None:
     with pytest.raises(TrainingError, match="mean has 3 values for images with 1 channel"):
         Normalize(Normalization(mean=[0.5, 0.5, 0.5]), 1)

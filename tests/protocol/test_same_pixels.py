@@ -14,7 +14,7 @@ from torchvision import tv_tensors
 from torchvision.transforms import InterpolationMode, v2
 
 from bench_core.protocol.affine import OnePassAffine
-from bench_core.protocol.augmentation import Augmentation
+from bench_core.protocol.augmentation import NARROW, Augmentation, build_augmentation
 from bench_core.protocol.color import QuickDistort, QuickJitter, adjust
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -68,28 +68,39 @@ def test_affine(
     same(OnePassAffine(**arguments), v2.RandomAffine(**arguments), picture(seed, *size), seed)
 
 
+fours = st.integers(1, 40).map(lambda number: 4 * number)
+colors = st.tuples(st.sampled_from([1, 3]), fours, fours)
+DISTORT: dict[str, Any] = {"hue": (-0.5, 0.5), "saturation": (0.0, 3.0)}
+JITTER: dict[str, Any] = {"brightness": 0.9, "contrast": [0.0, 2.5], "saturation": 1.0, "hue": 0.5}
+
+
 @settings(max_examples=60, deadline=None)
-@given(
-    st.sampled_from([1, 3]),
-    st.integers(1, 150),
-    st.integers(1, 150),
-    seeds,
-    st.sampled_from([1, 3, 256]),
-    st.sampled_from([0.5, 1.0]),
-)
+@given(colors, seeds, st.sampled_from([1, 3, 256]), st.sampled_from([0.5, 1.0]))
 def test_photometric_distortion(
-    channels: int, height: int, width: int, seed: int, levels: int, probability: float
+    size: tuple[int, int, int], seed: int, levels: int, probability: float
 ) -> None:
-    arguments: dict[str, Any] = {"p": probability, "hue": (-0.5, 0.5), "saturation": (0.0, 3.0)}
-    pair = picture(seed, channels, height, width, levels)
-    same(QuickDistort(**arguments), v2.RandomPhotometricDistort(**arguments), pair, seed)
+    ours, theirs = (kind(**DISTORT, p=probability) for kind in (QuickDistort, v2.RandomPhotometricDistort))
+    same(ours, theirs, picture(seed, *size, levels), seed)
 
 
 @settings(max_examples=40, deadline=None)
-@given(st.sampled_from([1, 3]), st.integers(1, 150), st.integers(1, 150), seeds)
-def test_color_jitter(channels: int, height: int, width: int, seed: int) -> None:
-    arguments = {"brightness": 0.9, "contrast": [0.0, 2.5], "saturation": 1.0, "hue": 0.5}
-    same(QuickJitter(**arguments), v2.ColorJitter(**arguments), picture(seed, channels, height, width), seed)
+@given(colors, seeds)
+def test_color_jitter(size: tuple[int, int, int], seed: int) -> None:
+    same(QuickJitter(**JITTER), v2.ColorJitter(**JITTER), picture(seed, *size), seed)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.sampled_from([1, 3]), st.integers(1, 90), st.integers(1, 90), seeds)
+def test_in_other_sizes_a_few_pixels_may_be_rounded_otherwise(
+    channels: int, height: int, width: int, seed: int
+) -> None:
+    image, _ = picture(seed, channels, height, width)
+    draws = np.random.default_rng(seed)
+    for name in ("brightness", "contrast", "saturation", "hue"):
+        factor = float(draws.uniform(-0.5, 0.5) if name == "hue" else draws.uniform(0, 3))
+        expected = getattr(v2.functional, f"adjust_{name}")(image, factor)
+        apart = (adjust(image, name, factor).int() - expected.int()).abs()
+        assert apart.max() <= 1 and (apart > 0).sum() <= 64
 
 
 @pytest.mark.parametrize("factor", [-0.5, -0.049, 1e-9, -1e-9, 0.0, 0.2, 0.5])
@@ -130,3 +141,37 @@ def test_a_whole_list_on_a_smooth_image(size: int) -> None:
 def test_images_of_other_channels_have_no_color() -> None:
     with pytest.raises(TypeError, match="2 channels"):
         adjust(torch.zeros(2, 4, 4, dtype=torch.uint8), "hue", 0.1)
+
+
+NARROW_ARGUMENTS: dict[str, dict[str, Any]] = {
+    "ColorJitter": {"brightness": 0.4, "contrast": 0.9, "saturation": 1.0, "hue": 0.5},
+    "RandomPhotometricDistort": {"p": 0.8},
+    "RandomRotation": {"degrees": 90, "interpolation": "bilinear"},
+    "RandomAffine": {"degrees": 90, "shear": 20, "interpolation": "bilinear"},
+    "RandomPerspective": {"p": 0.9, "interpolation": "bilinear"},
+    "ElasticTransform": {"alpha": 30.0, "interpolation": "bilinear"},
+    "RandomCrop": {"size": 40, "padding": 5},
+    "GaussianBlur": {"kernel_size": 9, "sigma": [0.1, 2.0]},
+    "RandomPosterize": {"bits": 3},
+    "RandomSolarize": {"threshold": 100},
+}
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.sampled_from(sorted(NARROW)), min_size=1, max_size=5), seeds, st.integers(2, 256))
+def test_one_gray_channel_becomes_what_three_equal_ones_become(
+    names: list[str], seed: int, levels: int
+) -> None:
+    image, mask = picture(seed, 1, 40, 40, levels)
+    listed = [(name, NARROW_ARGUMENTS.get(name, {})) for name in names]
+    augment = build_augmentation(listed, 3, 40)
+    assert augment is not None and augment.narrow
+    wide, wide_mask = augment(image.repeat(3, 1, 1), mask[0], seed)
+    narrow, narrow_mask = augment(image, mask[0], seed)
+    assert torch.equal(narrow.expand(3, -1, -1), wide) and torch.equal(narrow_mask, wide_mask)
+
+
+@pytest.mark.parametrize("name", ["GaussianNoise", "RandomChannelPermutation", "JPEG", "RandomGrayscale"])
+def test_what_treats_channels_differently_gets_all_three(name: str) -> None:
+    augment = build_augmentation([(name, {"quality": 50} if name == "JPEG" else {})], 3, 16)
+    assert augment is not None and not augment.narrow
