@@ -124,9 +124,6 @@ class DatasetFacts:
     """Names of what is known of its samples besides their groups."""
     options: Mapping[str, tuple[Any, Any]] = field(default_factory=dict)
     """Those that differ from the declared defaults: the value taken, and the default."""
-    samples: int | None = None
-    groups: int | None = None
-    """Their numbers; None where the store does not describe them."""
 
 
 @dataclass(frozen=True)

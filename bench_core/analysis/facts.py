@@ -11,7 +11,6 @@ from bench_core.options import Option, complete_options
 from bench_core.plan.job import JobDeviation
 from bench_core.plan.resolve import split_options
 from bench_core.plugins.registry import Registry
-from bench_core.samples import Samples
 from bench_core.spec.model import DatasetEntry, ModelEntry
 from bench_core.store.store import Store
 
@@ -59,32 +58,33 @@ def dataset_facts(
     cells: Mapping[tuple[str, str], Cell],
     store: Store | None,
 ) -> DatasetFacts:
-    """Return a column's facts; without attributes and groups where the store's description cannot be read."""
+    """Return a column's facts; without attributes where the store's description cannot be read."""
     declared = registry.dataset(entry.name)
     jobs = (
         job for cell in cells.values() if cell.dataset == label for job in (*cell.planned, *cell.searches)
     )
     job = next(jobs, None)
     task = job.dataset.task if job else declared.task_for(complete_options(declared.options, entry.options))
-    samples = _described(label, cells, store)
     return DatasetFacts(
         label=label,
         title=entry.label or declared.display,
         modality=declared.modality,
         license=declared.license,
         classes=task.classes,
-        attributes=tuple(samples.attributes) if samples else (),
+        attributes=_attributes(label, cells, store),
         options=_differing(declared.options, entry.options),
-        samples=len(samples.ids) if samples else None,
-        groups=len(set(samples.groups)) if samples else None,
     )
 
 
-def _described(label: str, cells: Mapping[tuple[str, str], Cell], store: Store | None) -> Samples | None:
+def _attributes(label: str, cells: Mapping[tuple[str, str], Cell], store: Store | None) -> tuple[str, ...]:
     mine = (done for cell in cells.values() if cell.dataset == label for done in (*cell.folds, *cell.trials))
     first = next(mine, None)
     try:
-        return None if first is None or store is None else store.samples(first.result.data.fingerprint)
+        return (
+            ()
+            if first is None or store is None
+            else tuple(store.samples(first.result.data.fingerprint).attributes)
+        )
     except BenchError:
         # No number depends on the description: a report is made without it.
-        return None
+        return ()

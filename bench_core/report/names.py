@@ -89,15 +89,6 @@ def options(facts: ModelFacts | DatasetFacts) -> str:
     return _differing(facts.options)
 
 
-def grouping(data: DatasetFacts) -> str:
-    """Return how many images and groups a dataset has, which shows what folds keep together."""
-    if data.samples is None or data.groups is None:
-        return "–"
-    if data.groups == data.samples:
-        return f"{plural(data.samples, 'image')}, each its own group"
-    return f"{plural(data.samples, 'image')} in {plural(data.groups, 'group')}"
-
-
 def procedure(model: ModelFacts) -> str:
     """Return what a reader must know of a model whose runner has a procedure of its own."""
     settings = _differing(model.settings)

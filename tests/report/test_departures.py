@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import pytest
 
+from bench_core.analysis.facts import dataset_facts
 from bench_core.declarations import Departure
 from bench_core.plan.job import Job, JobDeviation
+from bench_core.plugins.wiring import load_registry
+from bench_core.report import names
 from bench_core.report.compose import Report, compose
 from bench_core.report.latex import to_latex
 from bench_core.report.markdown import to_markdown
 from bench_core.report.page import to_html
+from bench_core.spec.model import DatasetEntry
 from tests.helpers.fake_study import PLUGIN, Study, write_study
 from tests.helpers.page import Page
 
@@ -73,3 +77,11 @@ def test_only_models_with_other_options_than_the_default_say_so(study: Study, re
     assert (
         to_markdown(next(table for table in report.tables if table.name == "folds")).count("options: ") == 1
     )
+
+
+def test_a_dataset_with_other_options_than_the_default_says_so() -> None:
+    registry = load_registry()
+    given = DatasetEntry(name="neopolyp", root="data", options={"groups": "session"})
+    assert names.options(dataset_facts("a", given, registry, {}, None)) == "groups session (default: none)"
+    usual = DatasetEntry(name="neopolyp", root="data", options={"groups": "none"})
+    assert names.options(dataset_facts("b", usual, registry, {}, None)) == ""

@@ -88,7 +88,6 @@ def data_table(evidence: Evidence) -> Table:
             Cell(facts.title, (data.dataset,)),
             Cell(facts.modality or "–"),
             Cell(", ".join(facts.classes)),
-            Cell(names.grouping(facts), (facts.groups, facts.samples)),
             Cell(", ".join(facts.attributes) or "–"),
             Cell(facts.license or "–"),
             _hashes(data.fingerprints),
@@ -96,21 +95,14 @@ def data_table(evidence: Evidence) -> Table:
             Cell(sizes or "–"),
         )
         rows.append(Row(cells))
-    columns = {
-        "dataset": "Dataset", "modality": "Modality", "classes": "Classes", "groups": "Groups",
-        "attributes": "Attributes", "license": "License", "fingerprint": "Samples", "fold_hash": "Folds",
-        "sizes": "Sizes",
-    }  # fmt: skip
-    parts = {"groups": ("", "images")}
+    titles = ("Dataset", "Modality", "Classes", "Attributes", "License", "Samples", "Folds", "Sizes")
+    keys = ("dataset", "modality", "classes", "attributes", "license", "fingerprint", "fold_hash", "sizes")
     return Table(
         name="data",
         title="Data as the jobs saw it",
-        columns=tuple(
-            Column(key, title, parts.get(key, ("",)), numeric=False) for key, title in columns.items()
-        ),
+        columns=tuple(Column(key, title, numeric=False) for key, title in zip(keys, titles, strict=True)),
         rows=tuple(rows),
-        caption="Groups: images of one group never lie in two folds. Samples: hash over the files' content. "
-        "Folds: hash over the assignment of samples to folds.",
+        caption="Samples: hash over the files' content. Folds: hash over the assignment of samples to folds.",
     )
 
 
