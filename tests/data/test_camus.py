@@ -14,7 +14,9 @@ import numpy as np
 import pytest
 
 from bench_core import FakeRequest
+from bench_core.conformance.datasets import PROPERTIES, DatasetSubject, Property, judge, subject_of
 from bench_core.errors import DataError
+from bench_core.plugins.wiring import load_registry
 from bench_datasets.declared.study import CAMUS
 from bench_datasets.fakes.camus import fake_camus_mhd
 from bench_datasets.readers.camus_pixels import to_gray, to_labels
@@ -481,3 +483,29 @@ def test_the_same_seed_draws_the_same_bytes(
     again = tmp_path / "again"
     assert files == sorted(path.relative_to(again) for path in again.rglob("*") if path.is_file())
     assert all((root / path).read_bytes() == (again / path).read_bytes() for path in files)
+
+
+@pytest.mark.parametrize("item", PROPERTIES, ids=lambda item: item.name)
+def test_the_older_release_is_what_every_dataset_must_be(
+    item: Property[DatasetSubject], older: Drawn
+) -> None:
+    subject = subject_of(load_registry(), "camus", {"allow_missing": True}, older[0])
+    assert judge(item, subject).state in ("ok", "skipped")
+
+
+def test_odd_seeds_draw_the_older_release(tmp_path: Path) -> None:
+    draw(CAMUS, tmp_path / "odd", seed=1)
+    assert (tmp_path / "odd" / OLD / "training" / "patient0001" / "patient0001_2CH_ED.raw").is_file()
+
+
+def link_to_nowhere(root: Path) -> Path:
+    path = image_of(root, "2CH_ES_gt")
+    path.unlink()
+    path.symlink_to("nowhere.nii.gz")
+    return path
+
+
+def test_a_link_to_nowhere_is_missing(root: Path) -> None:
+    path = link_to_nowhere(root)
+    found = problems(CAMUS, root, allow_missing=False)
+    assert f"{shown(path, root)}: the file is missing" in found

@@ -14,6 +14,8 @@ import pytest
 from PIL import Image
 
 from bench_core.conformance.dataset_subject import digest
+from bench_core.conformance.datasets import PROPERTIES, DatasetSubject, Property, judge, subject_of
+from bench_core.plugins.wiring import load_registry
 from bench_datasets.declared.study import ISIC2018
 from bench_datasets.readers import archives
 from bench_datasets.readers.isic2018 import PARTS, names_of
@@ -353,3 +355,37 @@ def test_the_same_seed_draws_the_same_bytes(drawn: tuple[Path, Mapping[str, Any]
     assert all((root / path).read_bytes() == (tmp_path / "again" / path).read_bytes() for path in files)
     other = draw(ISIC2018, tmp_path / "other", seed=1)
     assert {row["id"] for row in other["samples"]} != {row["id"] for row in truth["samples"]}
+
+
+@pytest.fixture(scope="module")
+def zipped(drawn: tuple[Path, Mapping[str, Any]], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = copied(drawn[0], tmp_path_factory.mktemp("zipped"))
+    zip_all(root)
+    return root
+
+
+@pytest.mark.parametrize("item", PROPERTIES, ids=lambda item: item.name)
+def test_archives_are_what_every_dataset_must_be(item: Property[DatasetSubject], zipped: Path) -> None:
+    subject = subject_of(load_registry(), "isic2018", {"allow_missing": True}, zipped)
+    finding = judge(item, subject)
+    assert finding.state in ("ok", "skipped"), finding
+
+
+def test_two_files_of_one_name_in_an_archive_are_refused(root: Path, tmp_path: Path) -> None:
+    zip_all(root)
+    with zipfile.ZipFile(root / f"{TEST}.zip", "a") as archive:
+        archive.writestr("elsewhere/LICENSE.txt", "another")
+    text = told(ISIC2018, root, tmp_path)
+    assert f"{TEST}.zip: the archive holds two files named 'LICENSE.txt'" in text
+
+
+def test_a_picture_that_a_camera_noted_as_turned_is_upright(root: Path) -> None:
+    opened = reader(ISIC2018, root)
+    sample = opened.samples()[0]
+    image, mask = opened.read(sample)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    for path, pixels in zip(sample.files, (image, mask * np.uint8(255)), strict=True):
+        Image.fromarray(np.ascontiguousarray(np.rot90(pixels))).save(path, exif=exif, quality=100)
+    again, mask_again = opened.read(sample)
+    assert (mask_again == mask).all() and again.shape == image.shape

@@ -14,6 +14,8 @@ from bench_datasets.decoding.pictures import MOST_PIXELS
 from bench_datasets.readers.stored import REPLACE, Stored
 
 FORMATS = ("JPEG", "PNG")
+ORIENTATION = 0x0112
+"""The EXIF tag by which a camera says how it was held; 1 is upright."""
 
 
 def rgb(stored: Stored) -> UInt8Array:
@@ -21,7 +23,7 @@ def rgb(stored: Stored) -> UInt8Array:
     image = _decoded(stored)
     if image.mode not in ("RGB", "L"):
         raise _mode(stored, image.mode, "RGB of 8 bits a channel")
-    return np.array(image.convert("RGB"))
+    return np.array(image if image.mode == "RGB" else image.convert("RGB"))
 
 
 def gray(stored: Stored) -> UInt8Array:
@@ -51,7 +53,9 @@ def _decoded(stored: Stored) -> Any:
                     fix=REPLACE,
                 )
             image.load()
-            return ImageOps.exif_transpose(image)
+            # Turning makes a copy also of an image that lies as it should.
+            upright = image.getexif().get(ORIENTATION, 1) == 1
+            return image if upright else ImageOps.exif_transpose(image)
     except UnidentifiedImageError as error:
         raise DataError("is neither a JPEG nor a PNG picture", place=stored.place, fix=REPLACE) from error
     except (DataError, MemoryError):

@@ -57,11 +57,17 @@ class Stored:
 def bare_members(archive: Path) -> dict[str, Stored]:
     """Return an archive's files by their names without folders; raises as `members` does.
 
-    Hidden files and what macOS adds are left out.
+    Hidden files and what macOS adds are left out. BoundError also for two files of one name.
     """
-    shown = [member for member in members(archive) if not member.name.startswith("__MACOSX/")]
-    named = {member.name.rpartition("/")[2]: Stored(archive, member) for member in shown}
-    return {name: stored for name, stored in named.items() if not name.startswith(".")}
+    found: dict[str, Stored] = {}
+    for member in members(archive):
+        name = member.name.rpartition("/")[2]
+        if name.startswith(".") or member.name.startswith("__MACOSX/"):
+            continue
+        if name in found:
+            raise BoundError(f"the archive holds two files named {name!a:.80}")
+        found[name] = Stored(archive, member)
+    return found
 
 
 def folders(root: Path, depth: int) -> Iterator[tuple[Path, list[str], list[str]]]:
@@ -89,6 +95,7 @@ def folders(root: Path, depth: int) -> Iterator[tuple[Path, list[str], list[str]
 def listed(folder: Path) -> tuple[list[str], list[str]]:
     """Return the names of a folder's sub-folders and files, sorted, without hidden ones.
 
+    A link to nowhere is no file, so that it is told as one that is missing.
     Raises DataError for a folder that is missing or closed.
     """
     names: list[str] = []
@@ -96,8 +103,12 @@ def listed(folder: Path) -> tuple[list[str], list[str]]:
     try:
         with os.scandir(folder) as entries:
             for entry in entries:
-                if not entry.name.startswith((".", "__MACOSX")):
-                    (names if entry.is_dir() else files).append(entry.name)
+                if entry.name.startswith((".", "__MACOSX")):
+                    continue
+                if entry.is_dir():
+                    names.append(entry.name)
+                elif entry.is_file():
+                    files.append(entry.name)
     except OSError as error:
         raise DataError(
             f"the folder cannot be read: {error.strerror or error}", place=str(folder), fix="correct `root:`"
