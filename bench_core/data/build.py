@@ -114,6 +114,7 @@ def with_damaged(error: LayoutError, recipe: Recipe, progress: Callable[[int, in
             root = Path(error.place or "")
             shown = place.relative_to(root).as_posix() if place.is_relative_to(root) else str(place)
             lines.append(f"{shown}: {outcome.message}")
+    lines = list(dict.fromkeys(lines))
     return layout_error(lines, Path(error.place or ""), error.usable, cause=error.cause, fix=error.fix)
 
 
@@ -224,6 +225,8 @@ def _wrong_channels(sample: Sample, found: int, expected: int) -> DataError:
 
 
 def _all_at_once(failures: Sequence[DataError]) -> DataError:
+    # A file that holds several samples is at fault once.
+    failures = list({(error.place, error.message): error for error in failures}.values())
     if len(failures) == 1:
         return failures[0]
     lines = [f"{error.place}: {error.message}" for error in failures[:LISTED]]

@@ -7,6 +7,7 @@ from typing import Any
 
 from bench_core import Dataset, Option, Task, hookimpl
 from bench_datasets.declared import PUBLISHED
+from bench_datasets.declared.layouts import LAYOUTS
 from bench_datasets.folder.classes import folder_task
 
 LOOKS = {
@@ -198,4 +199,4 @@ FOLDER = Dataset(
 @hookimpl
 def bench_datasets() -> list[Dataset]:
     """Return the study's datasets and those that need no download."""
-    return [*PUBLISHED, SYNTHETIC, MNI152, FOLDER]
+    return [*PUBLISHED, SYNTHETIC, MNI152, FOLDER, *LAYOUTS]

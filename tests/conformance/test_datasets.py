@@ -19,6 +19,7 @@ from bench_core.conformance.datasets import PROPERTIES, DatasetSubject, Property
 from bench_core.declarations import resolve_entry
 from bench_core.options import complete_options
 from bench_core.plugins.wiring import load_registry
+from tests.helpers.layouts import OPTIONS, WRITERS
 from tests.helpers.pictures import write_folder
 
 VARIANTS: Sequence[tuple[str, Mapping[str, Any]]] = (
@@ -34,6 +35,7 @@ VARIANTS: Sequence[tuple[str, Mapping[str, Any]]] = (
         "isic2018", "camus",
         "kvasir-seg", "hyperkvasir", "cvc-clinicdb", "cvc-colondb", "etis", "ph2", "ham10000", "busi",
     )),
+    *OPTIONS.items(),
 )  # fmt: skip
 """First-party datasets with the options that they are checked under."""
 HEAVY = ("torch", "torchvision", "PIL", "cv2", "nibabel", "nilearn", "scipy")
@@ -54,6 +56,9 @@ def roots(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path | No
         if not declared.needs_root:
             return None
         folder = tmp_path_factory.mktemp(name)
+        if name in WRITERS:
+            WRITERS[name](folder / "data")
+            return folder / "data"
         if declared.fake is None:
             return write_folder(folder / "images-and-masks", 12)
         resolve_entry(declared.fake)(FakeRequest(root=folder, samples=DRAWN))
