@@ -221,15 +221,37 @@ def test_deep_pictures_that_are_cut_off_are_named(tmp_path: Path, suffix: str, p
     assert caught.value.place == str(path)
 
 
-def test_a_tiff_that_unpacks_to_more_than_it_promises_is_refused(tmp_path: Path) -> None:
-    path = write_tiff(tmp_path / "a.tif", np.zeros((2000, 2000), np.uint16), compression="zlib")
+def rewritten(path: Path, **tags: int) -> None:
+    """Write other values of tags of whole numbers into a TIFF."""
     content = bytearray(path.read_bytes())
     with tifffile.TiffFile(path) as opened:
-        tags = opened.pages[0].tags
-        for name in ("ImageLength", "RowsPerStrip"):
-            tag = tags[name]
+        for name, value in tags.items():
+            tag = opened.pages[0].tags[name]
             size = 2 if tag.dtype == 3 else 4
-            content[tag.valueoffset : tag.valueoffset + size] = (10).to_bytes(size, "little")
+            content[tag.valueoffset : tag.valueoffset + size] = value.to_bytes(size, "little")
     path.write_bytes(bytes(content))
+
+
+def test_a_tiff_that_unpacks_to_more_than_it_promises_is_refused(tmp_path: Path) -> None:
+    path = write_tiff(tmp_path / "a.tif", np.zeros((2000, 2000), np.uint16), compression="zlib")
+    rewritten(path, ImageLength=10, RowsPerStrip=10)
     with pytest.raises(DataError, match="unpack to more than its header promises"):
+        decode_image(path, 1, "image")
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32"])
+@pytest.mark.parametrize("compression", [None, "zlib"])
+@pytest.mark.parametrize(
+    ("tags", "said"),
+    [
+        ({"ImageLength": 9000}, "it lists 1 of the 450 parts of its pixels"),
+        ({"ImageLength": 9000, "RowsPerStrip": 9000}, "cut off|cannot be decoded"),
+    ],
+)
+def test_a_tiff_that_promises_more_than_it_holds_is_not_filled_up(
+    tmp_path: Path, dtype: str, compression: str | None, tags: dict[str, int], said: str
+) -> None:
+    path = write_tiff(tmp_path / "a.tif", TWELVE[:, :, 0].astype(dtype), compression=compression)
+    rewritten(path, **tags)
+    with pytest.raises(DataError, match=said):
         decode_image(path, 1, "image")

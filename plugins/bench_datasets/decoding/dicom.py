@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import importlib.util
 import math
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from bench_core.errors import DataError, MissingDependencyError
-from bench_datasets.decoding.pixels import REPLACE, Pixels, check_size
+from bench_datasets.decoding.pixels import REPLACE, Pixels, check_size, content_of
 
 EXTENSIONS = (".dcm", ".dicom", ".ima")
 INSTALL = "pip install 'segtrial[dicom]'"
@@ -37,15 +38,18 @@ def decode_dicom(path: Path) -> Pixels:
         raise MissingDependencyError("DICOM files are read by pydicom", place=str(path), fix=INSTALL)
     import pydicom
     from pydicom.errors import InvalidDicomError
-    from pydicom.filereader import read_file_meta_info
+    from pydicom.filereader import read_partial
     from pydicom.pixels import apply_modality_lut, pixel_array
 
     try:
-        syntax = read_file_meta_info(path).get("TransferSyntaxUID")
+        with path.open("rb") as file:
+            # From a file, Python reserves whatever length a damaged element claims.
+            content = content_of(path, file)
+        syntax = read_partial(BytesIO(content), stop_when=lambda *_: True).file_meta.get("TransferSyntaxUID")
         if syntax == _DEFLATED:
             # Unpacking a deflated file takes as much memory as it likes.
             raise DataError("is a deflated DICOM file", place=str(path), fix="store it without compression")
-        header = pydicom.dcmread(path)
+        header = pydicom.dcmread(BytesIO(content))
     except (InvalidDicomError, EOFError) as error:
         raise DataError("is not a DICOM file", place=str(path), fix=REPLACE) from error
     _check(path, header)

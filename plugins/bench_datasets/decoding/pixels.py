@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,6 +40,15 @@ class Pixels:
     def range(self) -> tuple[float, float] | None:
         """The range that the type can hold; None for signed and floating-point numbers."""
         return self.full or _FULL.get(self.values.dtype.name)
+
+
+def content_of(path: Path, file: BinaryIO) -> bytes:
+    """Return a file's content; raise DataError for one larger than what is decoded."""
+    if os.fstat(file.fileno()).st_size > MOST_BYTES:
+        raise DataError(
+            f"is larger than {MOST_BYTES // 2**20} MB", place=str(path), fix="shrink or replace the image"
+        )
+    return file.read()
 
 
 def check_size(path: Path, width: int, height: int, channels: int = 1, item_bytes: int = 1) -> None:

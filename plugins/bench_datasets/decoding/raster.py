@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from contextlib import ExitStack
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench_core.errors import DataError
-from bench_datasets.decoding.pixels import MOST_PIXELS, REPLACE, Pixels, check_size, turned
+from bench_datasets.decoding.pixels import MOST_PIXELS, REPLACE, Pixels, check_size, content_of, turned
 from bench_datasets.decoding.tiff import decode_tiff, is_tiff
 
 FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "GIF", "WEBP")
@@ -32,7 +33,7 @@ def decode_raster(path: Path, *, colors: bool, upright: bool = True) -> Pixels:
     # Larger files are refused below, with their path.
     warnings.simplefilter("ignore", Image.DecompressionBombWarning)
     with ExitStack() as opened:
-        file = opened.enter_context(path.open("rb"))
+        file: Any = opened.enter_context(path.open("rb"))
         head = file.read(32)
         file.seek(0)
         if is_tiff(head):
@@ -40,6 +41,9 @@ def decode_raster(path: Path, *, colors: bool, upright: bool = True) -> Pixels:
             if found is not None:
                 return found
             file.seek(0)
+        else:
+            # From a file, Python reserves whatever length a damaged part claims.
+            file = BytesIO(content_of(path, file))
         try:
             image: Any = opened.enter_context(Image.open(file, formats=FORMATS))
         except UnidentifiedImageError as error:

@@ -18,6 +18,10 @@ CHOOSE = (
 )
 
 
+BLOCK = 2**20
+"""Values that are scaled at once."""
+
+
 def scaled(pixels: Pixels, window: Window, path: Path) -> UInt8Array:
     """Return uint8 of the same shape; values outside of the window become 0 or 255.
 
@@ -68,7 +72,9 @@ def _stretched(values: NDArray[Any], window: Range | None) -> UInt8Array:
     low, high = window
     scale = 255.0 / (high - low) if high > low else 0.0
     found = np.empty(values.shape, dtype=np.uint8)
-    # Line by line: as 64-bit numbers the largest image that is read would take gigabytes.
-    for line, row in enumerate(values):
-        found[line] = np.clip(np.floor((row.astype(np.float64) - low) * scale + 0.5), 0, 255)
+    # In parts: as 64-bit numbers the largest image that is read would take gigabytes.
+    lines = max(1, BLOCK // max(1, values[:1].size))
+    for start in range(0, len(values), lines):
+        part = values[start : start + lines].astype(np.float64)
+        found[start : start + lines] = np.clip(np.floor((part - low) * scale + 0.5), 0, 255)
     return found

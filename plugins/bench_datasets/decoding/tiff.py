@@ -40,7 +40,10 @@ def decode_tiff(path: Path, file: BinaryIO) -> Pixels | None:
         with tifffile.TiffFile(file) as opened:
             page: Any = opened.pages.first
             _check(path, file, page)
-            if _several(opened) or _pillow_reads(page):
+            if _several(opened):
+                return None
+            _check_parts(path, page)
+            if _pillow_reads(page):
                 return None
             _check_segments(path, file, page)
             if int(page.compression) in _PLAIN:
@@ -111,8 +114,8 @@ def _pillow_reads(page: Any) -> bool:
 def _check_segments(path: Path, file: BinaryIO, page: Any) -> None:
     """Raise DataError where parts of the file are missing, or unpack to more than the header promises."""
     _check_places(path, file, page)
-    expected = int(np.prod(page.chunks)) * max(1, page.dtype.itemsize)
-    for offset, count in zip(page.dataoffsets, page.databytecounts, strict=True):
+    lengths = _unpacked_lengths(page)
+    for offset, count, expected in zip(page.dataoffsets, page.databytecounts, lengths, strict=True):
         if int(page.compression) in _DEFLATE:
             file.seek(offset)
             found = zlib.decompressobj().decompress(file.read(count), expected + 1)
@@ -120,8 +123,33 @@ def _check_segments(path: Path, file: BinaryIO, page: Any) -> None:
                 raise DataError(
                     "its pixels unpack to more than its header promises", place=str(path), fix=REPLACE
                 )
+            if len(found) < expected:
+                raise _cut_off(path, "it holds fewer pixels than its header promises")
     if int(page.compression) == 1 and sum(page.databytecounts) < page.nbytes:
         raise _cut_off(path, "it holds fewer pixels than its header promises")
+
+
+def _check_parts(path: Path, page: Any) -> None:
+    """Raise DataError where strips or tiles are not listed, which decoders would leave black."""
+    planes = page.samplesperpixel if int(page.planarconfig) == 2 else 1
+    if page.is_tiled:
+        expected = -(-page.imagelength // page.tilelength) * -(-page.imagewidth // page.tilewidth) * planes
+    else:
+        expected = -(-page.imagelength // max(1, min(page.rowsperstrip, page.imagelength))) * planes
+    if len(page.dataoffsets) != expected:
+        raise _cut_off(path, f"it lists {len(page.dataoffsets)} of the {expected} parts of its pixels")
+
+
+def _unpacked_lengths(page: Any) -> list[int]:
+    """Return the bytes that each part of the pixels unpacks to."""
+    planes = page.samplesperpixel if int(page.planarconfig) == 2 else 1
+    whole = int(np.prod(page.chunks)) * page.dtype.itemsize
+    if page.is_tiled:
+        return [whole] * int(np.prod(page.chunked))
+    rows = max(1, min(page.rowsperstrip, page.imagelength))
+    strips = -(-page.imagelength // rows)
+    last = page.imagelength - rows * (strips - 1)
+    return [*[whole] * (strips - 1), whole // rows * last] * planes
 
 
 def _check_places(path: Path, file: BinaryIO, page: Any) -> None:
