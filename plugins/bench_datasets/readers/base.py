@@ -13,7 +13,7 @@ from bench_core import Dataset, DatasetRequest
 from bench_core.data.samples import Sample, UInt8Array
 from bench_core.errors import DataError
 from bench_datasets.problems import Problems
-from bench_datasets.readers.stored import Stored, listed
+from bench_datasets.readers.stored import Stored
 
 NAMED = 3
 SINGLY = 10
@@ -79,7 +79,12 @@ class StoredReader(ABC):
     def _listed(self, again: bool = False) -> Listing:
         with self._lock:
             if self._last is None or again:
-                listed(self.root)
+                if not self.root.is_dir():
+                    raise DataError(
+                        "the dataset's root is not a folder",
+                        place=str(self.root),
+                        fix=f"correct `root:`; the data: {self.declared.how_to_get}",
+                    )
                 listing = Listing(Problems(self.root, allow_missing=bool(self.options["allow_missing"])))
                 self.find(listing)
                 self._last = listing
