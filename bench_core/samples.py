@@ -131,9 +131,9 @@ def grid_spacing(
     return scaled
 
 
-def dealing_name(count: int, seed: int) -> str:
-    """Return the name under which `Samples.folds` keeps the default folds of a spec."""
-    return f"{count} folds, seed {seed}"
+def dealing_name(count: int, seed: int, stratify: Sequence[str] = ()) -> str:
+    """Return the name under which `Samples.folds` keeps the folds that a spec's seed deals."""
+    return f"{count} folds, seed {seed}" + (f", stratified by {', '.join(stratify)}" if stratify else "")
 
 
 def given_name(content: str) -> str:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from bench_core.cli.common import SET, SPEC
+from bench_core.cli.common import SET, SPEC, STORE
 from bench_core.errors import BenchError
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ DATASET = click.option("--dataset", metavar="LABEL", help="Needed where the spec
 def command() -> None:
     """Write the folds of a spec to a file, or check a file of folds against the data.
 
-    Needs the data's files and no framework; decodes no image.
+    Needs the data's files and no framework.
     """
 
 
@@ -35,19 +36,29 @@ def command() -> None:
 @DATASET
 @click.option("--format", "form", type=click.Choice(FORMATS), default="csv", show_default=True)
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="File; default: the screen.")
-def export(spec: Path, overrides: tuple[str, ...], dataset: str | None, form: str, out: Path | None) -> None:
+@STORE
+def export(
+    spec: Path, overrides: tuple[str, ...], dataset: str | None, form: str, out: Path | None, store: Path
+) -> None:
     """Write which sample lies in which fold.
 
     csv has lines `id,fold`, json the same with count and seed, nnunet is a splits_final.json whose split i
     holds the training, validation and test ids of fold i. Each can be given to a dataset as `folds: FILE`.
+    Images are decoded, into the store's cache where there is one, since copies of each other stay together.
     """
-    from bench_core.data.opening import cut_folds
+    from bench_core.cli.data import cache_folder
+    from bench_core.data.opening import deal, open_arrays
+    from bench_core.execute.datasets import fit_of
     from bench_core.fold_files import write_csv
+    from bench_core.store.store import Store
 
-    job, source, samples = _opened(spec, overrides, dataset)
-    ids = [sample.id for sample in samples]
-    groups = [sample.group for sample in samples]
-    folds = cut_folds(source, ids, groups, job.fold.count, job.seed).tolist()
+    job, source, _ = _opened(spec, overrides, dataset)
+    with TemporaryDirectory() as elsewhere:
+        opened = Store(store)
+        kept = cache_folder() or (opened.cache if opened.path.is_dir() else Path(elsewhere))
+        arrays = open_arrays(source, fit_of(job), kept)
+        ids = list(arrays.ids)
+        folds = deal(source, arrays, job.fold.count, job.seed).tolist()
     if form == "csv":
         text = write_csv(ids, folds)
     elif form == "json":

@@ -114,6 +114,16 @@ def command(
         preflight(todo, loaded.registry)
         opened = Store(store, create=True)
         warn(open_datasets(todo, loaded.registry, cache_folder() or opened.cache), as_json=as_json)
+        # Only opening the images tells which of them are copies, and with that what the samples are.
+        ground = ground_of(loaded.registry, opened)
+        again = freshness(_with_needed(jobs, plan), opened, ground)
+        if set(again.stale) - set(found.stale):
+            found = again
+            tell(jobs, found, spec, store, running=True)
+            if as_json:
+                for event in stale_events(jobs, found):
+                    print_json_line(event)
+            _refuse_mixing(jobs, todo, found, plan)
         set_aside(jobs, opened, ground, found)
     executor = LocalExecutor(store, devices)
     view = Steady(_view(plan.name, as_json))

@@ -8,22 +8,35 @@ import json
 import os
 import time
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bench_core.data.hashing import SETTLED_SECONDS, stamp_of
+from bench_core.data.looks import SIDE
 from bench_core.data.samples import Attribute, UInt8Array
-from bench_core.data.twins import SIDE
 from bench_core.errors import StoreError
 
-CACHE_FORMAT = 3
+CACHE_FORMAT = 4
 INDEX, IMAGES, MASKS, CHECKED = "index.json", "images.npy", "masks.npy", "checked.json"
+LOOKS = "looks.npy"
+COLUMNS = (
+    "groups",
+    "pixel_hashes",
+    "mask_hashes",
+    "study_hashes",
+    "checksums",
+    "sizes",
+    "spacing",
+    "attributes",
+    "labels",
+)
+"""What the index says of each sample besides its id."""
 UNREADABLE = (
     OSError,
     ValueError,
@@ -63,27 +76,70 @@ class CachedArrays:
     attributes: tuple[Mapping[str, Attribute], ...] = ()
     labels: tuple[Mapping[int, int], ...] = ()
     """Label to its number of pixels in each cached mask; counted when the cache is built."""
-    thumbnails: UInt8Array | None = None
-    """[N, 16, 16] gray means of the cached images."""
+    looks: UInt8Array | None = None
+    """[N, 32, 32] small gray pictures of the original images (bench_core.data.looks)."""
+    study_hashes: NDArray[np.uint64] | None = None
+    """[N] perceptual hashes of the original images by the study's rule."""
+    mask_hashes: tuple[str, ...] = ()
+    """sha256 of each mask as decoded."""
+    copies: tuple[tuple[str, ...], ...] = ()
+    """Ids of images that are copies of each other by the dataset's rule and not of one declared group."""
+    left_out: tuple[str, ...] = ()
+    """Ids of copies that are not among the samples."""
+    remarks: tuple[str, ...] = ()
+    """What became of copies, and what in them should make the user look again."""
     path: Path | None = None
     """Folder of the memory maps; None for arrays in memory."""
     checksums: tuple[int, ...] = ()
     """CRC-32 of each sample; empty for arrays in memory."""
+    rows: NDArray[np.int64] | None = None
+    """Places of the samples in the files; None where they are all samples of the files."""
     _read: set[int] = field(default_factory=set, repr=False)
 
     def __getstate__(self) -> dict[str, Any]:
         # A loader process gets the path and maps the files itself: gigabytes are never pickled.
         state = dict(self.__dict__)
         if self.path is not None:
-            state["images"] = state["masks"] = None
+            state["images"] = state["masks"] = state["looks"] = None
             state["_read"] = set()
         return state
 
     def __setstate__(self, state: Mapping[str, Any]) -> None:
         self.__dict__.update(state)
         if self.path is not None:
-            self.__dict__["images"] = np.load(self.path / IMAGES, mmap_mode="r")
-            self.__dict__["masks"] = np.load(self.path / MASKS, mmap_mode="r")
+            self.__dict__["images"] = _chosen(np.load(self.path / IMAGES, mmap_mode="r"), self.rows)
+            self.__dict__["masks"] = _chosen(np.load(self.path / MASKS, mmap_mode="r"), self.rows)
+
+    def take(self, numbers: NDArray[np.int64]) -> CachedArrays:
+        """Return some of the samples, in this order; nothing is read from disk."""
+
+        def some(column: tuple[Any, ...]) -> tuple[Any, ...]:
+            return tuple(column[int(number)] for number in numbers) if column else ()
+
+        rows: NDArray[np.int64] | None = None
+        if self.path is None:
+            images, masks = self.images[numbers], self.masks[numbers]
+        else:
+            rows = numbers if self.rows is None else self.rows[numbers]
+            images, masks = _chosen(_whole(self.images), rows), _chosen(_whole(self.masks), rows)
+        return replace(
+            self,
+            ids=some(self.ids),
+            groups=some(self.groups),
+            images=images,
+            masks=masks,
+            pixel_hashes=some(self.pixel_hashes),
+            sizes=None if self.sizes is None else self.sizes[numbers],
+            spacing=some(self.spacing),
+            attributes=some(self.attributes),
+            labels=some(self.labels),
+            looks=None if self.looks is None else self.looks[numbers],
+            study_hashes=None if self.study_hashes is None else self.study_hashes[numbers],
+            mask_hashes=some(self.mask_hashes),
+            checksums=some(self.checksums),
+            rows=rows,
+            _read=set(),
+        )
 
     def read(self, numbers: NDArray[np.int64]) -> tuple[UInt8Array, UInt8Array]:
         """Return copies of images [B, S, S, C] and masks [B, S, S].
@@ -111,6 +167,37 @@ class CachedArrays:
             cause=f"the checksum of sample {self.ids[number]} differs",
             fix="run the same command again: the cache is rebuilt; if it happens again, check the disk",
         )
+
+
+class _Rows:
+    """Some rows of a memory map, in an order; indexed like the array that it stands for."""
+
+    def __init__(self, whole: UInt8Array, rows: NDArray[np.int64]) -> None:
+        self.whole, self.rows = whole, rows
+        self.shape = (len(rows), *whole.shape[1:])
+        self.dtype, self.ndim = whole.dtype, whole.ndim
+        self.nbytes = whole.nbytes // max(len(whole), 1) * len(rows)
+
+    def __getitem__(self, key: Any) -> Any:
+        first, *rest = key if isinstance(key, tuple) else (key,)
+        return self.whole[(self.rows[first], *rest)]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __iter__(self) -> Iterator[UInt8Array]:
+        return (self.whole[row] for row in self.rows)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        return np.asarray(self.whole[self.rows], dtype=dtype)
+
+
+def _chosen(whole: UInt8Array, rows: NDArray[np.int64] | None) -> UInt8Array:
+    return whole if rows is None else cast("UInt8Array", _Rows(whole, rows))
+
+
+def _whole(images: UInt8Array) -> UInt8Array:
+    return images.whole if isinstance(images, _Rows) else images
 
 
 def sample_checksum(image: UInt8Array, mask: UInt8Array) -> int:
@@ -161,9 +248,12 @@ def _mapped(folder: Path, index: Mapping[str, Any]) -> CachedArrays:
         raise DamagedCacheError("the arrays are of another kind")
     if images.shape[:3] != (count, side, side) or masks.shape != (count, side, side):
         raise DamagedCacheError("index and arrays do not fit together")
-    rows = ("groups", "pixel_hashes", "checksums", "sizes", "spacing", "attributes", "labels", "thumbnails")
-    if any(len(index[name]) != count for name in rows):
+    if any(len(index[name]) != count for name in COLUMNS):
         raise DamagedCacheError("the index is not whole")
+    looks = np.load(folder / LOOKS)
+    whole = looks.dtype == np.uint8 and looks.shape == (count, SIDE, SIDE)
+    if not whole or zlib.crc32(looks.data) != index["looks"]:
+        raise DamagedCacheError("the small pictures are of another kind")
     return CachedArrays(
         ids=tuple(index["ids"]),
         groups=tuple(index["groups"]),
@@ -175,9 +265,9 @@ def _mapped(folder: Path, index: Mapping[str, Any]) -> CachedArrays:
         spacing=tuple(None if pair is None else (pair[0], pair[1]) for pair in index["spacing"]),
         attributes=tuple(index["attributes"]),
         labels=tuple(_labels(row, side * side) for row in index["labels"]),
-        thumbnails=np.frombuffer(bytes.fromhex("".join(index["thumbnails"])), dtype=np.uint8).reshape(
-            count, SIDE, SIDE
-        ),
+        looks=looks,
+        study_hashes=np.array([int(text, 16) for text in index["study_hashes"]], dtype=np.uint64),
+        mask_hashes=tuple(index["mask_hashes"]),
         path=folder,
         checksums=tuple(index["checksums"]),
     )
@@ -208,7 +298,7 @@ def _check_all(arrays: CachedArrays) -> None:
 
 def _stamps(folder: Path) -> dict[str, list[int]]:
     try:
-        return {name: [*stamp_of((folder / name).stat())] for name in (INDEX, IMAGES, MASKS)}
+        return {name: [*stamp_of((folder / name).stat())] for name in (INDEX, IMAGES, MASKS, LOOKS)}
     except OSError as error:
         raise DamagedCacheError(str(error)) from error
 

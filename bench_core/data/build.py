@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import zlib
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -15,12 +16,20 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from bench_core.data.arrays import CACHE_FORMAT, IMAGES, MASKS, THREADS, sample_checksum, write_index
+from bench_core.data.arrays import (
+    CACHE_FORMAT,
+    IMAGES,
+    LOOKS,
+    MASKS,
+    THREADS,
+    sample_checksum,
+    write_index,
+)
 from bench_core.data.hashing import ChangedFileError
 from bench_core.data.layout import LISTED, LayoutError, layout_error
+from bench_core.data.looks import look_of
 from bench_core.data.resize import Fit, fit_square
 from bench_core.data.samples import Reader, Sample, UInt8Array
-from bench_core.data.twins import thumbnail
 from bench_core.declarations import IGNORE, Task
 from bench_core.errors import BenchError, DataError
 
@@ -37,7 +46,10 @@ class _Prepared:
     image: UInt8Array
     mask: UInt8Array
     pixel_hash: str
+    mask_hash: str
     size: tuple[int, int]
+    look: UInt8Array
+    study_hash: int
 
 
 @dataclass(frozen=True)
@@ -66,6 +78,7 @@ def build_cache(
     """
     failures: list[DataError] = []
     rows: list[dict[str, Any]] = []
+    looks: list[UInt8Array] = []
     task, size = recipe.task, recipe.fit.size
     channels = task.channels if task is not None else None
     with ExitStack() as files:
@@ -87,19 +100,23 @@ def build_cache(
             images.write(np.ascontiguousarray(outcome.image).data)
             masks.write(np.ascontiguousarray(outcome.mask).data)
             rows.append(_row(samples[done - 1], outcome))
+            looks.append(outcome.look)
         if failures:
             raise _all_at_once(failures)
         for file in (images, masks):
             # Without this a power loss after the rename could leave a complete-looking folder of zeros.
             file.flush()
             os.fsync(file.fileno())
+    pictures = np.stack(looks)
+    np.save(folder / LOOKS, pictures)
     index = {
         **facts,
         "format": CACHE_FORMAT,
         "image_size": size,
         "resize": recipe.fit.resize,
         **{name: [row[name] for row in rows] for name in rows[0]},
-        "bytes": {name: (folder / name).stat().st_size for name in (IMAGES, MASKS)},
+        "looks": zlib.crc32(pictures.data),
+        "bytes": {name: (folder / name).stat().st_size for name in (IMAGES, MASKS, LOOKS)},
     }
     write_index(folder, index)
 
@@ -128,8 +145,9 @@ def _row(sample: Sample, prepared: _Prepared) -> dict[str, Any]:
         "spacing": None if sample.spacing is None else [float(side) for side in sample.spacing],
         "sizes": list(prepared.size),
         "labels": dict(zip(found.tolist(), counts.tolist(), strict=True)),
-        "thumbnails": thumbnail(prepared.image).tobytes().hex(),
         "pixel_hashes": prepared.pixel_hash,
+        "mask_hashes": prepared.mask_hash,
+        "study_hashes": f"{prepared.study_hash:016x}",
         "checksums": sample_checksum(prepared.image, prepared.mask),
     }
 
@@ -155,10 +173,9 @@ def _prepare(recipe: Recipe, sample: Sample) -> _Prepared | DataError:
         image, mask = recipe.reader.read(sample)
         recipe.confirm(sample.files)
         check_pair(sample, image, mask, recipe.task)
-        pixels = hashlib.sha256(f"{image.shape}".encode())
-        pixels.update(np.ascontiguousarray(image).data)
         size = (image.shape[0], image.shape[1])
-        return _Prepared(*fit_square(image, mask, recipe.fit), pixels.hexdigest(), size)
+        hashes = _pixel_hash(image), _pixel_hash(mask)
+        return _Prepared(*fit_square(image, mask, recipe.fit), *hashes, size, *look_of(image))
     except ChangedFileError:
         raise
     except DataError as error:
@@ -182,6 +199,12 @@ def _prepare(recipe: Recipe, sample: Sample) -> _Prepared | DataError:
             place=place,
             fix="replace the file, or report this to the dataset plugin's author",
         )
+
+
+def _pixel_hash(array: UInt8Array) -> str:
+    pixels = hashlib.sha256(f"{array.shape}".encode())
+    pixels.update(np.ascontiguousarray(array).data)
+    return pixels.hexdigest()
 
 
 def check_pair(sample: Sample, image: UInt8Array, mask: UInt8Array, task: Task | None) -> None:

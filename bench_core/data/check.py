@@ -11,12 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench_core.data.arrays import CachedArrays
-from bench_core.data.describe import NAMED, Part, data_warnings, describe
+from bench_core.data.describe import Part, data_warnings, describe
 from bench_core.data.folds import check_leaks
-from bench_core.data.opening import Source, cut_folds, open_arrays, open_reader
+from bench_core.data.grouping import across_folds
+from bench_core.data.opening import Source, deal, open_arrays, open_reader
 from bench_core.data.resize import Fit
 from bench_core.data.samples import Remarking
-from bench_core.data.twins import group_hints, near_copies
+from bench_core.data.twins import group_hints
 from bench_core.errors import DataError, MissingDependencyError
 from bench_core.samples import Samples, dealing_name, given_name
 
@@ -88,31 +89,19 @@ def _prepared(item: Wanted, cache: Path, progress: Progress | None) -> Prepared:
     folds: dict[str, NDArray[np.int64]] = {}
     parts: list[Part] = []
     for dealing in item.dealings:
-        cut = cut_folds(item.source, arrays.ids, arrays.groups, dealing.count, dealing.seed)
-        check_leaks(arrays, cut)
+        cut = deal(item.source, arrays, dealing.count, dealing.seed)
+        check_leaks(arrays, cut, copies=item.source.duplicates.policy != "report")
         given = item.source.folds_content
-        folds[given_name(given) if given else dealing_name(dealing.count, dealing.seed)] = cut
+        strata = item.source.stratify
+        folds[given_name(given) if given else dealing_name(dealing.count, dealing.seed, strata)] = cut
         parts += [part for roles in dealing.roles for part in parts_of(roles, cut)]
     reader = open_reader(item.source)
     warnings = [*reader.remarks()] if isinstance(reader, Remarking) else []
     warnings += group_hints(arrays.ids, arrays.groups)
+    warnings += arrays.remarks
     warnings += data_warnings(arrays, item.source.task, parts)
-    warnings += dict.fromkeys(text for cut in folds.values() for text in _copies(arrays, cut))
+    warnings += dict.fromkeys(text for cut in folds.values() for text in across_folds(arrays, cut.tolist()))
     return Prepared(label, item.source.task.classes, arrays, describe(arrays, folds), tuple(warnings))
-
-
-def _copies(arrays: CachedArrays, cut: NDArray[np.int64]) -> list[str]:
-    pairs = [] if arrays.thumbnails is None else near_copies(arrays.thumbnails, cut)
-    if not pairs:
-        return []
-    shown = [f"{arrays.ids[one]} and {arrays.ids[other]}" for one, other in pairs[:NAMED]]
-    more = f" and {len(pairs) - NAMED} more" if len(pairs) > NAMED else ""
-    noun = (
-        "pair of images in different folds looks"
-        if len(pairs) == 1
-        else "pairs of images in different folds look"
-    )
-    return [f"{len(pairs)} {noun} like copies of each other: {'; '.join(shown)}{more}"]
 
 
 def parts_of(roles: Roles, cut: NDArray[np.int64]) -> list[Part]:

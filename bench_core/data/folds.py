@@ -29,13 +29,8 @@ def assign_folds(ids: Sequence[str], groups: Sequence[str], count: int, seed: in
     """
     if len(ids) != len(groups):
         raise DataError(f"{len(ids)} sample ids, but {len(groups)} groups")
+    check_groups(groups, count)
     sizes = Counter(groups)
-    if len(sizes) < count:
-        raise DataError(
-            f"{len(sizes)} groups cannot fill {count} folds",
-            cause="samples of one group (patient, video, slab) stay in one fold, and no fold may be empty",
-            fix=f"set `evaluate: {{folds: {max(len(sizes), 2)}}}` or fewer, or use data with more groups",
-        )
     # Large groups first, so that small ones even out the folds; by powers of two rather than exact sizes,
     # so that the seed still decides which groups come together.
     order = sorted(sizes, key=lambda group: (-sizes[group].bit_length(), derive_seed("fold", seed, group)))
@@ -48,18 +43,35 @@ def assign_folds(ids: Sequence[str], groups: Sequence[str], count: int, seed: in
     return np.array([fold_of[group] for group in groups], dtype=np.int64)
 
 
-def match_folds(given: GivenFolds, ids: Sequence[str], place: str) -> NDArray[np.int64]:
+def check_groups(groups: Sequence[str], count: int) -> None:
+    """Raise DataError if there are fewer groups than folds."""
+    found = len(set(groups))
+    if found < count:
+        raise DataError(
+            f"{found} groups cannot fill {count} folds",
+            cause="samples of one group (patient, video, slab, copies) stay in one fold, and no fold may be "
+            "empty",
+            fix=f"set `evaluate: {{folds: {max(found, 2)}}}` or fewer, or use data with more groups",
+        )
+
+
+def match_folds(
+    given: GivenFolds, ids: Sequence[str], place: str, left_out: Sequence[str] = ()
+) -> NDArray[np.int64]:
     """Return each sample's fold after a user's file, in which ids may end in a file name's extension.
 
-    Raises DataError naming samples that the file lacks, and ids that mean no sample.
+    The file may name samples that are left out. Raises DataError naming samples that the file lacks, and ids
+    that mean no sample.
     """
+    passed_over = {unicodedata.normalize("NFC", sample) for sample in left_out}
     known = {unicodedata.normalize("NFC", sample): number for number, sample in enumerate(ids)}
     folds = np.full(len(ids), -1, dtype=np.int64)
     unknown, twice = [], []
     for spelling, fold in given.folds.items():
         number = known.get(spelling, known.get(_without_extension(spelling)))
         if number is None:
-            unknown.append(spelling)
+            if not passed_over & {spelling, _without_extension(spelling)}:
+                unknown.append(spelling)
         elif folds[number] not in (-1, fold):
             twice.append(spelling)
         else:
@@ -98,10 +110,16 @@ def fold_hash(ids: Sequence[str], folds: Sequence[int] | NDArray[np.int64]) -> s
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
-def check_leaks(arrays: CachedArrays, folds: Sequence[int] | NDArray[np.int64]) -> None:
-    """Raise DataError naming the samples if one group, or one image's exact pixels, lie in two folds."""
+def check_leaks(
+    arrays: CachedArrays, folds: Sequence[int] | NDArray[np.int64], *, copies: bool = True
+) -> None:
+    """Raise DataError naming the samples if one group, or one image's exact pixels, lie in two folds.
+
+    Without `copies` pixels are not compared: the user has asked to be told of them only.
+    """
     leaks = group_leaks(arrays.ids, arrays.groups, folds)
-    leaks += _shared(arrays.ids, arrays.pixel_hashes, folds, "identical pixels")
+    if copies:
+        leaks += _shared(arrays.ids, arrays.pixel_hashes, folds, "identical pixels")
     if leaks:
         raise leak_error(leaks)
 
@@ -120,8 +138,8 @@ def leak_error(leaks: Sequence[str], place: str | None = None) -> DataError:
         f"{len(leaks)} leak(s) between folds: {'; '.join(leaks[:LISTED])}{more}",
         place=place,
         cause="a model would be tested on what it was trained on",
-        fix="give samples that belong together (same patient, copies of one image) the same group, "
-        "or remove the copies",
+        fix="keep samples that belong together (same patient, copies of one image) in one fold of the file "
+        "of folds; or set `duplicates: drop`, which leaves copies out",
     )
 
 

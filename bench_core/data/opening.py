@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +12,13 @@ from numpy.typing import NDArray
 
 from bench_core.data.arrays import CachedArrays
 from bench_core.data.cache import HASHES, open_cache
-from bench_core.data.folds import assign_folds, match_folds
+from bench_core.data.folds import assign_folds, check_groups, match_folds
+from bench_core.data.grouping import Duplicates, apply, present_fingerprint
 from bench_core.data.hashing import FileHashes
 from bench_core.data.listing import fingerprint_of, list_samples
 from bench_core.data.resize import Fit
 from bench_core.data.samples import Reader
+from bench_core.data.strata import assign_stratified, strata_of
 from bench_core.declarations import Dataset, DatasetRequest, Task, resolve_entry
 from bench_core.errors import BenchError, DataError
 from bench_core.fold_files import GivenFolds, read_folds
@@ -39,6 +41,15 @@ class Source:
     """The user's file of folds; None for those that the seed deals."""
     folds_content: str = ""
     """Content hash of that file when the study was planned."""
+    duplicates: Duplicates = field(default_factory=Duplicates)
+    """Which images are copies, and what becomes of them."""
+    stratify: tuple[str, ...] = ()
+    """By what the folds that the seed deals are balanced: attributes, or "classes"."""
+
+    @property
+    def copies(self) -> Duplicates:
+        """What becomes of copies; nothing is moved where the user says which sample lies in which fold."""
+        return replace(self.duplicates, given=self.folds is not None)
 
     @property
     def chosen(self) -> dict[str, Any]:
@@ -54,6 +65,8 @@ class Present:
     """None where it cannot be told."""
     because: str = ""
     """Why it cannot."""
+    ungrouped: bool = False
+    """Whether the files alone were looked at, since it is not known here which images are copies."""
 
 
 def open_reader(source: Source) -> Reader:
@@ -69,9 +82,10 @@ def open_reader(source: Source) -> Reader:
 def open_arrays(source: Source, fit: Fit, cache: Path, progress: Progress | None = None) -> CachedArrays:
     """Open the dataset through the cache in this folder, which is built if it is missing.
 
+    Groups are those that folds are cut by, and copies are left out, where the source says so.
     Raises DataError naming every sample that cannot be used, StoreError if the cache cannot be written.
     """
-    return open_cache(
+    arrays = open_cache(
         open_reader(source),
         dataset=source.declared.name,
         version=source.declared.version,
@@ -83,13 +97,15 @@ def open_arrays(source: Source, fit: Fit, cache: Path, progress: Progress | None
         task=source.task,
         progress=progress,
     )
+    return apply(arrays, source.copies, cache)
 
 
 def present_data(source: Source, cache: Path, most_bytes: int | None = None) -> Present:
     """Return the present fingerprint of the dataset's files.
 
     Files whose size, times and inode are those of before are not read; others are hashed, unless they are
-    more than `most_bytes` together. Nothing is decoded, though a reader may open files to list its samples.
+    more than `most_bytes` together. Nothing is decoded, though a reader may open files to list its samples;
+    which images are copies is known where the cache has seen these files.
     Imports no framework.
     """
     declared = source.declared
@@ -106,7 +122,8 @@ def present_data(source: Source, cache: Path, most_bytes: int | None = None) -> 
         return Present(None, f"its reader failed: {type(error).__name__}: {error}")
     if cache.is_dir():
         hashes.save()
-    return Present(found)
+    grouped = present_fingerprint(found, source.copies, cache)
+    return Present(found, ungrouped=True) if grouped is None else Present(grouped)
 
 
 def planned_folds(source: Source) -> GivenFolds | None:
@@ -127,12 +144,35 @@ def planned_folds(source: Source) -> GivenFolds | None:
     return given
 
 
-def cut_folds(
-    source: Source, ids: Sequence[str], groups: Sequence[str], count: int, seed: int
-) -> NDArray[np.int64]:
-    """Return each sample's fold: after the user's file, or dealt by the seed.
+def deal(source: Source, arrays: CachedArrays, count: int, seed: int) -> NDArray[np.int64]:
+    """Return each opened sample's fold: after the user's file, or dealt by the seed.
 
-    Raises DataError if the file does not fit the samples, or there are too few groups.
+    Raises DataError if the file does not fit the samples, there are too few groups, or `stratify` names what
+    the samples do not have.
+    """
+    if count > 1 and source.stratify and source.folds is None:
+        check_groups(arrays.groups, count)
+        try:
+            strata = strata_of(arrays, source.stratify, source.task.classes)
+        except DataError as error:
+            place = f"dataset {source.label}"
+            raise DataError(error.message, place=place, cause=error.cause, fix=error.fix) from error
+        return assign_stratified(arrays.groups, strata, count, seed)
+    return cut_folds(source, arrays.ids, arrays.groups, count, seed, arrays.left_out)
+
+
+def cut_folds(
+    source: Source,
+    ids: Sequence[str],
+    groups: Sequence[str],
+    count: int,
+    seed: int,
+    left_out: Sequence[str] = (),
+) -> NDArray[np.int64]:
+    """Return each sample's fold: after the user's file, or dealt by the seed, which balances no strata.
+
+    The file may say where samples belong that are left out. Raises DataError if it does not fit the samples,
+    or there are too few groups.
     """
     if count == 1:
         return np.zeros(len(ids), dtype=np.int64)
@@ -145,4 +185,4 @@ def cut_folds(
             place=source.folds,
             fix=f"set `evaluate: {{folds: {given.count}}}`",
         )
-    return match_folds(given, ids, str(source.folds))
+    return match_folds(given, ids, str(source.folds), left_out)

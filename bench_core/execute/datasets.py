@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from bench_core.data.check import Dealing, Prepared, Progress, Roles, Wanted, prepare
+from bench_core.data.grouping import Duplicates
 from bench_core.data.opening import Source
 from bench_core.data.resize import Fit
 from bench_core.plan.job import Job, JobDataset, fold_seed
@@ -24,6 +25,8 @@ def source_of(dataset: JobDataset, registry: Registry) -> Source:
         options=dataset.options,
         folds=dataset.folds,
         folds_content=dataset.folds_content,
+        duplicates=Duplicates(dataset.duplicates, dataset.duplicates_rule),
+        stratify=dataset.stratify,
     )
 
 
@@ -35,7 +38,11 @@ def fit_of(job: Job) -> Fit:
 def folds_name(job: Job) -> str:
     """Return the name under which `Samples.folds` keeps the job's folds."""
     given = job.dataset.folds_content
-    return given_name(given) if given else dealing_name(job.fold.count, fold_seed(job))
+    if given:
+        return given_name(given)
+    # A step looks at a whole dataset, which is one fold however folds are dealt.
+    strata = job.dataset.stratify if job.fold.count > 1 else ()
+    return dealing_name(job.fold.count, fold_seed(job), strata)
 
 
 def roles_of(job: Job) -> Roles:
@@ -48,10 +55,10 @@ def wanted_by(jobs: Iterable[Job], registry: Registry) -> list[Wanted]:
     found: dict[tuple[str, Fit], tuple[Source, dict[tuple[int, int], dict[Roles, None]]]] = {}
     for job in jobs:
         dataset = job.dataset
-        options = json.dumps(
-            [dataset.label, dataset.name, dataset.root, dict(dataset.options), dataset.folds]
-        )
-        _, dealings = found.setdefault((options, fit_of(job)), (source_of(dataset, registry), {}))
+        source = source_of(dataset, registry)
+        asked = [dataset.folds, dataset.duplicates, dataset.duplicates_rule, *dataset.stratify]
+        options = json.dumps([dataset.label, dataset.name, dataset.root, dict(dataset.options), asked])
+        _, dealings = found.setdefault((options, fit_of(job)), (source, {}))
         dealings.setdefault((job.fold.count, fold_seed(job)), {})[roles_of(job)] = None
     return [
         Wanted(source, fit, tuple(Dealing(*dealing, _roles(roles)) for dealing, roles in dealings.items()))

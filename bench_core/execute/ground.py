@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench_core.data.cache import HASHES
+from bench_core.data.grouping import same_content
 from bench_core.data.hashing import FileHashes
 from bench_core.data.opening import Present, present_data
 from bench_core.errors import BenchError
@@ -121,21 +122,22 @@ class Ground:
         was = effective_basis(result, accepted)
         return tuple(
             change
-            for kind, now in self._now(job).items()
+            for kind, now in self._now(job, was.get(DATA, "")).items()
             if now is not None
             for change in _differences(kind, _of_kind(was, kind), now)
         )
 
-    def _now(self, job: Job) -> dict[str, dict[str, str] | None]:
+    def _now(self, job: Job, was: str) -> dict[str, dict[str, str] | None]:
         return {
-            DATA: self._of_data(job),
+            DATA: self._of_data(job, was),
             PLUGIN: plugin_basis(job, self._registry),
             WEIGHTS: self._of_weights(job),
         }
 
-    def _of_data(self, job: Job) -> dict[str, str] | None:
+    def _of_data(self, job: Job, was: str) -> dict[str, str] | None:
         data = job.dataset
-        key = json.dumps([data.name, data.label, data.root, dict(data.options)], sort_keys=True)
+        rule = [data.duplicates, data.duplicates_rule, data.folds is not None]
+        key = json.dumps([data.name, data.label, data.root, dict(data.options), rule], sort_keys=True)
         if key not in self._data:
             try:
                 present = present_data(source_of(data, self._registry), self._cache, self._most_bytes)
@@ -144,8 +146,12 @@ class Ground:
             self._data[key] = present
             if present.fingerprint is None:
                 self.unknown[f"data of {data.label}"] = present.because
-        found = self._data[key].fingerprint
-        return None if found is None else {DATA: found}
+        present = self._data[key]
+        if present.fingerprint is None:
+            return None
+        # Nobody has looked for copies among these very files here; whoever opens them does.
+        same = present.ungrouped and same_content(was, present.fingerprint)
+        return {DATA: was if same else present.fingerprint}
 
     def _of_weights(self, job: Job) -> dict[str, str] | None:
         model = job.model

@@ -15,6 +15,7 @@ from bench_core.data import opening
 from bench_core.data.check import parts_of
 from bench_core.data.describe import data_warnings, describe
 from bench_core.data.folds import check_leaks, fold_hash
+from bench_core.data.grouping import across_folds
 from bench_core.data.loader import Split
 from bench_core.errors import DataError
 from bench_core.execute.datasets import fit_of, folds_name, roles_of, source_of
@@ -65,8 +66,8 @@ def open_data(job: Job, registry: Registry, cache: Path, progress: Progress | No
     """
     arrays = open_arrays(job, registry, cache, progress)
     source = source_of(job.dataset, registry)
-    folds = opening.cut_folds(source, arrays.ids, arrays.groups, job.fold.count, fold_seed(job))
-    check_leaks(arrays, folds)
+    folds = opening.deal(source, arrays, job.fold.count, fold_seed(job))
+    check_leaks(arrays, folds, copies=source.duplicates.policy != "report")
 
     def split(roles: tuple[int, ...]) -> Split | None:
         if not roles:
@@ -103,7 +104,11 @@ def open_data(job: Job, registry: Registry, cache: Path, progress: Progress | No
             train=len(train or ()),
             validation=len(validation or ()),
             test=len(test or ()),
-            warnings=tuple(data_warnings(arrays, job.dataset.task, parts_of(roles_of(job), folds))),
+            warnings=(
+                *arrays.remarks,
+                *across_folds(arrays, folds.tolist()),
+                *data_warnings(arrays, job.dataset.task, parts_of(roles_of(job), folds)),
+            ),
         ),
         files=files,
         original=original,

@@ -24,7 +24,17 @@ IDENTITY_FORMAT = 3
 
 JOB_FIELDS = ("seed", "repeat", "needs")
 MODEL_FIELDS = ("name", "version", "runner", "pretrained", "chosen", "content")
-DATASET_FIELDS = ("name", "version", "task", "chosen", "content", "folds_content")
+DATASET_FIELDS = (
+    "name",
+    "version",
+    "task",
+    "chosen",
+    "content",
+    "folds_content",
+    "duplicates",
+    "duplicates_rule",
+    "stratify",
+)
 FOLD_FIELDS = ("index", "count", "train", "validation", "test", "deal")
 TRAIN_FIELDS = ("kind", "training", "learning_rate", "search_monitor")
 OWN_FIELDS = ("kind", "version", "chosen")

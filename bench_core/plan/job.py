@@ -74,6 +74,12 @@ class JobDataset:
     """The user's file of folds."""
     folds_content: Text = ""
     """Hash of which sample lies in which fold of that file."""
+    duplicates: Literal["group", "drop", "report"] = "group"
+    """What becomes of images that are copies of each other."""
+    duplicates_rule: Literal["near", "exact", "study"] = "near"
+    """Which images are."""
+    stratify: tuple[Text, ...] = ()
+    """By what the folds that the seed deals are balanced."""
 
 
 @dataclass(frozen=True, slots=True)

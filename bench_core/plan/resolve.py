@@ -105,6 +105,9 @@ def choose_dataset(entry: DatasetEntry, registry: Registry, loc: Loc = ("dataset
         chosen=differing(declared.options, options),
         folds=entry.folds,
         folds_content=given.content if given is not None else "",
+        duplicates=entry.duplicates.policy,
+        duplicates_rule=entry.duplicates.rule,
+        stratify=tuple(dict.fromkeys(entry.stratify or ())),
     )
     return DatasetChoice(entry, declared, job, given)
 

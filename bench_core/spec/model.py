@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints
 
+from bench_core.spec.duplicates import AnyDuplicates, GroupCopies
 from bench_core.spec.loss import Losses, LossName
 from bench_core.spec.optimizer import AnyOptimizerChange
 from bench_core.spec.protocol import EarlyStopping, Metrics, Normalization, Protocol
@@ -13,6 +14,7 @@ from bench_core.spec.schedule import AnyScheduleChange
 from bench_core.spec.section import BatchSize, Off, PositiveFloat, Section
 
 Label = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]*$", max_length=64)]
+Name = Annotated[str, StringConstraints(min_length=1, max_length=256)]
 Reason = Annotated[str, StringConstraints(min_length=3, strip_whitespace=True)]
 
 
@@ -60,6 +62,10 @@ class DatasetEntry(Section):
     options: dict[str, Any] = {}
     folds: str | None = None
     """File of the user's own folds or fixed split, instead of folds dealt by the seed."""
+    duplicates: AnyDuplicates = GroupCopies()
+    """Which images are copies of each other, and what becomes of them."""
+    stratify: Annotated[list[Name], Field(min_length=1, max_length=16)] | None = None
+    """By what folds are balanced: "classes" (which ones a mask holds) and attributes of the samples."""
     augmentation: list[str | dict[str, dict[str, Any] | None]] | None = None
     """Replaces the protocol's list for this dataset, for all models alike."""
     loss: LossName | Losses | None = None

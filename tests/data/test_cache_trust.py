@@ -114,8 +114,16 @@ def _labels_of_nothing(index: dict[str, object]) -> None:
     index["labels"] = [{"1": 10**12}] * COUNT
 
 
-def _text_for_thumbnails(index: dict[str, object]) -> None:
-    index["thumbnails"] = ["zz"] * COUNT
+def _text_for_hashes(index: dict[str, object]) -> None:
+    index["study_hashes"] = ["zz"] * COUNT
+
+
+def _huge_hashes(index: dict[str, object]) -> None:
+    index["study_hashes"] = ["f" * 17] * COUNT
+
+
+def _other_looks(index: dict[str, object]) -> None:
+    index["looks"] = 7
 
 
 def _no_numbers(index: dict[str, object]) -> None:
@@ -129,7 +137,9 @@ INDEX_CHANGES = (
     _lists_for_pairs,
     _endless_sizes,
     _labels_of_nothing,
-    _text_for_thumbnails,
+    _text_for_hashes,
+    _huge_hashes,
+    _other_looks,
     _no_numbers,
 )
 

@@ -6,14 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from PIL import Image
 
 from bench_core.data.check import Dealing, Wanted, prepare
 from bench_core.data.opening import Source
 from bench_core.data.resize import Fit
-from bench_core.data.twins import group_hints, near_copies, thumbnail
+from bench_core.data.twins import group_hints
 from bench_core.options import complete_options
 from bench_datasets.plugin import FOLDER, MNI152, SYNTHETIC
 from tests.helpers.pictures import blob, folder_options, write_folder
@@ -55,7 +53,7 @@ def test_copies_in_other_formats_and_sizes_are_found(tmp_path: Path) -> None:
         "mine", FOLDER, FOLDER.task_for(options), str(root), options, str(tmp_path / "folds.csv")
     )
     assert found(tmp_path, given_folds) == [
-        "3 pairs of images in different folds look like copies of each other: bit and s3; jpeg and s1; "
+        "3 clusters of images in different folds look like copies of each other: bit and s3; jpeg and s1; "
         "s2 and small"
     ]
 
@@ -75,36 +73,6 @@ def test_what_is_only_similar_is_no_copy(
     complete = complete_options(declared.options, options)
     source = Source("data", declared, declared.task_for(complete), None, complete)
     assert found(tmp_path, source) == []
-
-
-@given(st.integers(2, 30), st.integers(0, 10**6), st.integers(1, 4))
-def test_pairs_are_those_of_every_two_compared(count: int, seed: int, folds: int) -> None:
-    random = np.random.default_rng(seed)
-    thumbnails = random.integers(0, 256, (count, 16, 16), dtype=np.uint8)
-    for copy in range(0, count - 1, 3):
-        thumbnails[copy + 1] = np.clip(
-            thumbnails[copy].astype(int) + random.integers(-2, 3, (16, 16)), 0, 255
-        )
-    fold = random.integers(0, folds, count)
-    expected = []
-    for one in range(count):
-        for other in range(one + 1, count):
-            left, right = thumbnails[one].astype(float), thumbnails[other].astype(float)
-            apart = np.sqrt(((left - right) ** 2).mean()) / min(left.std(), right.std())
-            if apart <= 0.04 and fold[one] != fold[other]:
-                expected.append((one, other))
-    assert near_copies(thumbnails, fold) == expected
-
-
-def test_flat_images_are_no_copies() -> None:
-    flat = np.full((4, 16, 16), 7, dtype=np.uint8)
-    assert near_copies(flat, np.arange(4)) == []
-
-
-def test_a_thumbnail_holds_means() -> None:
-    image = np.arange(32 * 32 * 3, dtype=np.uint32).reshape(32, 32, 3).astype(np.uint8)
-    means = image.reshape(16, 2, 16, 2, 3).mean(axis=(1, 3, 4))
-    assert np.abs(thumbnail(image) - means).max() <= 0.51
 
 
 @pytest.mark.parametrize(

@@ -96,6 +96,9 @@ OTHER: dict[str, dict[str, Any]] = {
         "chosen": {"difficulty": 0.6},
         "folds": "/data/folds.csv",
         "folds_content": "f" * 64,
+        "duplicates": "drop",
+        "duplicates_rule": "study",
+        "stratify": ("classes",),
     },
     "JobFold": {
         "index": 1,

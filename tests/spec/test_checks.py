@@ -301,6 +301,8 @@ CASES = [
     Case("fold", edited((EPOCHS, "epochs: 4, only: [0, «9]}")), "0 to 4"),
     Case("fold", edited(("folds: [0]", "«folds: [0], nested: true")), "remove `folds`"),
     Case("fold", edited(("folds: 5", "folds: «2")), "at least 3"),
+    Case("choice", edited((HEART, "  - {name: heart, duplicates: «dropp}\n")), "'drop'"),
+    Case("choice", edited((HEART, "  - {name: heart, duplicates: {rule: «phash}}\n")), "study"),
     Case("folds-file", edited(("root: data/skin", "root: data/skin\n    folds: «nowhere.csv")), "correct"),
     Case(
         "fold",
@@ -408,6 +410,14 @@ def test_plugins_that_fail_are_reported_where_they_are_named(tmp_path: Path) -> 
 def test_a_model_source_that_fails_is_no_traceback(tmp_path: Path) -> None:
     (found,) = findings(write(tmp_path, edited((TINY, "  - zoo:broken\n"))))
     assert found.check == "model" and "out of order" in found.message
+
+
+def test_folds_of_a_file_are_not_stratified(tmp_path: Path) -> None:
+    (tmp_path / "f.csv").write_text("".join(f"s{fold},{fold}\n" for fold in range(5)))
+    both = ("root: data/skin", "root: data/skin\n    folds: f.csv\n    «stratify: [sex]")
+    text, place = unmarked(edited(both))
+    (found,) = findings(write(tmp_path, text), ())
+    assert (found.check, (found.line, found.column)) == ("fold", place) and "no effect" in found.message
 
 
 def test_every_check_of_the_help_is_shown_to_fire() -> None:

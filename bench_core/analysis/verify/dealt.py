@@ -142,5 +142,7 @@ def _dealing(subject: Subject, audit: Audit, dealt: Dealt) -> Iterator[Finding]:
         return  # A step looks at a whole dataset.
     if job.dataset.folds_content:
         return  # The user's own folds; their file is held against the job when the data are opened.
+    if job.dataset.stratify:
+        return  # What they are balanced by is in the masks, and looked at when the data are opened.
     if tuple(assign_folds(held.ids, held.groups, job.fold.count, fold_seed(job)).tolist()) != dealt.folds:
         yield subject.finding("the kept folds are not those of the spec's seed", RESULT)

@@ -114,6 +114,8 @@ def _folds(subject: Subject, result: Result, audit: Audit) -> Iterable[Finding]:
         yield subject.finding(f"the tested images of {label} are not the folds of fold_hash", COUNTS)
     elif subject.job.dataset.folds_content:
         return  # The user's own folds; their file is held against the job when the data are opened.
+    elif subject.job.dataset.stratify:
+        return  # What they are balanced by is in the masks, and looked at when the data are opened.
     elif (assign_folds(ids, groups, count, fold_seed(subject.job)) != folds).any():
         yield subject.finding(f"the folds of {label} are not those of the spec's seed", COUNTS)
 

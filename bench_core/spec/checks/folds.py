@@ -19,6 +19,15 @@ def check_folds(context: Context) -> None:
         loc: Loc = ("datasets", index, "folds")
         if entry.folds is None or not context.draft.sound(loc):
             continue
+        if entry.stratify is not None:
+            context.error(
+                "fold",
+                ("datasets", index, "stratify"),
+                "stratify would have no effect here",
+                cause="the folds are those of the file",
+                fix="remove one of the two",
+                key=True,
+            )
         try:
             given = read_folds(context.base / expand(entry.folds))
         except BenchError as error:

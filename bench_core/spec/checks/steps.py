@@ -40,7 +40,7 @@ def _dataset(context: Context, loc: Loc, entry: StepEntry, step: Step) -> None:
 
 def _unread(context: Context, loc: Loc, entry: StepEntry) -> None:
     """Nothing is trained on the dataset of a step."""
-    for key in ("augmentation", "loss", "folds"):
+    for key in ("augmentation", "loss", "folds", "stratify"):
         if entry.dataset is not None and getattr(entry.dataset, key) is not None:
             context.error(
                 "step",
