@@ -43,16 +43,18 @@ def assign_folds(ids: Sequence[str], groups: Sequence[str], count: int, seed: in
     return np.array([fold_of[group] for group in groups], dtype=np.int64)
 
 
-def check_groups(groups: Sequence[str], count: int) -> None:
-    """Raise DataError if there are fewer groups than folds."""
+def check_groups(groups: Sequence[str], count: int, copies: str = "") -> None:
+    """Raise DataError if there are fewer groups than folds; `copies` says which images make them few."""
     found = len(set(groups))
-    if found < count:
-        raise DataError(
-            f"{found} groups cannot fill {count} folds",
-            cause="samples of one group (patient, video, slab, copies) stay in one fold, and no fold may be "
-            "empty",
-            fix=f"set `evaluate: {{folds: {max(found, 2)}}}` or fewer, or use data with more groups",
-        )
+    if found >= count:
+        return
+    usual = "samples of one group (patient, video, slab) stay in one fold, and no fold may be empty"
+    fix = f"set `evaluate: {{folds: {max(found, 2)}}}` or fewer, or use data with more groups"
+    raise DataError(
+        f"{found} group{'' if found == 1 else 's'} cannot fill {count} folds",
+        cause=copies or usual,
+        fix=f"{fix}, or set `duplicates: report` if these are no copies" if copies else fix,
+    )
 
 
 def match_folds(

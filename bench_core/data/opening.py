@@ -150,6 +150,8 @@ def deal(source: Source, arrays: CachedArrays, count: int, seed: int) -> NDArray
     Raises DataError if the file does not fit the samples, there are too few groups, or `stratify` names what
     the samples do not have.
     """
+    if count > 1 and source.folds is None and arrays.copies:
+        check_groups(arrays.groups, count, "\n  ".join(arrays.remarks))
     if count > 1 and source.stratify and source.folds is None:
         check_groups(arrays.groups, count)
         try:

@@ -228,6 +228,14 @@ def test_folds_of_files_keep_copies_together(tmp_path: Path) -> None:
     assert elsewhere.ungrouped and same_content(elsewhere.fingerprint or "", ready.samples.fingerprint)
 
 
+def test_copies_that_leave_too_few_groups_are_named(tmp_path: Path) -> None:
+    arrays = apply(arrays_of([0, 1, 2, 3], [5, 5, 6, 6]), Duplicates(), tmp_path)
+    source = Source("mine", FOLDER, Task(classes=("a",), channels=3), None, {})
+    with pytest.raises(DataError, match="2 groups cannot fill 3 folds") as error:
+        deal(source, arrays, 3, seed=1)
+    assert "4 images look like copies" in str(error.value) and "duplicates: report" in str(error.value)
+
+
 def test_dropped_files_are_gone_everywhere(tmp_path: Path) -> None:
     import pickle
 

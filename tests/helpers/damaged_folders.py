@@ -266,7 +266,7 @@ ROWS: dict[str, Row] = {
         all_images(lambda number: png(TWELVE + number % 2, 16, GRAY)), "of 0 to 65535", warning=True
     ),
     "a window that clips": Row(
-        all_images(lambda number: png(TWELVE + number % 2, 16, GRAY)),
+        all_images(lambda number: png(np.roll(TWELVE, number, axis=0) // (12 - number), 16, GRAY)),
         "lie outside of 0 to 255",
         {"intensity": [0, 255]},
         warning=True,
@@ -319,7 +319,7 @@ ROWS: dict[str, Row] = {
     ),
     "images out of the root": Row(lambda root: None, "leads out of the root", {"images": "../x"}),
     "a range upside down": Row(lambda root: None, "low < high", {"intensity": [5, 1]}),
-    "equal images apart": Row(copies, "case-01"),
+    "equal images, unequal masks": Row(copies, "equal, but their masks are not", warning=True),
 }
 
 
