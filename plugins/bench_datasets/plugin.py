@@ -129,6 +129,15 @@ FOLDER = Dataset(
             choices=("", "union"),
             help="union: an image's further masks (NAME_1, NAME_2, or of the same id by pair_by) are joined",
         ),
+        "slices": Option(
+            type=str,
+            default="",
+            choices=("", "acquired", "axial", "coronal", "sagittal"),
+            help="cut NIfTI volumes along this plane, and TIFF stacks page by page; one group per file",
+        ),
+        "empty_slices": Option(
+            type=str, default="keep", choices=("keep", "drop"), help="slices without foreground"
+        ),
         "classes": Option(
             type=dict, default={}, help="needed: name to mask value, '#rrggbb' color, or a list of these"
         ),

@@ -34,7 +34,7 @@ def decode_nifti(path: Path) -> Pixels:
         raise DataError(
             f"is a volume of {' x '.join(map(str, shape))}, expected one 2D image",
             place=str(path),
-            fix="store each slice as a file",
+            fix="cut it with the option `slices: acquired`, or store each slice as a file",
         )
     check_size(path, shape[0], shape[1])
     values = np.asanyarray(image.dataobj).reshape(shape[:2])

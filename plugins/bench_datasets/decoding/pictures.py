@@ -18,7 +18,7 @@ from bench_datasets.decoding.raster import FORMATS, decode_raster
 from bench_datasets.decoding.scaling import scaled
 from bench_datasets.decoding.windows import Window
 
-__all__ = ["FORMATS", "MOST_PIXELS", "decode_image", "decode_mask", "decode_pixels"]
+__all__ = ["FORMATS", "MOST_PIXELS", "as_image", "decode_image", "decode_mask", "decode_pixels"]
 
 
 def decode_image(path: Path, channels: int, intensity: Window, *, upright: bool = True) -> UInt8Array:
@@ -27,7 +27,11 @@ def decode_image(path: Path, channels: int, intensity: Window, *, upright: bool 
     Gray images are repeated to three channels; any number of channels but 1 and 3 must be the file's own,
     transparency included if it is the fourth of four.
     """
-    pixels = decode_pixels(path, colors=True, upright=upright)
+    return as_image(decode_pixels(path, colors=True, upright=upright), channels, intensity, path)
+
+
+def as_image(pixels: Pixels, channels: int, intensity: Window, path: Path) -> UInt8Array:
+    """Return decoded values as uint8 [H, W, channels], as `decode_image` does."""
     if channels == 4 and pixels.alpha is not None and pixels.values.ndim == 3:
         pixels = Pixels(np.dstack([pixels.values, pixels.alpha]), full=pixels.full)
     values = scaled(pixels, intensity, path)
@@ -50,12 +54,14 @@ def decode_image(path: Path, channels: int, intensity: Window, *, upright: bool 
     return np.ascontiguousarray(values[:, :, :1])
 
 
-def decode_mask(path: Path, *, colors: bool, alpha: bool = False, upright: bool = True) -> NDArray[Any]:
+def decode_mask(
+    path: Path, *, colors: bool, alpha: bool = False, upright: bool = True, page: int | None = None
+) -> NDArray[Any]:
     """Return label values [H, W] or, with `colors`, uint8 [H, W, 3]; raise DataError with the path.
 
-    With `alpha` the values are those of the transparency channel.
+    With `alpha` the values are those of the transparency channel, with `page` those of a page of a TIFF.
     """
-    pixels = decode_pixels(path, colors=colors or alpha, upright=upright)
+    pixels = decode_pixels(path, colors=colors or alpha, upright=upright, page=page)
     if alpha:
         if pixels.alpha is None:
             raise DataError(
@@ -90,14 +96,14 @@ def decode_mask(path: Path, *, colors: bool, alpha: bool = False, upright: bool 
     return values
 
 
-def decode_pixels(path: Path, *, colors: bool, upright: bool = True) -> Pixels:
-    """Return a file's values as they are stored; raise DataError with the path."""
+def decode_pixels(path: Path, *, colors: bool, upright: bool = True, page: int | None = None) -> Pixels:
+    """Return the values that a file, or a page of a TIFF, holds; raise DataError with the path."""
     try:
         if is_nifti(path):
             return decode_nifti(path)
         if is_dicom(path):
             return decode_dicom(path)
-        return decode_raster(path, colors=colors, upright=upright)
+        return decode_raster(path, colors=colors, upright=upright, page=page)
     except (DataError, MissingDependencyError):
         raise
     except Exception as error:

@@ -22,11 +22,11 @@ _PNG_GRAY, _PNG_GRAY_ALPHA = 0, 4
 _ORIENTATION = 0x0112
 
 
-def decode_raster(path: Path, *, colors: bool, upright: bool = True) -> Pixels:
+def decode_raster(path: Path, *, colors: bool, upright: bool = True, page: int | None = None) -> Pixels:
     """Return a picture's values; of a palette the colors, or without `colors` its indices.
 
     Gray of 2 and 4 bits is 0..255 with `colors`, else 0..3 and 0..15. `upright` applies the orientation
-    that a camera noted.
+    that a camera noted; `page` is one of a TIFF.
     """
     from PIL import Image, UnidentifiedImageError
 
@@ -37,7 +37,7 @@ def decode_raster(path: Path, *, colors: bool, upright: bool = True) -> Pixels:
         head = file.read(32)
         file.seek(0)
         if is_tiff(head):
-            found = decode_tiff(path, file)
+            found = decode_tiff(path, file, page)
             if found is not None:
                 return found
             file.seek(0)
@@ -56,9 +56,15 @@ def decode_raster(path: Path, *, colors: bool, upright: bool = True) -> Pixels:
             ) from error
         check_size(path, image.width, image.height)
         frames = getattr(image, "n_frames", 1)
-        if frames > 1 and image.format != "MPO":
+        if page is not None and image.format == "TIFF":
+            image.seek(page)
+        elif frames > 1 and image.format != "MPO":
             raise DataError(
-                f"holds {frames} frames, expected one image", place=str(path), fix="export a single frame"
+                f"holds {frames} frames, expected one image",
+                place=str(path),
+                fix="cut it with the option `slices: acquired`, or export a single frame"
+                if image.format == "TIFF"
+                else "export a single frame",
             )
         bits = _bits(image)
         orientation = noted_orientation(image) if upright else 1

@@ -27,8 +27,8 @@ def is_tiff(head: bytes) -> bool:
     return head[:4] in MAGIC
 
 
-def decode_tiff(path: Path, file: BinaryIO) -> Pixels | None:
-    """Return the values of a TIFF; None for the kinds that Pillow reads as they are.
+def decode_tiff(path: Path, file: BinaryIO, number: int | None = None) -> Pixels | None:
+    """Return the values of a TIFF, or of one of its pages; None for the kinds that Pillow reads as they are.
 
     Raises DataError for a file that is cut off, promises too much or is of a kind that nothing here reads.
     """
@@ -38,9 +38,9 @@ def decode_tiff(path: Path, file: BinaryIO) -> Pixels | None:
     logging.getLogger("tifffile").setLevel(logging.CRITICAL)
     try:
         with tifffile.TiffFile(file) as opened:
-            page: Any = opened.pages.first
+            page: Any = opened.pages[number or 0]
             _check(path, file, page)
-            if _several(opened):
+            if number is None and _several(path, opened):
                 return None
             _check_parts(path, page)
             if _pillow_reads(page):
@@ -87,9 +87,37 @@ def _check(path: Path, file: BinaryIO, page: Any) -> None:
         check_size(path, page.tilewidth, page.tilelength, channels, item)
 
 
-def _several(opened: Any) -> bool:
+def count_pages(path: Path, most: int) -> int:
+    """Return how many pages a TIFF has; raise DataError for a damaged one, or for more than `most`."""
+    import tifffile
+
+    logging.getLogger("tifffile").setLevel(logging.CRITICAL)
     try:
-        opened.pages[1]
+        with tifffile.TiffFile(path) as opened:
+            found = len(opened.pages)
+    except DataError:
+        raise
+    except Exception as error:
+        raise _cut_off(path, str(error)) from error
+    if found > most:
+        raise DataError(f"holds more than {most} pages", place=str(path), fix="split it")
+    return found
+
+
+def _several(path: Path, opened: Any) -> bool:
+    images = (opened.imagej_metadata or {}).get("images", 1) if opened.is_imagej else 1
+    if _has_page(opened, 1):
+        return True
+    if isinstance(images, int) and images > 1:
+        raise DataError(
+            f"holds {images} frames of ImageJ and lists one", place=str(path), fix="save it as separate pages"
+        )
+    return False
+
+
+def _has_page(opened: Any, number: int) -> bool:
+    try:
+        opened.pages[number]
     except IndexError:
         return False
     return True

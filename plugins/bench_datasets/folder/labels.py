@@ -19,12 +19,25 @@ LISTED = 5
 """Unknown values that a message lists, the most frequent first."""
 
 
-def read_mask(path: Path, classes: Classes, *, alpha: bool = False, upright: bool = True) -> UInt8Array:
+def read_mask(
+    path: Path, classes: Classes, *, alpha: bool = False, upright: bool = True, page: int | None = None
+) -> UInt8Array:
     """Return uint8 class indices [H, W]; raise DataError listing values or colors that mean no class."""
     colors = bool(classes.colors)
-    pixels = decode_mask(path, colors=colors, alpha=alpha, upright=upright)
+    pixels = decode_mask(path, colors=colors, alpha=alpha, upright=upright, page=page)
+    return label_indices(pixels, classes, path)
+
+
+def label_indices(pixels: NDArray[Any], classes: Classes, path: Path) -> UInt8Array:
+    """Return the class indices of label values [H, W] or colors [H, W, 3], as `read_mask` does."""
+    colors = bool(classes.colors)
     if colors:
         pixels = _packed(pixels)
+    whole = pixels.dtype.kind != "f" or (np.isfinite(pixels).all() and (pixels == np.floor(pixels)).all())
+    if not whole:
+        raise DataError(
+            "the mask holds values that are not whole numbers", place=str(path), fix="store its labels"
+        )
     if pixels.dtype == np.uint8:
         # Almost every mask: classify 256 values instead of millions of pixels.
         labels, known = (table[pixels] for table in _classify(np.arange(256), classes))

@@ -22,14 +22,16 @@ from bench_datasets.folder.search import (
     unread_files,
     why_unread,
 )
+from bench_datasets.folder.slices import Slices
 
 
-def list_samples(root: Path, options: Mapping[str, Any]) -> list[Sample]:
-    """Return one sample per image, sorted by id; raise LayoutError with every problem of the layout.
+def list_samples(root: Path, options: Mapping[str, Any], slices: Slices) -> list[Sample]:
+    """Return one sample per image or slice, sorted by id; raise LayoutError with every problem of the layout.
 
     The error knows the samples that are whole, so that they can be decoded nevertheless.
     """
     samples, problems = look(root, options)
+    samples = slices.cut(root, samples, problems)
     if problems:
         fix = "correct the files, or the dataset's options in the spec (images, masks, suffixes, groups)"
         if not samples:

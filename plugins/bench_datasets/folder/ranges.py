@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from bench_core.data.samples import Sample
 from bench_core.errors import BenchError
-from bench_datasets.decoding.pictures import decode_pixels
+from bench_datasets.decoding.pixels import Pixels
 from bench_datasets.decoding.scaling import window_of
 from bench_datasets.decoding.windows import Percentiles, parse_window
 
@@ -23,16 +23,18 @@ _EXACT = (".jpg", ".jpeg", ".webp", ".gif", ".bmp")
 """Formats of 8 bits, which cameras fill."""
 
 
-def range_remarks(samples: Sequence[Sample], options: Mapping[str, Any]) -> list[str]:
+def range_remarks(
+    samples: Sequence[Sample], options: Mapping[str, Any], pixels_of: Callable[[Sample], Pixels]
+) -> list[str]:
     """Return what the window makes of the values that the images hold, if that is rarely meant."""
     window = parse_window(options["intensity"])
     if window in ("image", "window") or isinstance(window, Percentiles):
         return []
-    paths = [sample.files[0] for sample in samples]
-    chosen = sorted({int(place) for place in np.linspace(0, len(paths) - 1, LOOKED_AT)}) if paths else []
+    places = np.linspace(0, len(samples) - 1, LOOKED_AT) if samples else []
+    chosen = [samples[place] for place in sorted({int(place) for place in places})]
     found = [
         seen
-        for seen in (_seen(paths[place], window) for place in chosen if not _is_plain(paths[place], window))
+        for seen in (_seen(one, pixels_of, window) for one in chosen if not _is_plain(one.files[0], window))
         if seen is not None
     ]
     if not found:
@@ -54,11 +56,13 @@ def _is_plain(path: Path, window: Any) -> bool:
     return window == "dtype" and path.name.lower().endswith(_EXACT)
 
 
-def _seen(path: Path, window: Any) -> tuple[float, float, float, float, float] | None:
+def _seen(
+    sample: Sample, pixels_of: Callable[[Sample], Pixels], window: Any
+) -> tuple[float, float, float, float, float] | None:
     """Return least and largest value, ends of the window, and the share of values outside of it."""
     try:
-        pixels = decode_pixels(path, colors=True)
-        range_ = window_of(pixels, window, path)
+        pixels = pixels_of(sample)
+        range_ = window_of(pixels, window, sample.files[0])
     except BenchError:
         return None  # Told where the image is read.
     if range_ is None:

@@ -10,13 +10,15 @@ from bench_core import DatasetRequest
 from bench_core.data.samples import Sample, UInt8Array
 from bench_core.errors import DataError
 from bench_datasets.decoding.nifti import on_grid_of
-from bench_datasets.decoding.pictures import decode_image
+from bench_datasets.decoding.pictures import as_image, decode_image, decode_pixels
+from bench_datasets.decoding.pixels import Pixels
 from bench_datasets.decoding.windows import parse_window
 from bench_datasets.folder.classes import parse_classes
 from bench_datasets.folder.labels import joined, read_mask
 from bench_datasets.folder.listing import list_samples
 from bench_datasets.folder.orientation import turned_alone
 from bench_datasets.folder.remarks import all_remarks
+from bench_datasets.folder.slices import Slices
 
 
 class FolderReader:
@@ -29,22 +31,36 @@ class FolderReader:
         self._channels = int(options["channels"])
         self._intensity = parse_window(options["intensity"])
         self._alpha = options["mask_channel"] == "alpha"
+        self._slices = Slices(options)
         self._upright = options["orientation"] == "exif"
 
     def samples(self) -> Sequence[Sample]:
         """Return the pairs sorted by id; raise DataError with everything that does not fit together."""
-        return list_samples(self._root, self._options)
+        return list_samples(self._root, self._options, self._slices)
 
     def remarks(self) -> Sequence[str]:
         """Return what is not used, and what is possible and rarely meant: ranges, orientations, names."""
-        return all_remarks(self._root, self._options, self.samples())
+        samples = self.samples()
+        found = all_remarks(self._root, self._options, samples, self._pixels)
+        left = self._slices.left_out
+        return [*found, f"left out: {left} slices without foreground"] if left else found
 
     def read(self, sample: Sample) -> tuple[UInt8Array, UInt8Array]:
         """Decode one pair; raise DataError with the path of the file that cannot be used."""
         image_path, *mask_paths = sample.files
+        number = self._slices.number_of(sample)
+        if number is not None:
+            pixels, window = self._slices.pixels(sample, number)
+            return as_image(pixels, self._channels, window, image_path), self._slices.mask(mask_paths, number)
         image = decode_image(image_path, self._channels, self._intensity, upright=self._upright)
         masks = [self._read_mask(path, image_path, image) for path in mask_paths]
         return image, joined(masks, mask_paths)
+
+    def _pixels(self, sample: Sample) -> Pixels:
+        number = self._slices.number_of(sample)
+        if number is None:
+            return decode_pixels(sample.files[0], colors=True, upright=self._upright)
+        return self._slices.pixels(sample, number)[0]
 
     def _read_mask(self, path: Path, image_path: Path, image: UInt8Array) -> UInt8Array:
         mask = read_mask(path, self._classes, alpha=self._alpha, upright=self._upright)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from bench_core.data.samples import Sample
 from bench_datasets.decoding.dicom import EXTENSIONS as DICOM
+from bench_datasets.decoding.pixels import Pixels
 from bench_datasets.folder.orientation import turned_pairs
 from bench_datasets.folder.pairing import is_further_mask
 from bench_datasets.folder.ranges import range_remarks
@@ -26,13 +27,18 @@ _HEADS = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"II*\0", b"MM\0*", b"BM", b"RIF
 """How pictures begin whose names have no extension."""
 
 
-def all_remarks(root: Path, options: Mapping[str, Any], samples: Sequence[Sample]) -> list[str]:
+def all_remarks(
+    root: Path,
+    options: Mapping[str, Any],
+    samples: Sequence[Sample],
+    pixels_of: Callable[[Sample], Pixels],
+) -> list[str]:
     """Return a sentence for everything that a user should see before these samples are used."""
     found = [f"passed over: {remark}" for remark in _passed_over(root, options, samples)]
     if options["orientation"] == "exif":
         found += _turned(samples)
     found += _alike(samples)
-    return found + range_remarks(samples, options)
+    return found + range_remarks(samples, options, pixels_of)
 
 
 def _passed_over(root: Path, options: Mapping[str, Any], samples: Sequence[Sample]) -> list[str]:
