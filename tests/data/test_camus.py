@@ -146,7 +146,7 @@ def test_the_folder_of_patients_may_be_the_root(drawn: Drawn, root: Path) -> Non
 def test_parts_of_the_older_release_count_from_one_and_never_collide(older_root: Path) -> None:
     opened = reader(CAMUS, older_root)
     assert {sample.id.partition("-")[0] for sample in opened.samples()} == {"training"}
-    assert "not used: 1 patients in testing/, published without ground truth" in opened.remarks()
+    assert "not used: 1 patient in testing/, published without ground truth" in opened.remarks()
     testing = older_root / OLD / "testing" / "patient0001"
     for path in sorted(testing.glob("*_E?.mhd")):
         for ending in (".mhd", ".raw"):
@@ -451,13 +451,18 @@ def older_no_view(root: Path) -> str:
     return f"{shown(header(root).parent, root)}: has no view 2CH"
 
 
+def a_second_training(root: Path) -> str:
+    shutil.copytree(root / OLD / "training", root / "copy" / "training")
+    return "copy/training: holds patients too, as CAMUS_public/database/training does: set `root` to one"
+
+
 def both_releases(root: Path) -> str:
     draw(CAMUS, root / "again", samples=12)
     return "again/CAMUS_public/database_nifti: holds patients too, as CAMUS_public/database/testing does"
 
 
 OLDER = (no_data, short_data, long_data, out_of_the_folder, an_absolute_path, local_data, claimed_size,
-         unknown_type, no_header, older_no_view, both_releases)  # fmt: skip
+         unknown_type, no_header, older_no_view, a_second_training, both_releases)  # fmt: skip
 
 
 @pytest.mark.parametrize("allowed", [True, False], ids=["allowed", "strict"])
@@ -509,3 +514,11 @@ def test_a_link_to_nowhere_is_missing(root: Path) -> None:
     path = link_to_nowhere(root)
     found = problems(CAMUS, root, allow_missing=False)
     assert f"{shown(path, root)}: the file is missing" in found
+
+
+def test_files_of_other_names_are_remarked_upon(root: Path) -> None:
+    patient = patient_of(root)
+    (patient / f"{patient.name}_2CH_ED_GT.nii.gz").write_bytes(b"x")
+    (patient / "patient0999_2CH_ED.nii.gz").write_bytes(b"x")
+    (remark,) = [text for text in reader(CAMUS, root).remarks() if text.startswith("passed over: ")]
+    assert "2 other files in database_nifti" in remark and f"{patient.name}_2CH_ED_GT.nii.gz" in remark

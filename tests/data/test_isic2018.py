@@ -284,7 +284,14 @@ def encrypted_archive(root: Path) -> str:
     return f"{TRAIN}.zip: the archive is encrypted"
 
 
+def twice_doubled(root: Path) -> str:
+    shutil.copytree(root / TEST, root / "moving")
+    (root / "moving").rename(root / TEST / TEST)
+    return f"{TEST}: lies there a second time, beside {TEST}/{TEST}: remove one of them"
+
+
 DAMAGES = (
+    twice_doubled,
     no_mask, no_image, no_folder, empty_folder, half_unpacked, cut_image, cut_mask, empty_image, a_web_page,
     another_size, gray_mask, colored_mask, sixteen_bits, second_file, twice, in_two_parts, a_bomb,
     cut_archive, damaged_member, encrypted_archive,
@@ -389,3 +396,12 @@ def test_a_picture_that_a_camera_noted_as_turned_is_upright(root: Path) -> None:
         Image.fromarray(np.ascontiguousarray(np.rot90(pixels))).save(path, exif=exif, quality=100)
     again, mask_again = opened.read(sample)
     assert (mask_again == mask).all() and again.shape == image.shape
+
+
+def test_files_outside_of_the_published_folders_are_told(root: Path) -> None:
+    path = first(root, TRAIN, ".jpg")
+    shutil.copy(path, root / "ISIC_0000001.jpg")
+    words = "1 file outside of the published folders, whose names tell the parts"
+    assert f"passed over: {words} (ISIC_0000001.jpg)" in reader(ISIC2018, root).remarks()
+    shutil.rmtree(root / TRAIN)
+    assert f"ISIC_0000001.jpg: is one of {words}" in problems(ISIC2018, root, allow_missing=False)

@@ -109,7 +109,7 @@ def test_sessions_join_images_and_name_those_that_are_in_none(drawn: tuple[Path,
     assert len({sample.group for sample in samples.values()}) < len(samples) - 5
     unknown = truth["traps"]["no known session"]
     (remark,) = [text for text in opened.remarks() if text.startswith("groups: ")]
-    assert "2 images are in no known session" in remark and all(name in remark for name in unknown)
+    assert "no known session has 2 images" in remark and all(name in remark for name in unknown)
     assert not [text for text in reader(NEOPOLYP, root).remarks() if text.startswith("groups: ")]
 
 
@@ -279,7 +279,15 @@ def a_web_page(root: Path) -> str:
     return f"{TRAIN}/{path.name}: is neither a JPEG nor a PNG picture"
 
 
+def half_flat(root: Path) -> str:
+    path = first(root, TRAIN)
+    path.rename(root / "train" / path.name)
+    (root / TRAIN_GT / path.name).unlink()
+    return f"train: holds 1 image beside the folder train/train: keep one of them ({path.name})"
+
+
 DAMAGES = (
+    half_flat,
     no_mask, no_image, no_masks, empty_masks, still_zipped, half_unpacked, cut_image, cut_mask, empty_mask,
     another_size, blue_mask, white_mask, dim_mask, image_for_mask, cmyk, second_file, a_web_page,
 )  # fmt: skip
@@ -317,7 +325,7 @@ def test_more_than_published_is_an_error_whatever_is_allowed(root: Path) -> None
 def test_files_of_other_names_are_remarked_upon(root: Path) -> None:
     shutil.copy(first(root, TRAIN), root / TRAIN / "mine.jpeg")
     assert any(
-        "passed over: 1 other files in train (mine.jpeg)" in text for text in reader(NEOPOLYP, root).remarks()
+        "passed over: 1 other file in train (mine.jpeg)" in text for text in reader(NEOPOLYP, root).remarks()
     )
 
 

@@ -109,6 +109,17 @@ def tell_missing(problems: Problems, folder: Path, names: Sequence[str], what: s
         problems.missing(folder / name, what)
 
 
+def counted(number: int, noun: str) -> str:
+    """Return a number with its noun, in the plural unless it is one."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def passed_over(listing: Listing, place: str, names: Sequence[str]) -> None:
+    """Remark on files of a folder that have no published name."""
+    if names:
+        listing.remarks.append(f"passed over: {counted(len(names), 'other file')} in {place} ({some(names)})")
+
+
 def some(names: Iterable[str], most: int = NAMED) -> str:
     """Return the first few names and how many follow."""
     found = list(names)

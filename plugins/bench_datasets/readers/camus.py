@@ -12,7 +12,16 @@ from pathlib import Path
 from bench_core import DatasetRequest
 from bench_core.data.samples import Attribute, Sample, UInt8Array
 from bench_datasets.declared.study import CAMUS
-from bench_datasets.readers.base import Listing, Pair, StoredReader, root_of, some, tell_missing
+from bench_datasets.readers.base import (
+    Listing,
+    Pair,
+    StoredReader,
+    counted,
+    passed_over,
+    root_of,
+    some,
+    tell_missing,
+)
 from bench_datasets.readers.camus_files import (
     NIFTI,
     PHASES,
@@ -21,6 +30,7 @@ from bench_datasets.readers.camus_files import (
     Release,
     containers_of,
     file_of,
+    is_known,
 )
 from bench_datasets.readers.camus_pixels import pixels_of, spacing_of, to_gray, to_labels
 from bench_datasets.readers.camus_tables import attributes_of, splits_of
@@ -37,16 +47,19 @@ class CamusReader(StoredReader):
             text = "the published folder is missing: no folder patient0001 ... is below the root"
             listing.problems.missing(self.root / "database_nifti", text)
             return
-        first, *others = containers
-        for other in others:
-            if other.release is not first.release or other.release is NIFTI:
-                where = first.folder.relative_to(self.root)
-                text = f"holds patients too, as {where} does: set `root` to one of them"
-                listing.problems.add(other.folder, text)
-        splits = splits_of(self.root, listing) if first.release is NIFTI else {}
+        first = containers[0]
+        taken: list[Container] = []
         for container in containers:
-            if container.release is first.release:
-                self._add(container, splits, listing)
+            same = [other for other in taken if other.part == container.part] or taken[:1]
+            if container.release is first.release and container.part not in {other.part for other in taken}:
+                taken.append(container)
+            else:
+                where = same[0].folder.relative_to(self.root)
+                text = f"holds patients too, as {where} does: set `root` to one of them"
+                listing.problems.add(container.folder, text)
+        splits = splits_of(self.root, listing) if first.release is NIFTI else {}
+        for container in taken:
+            self._add(container, splits, listing)
 
     def pair(self, sample: Sample) -> Pair:
         """Return the two headers; in MHD files each has its data behind it."""
@@ -62,10 +75,12 @@ class CamusReader(StoredReader):
         files = {patient: listed(folder / patient)[1] for patient in container.patients}
         part = container.part
         if part == "testing" and not any("_gt" in name for names in files.values() for name in names):
-            count = len(container.patients)
-            listing.remarks.append(f"not used: {count} patients in testing/, published without ground truth")
+            count = counted(len(container.patients), "patient")
+            listing.remarks.append(f"not used: {count} in testing/, published without ground truth")
             return
         _count(container, listing)
+        strange = [f"{name}/{file}" for name in files for file in files[name] if not is_known(name, file)]
+        passed_over(listing, folder.name, strange)
         lost: dict[str, list[str]] = {}
         absent: dict[str, list[str]] = {}
         for patient, names in files.items():

@@ -13,6 +13,11 @@ from bench_datasets.readers.stored import folders
 
 PATIENT = re.compile(r"patient\d{4}")
 VIEWS, PHASES = ("2CH", "4CH"), ("ED", "ES")
+KNOWN = re.compile(
+    r"Info_[24]CH\.cfg|(patient\d{4})_[24]CH_(ED|ES|half_sequence|sequence)(_gt)?\.(nii(\.gz)?|mhd|raw|zraw)"
+    r"|.*\.(md|txt|pdf)"
+)
+"""Names of files in a patient's folder, those included that are not used."""
 DEPTH = 4
 """Levels below the root in which patients are looked for: CAMUS_public/database/training is published."""
 PATIENTS = {"": 500, "training": 450, "testing": 50}
@@ -74,6 +79,12 @@ def containers_of(root: Path) -> list[Container]:
         part = "testing" if folder.name == "testing" else "training"
         containers.append(Container(folder, tuple(patients), MHD if older else NIFTI, part if older else ""))
     return containers
+
+
+def is_known(patient: str, name: str) -> bool:
+    """Return whether a file of this name was published in the patient's folder."""
+    match = KNOWN.fullmatch(name)
+    return match is not None and match[1] in (None, patient)
 
 
 def file_of(

@@ -19,7 +19,16 @@ from bench_core.data.samples import Sample, UInt8Array
 from bench_core.errors import DataError
 from bench_core.files.bounded import BoundError
 from bench_datasets.declared.study import ISIC2018
-from bench_datasets.readers.base import Listing, Pair, StoredReader, root_of, some, tell_missing
+from bench_datasets.readers.base import (
+    Listing,
+    Pair,
+    StoredReader,
+    counted,
+    passed_over,
+    root_of,
+    some,
+    tell_missing,
+)
 from bench_datasets.readers.pictures import gray, rgb
 from bench_datasets.readers.stored import REPLACE, Stored, bare_members, folders, listed
 
@@ -122,24 +131,37 @@ def _found(root: Path, listing: Listing) -> dict[str, list[_Holder]]:
     for folder, below, files in folders(root, DEPTH):
         for name in [name for name in below if name in names]:
             below.remove(name)
-            place = folder / name
-            # Some programs unpack an archive into a folder of its own name.
-            place = place / name if name in listed(place)[0] else place
-            holders[name].append(_Holder(place, {file: Stored(place / file) for file in listed(place)[1]}))
+            holders[name] += _unpacked(folder / name)
         below[:] = [name for name in below if not OTHER_TASKS.fullmatch(name)]
         for name in names & {file.removesuffix(".zip") for file in files if file.endswith(".zip")}:
             archives[name].append(folder / f"{name}.zip")
-        loose += [str((folder / file).relative_to(root)) for file in files if IMAGE.fullmatch(file)]
+        loose += [
+            (folder / file).relative_to(root).as_posix()
+            for file in files
+            if IMAGE.fullmatch(file) or MASK.fullmatch(file)
+        ]
     for name, paths in archives.items():
         if not any(_pictures(holder) for holder in holders[name]) and paths:
             holders[name] = [holder for path in paths if (holder := _zipped(path, listing)) is not None]
             if not holders[name]:
                 del holders[name]
     if loose:
-        listing.remarks.append(
-            f"passed over: {len(loose)} images outside of the published folders ({some(loose)})"
-        )
+        what = f"{counted(len(loose), 'file')} outside of the published folders, whose names tell the parts"
+        if all(holders.get(name) for name in names):
+            listing.remarks.append(f"passed over: {what} ({some(loose)})")
+        else:
+            listing.problems.missing(root / loose[0], f"is one of {what}")
     return holders
+
+
+def _unpacked(folder: Path) -> list[_Holder]:
+    """Return a published folder; or the one of its name inside, which some programs make; or both."""
+    below, files = listed(folder)
+    found = [_Holder(folder, {name: Stored(folder / name) for name in files})]
+    if folder.name in below:
+        inner = folder / folder.name
+        found.insert(0, _Holder(inner, {name: Stored(inner / name) for name in listed(inner)[1]}))
+    return [holder for holder in found if _pictures(holder)] or found[:1]
 
 
 def _pictures(holder: _Holder) -> bool:
@@ -209,8 +231,5 @@ def _by_id(holder: _Holder, pattern: re.Pattern[str], listing: Listing) -> dict[
             unknown += [] if NOT_DATA.fullmatch(name) else [name]
         elif kept.setdefault(match[1].upper(), stored) is not stored:
             listing.problems.add(stored.place, f"is a second file of {match[1].upper()}")
-    if unknown:
-        listing.remarks.append(
-            f"passed over: {len(unknown)} other files in {holder.place.name} ({some(unknown)})"
-        )
+    passed_over(listing, holder.place.name, unknown)
     return kept

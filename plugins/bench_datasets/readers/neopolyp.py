@@ -15,7 +15,15 @@ from bench_core import DatasetRequest
 from bench_core.data.samples import Sample, UInt8Array
 from bench_core.errors import DataError
 from bench_datasets.declared.study import NEOPOLYP
-from bench_datasets.readers.base import Listing, StoredReader, root_of, some, tell_missing
+from bench_datasets.readers.base import (
+    Listing,
+    StoredReader,
+    counted,
+    passed_over,
+    root_of,
+    some,
+    tell_missing,
+)
 from bench_datasets.readers.neopolyp_colors import Doubt, classify, measured
 from bench_datasets.readers.neopolyp_sessions import session_of
 from bench_datasets.readers.pictures import rgb
@@ -41,7 +49,7 @@ class NeoPolypReader(StoredReader):
             for name in (IMAGES, MASKS):
                 problems.missing(self.root / name / name, f"the published folder is missing{zipped}")
             return
-        places = {name: _inner(base / name) for name in (IMAGES, MASKS, UNLABELLED)}
+        places = {name: _inner(base / name, listing) for name in (IMAGES, MASKS, UNLABELLED)}
         found = {name: _pictures(place, listing) for name, place in places.items() if place is not None}
         for name in (IMAGES, MASKS):
             if name not in found:
@@ -55,7 +63,7 @@ class NeoPolypReader(StoredReader):
             self._pair(images, masks, listing)
         if unused := found.get(UNLABELLED):
             listing.remarks.append(
-                f"not used: {len(unused)} images in {UNLABELLED}/, published without masks"
+                f"not used: {counted(len(unused), 'image')} in {UNLABELLED}/, published without masks"
             )
 
     def decode(self, image: Stored, mask: Stored) -> tuple[UInt8Array, UInt8Array]:
@@ -89,7 +97,7 @@ class NeoPolypReader(StoredReader):
             listing.samples.append(Sample(id=name, group=group, files=(images[name].path, masks[name].path)))
         if by_session and unknown:
             listing.remarks.append(
-                f"groups: {len(unknown)} images are in no known session and are groups of their own "
+                f"groups: no known session has {counted(len(unknown), 'image')}, each a group of its own "
                 f"({some(unknown)})"
             )
 
@@ -107,11 +115,17 @@ def _base(root: Path) -> Path | None:
     return None
 
 
-def _inner(folder: Path) -> Path | None:
+def _inner(folder: Path, listing: Listing) -> Path | None:
     """Return where a folder's files are: one level down where the name is doubled; None without it."""
     if not folder.is_dir():
         return None
-    return folder / folder.name if folder.name in listed(folder)[0] else folder
+    below, files = listed(folder)
+    if folder.name not in below:
+        return folder
+    if beside := [name for name in files if NAME.fullmatch(name)]:
+        what = f"{counted(len(beside), 'image')} beside the folder {folder.name}/{folder.name}"
+        listing.problems.add(folder, f"holds {what}: keep one of them ({some(beside)})")
+    return folder / folder.name
 
 
 def _pictures(folder: Path, listing: Listing) -> dict[str, Stored]:
@@ -124,8 +138,7 @@ def _pictures(folder: Path, listing: Listing) -> dict[str, Stored]:
             other.append(name)
         elif found.setdefault(match[1], Stored(folder / name)).path.name != name:
             listing.problems.add(folder / name, f"is a second file of {match[1]}")
-    if other:
-        listing.remarks.append(f"passed over: {len(other)} other files in {folder.name} ({some(other)})")
+    passed_over(listing, folder.name, other)
     return found
 
 
