@@ -57,6 +57,18 @@ DAMAGES = [
         "beside 0 and 255",
     ),
     Damage("no folder", remove(f"{TOP}/malignant"), f"{TOP}/malignant", "no such folder"),
+    Damage(
+        "a mask twice",
+        copy(f"{BENIGN}_mask.png", f"{BENIGN}_mask_0.png"),
+        f"{BENIGN}_mask_0.png",
+        "is a second mask beside benign (1)_mask.png",
+    ),
+    Damage(
+        "16 bits",
+        repaint(f"{BENIGN}_mask.png", lambda p: p.astype(np.uint16) * 65535),
+        f"{BENIGN}_mask.png",
+        "holds uint16 values instead of 8 bits",
+    ),
     Damage("a mask is a page", write(f"{NORMAL}_mask.png", "<html>"), f"{NORMAL}_mask.png", "known format"),
 ]
 

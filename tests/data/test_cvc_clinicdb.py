@@ -6,6 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
+from PIL import Image
 
 from bench_datasets.readers.cvc_clinicdb import LAST_FRAMES, sequence_of
 from tests.helpers.published import (
@@ -100,6 +102,32 @@ def test_png_is_read_where_both_are_there_and_tiff_is_told(mirrored: Path) -> No
     opened = reader("cvc-clinicdb", mirrored, allow_missing=True)
     assert all(path.suffix == ".png" for sample in opened.samples() for path in sample.files)
     assert any("TIF/: the same frames" in remark for remark in opened.remarks())
+
+
+@pytest.mark.parametrize("kind", ["1-bit", "white is zero", "palette"])
+def test_masks_of_other_kinds_are_read_as_they_look(kind: str, whole: Path, tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    draw("cvc-clinicdb", root, 4)
+    first = reader("cvc-clinicdb", whole, allow_missing=True)
+    expected = first.read(first.samples()[0])[1]
+    white = Image.fromarray(expected * 255)
+    if kind == "1-bit":
+        white.convert("1").save(root / MASK)
+    elif kind == "palette":
+        white.convert("P").save(root / MASK)
+    else:
+        tifffile.imwrite(root / MASK, 255 - expected * 255, photometric="miniswhite")
+    opened = reader("cvc-clinicdb", root, allow_missing=True)
+    assert (opened.read(opened.samples()[0])[1] == expected).all()
+
+
+def test_the_fuller_of_two_copies_is_read(mirrored: Path, tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    draw("cvc-clinicdb", root, 4, seed=1)
+    for folder in ("Original", "Ground Truth"):
+        remove(f"{TOP}/PNG/{folder}/1.png")(root)
+    samples = reader("cvc-clinicdb", root, allow_missing=True).samples()
+    assert len(samples) == 4 and {path.suffix for sample in samples for path in sample.files} == {".tif"}
 
 
 def test_numbers_beyond_the_published_ones_and_gaps_are_told(whole: Path, tmp_path: Path) -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from bench_core.errors import DataError
 from tests.helpers.published import DECLARED, draw, reader
 
 OURS = ("kvasir-seg", "hyperkvasir", "cvc-clinicdb", "cvc-colondb", "etis", "ph2", "ham10000", "busi")
@@ -35,6 +38,21 @@ def test_a_copy_reads_back_as_its_truth_says(name: str, seed: int, tmp_path: Pat
         assert sample.group == row["group"] and dict(sample.attributes) == row.get("attributes", {})
         assert int(mask.sum()) == row["foreground"] and [mask.shape[1], mask.shape[0]] == row["size"]
         assert image.shape == (*mask.shape, DECLARED[name].task.channels)  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_a_folder_that_may_not_be_listed_is_named(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    draw(name, tmp_path, 3)
+
+    def refused(path: Path) -> Iterator[Path]:
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "iterdir", refused)
+    with pytest.raises(DataError, match="Permission denied") as caught:
+        reader(name, tmp_path, allow_missing=True).samples()
+    assert str(caught.value.place).startswith(str(tmp_path))
 
 
 @pytest.mark.parametrize("name", OURS)

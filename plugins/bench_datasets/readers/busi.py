@@ -64,7 +64,9 @@ def _of_kind(listing: Listing, folder: Path, kind: str, published: int) -> list[
         match = re.fullmatch(rf"{kind} \(([0-9]+)\)_mask(?:_([0-9]+))?\.png", path.name)
         if match is not None:
             listing.accept(path)
-            masks.setdefault(str(int(match[1])), {})[int(match[2] or 0)] = path
+            known = masks.setdefault(str(int(match[1])), {})
+            if known.setdefault(int(match[2] or 0), path) != path:
+                listing.problems.add(path, f"is a second mask beside {known[int(match[2] or 0)].name}")
     check_numbered(listing, folder, images.keys() | masks.keys(), published, f"{kind} images")
     pairs = []
     for key in sorted(images.keys() | masks.keys(), key=natural):

@@ -24,7 +24,7 @@ from bench_datasets.folder.groups import find_groups
 from bench_datasets.folder.tables import composed
 from bench_datasets.problems import Problems
 from bench_datasets.readers.label_tables import below, check_classes, read_table
-from bench_datasets.readers.published import header_size, natural
+from bench_datasets.readers.published import header_size, listable, natural
 
 MOST_BYTES = 512 * 1024**2
 """Of the JSON file."""
@@ -101,8 +101,9 @@ class CocoReader:
         problems = Problems(self._root, allow_missing=False)
         remarks: list[str] = []
         path = self._root / str(self._options["annotations"])
-        images, regions = self._table(path, problems)
-        samples = self._samples(images, path, problems)
+        with listable(self._root):
+            images, regions = self._table(path, problems)
+            samples = self._samples(images, path, problems)
         with self._lock:
             self._regions = regions
         bare = sum(1 for sample in samples if not regions.get(sample.id))

@@ -55,9 +55,13 @@ def _find(listing: Listing) -> list[Pair]:
             "Original", "no such folder of images, neither below the root nor in CVC-ClinicDB, PNG or TIF"
         )
         return []
-    top = listing.root / holding[0]
-    for place in holding[1:]:
-        listing.remarks.append(f"passed over: {place}/: the same frames as in {holding[0]}, which is read")
+    # The fuller copy, if one was unpacked in part.
+    frames = {place: len(list((listing.root / place / "Original").iterdir())) for place in holding}
+    read = max(holding, key=lambda place: frames[place])
+    top = listing.root / read
+    for place in holding:
+        if place != read:
+            listing.remarks.append(f"passed over: {place}/: the same frames as in {read}, which is read")
     image_folder, mask_folder = top / "Original", top / "Ground Truth"
     if not mask_folder.is_dir():
         listing.problems.add(mask_folder, "no such folder of masks")

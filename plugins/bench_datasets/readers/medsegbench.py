@@ -23,6 +23,7 @@ from bench_datasets.decoding.pictures import MOST_PIXELS
 from bench_datasets.folder.classes import parse_classes
 from bench_datasets.problems import Problems
 from bench_datasets.readers.label_tables import label_indices
+from bench_datasets.readers.published import listable
 
 PARTS = ("train", "val", "test")
 NAME = re.compile(r"[A-Za-z0-9_-]+_[0-9]+\.npz")
@@ -49,6 +50,7 @@ class MedSegBenchReader:
         except ValueError as error:
             raise DataError(str(error), place=str(request.root)) from error
         self._lock = threading.Lock()
+        self._known: dict[Path, tuple[str, ...]] = {}
         self._kept: OrderedDict[tuple[str, str, int], NDArray[np.uint8]] = OrderedDict()
 
     def samples(self) -> Sequence[Sample]:
@@ -63,14 +65,28 @@ class MedSegBenchReader:
         """Decode one image and its mask; raise DataError with the file's path."""
         part, _, number = sample.id.partition("-")
         path = sample.files[0]
-        images, label = (self._array(path, name) for name in self._names(part))
-        image = images[int(number)]
+        images, label = (self._array(path, name) for name in self._names(part, self._members(path)))
+        image = images[int(number)].copy()
         mask = label[int(number)]
         image = image[:, :, None] if image.ndim == 2 else image
-        return np.ascontiguousarray(image), label_indices(mask.reshape(image.shape[:2]), self._classes, path)
+        return image, label_indices(mask.reshape(image.shape[:2]), self._classes, path)
 
-    def _names(self, part: str) -> tuple[str, str]:
-        return f"{part}_images", f"{part}_label" + (f"_{self._category}" if self._category else "")
+    def _names(self, part: str, members: Sequence[str]) -> tuple[str, str]:
+        """Return the names of a part's images and labels; a category may have images of its own."""
+        end = f"_{self._category}" if self._category else ""
+        images = f"{part}_images"
+        return (images + end if images + end in members else images), f"{part}_label{end}"
+
+    def _members(self, path: Path) -> tuple[str, ...]:
+        """Return the names of the file's arrays, looked up once."""
+        with self._lock:
+            if path not in self._known:
+                try:
+                    with open_arrays(path, MOST_BYTES) as arrays:
+                        self._known[path] = arrays.names
+                except (BoundError, OSError) as error:
+                    raise _unreadable(path, error) from error
+            return self._known[path]
 
     def _list(self) -> tuple[list[Sample], list[str]]:
         if not self._root.is_dir():
@@ -80,7 +96,8 @@ class MedSegBenchReader:
         problems = Problems(self._root, allow_missing=False)
         remarks: list[str] = []
         samples: list[Sample] = []
-        path = self._path(problems)
+        with listable(self._root):
+            path = self._path(problems)
         if path is not None:
             try:
                 with open_arrays(path, MOST_BYTES) as arrays:
@@ -107,7 +124,7 @@ class MedSegBenchReader:
     def _of(self, path: Path, arrays: Arrays, problems: Problems, remarks: list[str]) -> list[Sample]:
         """Return the samples that the arrays' headers promise."""
         samples: list[Sample] = []
-        parts = [part for part in PARTS if f"{part}_images" in arrays.names]
+        parts = [part for part in PARTS if self._names(part, arrays.names)[0] in arrays.names]
         if not parts:
             problems.add(path, "holds no train_images, val_images or test_images: it is not of MedSegBench")
         elif len(parts) < len(PARTS):
@@ -115,7 +132,7 @@ class MedSegBenchReader:
                 f"{path.name} holds no part " + ", ".join(each for each in PARTS if each not in parts)
             )
         for part in parts:
-            images, label = self._names(part)
+            images, label = self._names(part, arrays.names)
             wrong = self._wrong(arrays, images, label)
             if wrong:
                 problems.add(path, wrong)
@@ -158,13 +175,15 @@ class MedSegBenchReader:
                     with open_arrays(path, MOST_BYTES) as arrays:
                         self._kept[key] = arrays.read(name, np.uint8)
                 except (BoundError, OSError) as error:
-                    raise DataError(
-                        f"cannot be read: {error}", place=str(path), fix="download it again"
-                    ) from error
+                    raise _unreadable(path, error) from error
                 while len(self._kept) > 2 and sum(each.nbytes for each in self._kept.values()) > KEPT_BYTES:
                     self._kept.popitem(last=False)
             self._kept.move_to_end(key)
             return self._kept[key]
+
+
+def _unreadable(path: Path, error: Exception) -> DataError:
+    return DataError(f"cannot be read: {error}", place=str(path), fix="download it again")
 
 
 def open_medsegbench(request: DatasetRequest) -> MedSegBenchReader:

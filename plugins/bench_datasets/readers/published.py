@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import errno
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bench_core import Dataset, DatasetRequest
 from bench_core.data.samples import Attribute, Sample, UInt8Array
 from bench_core.errors import DataError
-from bench_datasets.decoding.pictures import decode_image, decode_mask
+from bench_datasets.decoding.pictures import decode_image, decode_pixels
 from bench_datasets.problems import Problems
 
 HIGH = 128
@@ -123,7 +126,8 @@ class PublishedReader:
                 fix=f"correct `root:` in the spec; the data: {self._declared.how_to_get}",
             )
         listing = Listing(self._root, Problems(self._root, allow_missing=self._allow))
-        pairs = sorted(self._find(listing), key=lambda pair: natural(pair.id))
+        with listable(self._root):
+            pairs = sorted(self._find(listing), key=lambda pair: natural(pair.id))
         published = self._size(listing)
         samples = [
             Sample(pair.id, pair.group, (pair.image, *pair.masks), pair.attributes)
@@ -132,6 +136,21 @@ class PublishedReader:
         ]
         listing.problems.raise_all(samples, how_to_get=self._declared.how_to_get)
         return samples, listing
+
+
+@contextmanager
+def listable(root: Path) -> Iterator[None]:
+    """Turn a folder or file that may not be read into DataError with its path."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOMEM):
+            raise  # No fault of the folder.
+        raise DataError(
+            f"cannot be read: {error.strerror}",
+            place=str(error.filename or root),
+            fix="check who may read it, and that its disk is there",
+        ) from error
 
 
 def natural(text: str) -> tuple[tuple[int, str], ...]:
@@ -285,10 +304,7 @@ def two_levels(path: Path, *, exact: bool, empty: bool = False) -> UInt8Array:
     `exact` masks hold 0 and 255 alone; the others (JPEG, smoothed) may hold values near them. Unless `empty`,
     a mask without foreground is an error.
     """
-    colors = decode_mask(path, colors=True).astype(np.int16)
-    if int(np.ptp(colors, axis=2).max()) > (0 if exact else LARGEST_CHROMA):
-        raise _unlike(path, "is in color")
-    values = colors[:, :, 0]
+    values = _mask_values(path, 0 if exact else LARGEST_CHROMA)
     if exact:
         odd = values[(values != 0) & (values != 255)]
         if odd.size:
@@ -304,6 +320,21 @@ def two_levels(path: Path, *, exact: bool, empty: bool = False) -> UInt8Array:
     if not empty and not mask.any():
         raise _unlike(path, f"shows nothing: its highest value is {int(values.max())}")
     return mask
+
+
+def _mask_values(path: Path, chroma: int) -> NDArray[np.int16]:
+    """Return gray values [H, W] from 0 (black) to 255 (white), whose channels differ by at most `chroma`."""
+    pixels = decode_pixels(path, colors=True)
+    if pixels.values.dtype != np.uint8:
+        raise _unlike(path, f"holds {pixels.values.dtype} values instead of 8 bits")
+    values = pixels.values.astype(np.int16)
+    if values.ndim == 3:
+        if int(np.ptp(values, axis=2).max()) > chroma:
+            raise _unlike(path, "is in color")
+        values = values[:, :, 0]
+    if pixels.full is not None and pixels.full[1] not in (0, 255):
+        values = np.round(values * (255 / pixels.full[1])).astype(np.int16)
+    return np.asarray(255 - values if pixels.inverted else values, dtype=np.int16)
 
 
 def _unlike(path: Path, what: str) -> DataError:

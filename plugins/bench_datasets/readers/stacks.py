@@ -19,7 +19,7 @@ from bench_datasets.folder.classes import Classes, parse_classes
 from bench_datasets.folder.groups import find_groups
 from bench_datasets.problems import Problems
 from bench_datasets.readers.label_tables import label_indices
-from bench_datasets.readers.published import header_size
+from bench_datasets.readers.published import header_size, listable
 from bench_datasets.volumes import Volume, VolumeCache, open_volume, other_place, to_bytes
 
 VOLUMES = (".nii", ".nii.gz")
@@ -138,7 +138,8 @@ class StackReader:
             )
         problems = Problems(self._root, allow_missing=False)
         search = Search(self._root, self._options, self._classes, problems)
-        cases = list(self._find(search))
+        with listable(self._root):
+            cases = list(self._find(search))
         names = {case.id: _shown(self._root, case.images[0]) for case in cases}
         lines: list[str] = []
         groups = find_groups(
