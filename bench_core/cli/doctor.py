@@ -30,7 +30,7 @@ PACKAGES = {
     ),
     "timm": ("timm",),
     "data": ("pillow", "opencv-python-headless", "nibabel"),
-    "report": ("jinja2",),
+    "report": ("jinja2", "scipy"),
     "monai": ("monai", "einops"),
     "hf": ("transformers",),
     "slurm": ("submitit",),

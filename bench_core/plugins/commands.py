@@ -15,6 +15,7 @@ COMMANDS = {
     "verify": "check that the finished jobs were one experiment",
     "accept": "keep results although data, a plugin or weights have changed",
     "report": "turn results into tables, figures and an HTML page",
+    "compare": "say whether two models differ, and what may be written of them",
     "export": "write tables, counts or label maps for other programs",
     "conformance": "compare two runners on one small job, item by item",
     "new": "begin a plugin with files that work",

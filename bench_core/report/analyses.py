@@ -49,6 +49,39 @@ def bench_analyses() -> Sequence[Analysis]:
             },
         ),
         Analysis(
+            name="comparisons",
+            help="which differences are real: interval, test and verdict of each model against the leader",
+            section=f"{_HOME}.comparisons:section",
+            options={
+                "metric": _metric("Metric that is compared."),
+                "view": Option(
+                    type=str,
+                    default="pooled",
+                    choices=("pooled", "images"),
+                    help="Counts of all images together, or the mean of images: for metrics of label maps, "
+                    "always the latter.",
+                ),
+                "margin": Option(
+                    type=float,
+                    default=1.0,
+                    help="Differences below it make no difference, in points or the metric's unit.",
+                    minimum=0.001,
+                    maximum=1000,
+                ),
+                "alpha": Option(
+                    type=float,
+                    default=0.05,
+                    help="Level of the tests; intervals have confidence 1 - alpha.",
+                    minimum=0.0001,
+                    maximum=0.5,
+                ),
+                "samples": Option(
+                    type=int, default=2000, help="Resamples of the bootstrap.", minimum=200, maximum=20_000
+                ),
+                "empty": _EMPTY,
+            },
+        ),
+        Analysis(
             name="per-class",
             help="one table per dataset with a column for each foreground class",
             section=f"{_HOME}.classes:section",

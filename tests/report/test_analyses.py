@@ -19,6 +19,7 @@ GUIDE = (Path(__file__).resolve().parents[2] / "docs" / "report.md").read_text()
 FIRST_PARTY = (
     "summary",
     "folds",
+    "comparisons",
     "per-class",
     "baselines",
     "subgroups",

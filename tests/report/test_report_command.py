@@ -142,13 +142,13 @@ def test_a_wrong_spec_ends_with_1(study: Study, tmp_path: Path, monkeypatch) -> 
     assert bench(monkeypatch, "report", spec, "--store", store, "--set", "protocol.batch_size=none") == 1
 
 
-def test_tables_need_neither_jinja_nor_pillow_nor_torch(study: Study, tmp_path: Path) -> None:
+def test_tables_need_neither_jinja_nor_pillow_nor_scipy_nor_torch(study: Study, tmp_path: Path) -> None:
     import subprocess
 
     spec, store = paths(study)
     code = (
         "import sys\n"
-        "for name in ('torch', 'jinja2', 'PIL', 'cv2', 'nibabel'): sys.modules[name] = None\n"
+        "for name in ('torch', 'jinja2', 'PIL', 'scipy', 'cv2', 'nibabel'): sys.modules[name] = None\n"
         "from bench_core.cli.main import main\n"
         f"sys.argv = ['bench', 'report', {str(spec)!r}, '--store', {str(store)!r}]\n"
         f"sys.argv += ['--out', {str(tmp_path)!r}]\n"
@@ -159,6 +159,8 @@ def test_tables_need_neither_jinja_nor_pillow_nor_torch(study: Study, tmp_path: 
         [sys.executable, "-c", code.replace("FORMAT", "'csv,markdown,latex'")], capture_output=True, text=True
     )
     assert tables.returncode == 0, tables.stderr
+    names = {path.stem for path in (tmp_path / "tables").iterdir()}
+    assert "study-mdsc" in names and not any(name.startswith("comparisons-") for name in names)
     page = subprocess.run(
         [sys.executable, "-c", code.replace("FORMAT", "'html'")], capture_output=True, text=True
     )

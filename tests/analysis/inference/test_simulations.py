@@ -1,0 +1,71 @@
+"""Intervals hold the truth and tests are wrong as often as they say, on many small studies of known truth.
+
+Bounds are three binomial standard errors around what docs/statistics.md states; seeds are fixed.
+"""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from tests.helpers.simulated import (
+    TESTS,
+    any_wrong,
+    called_equivalent,
+    false_claims,
+    folds_wrong,
+    held,
+    wrong,
+)
+
+
+def near(share: float, expected: float, runs: int) -> bool:
+    return abs(share - expected) <= 3 * math.sqrt(expected * (1 - expected) / runs)
+
+
+def test_intervals_hold_the_truth() -> None:
+    found = held(150, 40, seed=1)
+    assert len(found) == 4
+    assert all(near(share, 0.95, 150) for share in found.values()), found
+
+
+def test_tests_are_wrong_as_often_as_they_say_and_images_in_groups_are_not_independent() -> None:
+    found = wrong(250, 30, seed=2)
+    assert all(near(found[name], 0.05, 250) for name in TESTS[:-1]), found
+    assert found[TESTS[-1]] > 0.10
+
+
+def test_a_difference_of_the_margin_is_seldom_called_equivalent() -> None:
+    assert called_equivalent(200, 60, seed=3, gain=0.01) <= 0.05 + 3 * math.sqrt(0.05 * 0.95 / 200)
+    assert called_equivalent(100, 400, seed=3, gain=0.0) > 0.5
+
+
+def test_folds_whose_training_sets_overlap_need_the_correction() -> None:
+    corrected, _ = folds_wrong(1000, seed=4)
+    assert corrected <= 0.05 + 3 * math.sqrt(0.05 * 0.95 / 1000)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("groups", [20, 50, 200])
+def test_intervals_hold_the_truth_at_length(groups: int) -> None:
+    found = held(1000, groups, seed=5)
+    assert all(0.92 <= share <= 0.97 for share in found.values()), found
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("noise", [(0.03, 0.03), (0.01, 0.05)])
+def test_tests_are_wrong_as_often_as_they_say_at_length(noise: tuple[float, float]) -> None:
+    found = wrong(1000, 50, seed=6, noise=noise)
+    assert all(near(found[name], 0.05, 1000) for name in TESTS[:-1]), found
+
+
+@pytest.mark.slow
+def test_no_pair_of_many_equal_models_is_called_different_too_often() -> None:
+    assert any_wrong(400, 60, 11, seed=7) <= 0.05 + 3 * math.sqrt(0.05 * 0.95 / 400)
+
+
+@pytest.mark.slow
+def test_claims_are_false_as_often_as_stated() -> None:
+    for stated, false, runs in false_claims(2000, 50, seed=8):
+        assert abs(stated - false) <= 3 * math.sqrt(max(stated * (1 - stated), 0.001) / runs), (stated, false)
