@@ -23,7 +23,10 @@ PAPER = (
     "models=[{name: u-net, options: {width: 8}}, {name: segformer, runner: mmseg, options: {variant: b0}}]",
     "protocol.search={epochs: 1, learning_rate: [1e-3, 1e-4]}",
     *(f"datasets.{number}.options.allow_missing=true" for number in range(3)),
-    "datasets.1.options.groups=session",
+)
+LEAK = (
+    "models=[{name: u-net, options: {width: 8}}]",
+    *(f"datasets.{number}.options.allow_missing=true" for number in range(2)),
 )
 
 
@@ -66,3 +69,16 @@ def test_the_paper_runs_from_the_first_job_to_a_verified_report(data: Path, tmp_
     checks = {check["name"]: check for check in json.loads(text)["checks"]}
     assert checks["recount"]["jobs"] == 30
     assert not any(check["findings"] for check in checks.values())
+
+
+@pytest.mark.slow
+def test_the_leak_of_sessions_is_compared_on_the_same_images(data: Path, tmp_path: Path) -> None:
+    spec, store = SPECS / "session-leak.yaml", tmp_path / "store"
+    called(data, "run", spec, "--store", store, settings=LEAK)
+    called(data, "report", spec, "--store", store, "--out", tmp_path / "report", settings=LEAK)
+    with (tmp_path / "report/tables/data.csv").open(newline="") as file:
+        rows = {row["dataset"]: row["sizes"] for row in csv.DictReader(file)}
+    groups = {name: int(sizes.partition("groups ")[2].partition(",")[0]) for name, sizes in rows.items()}
+    assert groups["by-session"] < groups["by-image"] <= 24
+    page = (tmp_path / "report/report.html").read_text()
+    assert "groups session (default: none)" in page
