@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench_core.data.arrays import CachedArrays
-from bench_core.data.describe import Part, data_warnings, describe
+from bench_core.data.describe import Part, data_warnings, describe, large_groups
 from bench_core.data.folds import check_leaks
 from bench_core.data.grouping import across_folds
 from bench_core.data.opening import Source, deal, open_arrays, open_reader
@@ -88,17 +88,20 @@ def _prepared(item: Wanted, cache: Path, progress: Progress | None) -> Prepared:
     arrays = open_arrays(item.source, item.fit, cache, heard)
     folds: dict[str, NDArray[np.int64]] = {}
     parts: list[Part] = []
+    large: list[str] = []
     for dealing in item.dealings:
         cut = deal(item.source, arrays, dealing.count, dealing.seed)
         check_leaks(arrays, cut, copies=item.source.duplicates.policy != "report")
         given = item.source.folds_content
         strata = item.source.stratify
         folds[given_name(given) if given else dealing_name(dealing.count, dealing.seed, strata)] = cut
+        large += large_groups(arrays.groups, dealing.count)
         parts += [part for roles in dealing.roles for part in parts_of(roles, cut)]
     reader = open_reader(item.source)
     warnings = [*reader.remarks()] if isinstance(reader, Remarking) else []
     warnings += group_hints(arrays.ids, arrays.groups)
     warnings += arrays.remarks
+    warnings += dict.fromkeys(large)
     warnings += data_warnings(arrays, item.source.task, parts)
     warnings += dict.fromkeys(text for cut in folds.values() for text in across_folds(arrays, cut.tolist()))
     return Prepared(label, item.source.task.classes, arrays, describe(arrays, folds), tuple(warnings))

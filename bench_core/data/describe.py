@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -18,6 +19,8 @@ CONSEQUENCE = {
     "test": ": most scores on them are undefined",
 }
 """Of a part without foreground, by role."""
+SLACK = 1.5
+"""A group may hold so many times the images of an even fold before it is told."""
 NAMED = 3
 """Samples or folds that a warning names; the rest are counted."""
 
@@ -90,6 +93,17 @@ def data_warnings(arrays: CachedArrays, task: Task, parts: Iterable[Part] = ()) 
     if 0 < known < len(arrays.ids):
         found.append(f"{known} of {len(arrays.ids)} images say their spacing; distances will be in pixels")
     return found
+
+
+def large_groups(groups: Sequence[str], folds: int) -> list[str]:
+    """Return a sentence if a group holds more images than a fold should: folds then differ in size."""
+    name, size = Counter(groups).most_common(1)[0]
+    if folds < 2 or size * folds <= len(groups) * SLACK:
+        return []
+    return [
+        f"group {name!r} holds {size} of {len(groups)} images, more than one of {folds} folds should: "
+        "folds differ in size"
+    ]
 
 
 def _in_parts(counted: NDArray[np.int64], task: Task, parts: Sequence[Part], nowhere: set[str]) -> list[str]:

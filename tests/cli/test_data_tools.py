@@ -11,6 +11,7 @@ from click.testing import CliRunner, Result
 from PIL import Image
 
 from bench_core.cli.main import bench
+from bench_core.data.describe import large_groups
 from bench_core.errors import BenchError, DataError, PluginError, UnknownNameError
 from bench_core.report.contact.sheet import sheet, spread, tile
 from bench_core.report.pictures import class_color
@@ -134,6 +135,25 @@ def test_names_from_the_data_are_escaped_on_the_page(tmp_path: Path) -> None:
     page = (tmp_path / "out/index.html").read_text()
     assert "<img src=x" not in page and "&lt;img src=x onerror=1&gt;" in page
     assert "<i>lesion" not in page and "&lt;i&gt;lesion" in page
+
+
+def test_copies_are_shown_side_by_side(tmp_path: Path) -> None:
+    root = write_folder(tmp_path / "own")
+    for kind in ("images", "masks"):
+        copy = (root / kind / "case-02.png").read_bytes()
+        (root / kind / "another.png").write_bytes(copy)
+    call("data", "show", "folder", "--root", root, "--out", tmp_path / "out", "--images", 1,
+         "--option", "classes={lesion: 255}")  # fmt: skip
+    page = (tmp_path / "out/index.html").read_text()
+    cluster = page[page.index("Copies") :]
+    assert cluster.count("<figure>") == 2 and "another" in cluster and "case-02" in cluster
+
+
+def test_a_group_larger_than_a_fold_is_told() -> None:
+    assert large_groups(["a"] * 6 + ["b", "c", "d"], 3) == [
+        "group 'a' holds 6 of 9 images, more than one of 3 folds should: folds differ in size"
+    ]
+    assert large_groups(["a"] * 4 + ["b", "c", "d", "e", "f"], 3) == []
 
 
 def test_a_contour_lies_where_the_class_ends() -> None:

@@ -20,6 +20,8 @@ from bench_core.report.pictures import swatch
 
 SHOWN = 200
 """Pixels of a picture on the page."""
+MOST_CLUSTERS, MOST_COPIES = 60, 8
+"""Clusters of copies of a dataset, and images of each, that the page shows; the rest are counted."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,15 @@ class Tile:
     """Data URI."""
     caption: str
     note: str
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """Images that are copies of each other."""
+
+    tiles: tuple[Tile, ...]
+    rest: str
+    """Those that are not shown, in words."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +55,8 @@ class Part:
     rows: tuple[tuple[str, ...], ...]
     warnings: tuple[str, ...]
     tiles: tuple[Tile, ...]
+    clusters: tuple[Cluster, ...]
+    more_clusters: int
 
 
 def write_sheets(ready: Sequence[Prepared], out: Path, images: int) -> list[Path]:
@@ -67,12 +80,6 @@ def write_sheets(ready: Sequence[Prepared], out: Path, images: int) -> list[Path
 
 def _part(item: Prepared, numbers: Sequence[int], anchor: str) -> Part:
     samples, arrays = item.samples, item.arrays
-    folds = next(iter(samples.folds.values()), None)
-    tiles: list[Tile] = []
-    for number in numbers:
-        notes = [] if samples.groups[number] == samples.ids[number] else [f"group {samples.groups[number]}"]
-        notes += [] if folds is None else [f"fold {folds[number]}"]
-        tiles.append(Tile(picture(arrays, number), samples.ids[number], ", ".join(notes)))
     sizes = samples.sizes
     facts = (
         ("images", f"{len(samples.ids):,}, of which {len(numbers):,} are shown"),
@@ -90,8 +97,28 @@ def _part(item: Prepared, numbers: Sequence[int], anchor: str) -> Part:
         head=("", "images", "groups", *item.classes),
         rows=_counts(item),
         warnings=item.warnings,
-        tiles=tuple(tiles),
+        tiles=tuple(_tile(item, number) for number in numbers),
+        clusters=tuple(_cluster(item, cluster) for cluster in arrays.copies[:MOST_CLUSTERS]),
+        more_clusters=max(len(arrays.copies) - MOST_CLUSTERS, 0),
     )
+
+
+def _tile(item: Prepared, number: int) -> Tile:
+    samples = item.samples
+    folds = next(iter(samples.folds.values()), None)
+    notes = [] if samples.groups[number] == samples.ids[number] else [f"group {samples.groups[number]}"]
+    notes += [] if folds is None else [f"fold {folds[number]}"]
+    return Tile(picture(item.arrays, number), samples.ids[number], ", ".join(notes))
+
+
+def _cluster(item: Prepared, cluster: Sequence[str]) -> Cluster:
+    places = {name: number for number, name in enumerate(item.arrays.ids)}
+    kept = [name for name in cluster if name in places]
+    left_out = [name for name in cluster if name not in places]
+    rest = [f"left out: {', '.join(left_out)}"] if left_out else []
+    if len(kept) > MOST_COPIES:
+        rest.append(f"and {len(kept) - MOST_COPIES} more")
+    return Cluster(tuple(_tile(item, places[name]) for name in kept[:MOST_COPIES]), "; ".join(rest))
 
 
 def picture(arrays: CachedArrays, number: int) -> str:
