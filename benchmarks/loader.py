@@ -1,142 +1,197 @@
-"""How fast the loader hands out images, beside what it would cost to decode them each time.
+"""How fast training batches come from segtrial's loader and from others, in one run on the same images.
 
-    python benchmarks/loader.py [--images 48] [--size 512] [--rounds 3]
+    python benchmarks/loader.py [--images 24] [--size 512] [--rounds 3] [--workers 1 2] [--ways WAY ...]
+    python benchmarks/loader.py --only-loader SIZE WORKERS [--images 64] [--seconds 20] [--json]
 
-One process and one thread unless the line says workers. Images are generated JPEGs of 2000 x 1500 pixels
-with PNG masks, brought to SIZE x SIZE. Prints one JSON object: images per second of each way (median over
-rounds, the ways taking turns) and the ratios that matter.
+Images are generated JPEGs of 3000 x 2000 pixels with PNG masks; the augmentation is that of specs/paper.yaml,
+in each library's own terms, except for MMSegmentation, whose stock list it is. Each way and number of loader
+processes has a process of its own; WAY is one of benchmarks/loader_ways.py. Prints a table and ratios.
+
+--only-loader measures segtrial's loader alone from decoded images, with what a machine for training has:
+PyTorch, torchvision, OpenCV and numpy.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from loader_ways import BATCH, STUDY, WAYS, arrays_of
 from PIL import Image
 
-from bench_core import DatasetRequest
-from bench_core.data.cache import CachedArrays, open_cache
-from bench_core.data.loader import Augment, Loader, Split
-from bench_core.data.resize import Fit, fit_square
-from bench_core.data.samples import Reader
-from bench_core.declarations import resolve_entry
-from bench_core.options import complete_options
-from bench_core.plan.expand import make_plan
-from bench_core.protocol.augmentation import build_augmentation
-from bench_core.spec.load import load_spec
-from bench_datasets.plugin import FOLDER, SYNTHETIC
-
-PAPER = Path(__file__).parents[1] / "specs" / "paper.yaml"
-FLIPS = (("RandomHorizontalFlip", {"p": 0.5}), ("RandomVerticalFlip", {"p": 0.5}))
+LARGE = (3000, 2000)
 
 
-def write_images(root: Path, count: int) -> None:
-    """Write COUNT generated dermoscopy images as a camera would leave them."""
-    options = complete_options(SYNTHETIC.options, {"samples": max(count, 5), "size": 500})
-    assert SYNTHETIC.open is not None
-    reader: Reader = resolve_entry(SYNTHETIC.open)(DatasetRequest(root=None, options=options))
-    (root / "images").mkdir(parents=True)
-    (root / "masks").mkdir()
-    for sample in list(reader.samples())[:count]:
-        image, mask = reader.read(sample)
-        large = Image.fromarray(image).resize((2000, 1500), Image.Resampling.BICUBIC)
-        large.save(root / f"images/{sample.id}.jpg", quality=92)
-        labels = Image.fromarray(mask * np.uint8(255)).resize((2000, 1500), Image.Resampling.NEAREST)
-        labels.save(root / f"masks/{sample.id}.png")
+def draw(number: int, width: int, height: int) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    """A smooth picture with some texture and a lesion, and its mask."""
+    draws = np.random.default_rng(number)
+    coarse = Image.fromarray(draws.integers(60, 220, (12, 16, 3), dtype=np.uint8))
+    image = np.asarray(coarse.resize((width, height), Image.Resampling.BICUBIC)).copy()
+    grain = Image.fromarray(draws.integers(0, 24, (height // 4, width // 4), dtype=np.uint8))
+    image += np.asarray(grain.resize((width, height)))[..., None]
+    rows, columns = np.ogrid[:height, :width]
+    center, radius = draws.uniform(0.3, 0.7, 2), draws.uniform(0.1, 0.25) * height
+    mask = (rows - center[0] * height) ** 2 + (columns - center[1] * width) ** 2 < radius**2
+    image[mask] = image[mask] // 2
+    return image, mask.astype(np.uint8)
 
 
-def open_reader(root: Path) -> tuple[Reader, dict[str, Any]]:
-    options = complete_options(FOLDER.options, {"classes": {"lesion": 255}})
-    assert FOLDER.open is not None
-    return resolve_entry(FOLDER.open)(DatasetRequest(root=root, options=options)), options
+def write_decoded(folder: Path, count: int, size: int, images: bool) -> None:
+    """Write COUNT images decoded at SIZE, and with `images` as large files, too."""
+    small = np.empty((count, size, size, 3), dtype=np.uint8)
+    masks = np.empty((count, size, size), dtype=np.uint8)
+    for number in range(count):
+        if not images:
+            small[number], masks[number] = draw(number, size, size)
+            continue
+        image, mask = draw(number, *LARGE)
+        for name in ("images", "masks"):
+            (folder / name).mkdir(exist_ok=True)
+        picture, labels = Image.fromarray(image), Image.fromarray(mask * np.uint8(255))
+        picture.save(folder / f"images/{number:05d}.jpg", quality=92)
+        labels.save(folder / f"masks/{number:05d}.png")
+        small[number] = np.asarray(picture.resize((size, size), Image.Resampling.BILINEAR))
+        masks[number] = np.asarray(labels.resize((size, size), Image.Resampling.NEAREST)) // 255
+    np.save(folder / "small.npy", small)
+    np.save(folder / "small_masks.npy", masks)
 
 
-def rate(work: Callable[[], int]) -> float:
-    start = time.perf_counter()
-    return work() / (time.perf_counter() - start)
+def only_loader(size: int, workers: int, count: int, seconds: float) -> dict[str, Any]:
+    """Return images per second of the loader alone, sustained over epochs of about a thousand images."""
+    from bench_core.data.loader import Loader, Split
+    from bench_core.protocol.augmentation import build_augmentation
 
+    torch.set_num_threads(1)
+    with tempfile.TemporaryDirectory() as folder:
+        start = time.perf_counter()
+        write_decoded(Path(folder), count, size, images=False)
+        split = Split(arrays_of(Path(folder)), [*range(count)] * -(-1024 // count), "rgb")
+        drawn = time.perf_counter() - start
 
-def decode_all(reader: Reader, size: int) -> int:
-    samples = list(reader.samples())
-    for sample in samples:
-        image, mask = fit_square(*reader.read(sample), Fit(size))
-        torch.from_numpy(np.array(image)).permute(2, 0, 1).contiguous()
-        torch.from_numpy(np.array(mask))
-    return len(samples)
+        def rates(augment: Any, processes: int, limit: float) -> list[float]:
+            loader = Loader(split, BATCH, seed=0, augment=augment, workers=processes)
+            found, number = [], 0
+            # The first batches start the processes and touch the files.
+            for _, _ in zip(range(128 // BATCH), loader.epoch(number), strict=False):
+                pass
+            begun = time.perf_counter()
+            while time.perf_counter() - begun < limit:
+                number += 1
+                start = time.perf_counter()
+                seen = sum(len(batch.ids) for batch in loader.epoch(number))
+                found.append(seen / (time.perf_counter() - start))
+            loader.close()
+            return found
 
-
-def epoch(loader: Loader, number: int) -> int:
-    return sum(len(batch.ids) for batch in loader.epoch(number))
-
-
-def loaders(arrays: CachedArrays, size: int) -> dict[str, Loader]:
-    study = make_plan((loaded := load_spec(PAPER)).spec, loaded.registry).jobs[0].training.augmentation
-    flips, full = (build_augmentation(settings, 3, size) for settings in (FLIPS, study))
-    split = Split(arrays, range(len(arrays.ids)), "rgb")
-
-    def make(augment: Augment | None, workers: int = 0) -> Loader:
-        return Loader(split, 8, seed=0, augment=augment, workers=workers)
-
+        study = build_augmentation(STUDY, 3, size)
+        assert study is not None
+        pairs = [split.read([number]) for number in range(min(count, 32))]
+        alone = time.process_time()
+        for number, (image, mask) in enumerate(pairs):
+            study(image[0], mask[0], number)
+        alone = time.process_time() - alone
+        augmented, plain = rates(study, workers, seconds), rates(None, workers, seconds / 4)
     return {
-        "cache": make(None),
-        "cache_flips": make(flips),
-        "cache_study_augmentation": make(full),
-        "cache_study_augmentation_2_workers": make(full, 2),
+        "size": size,
+        "workers": workers,
+        "cores": len(os.sched_getaffinity(0)),
+        "torch": torch.__version__,
+        "drawing_seconds": round(drawn, 1),
+        "augmentation_images_per_second_one_core": round(len(pairs) / alone, 1),
+        "images_per_second": round(statistics.median(augmented), 1),
+        "slowest_epoch": round(min(augmented), 1),
+        "images_per_second_without_augmentation": round(statistics.median(plain), 1),
+        "epochs": len(augmented),
     }
+
+
+def one_way(way: str, folder: Path, size: int, workers: int, rounds: int) -> dict[str, float] | None:
+    script = Path(__file__).with_name("loader_ways.py")
+    words = [sys.executable, str(script), way, str(folder), str(size), str(workers), str(rounds)]
+    done = subprocess.run(words, capture_output=True, text=True)
+    if done.returncode != 0:
+        print(f"{way}: left out: {(done.stderr.strip().splitlines() or ['?'])[-1]}", file=sys.stderr)
+        return None
+    found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+def compare(given: argparse.Namespace) -> dict[str, Any]:
+    table: dict[str, dict[str, dict[str, float]]] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        write_decoded(Path(folder), given.images, given.size, images=True)
+        for workers in given.workers:
+            for way in given.ways:
+                found = one_way(way, Path(folder), given.size, workers, given.rounds)
+                if found is not None:
+                    table.setdefault(way, {})[str(workers)] = {
+                        name: round(value, 1) for name, value in found.items()
+                    }
+    ratios = {
+        f"segtrial, cache / {way}": {
+            workers: round(
+                table["segtrial, cache"][workers]["images_per_second"] / row["images_per_second"], 2
+            )
+            for workers, row in rows.items()
+        }
+        for way, rows in table.items()
+        if "segtrial, cache" in table and way != "segtrial, cache"
+    }
+    cpu = {
+        way: round(rows[first]["cpu_ms_per_image"] / table["segtrial, cache"][first]["cpu_ms_per_image"], 2)
+        for way, rows in table.items()
+        for first in [next(iter(rows))]
+        if "segtrial, cache" in table
+    }
+    return {"images": given.images, "size": given.size, "ways": table, "ratios": ratios, "cpu ratios": cpu}
+
+
+def print_table(found: dict[str, Any]) -> None:
+    print(
+        f"{'way':26} {'workers':>7} {'images/s':>9} {'CPU ms/image':>13} {'peak MiB':>9} {'worker MiB':>10}"
+    )
+    for way, rows in found["ways"].items():
+        for workers, row in rows.items():
+            print(
+                f"{way:26} {workers:>7} {row['images_per_second']:>9.1f} {row['cpu_ms_per_image']:>13.1f} "
+                f"{row['peak_mib']:>9.0f} {row['largest_worker_mib']:>10.0f}"
+            )
+    for name, ratio in found["ratios"].items():
+        print(f"{name}: {', '.join(f'{value} with {workers}' for workers, value in ratio.items())}")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--images", type=int, default=48)
+    parser.add_argument("--only-loader", nargs=2, type=int, metavar=("SIZE", "WORKERS"))
+    parser.add_argument("--images", type=int)
     parser.add_argument("--size", type=int, default=512)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seconds", type=float, default=20.0)
+    parser.add_argument("--workers", type=int, nargs="+", default=[1, 2])
+    parser.add_argument("--ways", nargs="+", choices=sorted(WAYS), default=list(WAYS))
+    parser.add_argument("--json", action="store_true")
     given = parser.parse_args()
-    torch.set_num_threads(1)
-    with tempfile.TemporaryDirectory() as folder:
-        write_images(Path(folder) / "data", given.images)
-        reader, options = open_reader(Path(folder) / "data")
-        start = time.perf_counter()
-        arrays = open_cache(
-            reader,
-            dataset="folder",
-            version=1,
-            options=options,
-            image_size=given.size,
-            resize="pad-square",
-            root=Path(folder) / "cache",
-        )
-        built = given.images / (time.perf_counter() - start)
-        ways = loaders(arrays, given.size)
-        rates: dict[str, list[float]] = {name: [] for name in ("decode_each_time", *ways)}
-        for loader in ways.values():
-            epoch(loader, 0)  # starts worker processes and touches the files once
-        for number in range(1, given.rounds + 1):
-            rates["decode_each_time"].append(rate(lambda: decode_all(reader, given.size)))
-            for name, loader in ways.items():
-                rates[name].append(rate(lambda loader=loader, number=number: epoch(loader, number)))  # type: ignore[misc]
-    medians = {name: statistics.median(values) for name, values in rates.items()}
-    report = {
-        "images": given.images,
-        "size": given.size,
-        "images_per_second": {name: round(value, 1) for name, value in medians.items()},
-        "building_the_cache_images_per_second": round(built, 1),
-        "ratios": {
-            "cache / decode_each_time": round(medians["cache"] / medians["decode_each_time"], 2),
-            "study augmentation / none": round(medians["cache_study_augmentation"] / medians["cache"], 4),
-            "study augmentation: 2 workers / none": round(
-                medians["cache_study_augmentation_2_workers"] / medians["cache_study_augmentation"], 2
-            ),
-        },
-    }
-    print(json.dumps(report, indent=2))
+    if given.only_loader:
+        size, workers = given.only_loader
+        found = only_loader(size, workers, given.images or 64, given.seconds)
+        print(json.dumps(found, indent=None if given.json else 2))
+        return
+    given.images = given.images or 24
+    found = compare(given)
+    if given.json:
+        print(json.dumps(found, indent=2))
+    else:
+        print_table(found)
 
 
 if __name__ == "__main__":

@@ -72,7 +72,7 @@ def _waited(result: Result) -> dict[str, Any] | None:
         return None
     loaders, device = result.provenance.get("loader_workers"), str(result.provenance.get("device"))
     much = share > MUCH and isinstance(loaders, int)
-    return {"share": share, "advice": advice(loaders, device) if much else None}
+    return {"share": share, "advice": advice(loaders or 0, device) if much else None}
 
 
 def _attributes(store: Store, fingerprint: str) -> list[str]:

@@ -17,7 +17,7 @@ from torch import Tensor
 from torchvision import tv_tensors
 from torchvision.transforms import v2
 
-_PIXELS = 1 << 14
+_PIXELS = 1 << 15
 """So many pixels at a time, whose intermediate numbers stay in the processor's cache."""
 
 
@@ -109,7 +109,8 @@ def _parts(image: Tensor) -> Iterator[tuple[slice, Tensor]]:
 def _gray(colors: Tensor) -> Tensor:
     """Return the luma of colors uint8 [3, N] (ITU-R 601), cut to whole numbers, as float32 [N]."""
     red, green, blue = colors
-    return red.mul(0.2989).add_(green, alpha=0.587).add_(blue, alpha=0.114).floor_()
+    luma: Tensor = red.mul(0.2989).add_(green, alpha=0.587).add_(blue, alpha=0.114)
+    return luma.floor_()
 
 
 def _mean(image: Tensor) -> Tensor:

@@ -49,7 +49,7 @@ class Waiting:
         """Return the epoch's sum; the device must have come to the end of its work."""
         if self._device.type != "cuda":
             return self._host
-        device = sum(idle.elapsed_time(busy) for idle, busy in self._events) / 1000
+        device: float = sum(idle.elapsed_time(busy) for idle, busy in self._events) / 1000
         return min(self._host, device)
 
     def warn(self, record: EpochRecord, planned: int) -> None:
@@ -68,6 +68,6 @@ class Waiting:
     def _event(self) -> torch.cuda.Event | None:
         if self._device.type != "cuda":
             return None
-        event = torch.cuda.Event(enable_timing=True)
+        event = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
         event.record(torch.cuda.current_stream(self._device))
         return event

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import subprocess
 import sys
@@ -9,6 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from bench_core.plan.expand import make_plan
+from bench_core.spec.load import load_spec
 
 BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 
@@ -33,10 +37,29 @@ def test_overhead_compares_each_runner_with_the_bare_loop() -> None:
 
 
 @pytest.mark.slow
-def test_the_loader_is_measured_from_files_and_from_its_cache() -> None:
-    found = json.loads(measure("loader.py", "--images", "6", "--size", "64", "--rounds", "1"))
-    assert {"cache", "decode_each_time", "cache_study_augmentation"} <= set(found["images_per_second"])
-    assert min(found["images_per_second"].values()) > 0
+def test_the_loader_is_measured_beside_another_on_the_same_images() -> None:
+    ways = ("segtrial, cache", "segtrial, files", "MMSegmentation, files", "torchvision, decoded")
+    words = ("--images", "4", "--size", "64", "--rounds", "1", "--workers", "1", "--json")
+    found = json.loads(measure("loader.py", *words, "--ways", *ways))
+    assert set(found["ways"]) == set(ways) and len(found["ratios"]) == 3
+    assert all(min(row["1"].values()) > 0 for row in found["ways"].values())
+
+
+def test_the_loader_alone_is_measured() -> None:
+    words = ("--only-loader", "32", "1", "--images", "4", "--seconds", "0.1", "--json")
+    found = json.loads(measure("loader.py", *words))
+    assert (found["size"], found["workers"]) == (32, 1)
+    assert found["images_per_second"] > 0 and found["images_per_second_without_augmentation"] > 0
+
+
+def test_the_loader_is_measured_with_the_studys_augmentation(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    ways = importlib.import_module("loader_ways")
+    loaded = load_spec(BENCHMARKS.parent / "specs" / "paper.yaml")
+    (listed,) = {
+        json.dumps(job.training.augmentation) for job in make_plan(loaded.spec, loaded.registry).jobs
+    }
+    assert json.loads(listed) == json.loads(json.dumps(ways.STUDY))
 
 
 @pytest.mark.slow
