@@ -49,6 +49,7 @@ CHECKS: Mapping[str, str] = {
     # The protocol.
     "deviation": "deviations that change nothing",
     "rate-source": "both or neither of a search and a fixed learning rate",
+    "channels": "images of other than 1 or 3 channels without `channels: native`",
     "image-size": "image sizes that a model cannot take",
     "batch-size": "batches that a model cannot be trained on",
     "loss": "losses that do not exist or do not fit a dataset's task",

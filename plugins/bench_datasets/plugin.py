@@ -165,6 +165,12 @@ FOLDER = Dataset(
             help="range that becomes 0..255: dtype (8 or 16 bits in full), image (its own), [low, high], "
             "{percentiles: [1, 99]}, one [low, high] per channel, or window (DICOM)",
         ),
+        "missing_masks": Option(
+            type=str,
+            default="",
+            choices=("", "background"),
+            help="background: an image without a mask file shows none of the classes; else it is an error",
+        ),
         "mask_channel": Option(
             type=str,
             default="color",

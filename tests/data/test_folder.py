@@ -89,6 +89,13 @@ def test_label_values_lists_and_background(tmp_path: Path) -> None:
     assert caught.value.place == str(tmp_path / "masks/a.png")
 
 
+def test_a_range_of_values_is_one_class(tmp_path: Path) -> None:
+    mask = np.array([[0, 7, 1], [2, 300, 299]], dtype=np.uint16)
+    save_pair(tmp_path, picture(0, 2, 3), mask)
+    classes = {"nuclei": ["1..7", "290..299"], "debris": 300}
+    assert read_one(tmp_path, classes=classes)[1].tolist() == [[0, 1, 1], [1, 2, 1]]
+
+
 def test_colors_exact_and_nearest(tmp_path: Path) -> None:
     mask = np.zeros((32, 32, 3), dtype=np.uint8)
     mask[2:14, 2:14] = (255, 0, 0)
@@ -208,6 +215,9 @@ def test_sizes_that_differ_are_named_with_both_files(tmp_path: Path) -> None:
         ({"classes": {"a": "red"}}, "class 'a' is given as 'red'"),
         ({"classes": {"a": 1.5}}, "class 'a' is given as 1.5"),
         ({"classes": {"a": []}}, "no value or color"),
+        ({"classes": {"a": "9..3"}}, "expected a range of 65536 at most"),
+        ({"classes": {"a": "1..99999999"}}, "expected a range of 65536 at most"),
+        ({"classes": {"a": "1..5", "b": 5}}, "5 stands for two classes"),
         ({"classes": {"a": 1, "b": [2, 1]}}, "1 stands for two classes, one of them 'b'"),
         ({"classes": {"a": 0}}, "0 stands for two classes"),
         ({"classes": {"a": "#ff0000", "b": "#FF0000"}}, "#ff0000 stands for two classes"),

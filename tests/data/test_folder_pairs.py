@@ -65,6 +65,19 @@ def test_an_image_whose_name_ends_in_a_number_keeps_its_own_mask(tmp_path: Path)
     assert (reader.read(second)[1] == ((ONE | TWO) > 0)).all()
 
 
+def test_images_without_a_mask_are_background_where_the_option_says_so(tmp_path: Path) -> None:
+    root = write_folder(tmp_path, 3)
+    (root / "masks/case-01.png").unlink()
+    assert "case-01.png: has no mask" in problems_of(root)
+    reader = open_folder(root, missing_masks="background")
+    first, second, _ = reader.samples()
+    assert reader.read(first)[1].any() and not reader.read(second)[1].any()
+    (remark,) = reader.remarks()
+    assert remark == "without a mask and all background (missing_masks: background): case-01"
+    (root / "masks/case-01.jp2").write_bytes(b"x")
+    assert "masks/case-01.jp2 is there" in problems_of(root, missing_masks="background")
+
+
 def test_masks_that_name_two_classes_of_a_pixel_are_refused(tmp_path: Path) -> None:
     save(tmp_path / "images/a.png", picture(0))
     save(tmp_path / "masks/a.png", ONE)

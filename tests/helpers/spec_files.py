@@ -68,7 +68,8 @@ def _zoo(name: str) -> Architecture:
 def _toy_task(options: Mapping[str, Any]) -> Task:
     if options["classes"] % 2:
         raise ValueError("classes come in pairs")
-    return Task(classes=tuple(f"class-{index}" for index in range(options["classes"])), channels=1)
+    channels = 5 if options["classes"] == 10 else 1
+    return Task(classes=tuple(f"class-{index}" for index in range(options["classes"])), channels=channels)
 
 
 def small_registry() -> Registry:

@@ -212,6 +212,11 @@ CASES = [
     ),
     Case("normalization", edited((NORMALIZATION, "{mean: «[0.5, 0.5]}")), "one value"),
     Case(
+        "channels",
+        edited((HEART, HEART + "  - «{name: toy, label: five, options: {classes: 10}}\n")),
+        "channels: native",
+    ),
+    Case(
         "normalization",
         edited((NORMALIZATION, "{mean: «[123.675, 116.28, 103.53]}")),
         "[0.485, 0.456, 0.406]",

@@ -19,6 +19,7 @@ from bench_core.spec.checks.options import check_options
 from bench_core.spec.checks.paths import check_paths
 from bench_core.spec.checks.protocol import (
     check_batch_size,
+    check_channels,
     check_image_size,
     check_normalization,
     check_threshold,
@@ -43,6 +44,7 @@ ALL: tuple[Check, ...] = (
     check_batches,
     check_parts,
     check_threshold,
+    check_channels,
     check_image_size,
     check_batch_size,
     check_normalization,

@@ -80,6 +80,22 @@ def check_batch_size(context: Context) -> None:
         )
 
 
+def check_channels(context: Context) -> None:
+    """Only gray images and those of three channels can be RGB."""
+    protocol = context.draft.protocol
+    if protocol is None or protocol.channels != "rgb" or not context.draft.sound(("protocol", "channels")):
+        return
+    for index, task in context.tasks.items():
+        if task.channels not in (1, 3):
+            context.error(
+                "channels",
+                ("datasets", index),
+                f"images of {task.channels} channels cannot become RGB",
+                cause="protocol.channels is rgb",
+                fix="write `channels: native` under `protocol`",
+            )
+
+
 def check_normalization(context: Context) -> None:
     """Mean and standard deviation are of images in 0..1: one value, or one per channel that models see."""
     protocol = context.draft.protocol

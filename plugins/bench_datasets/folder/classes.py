@@ -13,6 +13,8 @@ from bench_datasets.decoding.windows import parse_window
 
 Color = tuple[int, int, int]
 MOST_CLASSES = 254
+MOST_VALUES = 65536
+_RANGE = re.compile(r"\d{1,9}\.\.\d{1,9}")
 _HEX = re.compile(r"#[0-9a-fA-F]{6}")
 
 
@@ -123,13 +125,21 @@ def _add(name: str, label: int, what: Any, values: dict[int, int], colors: dict[
     for item in what if isinstance(what, (list, tuple)) else [what]:
         if isinstance(item, int) and not isinstance(item, bool):
             _once(name, item, label, values)
+        elif isinstance(item, str) and _RANGE.fullmatch(item):
+            first, last = map(int, item.split(".."))
+            if not first <= last < first + MOST_VALUES:
+                raise ValueError(
+                    f"class {name!r} is given as {item!r}: expected a range of {MOST_VALUES} at most"
+                )
+            for value in range(first, last + 1):
+                _once(name, value, label, values)
         elif isinstance(item, str) and _HEX.fullmatch(item):
             color = int(item[1:3], 16), int(item[3:5], 16), int(item[5:7], 16)
             _once(name, color, label, colors)
         else:
             raise ValueError(
-                f"class {name!r} is given as {item!r}: expected a label value such as 255, a color such as "
-                "'#ff0000' (quoted, or YAML reads a comment), or a list of these"
+                f"class {name!r} is given as {item!r}: expected a label value such as 255, a range such as "
+                "'1..40', a color such as '#ff0000' (quoted, or YAML reads a comment), or a list of these"
             )
     if isinstance(what, (list, tuple)) and not what:
         raise ValueError(f"class {name!r} is given no value or color")

@@ -60,9 +60,9 @@ def look(root: Path, options: Mapping[str, Any]) -> tuple[list[Sample], list[str
     taken = {found.path for found in masks if is_mask_name(found.name, options)}
     images = [found for found in images if found.path not in taken]
     pairs = pair(root, images, masks, options, problems)
-    _check_masks(root, pairs, options, problems)
+    without = _check_masks(root, pairs, options, problems)
     _check_images(root, pairs, options, problems)
-    keys = pairs.both
+    keys = sorted([*pairs.both, *without])
     names = {key: shown(root, pairs.images[key]) for key in keys}
     groups = find_groups(root, names, str(options["group_pattern"]), str(options["group_file"]), problems)
     attributes = find_attributes(root, names, str(options["attribute_file"]), problems)
@@ -71,7 +71,7 @@ def look(root: Path, options: Mapping[str, Any]) -> tuple[list[Sample], list[str
         Sample(
             key,
             groups[key],
-            (pairs.images[key], *pairs.masks[key]),
+            (pairs.images[key], *pairs.masks.get(key, ())),
             {**attributes.get(key, {}), **({"part": parts[key]} if key in parts else {})},
         )
         for key in keys
@@ -79,20 +79,27 @@ def look(root: Path, options: Mapping[str, Any]) -> tuple[list[Sample], list[str
     return samples, _each_once(problems)
 
 
-def _check_masks(root: Path, pairs: Pairs, options: Mapping[str, Any], problems: list[str]) -> None:
-    """Add the images without a mask."""
+def _check_masks(root: Path, pairs: Pairs, options: Mapping[str, Any], problems: list[str]) -> list[str]:
+    """Add the images without a mask; return those that may have none.
+
+    An image whose mask is there under another spelling or in another format is a problem all the same.
+    """
     where, suffix = str(options["masks"]), str(options["mask_suffix"])
     unread = unread_files(root, where)
     if pairs.images and not pairs.masks and not unread:
         if searched(root, where)[0].is_dir():
             problems.append(_nothing(root, where, "masks"))
-        return
+        return []
     lowered = {key.casefold(): files[0] for key, files in pairs.masks.items()}
+    without = []
     for key in sorted(pairs.images.keys() - pairs.masks.keys()) if pairs.masks or unread else ():
-        problems.append(
-            f"{shown(root, pairs.images[key])}: has no mask (expected {key}{suffix} under {where})"
-            + _instead(root, unread.get(f"{key}{suffix}"), lowered.get(key.casefold()))
-        )
+        instead = _instead(root, unread.get(f"{key}{suffix}"), lowered.get(key.casefold()))
+        if options["missing_masks"] == "background" and not instead:
+            without.append(key)
+        else:
+            path = shown(root, pairs.images[key])
+            problems.append(f"{path}: has no mask (expected {key}{suffix} under {where}){instead}")
+    return without
 
 
 def _check_images(root: Path, pairs: Pairs, options: Mapping[str, Any], problems: list[str]) -> None:

@@ -30,7 +30,7 @@ def range_remarks(
     window = parse_window(options["intensity"])
     if window in ("image", "window") or isinstance(window, Percentiles):
         return []
-    places = np.linspace(0, len(samples) - 1, LOOKED_AT) if samples else []
+    places = np.linspace(0, len(samples) - 1, LOOKED_AT).tolist() if samples else []
     chosen = [samples[place] for place in sorted({int(place) for place in places})]
     found = [
         seen

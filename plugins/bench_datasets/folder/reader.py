@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from bench_core import DatasetRequest
 from bench_core.data.samples import Sample, UInt8Array
 from bench_core.errors import DataError
@@ -51,10 +53,11 @@ class FolderReader:
         number = self._slices.number_of(sample)
         if number is not None:
             pixels, window = self._slices.pixels(sample, number)
-            return as_image(pixels, self._channels, window, image_path), self._slices.mask(mask_paths, number)
+            image = as_image(pixels, self._channels, window, image_path)
+            return image, self._slices.mask(mask_paths, number) if mask_paths else _empty(image)
         image = decode_image(image_path, self._channels, self._intensity, upright=self._upright)
         masks = [self._read_mask(path, image_path, image) for path in mask_paths]
-        return image, joined(masks, mask_paths)
+        return image, joined(masks, mask_paths) if masks else _empty(image)
 
     def _pixels(self, sample: Sample) -> Pixels:
         number = self._slices.number_of(sample)
@@ -76,6 +79,10 @@ class FolderReader:
                 fix="set the option `orientation: stored`" if cause else "export both at the same size",
             )
         return mask
+
+
+def _empty(image: UInt8Array) -> UInt8Array:
+    return np.zeros(image.shape[:2], dtype=np.uint8)
 
 
 def open_folder(request: DatasetRequest) -> FolderReader:

@@ -38,6 +38,9 @@ def all_remarks(
     if options["orientation"] == "exif":
         found += _turned(samples)
     found += _alike(samples)
+    empty = [sample.id for sample in samples if len(sample.files) == 1]
+    if empty:
+        found.append(f"without a mask and all background (missing_masks: background): {_names(empty)}")
     return found + range_remarks(samples, options, pixels_of)
 
 
