@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench_core.data.hashing import SETTLED_SECONDS, stamp_of
+from bench_core.data.holding import Held, hold
 from bench_core.data.looks import SIDE
 from bench_core.data.samples import Attribute, UInt8Array
 from bench_core.errors import StoreError
@@ -48,7 +49,7 @@ UNREADABLE = (
     OverflowError,
 )
 """What JSON and arrays of another make raise where they are read."""
-THREADS = min(4, os.cpu_count() or 1)
+THREADS = min(8, os.cpu_count() or 1)
 
 
 class DamagedCacheError(Exception):
@@ -94,19 +95,22 @@ class CachedArrays:
     """CRC-32 of each sample; empty for arrays in memory."""
     rows: NDArray[np.int64] | None = None
     """Places of the samples in the files; None where they are all samples of the files."""
+    held: Held | None = field(default=None, repr=False)
+    """Keeps `bench cache rm` from removing the files while these arrays are in use."""
     _read: set[int] = field(default_factory=set, repr=False)
 
     def __getstate__(self) -> dict[str, Any]:
         # A loader process gets the path and maps the files itself: gigabytes are never pickled.
         state = dict(self.__dict__)
         if self.path is not None:
-            state["images"] = state["masks"] = state["looks"] = None
+            state["images"] = state["masks"] = state["looks"] = state["held"] = None
             state["_read"] = set()
         return state
 
     def __setstate__(self, state: Mapping[str, Any]) -> None:
         self.__dict__.update(state)
         if self.path is not None:
+            self.__dict__["held"] = hold(self.path / INDEX)
             self.__dict__["images"] = _chosen(np.load(self.path / IMAGES, mmap_mode="r"), self.rows)
             self.__dict__["masks"] = _chosen(np.load(self.path / MASKS, mmap_mode="r"), self.rows)
 
@@ -218,21 +222,30 @@ def load_cache(folder: Path, ids: Sequence[str], groups: Sequence[str], fingerpr
     Every sample is held against its checksum, unless that was done before and the files have not been
     touched since.
     """
-    try:
-        envelope = json.loads((folder / INDEX).read_text(encoding="utf-8"))
-        body = envelope["index"]
-        if hashlib.sha256(body.encode()).hexdigest() != envelope["sha256"]:
-            raise DamagedCacheError("index checksum differs")
-        arrays = _mapped(folder, json.loads(body))
-    except UNREADABLE as error:
-        raise DamagedCacheError(str(error)) from error
+    arrays = map_cache(folder)
     if (arrays.ids, arrays.groups, arrays.fingerprint) != (tuple(ids), tuple(groups), fingerprint):
         raise DamagedCacheError("the cache is of other samples")
     stamps = _stamps(folder)
     if _checked(folder) != stamps:
-        _check_all(arrays)
+        check_all(arrays)
         _note_checked(folder, stamps)
     return arrays
+
+
+def map_cache(folder: Path) -> CachedArrays:
+    """Map a finished cache, whatever samples it is of; raise DamagedCacheError if its files do not fit.
+
+    No sample is held against its checksum.
+    """
+    try:
+        held = hold(folder / INDEX)
+        envelope = json.loads((folder / INDEX).read_text(encoding="utf-8"))
+        body = envelope["index"]
+        if hashlib.sha256(body.encode()).hexdigest() != envelope["sha256"]:
+            raise DamagedCacheError("index checksum differs")
+        return replace(_mapped(folder, json.loads(body)), held=held)
+    except UNREADABLE as error:
+        raise DamagedCacheError(str(error)) from error
 
 
 def _mapped(folder: Path, index: Mapping[str, Any]) -> CachedArrays:
@@ -280,7 +293,9 @@ def _labels(row: Mapping[str, int], pixels: int) -> dict[int, int]:
     return labels
 
 
-def _check_all(arrays: CachedArrays) -> None:
+def check_all(arrays: CachedArrays) -> None:
+    """Hold every sample against its checksum; raise DamagedCacheError naming the first that differs."""
+
     def wrong(numbers: Iterable[int]) -> list[int]:
         return [
             number

@@ -9,10 +9,9 @@ import zlib
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 
@@ -30,6 +29,7 @@ from bench_core.data.layout import LISTED, LayoutError, layout_error
 from bench_core.data.looks import look_of
 from bench_core.data.resize import Fit, fit_square
 from bench_core.data.samples import Reader, Sample, UInt8Array
+from bench_core.data.unfinished import Unfinished
 from bench_core.declarations import IGNORE, Task
 from bench_core.errors import BenchError, DataError
 
@@ -71,43 +71,34 @@ def build_cache(
     facts: Mapping[str, Any],
     progress: Callable[[int, int], None],
 ) -> None:
-    """Fill an empty folder with images, masks and index; `facts` go into the index.
+    """Fill a folder with images, masks and index; `facts` go into the index.
+
+    Samples that an earlier process finished in this folder are not decoded again.
 
     Raises ChangedFileError at the first file that changes meanwhile, DataError listing every sample that
     cannot be used, OSError if writing fails.
     """
     failures: list[DataError] = []
-    rows: list[dict[str, Any]] = []
-    looks: list[UInt8Array] = []
     task, size = recipe.task, recipe.fit.size
-    channels = task.channels if task is not None else None
-    with ExitStack() as files:
-        images: BinaryIO = files.enter_context((folder / IMAGES).open("wb"))
-        masks: BinaryIO = files.enter_context((folder / MASKS).open("wb"))
-        for done, outcome in enumerate(_prepare_all(recipe, samples), start=1):
+    with Unfinished(folder, samples, size, None if task is None else task.channels) as cache:
+        begun = len(cache.rows)
+        if begun:
+            progress(begun, len(samples))
+        for done, outcome in enumerate(_prepare_all(recipe, samples[begun:]), start=begun + 1):
             progress(done, len(samples))
             if isinstance(outcome, DataError):
                 failures.append(outcome)
                 continue
-            channels = channels or outcome.image.shape[2]
+            channels = cache.channels or outcome.image.shape[2]
             if outcome.image.shape[2] != channels:
                 failures.append(_wrong_channels(samples[done - 1], outcome.image.shape[2], channels))
-            if failures:
-                continue
-            if not rows:
-                _write_header(images, (len(samples), size, size, channels))
-                _write_header(masks, (len(samples), size, size))
-            images.write(np.ascontiguousarray(outcome.image).data)
-            masks.write(np.ascontiguousarray(outcome.mask).data)
-            rows.append(_row(samples[done - 1], outcome))
-            looks.append(outcome.look)
+            if not failures:
+                cache.append(outcome.image, outcome.mask, _row(outcome), outcome.look)
         if failures:
             raise _all_at_once(failures)
-        for file in (images, masks):
-            # Without this a power loss after the rename could leave a complete-looking folder of zeros.
-            file.flush()
-            os.fsync(file.fileno())
-    pictures = np.stack(looks)
+        cache.close()
+    rows = [{**_said(sample), **row} for sample, row in zip(samples, cache.rows, strict=True)]
+    pictures = np.stack(cache.looks)
     np.save(folder / LOOKS, pictures)
     index = {
         **facts,
@@ -135,16 +126,22 @@ def with_damaged(error: LayoutError, recipe: Recipe, progress: Callable[[int, in
     return layout_error(lines, Path(error.place or ""), error.usable, cause=error.cause, fix=error.fix)
 
 
-def _row(sample: Sample, prepared: _Prepared) -> dict[str, Any]:
-    """Return what the index says of a sample, by column."""
-    found, counts = np.unique(prepared.mask, return_counts=True)
+def _said(sample: Sample) -> dict[str, Any]:
+    """Return what the index says of a sample without its pixels, by column."""
     return {
         "ids": sample.id,
         "groups": sample.group,
         "attributes": dict(sample.attributes),
         "spacing": None if sample.spacing is None else [float(side) for side in sample.spacing],
+    }
+
+
+def _row(prepared: _Prepared) -> dict[str, Any]:
+    """Return what the index says of a sample's pixels, by column."""
+    found, counts = np.unique(prepared.mask, return_counts=True)
+    return {
         "sizes": list(prepared.size),
-        "labels": dict(zip(found.tolist(), counts.tolist(), strict=True)),
+        "labels": {str(label): count for label, count in zip(found.tolist(), counts.tolist(), strict=True)},
         "pixel_hashes": prepared.pixel_hash,
         "mask_hashes": prepared.mask_hash,
         "study_hashes": f"{prepared.study_hash:016x}",
@@ -268,9 +265,3 @@ def _common_place(failures: Sequence[DataError]) -> str:
     if all(Path(place).is_absolute() for place in places):
         return os.path.commonpath(places)
     return ", ".join(places[:LISTED])
-
-
-def _write_header(file: BinaryIO, shape: tuple[int, ...]) -> None:
-    # Plain writes, no memory map: a full disk is then an error here and not a killed process.
-    header = {"descr": "|u1", "fortran_order": False, "shape": shape}
-    np.lib.format.write_array_header_1_0(file, header)

@@ -1,7 +1,7 @@
 """Decode and resize a dataset once; afterwards every job maps the same bytes from disk.
 
 A cache is built in a temporary folder beside its place and moved there by one rename, so a reader sees all
-of it or nothing, whatever is killed when.
+of it or nothing, whatever is killed when. The next build continues in the folder of a killed one.
 """
 
 from __future__ import annotations
@@ -39,6 +39,8 @@ ABANDONED_SECONDS = 3600.0
 ATTEMPTS = 3
 """A dataset whose files change while they are read is read so often before the user hears of it."""
 HASHES = "hashes.json"
+UNFINISHED = ".unfinished.tmp"
+"""Ends the name of a folder in which the next build continues."""
 _HOST = re.sub(r"[^A-Za-z0-9-]", "-", socket.gethostname())
 
 
@@ -116,8 +118,11 @@ def _open(
             try:
                 build_cache(temporary, recipe, samples, facts, _both(turn.alive, progress))
                 _publish(temporary, folder, load)
-            finally:
+            except Exception:
+                # Who is stopped or killed instead leaves what is finished, and the next one continues.
                 shutil.rmtree(temporary, ignore_errors=True)
+                raise
+            shutil.rmtree(temporary, ignore_errors=True)
         return load()
     except OSError as error:
         raise _unwritable(folder, error) from error
@@ -130,15 +135,22 @@ def _open(
 
 
 def _temporary(folder: Path, turn: Turn) -> Path:
-    """Return this process's folder to build in, after removing those that killed builds left behind."""
+    """Return the folder to build in, after removing those that killed builds left behind.
+
+    Whoever holds the lock takes over what a killed build of this machine has finished.
+    """
+    continued = folder.with_name(f".{folder.name}.{_HOST}{UNFINISHED}")
     for path in folder.parent.glob(f".{folder.name}.*.tmp"):
+        if turn.held and path == continued:
+            continue
         # Some shared file systems lock within one machine only: another machine's build is left alone
         # while it writes.
         idle = _idle_seconds(path)
         local = path.name.startswith(f".{folder.name}.{_HOST}.")
         if (turn.held and (local or idle > STALE_SECONDS)) or idle > ABANDONED_SECONDS:
             shutil.rmtree(path, ignore_errors=True)
-    temporary = folder.with_name(f".{folder.name}.{_HOST}.{os.getpid()}.tmp")
+    alone = folder.with_name(f".{folder.name}.{_HOST}.{os.getpid()}.tmp")
+    temporary = continued if turn.held else alone
     temporary.mkdir(exist_ok=True)
     return temporary
 

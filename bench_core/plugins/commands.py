@@ -8,6 +8,7 @@ COMMANDS = {
     "plan": "expand a spec into its job matrix",
     "data": "check, prepare and show datasets, or draw small copies of them",
     "folds": "write the folds of a spec to a file, or check a file of folds",
+    "cache": "list, remove or verify the caches of decoded images",
     "run": "run the jobs of a spec that are not done",
     "status": "say what is done, running, failed and to do",
     "logs": "print the log of a job",

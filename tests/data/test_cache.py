@@ -11,6 +11,7 @@ import shutil
 import time
 import tracemalloc
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from PIL import Image
 
 from bench_core import Task
 from bench_core.data import hashing, locking
-from bench_core.data.cache import CachedArrays, open_cache
+from bench_core.data.cache import UNFINISHED, CachedArrays, open_cache
 from bench_core.data.samples import Sample, UInt8Array
 from bench_core.errors import DataError, StoreError
 from tests.helpers.pictures import (
@@ -170,29 +171,89 @@ def test_a_damaged_cache_is_rebuilt(tmp_path: Path, damage: Callable[[Path], obj
     assert folders(tmp_path / "two") == [second.path.name]
 
 
-def test_an_interrupted_build_leaves_nothing_behind(tmp_path: Path) -> None:
+def test_an_interrupted_build_is_continued(tmp_path: Path) -> None:
     def interrupt(done: int, total: int) -> None:
         if done == 3:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         open_arrays(reader(), tmp_path, progress=interrupt)
-    assert folders(tmp_path) == []
-    assert len(open_arrays(reader(), tmp_path).ids) == 5
+    assert [name.endswith(UNFINISHED) for name in folders(tmp_path)] == [True]
+    source, calls = reader(), []
+    arrays = open_arrays(source, tmp_path, progress=lambda done, total: calls.append((done, total)))
+    assert source.reads == 3 and calls == [(2, 5), (3, 5), (4, 5), (5, 5)]
+    assert same(arrays, open_arrays(reader(), tmp_path / "at once"))
+    assert arrays.path is not None and folders(tmp_path) == [arrays.path.name, "at once"]
 
 
 def _build_and_die(cache: Path) -> None:
-    open_arrays(reader(), cache, progress=lambda done, total: os._exit(9) if done == 3 else None)
+    open_arrays(reader(), cache, progress=lambda done, total: os._exit(9) if done == 4 else None)
 
 
-def test_what_a_killed_build_left_is_removed(tmp_path: Path) -> None:
-    process = multiprocessing.get_context("fork").Process(target=_build_and_die, args=(tmp_path,))
+def _killed(cache: Path) -> Path:
+    """Return the folder that a build left which died when three of five samples were finished."""
+    process = multiprocessing.get_context("fork").Process(target=_build_and_die, args=(cache,))
     process.start()
     process.join(60)
     assert process.exitcode == 9
-    assert [name.endswith(".tmp") for name in folders(tmp_path)] == [True]
-    arrays = open_arrays(reader(), tmp_path)
-    assert arrays.path is not None and folders(tmp_path) == [arrays.path.name]
+    (name,) = folders(cache)
+    return cache / name
+
+
+def test_a_killed_build_is_continued(tmp_path: Path) -> None:
+    left = _killed(tmp_path / "cache")
+    assert left.name.endswith(UNFINISHED)
+    source = reader()
+    arrays = open_arrays(source, tmp_path / "cache")
+    assert source.reads == 2 and same(arrays, open_arrays(reader(), tmp_path / "at once"))
+    assert arrays.path is not None and folders(tmp_path / "cache") == [arrays.path.name]
+    assert {path.name for path in arrays.path.iterdir()} >= {"images.npy", "masks.npy", "looks.npy"}
+    assert not (arrays.path / "journal.jsonl").exists()
+
+
+def _flip_one(path: Path, place: int) -> None:
+    content = bytearray(path.read_bytes())
+    content[place] ^= 1
+    path.write_bytes(content)
+
+
+def _cut_one(path: Path) -> None:
+    os.truncate(path, path.stat().st_size - 1)
+
+
+DAMAGE: dict[str, tuple[Callable[[Path], object], int]] = {
+    "nothing": (lambda left: None, 2),
+    "no journal": (lambda left: (left / "journal.jsonl").unlink(), 5),
+    "a journal of nonsense": (lambda left: (left / "journal.jsonl").write_bytes(b"\xff\n{}\n"), 5),
+    "a line cut off": (lambda left: _cut_one(left / "journal.jsonl"), 3),
+    "a line changed": (lambda left: _flip_one(left / "journal.jsonl", 50), 5),
+    "the last image cut off": (
+        lambda left: _cut_one(left / "images.npy"),
+        3,
+    ),
+    "no masks": (lambda left: (left / "masks.npy").unlink(), 5),
+    "one pixel of the second mask": (lambda left: _flip_one(left / "masks.npy", 128 + 256 + 9), 4),
+    "a header": (lambda left: _flip_one(left / "images.npy", 70), 5),
+    "more than was noted": (lambda left: (left / "images.npy").open("ab").write(b"x" * 1000), 2),
+}
+
+
+@pytest.mark.parametrize("what", DAMAGE)
+def test_of_what_a_killed_build_left_only_whole_samples_are_taken(tmp_path: Path, what: str) -> None:
+    damage, reads = DAMAGE[what]
+    damage(_killed(tmp_path / "cache"))
+    source = reader()
+    arrays = open_arrays(source, tmp_path / "cache")
+    assert source.reads == reads and same(arrays, open_arrays(reader(), tmp_path / "at once"))
+
+
+def test_attributes_of_a_continued_build_are_the_present_ones(tmp_path: Path) -> None:
+    _killed(tmp_path / "cache")
+    changed = reader()
+    listed = [replace(sample, attributes={"age": 7.0}) for sample in changed.samples()]
+    changed.samples = lambda: listed  # type: ignore[method-assign]
+    arrays = open_arrays(changed, tmp_path / "cache")
+    assert changed.reads == 2 and [row["age"] for row in arrays.attributes] == [7.0] * 5
 
 
 def test_a_builder_that_hangs_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
