@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import itertools
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 from bench_core.errors import DataError
@@ -61,3 +64,29 @@ def test_one_seed_draws_one_copy_and_another_seed_another(name: str, tmp_path: P
         draw(name, tmp_path / folder, 2, seed)
     assert content(tmp_path / "a") == content(tmp_path / "b")
     assert content(tmp_path / "a") != content(tmp_path / "c")
+
+
+def test_copies_of_different_datasets_show_different_pictures(tmp_path: Path) -> None:
+    seen: dict[bytes, str] = {}
+    for name in OURS:
+        draw(name, tmp_path / name, 3, seed=4)
+        opened = reader(name, tmp_path / name, allow_missing=True)
+        for sample in opened.samples():
+            small = np.ascontiguousarray(opened.read(sample)[0][::90, ::90]).tobytes()
+            other = seen.setdefault(small, name)
+            assert other == name or {other, name} == {"kvasir-seg", "hyperkvasir"}
+
+
+@pytest.mark.parametrize(("name", "samples"), [("cvc-clinicdb", 60), ("ham10000", 6)])
+def test_images_of_a_group_look_alike(name: str, samples: int, tmp_path: Path) -> None:
+    draw(name, tmp_path, samples)
+    opened = reader(name, tmp_path, allow_missing=True)
+    pictures: dict[str, list[np.ndarray[Any, Any]]] = {}
+    for sample in opened.samples():
+        pictures.setdefault(sample.group, []).append(opened.read(sample)[0].mean(axis=2)[::6, ::6])
+    pairs = [group[:2] for group in pictures.values() if len(group) > 1]
+    firsts = [group[0] for group in pictures.values()]
+    assert len(pairs) >= 2
+    alike = [np.corrcoef(one.ravel(), other.ravel())[0, 1] for one, other in pairs]
+    different = [np.corrcoef(one.ravel(), other.ravel())[0, 1] for one, other in itertools.pairwise(firsts)]
+    assert min(alike) > np.median(different) and np.mean(alike) > 0.8

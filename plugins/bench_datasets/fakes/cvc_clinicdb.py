@@ -18,7 +18,7 @@ def fake_cvc_clinicdb(request: FakeRequest) -> Mapping[str, Any]:
     samples = []
     for frame in spread(request.samples, PUBLISHED):
         sequence = sequence_of(frame)
-        image, mask = polyp(request.seed, frame, SIZE, sequence)
+        image, mask = polyp("cvc-clinicdb", request.seed, sequence, SIZE, frame)
         kinds = [("PNG/", "png"), ("TIF/", "tif")] if mirrored else [("", "tif")]
         for folder, extension in kinds:
             save(top / f"{folder}Original/{frame}.{extension}", image)
@@ -28,7 +28,7 @@ def fake_cvc_clinicdb(request: FakeRequest) -> Mapping[str, Any]:
             f"TIF/Original/{frame}.tif,TIF/Ground Truth/{frame}.tif"
         )
         samples.append(row(str(frame), f"sequence-{sequence:02d}", mask))
-    traps = ["29 sequences of neighboring frames", "names are numbers, so that 10 comes before 2 as text"]
+    traps = ["29 sequences, whose frames look alike", "names are numbers, so that 10 comes before 2 as text"]
     if mirrored:
         save_text(top / "metadata.csv", "\n".join(lines) + "\n")
         save_text(top / "class_dict.csv", "class_names,r,g,b\nbackground,0,0,0\npolyp,255,255,255\n")

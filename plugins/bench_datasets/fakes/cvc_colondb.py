@@ -18,7 +18,7 @@ def fake_cvc_colondb(request: FakeRequest) -> Mapping[str, Any]:
     top = request.root / "CVC-ColonDB"
     samples = []
     for frame in range(1, request.samples + 1):
-        image, mask = polyp(request.seed, frame, SIZE)
+        image, mask = polyp("cvc-colondb", request.seed, frame, SIZE)
         if official:
             extension = "tiff" if frame % 2 else "bmp"
             save(top / f"{frame}.{extension}", image)

@@ -15,7 +15,7 @@ def fake_etis(request: FakeRequest) -> Mapping[str, Any]:
     official = request.seed % 2 == 0
     samples = []
     for frame in range(1, request.samples + 1):
-        image, mask = polyp(request.seed, frame, SIZE)
+        image, mask = polyp("etis", request.seed, frame, SIZE)
         if official:
             save(request.root / f"{NAME}/{NAME}/{frame}.tif", image)
             save(request.root / f"{NAME}/Ground Truth/p{frame}.tif", mask * 255)

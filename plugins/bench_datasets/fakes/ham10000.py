@@ -27,7 +27,7 @@ def fake_ham10000(request: FakeRequest) -> Mapping[str, Any]:
     groups = lesion_of | {name: min(lesion_of[twin] for twin in twins) for name in twins if twins[1] in names}
     for number, name in enumerate(sorted(names)):
         lesion = lesion_of[name]
-        image, mask = skin(request.seed, number, SIZE, int(lesion[4:]))
+        image, mask = skin("ham10000", request.seed, int(groups[name][4:]), SIZE, number)
         if name in ONE_VALUED:
             mask = np.full_like(mask, ONE_VALUED.index(name))
         part = 1 if number < len(names) / 2 else 2

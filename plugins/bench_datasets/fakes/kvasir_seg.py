@@ -47,7 +47,7 @@ def _draw(request: FakeRequest, top: Path, boxes: str, name: Any, traps: list[st
     samples, table = [], {}
     for number in range(request.samples):
         size = SIZES[number % len(SIZES)]
-        image, mask = polyp(request.seed, number, size)
+        image, mask = polyp("kvasir", request.seed, number, size)
         key = name(number)
         save(top / "images" / f"{key}.jpg", image, quality=95)
         white = np.repeat((mask * 255)[:, :, None], 3, axis=2)

@@ -26,7 +26,7 @@ def fake_ph2(request: FakeRequest) -> Mapping[str, Any]:
     lines, samples = [HEADER], []
     for number in range(request.samples):
         name = f"IMD{2 + 2 * number:03d}"
-        image, mask = skin(request.seed, number, SIZES[number % len(SIZES)])
+        image, mask = skin("ph2", request.seed, number, SIZES[number % len(SIZES)])
         case = top / "PH2 Dataset images" / name
         save(case / f"{name}_Dermoscopic_Image/{name}.bmp", image)
         wide = np.repeat((mask * 255)[:, :, None], 3, axis=2)

@@ -14,27 +14,44 @@ from bench_datasets.synthetic.canvas import Canvas, Dice, blur, ellipse, mix, st
 
 DRAWN = 128
 """Longer side in pixels at which pictures are drawn."""
+VIEWS, MOVED = 7, 1
+"""Views of one scene, and by how many pixels each is moved against the one before."""
 Size = tuple[int, int]
 Pair = tuple[UInt8Array, UInt8Array]
 
 
-def skin(seed: int, number: int, size: Size, patient: int | None = None) -> Pair:
-    """Return a dermoscopic image [H, W, 3] and its mask [H, W] (1 = lesion) of `size` (width, height)."""
-    who = Dice("fake-skin", seed, "patient", number if patient is None else patient)
-    image, mask = dermoscopy.draw(who, Dice("fake-skin", seed, "image", number), DRAWN, 0.3)
-    return scaled(image, size), scaled_mask(mask, size)
+def skin(dataset: str, seed: int, scene: int, size: Size, view: int = 0) -> Pair:
+    """Return a dermoscopic image [H, W, 3] and its mask [H, W] (1 = lesion) of `size` (width, height).
+
+    Each `scene` is a lesion; another `view` of it is moved by a few pixels.
+    """
+    who, what = (Dice("fake", dataset, seed, kind, scene) for kind in ("patient", "image"))
+    return _viewed(dermoscopy.draw(who, what, DRAWN, 0.3), size, view)
 
 
-def polyp(seed: int, number: int, size: Size, sequence: int | None = None) -> Pair:
-    """Return a colonoscopic image [H, W, 3] and its mask [H, W] (1 = polyp) of `size` (width, height)."""
-    who = Dice("fake-polyp", seed, "patient", number if sequence is None else sequence)
-    image, mask = endoscopy.draw(who, Dice("fake-polyp", seed, "image", number), DRAWN, 0.3, number)
-    return scaled(image, size), scaled_mask((mask > 0).astype(np.uint8), size)
+def polyp(dataset: str, seed: int, scene: int, size: Size, view: int = 0) -> Pair:
+    """Return a colonoscopic image [H, W, 3] and its mask [H, W] (1 = polyp) of `size` (width, height).
+
+    Each `scene` is a polyp; another `view` of it is moved by a few pixels, as in a video.
+    """
+    who, what = (Dice("fake", dataset, seed, kind, scene) for kind in ("patient", "image"))
+    image, mask = endoscopy.draw(who, what, DRAWN, 0.3, scene)
+    return _viewed((image, (mask > 0).astype(np.uint8)), size, view)
+
+
+def _viewed(drawn: Pair, size: Size, view: int) -> Pair:
+    """Bring a picture to a size, a little larger, and cut out the part that a view shows."""
+    width, height = size
+    wider = width + MOVED * VIEWS, height + MOVED * VIEWS
+    left, top = MOVED * (view % VIEWS), MOVED * (view * 2 % VIEWS)
+    place = slice(top, top + height), slice(left, left + width)
+    image, mask = drawn
+    return scaled(image, wider)[place], scaled_mask(mask, wider)[place]
 
 
 def breast(seed: int, number: int, size: Size, lesions: int) -> tuple[UInt8Array, list[UInt8Array]]:
     """Return an ultrasound image [H, W] of layered tissue and one mask [H, W] for each dark lesion."""
-    dice = Dice("fake-breast", seed, number)
+    dice = Dice("fake", "busi", seed, number)
     width, height = size
     canvas = Canvas(round(DRAWN * height / width), DRAWN) if width >= height else Canvas(
         DRAWN, round(DRAWN * width / height)
