@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     help="Differences below it make no difference: points, or the metric's unit.",
 )
 @click.option(
-    "--alpha", type=click.FloatRange(0.0001, 0.5), default=0.05, show_default=True, help="Level of the tests."
+    "--alpha", type=click.FloatRange(0.001, 0.5), default=0.05, show_default=True, help="Level of the tests."
 )
 @click.option(
     "--planned", is_flag=True, help="The pair was chosen before there were results: correct for no others."
@@ -91,7 +91,13 @@ def command(
     for text in evidence.standing.unknown:
         say(f"note: {text}", err=True)
     if as_json:
-        print_json({"question": _asked(question), "answers": [_data(evidence, item) for item in answers]})
+        print_json(
+            {
+                "question": _asked(question),
+                "answers": [_data(evidence, item) for item in answers],
+                "not_compared": list(evidence.standing.unknown),
+            }
+        )
         return
     for answer in answers:
         say(_text(evidence, question, answer))

@@ -72,7 +72,7 @@ def bench_analyses() -> Sequence[Analysis]:
                     type=float,
                     default=0.05,
                     help="Level of the tests; intervals have confidence 1 - alpha.",
-                    minimum=0.0001,
+                    minimum=0.001,
                     maximum=0.5,
                 ),
                 "samples": Option(

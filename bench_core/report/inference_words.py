@@ -81,17 +81,12 @@ def sentence(
     what = view_title(quantity, found.view)
     where = f"On {dataset} ({plural(found.images, 'test image')} in {plural(found.groups, 'group')})"
     if found.verdict == "cannot be judged":
-        why = (
-            f"{plural(found.groups, 'group')} are too few (at least {FEWEST_GROUPS})"
-            if found.groups < FEWEST_GROUPS
-            else "their difference is undefined, or is once a group is left out"
-        )
-        return f"{where}, {model} and {reference} cannot be compared in {what}: {why}."
+        return f"{where}, {model} and {reference} cannot be compared in {what}: {why_not(found, settings)}."
     ends = f", {confidence(settings)} interval {interval_text(scale, found.interval)}"
     difference = f"{signed(scale, found.difference)} {scale.points}{ends if found.interval else ''}"
     if not found.difference and found.estimate is not None and not found.estimate.error:
         difference = "0, in every group"
-    drawn = "exact" if found.groups <= EXACT_GROUPS else "9,999 draws"
+    drawn = "exact" if found.draws <= 2**EXACT_GROUPS else f"{found.draws:,} draws"
     many = f", Holm-corrected for {found.pairs} pairs" if found.pairs > 1 else ""
     test = f"exchange test over groups, {drawn}: {p_said(found.p_adjusted or 0.0)}{many}"
     margin = margin_text(scale, settings)
@@ -107,3 +102,15 @@ def sentence(
     if found.verdict == "equivalent":
         return f"{start}: the two are equivalent within ±{margin} ({equal})."
     return f"{start}: no difference was shown ({test}), nor was equivalence within ±{margin} ({equal})."
+
+
+def why_not(found: Compared, settings: Settings) -> str:
+    """Return why a pair cannot be judged."""
+    if found.groups < FEWEST_GROUPS:
+        return f"{plural(found.groups, 'group')} are too few (at least {FEWEST_GROUPS})"
+    if found.least_p * found.pairs >= settings.alpha:
+        return (
+            f"with so few groups no test of {plural(found.pairs, 'pair')} can come below {settings.alpha:g} "
+            "after correction"
+        )
+    return "their difference is undefined, or is once a group is left out"

@@ -178,12 +178,31 @@ def test_few_groups_cannot_be_judged(tmp_path: Path) -> None:
 
     few = write_study(tmp_path, of_moles, counts_of=one_group)
     found = made(few.evidence())
-    assert "Moles'26: nothing is concluded, for 5 groups cannot carry it (at least 10)." in text(found)
+    assert "Moles'26: nothing is concluded, for 5 groups are too few (at least 10)." in text(found)
     for row in rows(table(found, "comparisons-moles-mdsc")).values():
         assert (row["verdict"], row["difference_low"]) == ("cannot be judged", "")
     shown = table(found, "intervals-moles-mdsc")
     assert all("(–)" in cell.small for row in shown.rows for cell in row.cells[2:])
     assert "5 groups are too few (at least 10)" in answer(few, "ring", "broad")["sentence"]
+
+
+def test_groups_that_tell_nothing_do_not_count(tmp_path: Path) -> None:
+    def mostly_empty(job: Job) -> Counts:
+        counts = counts_of()(job)
+        # Two of the 20 groups of a fold have anything to find.
+        full = np.array([name.endswith(("-0", "-1")) for name in counts.groups])
+        return replace(counts, values=np.where(full[:, None, None], counts.values, 0))
+
+    some = write_study(tmp_path / "ten", of_moles, counts_of=mostly_empty)
+    assert (answer(some, "ring", "broad")["groups"], answer(some, "ring", "broad")["left_out"]) == (10, 0)
+    assert answer(some, "ring", "broad", "--view", "images")["groups"] == 10
+    fewer = write_study(
+        tmp_path / "four", lambda job: of_moles(job) and job.fold.index < 2, counts_of=mostly_empty
+    )
+    found = answer(fewer, "ring", "broad")
+    assert (found["groups"], found["verdict"]) == (4, "cannot be judged")
+    shown = table(made(fewer.evidence()), "intervals-moles-mdsc")
+    assert all("(–)" in cell.small for row in shown.rows for cell in row.cells[2:])
 
 
 def test_other_folds_and_own_protocols_are_never_compared(study: Study, tmp_path: Path) -> None:

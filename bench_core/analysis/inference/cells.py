@@ -18,6 +18,7 @@ from bench_core.analysis.inference.statistics import (
     Statistic,
     Sums,
     image_sums,
+    informative,
     left_out,
 )
 from bench_core.analysis.inference.verdicts import FEWEST_GROUPS
@@ -89,8 +90,9 @@ def _measures(field: Field, parts: list[tuple[Statistic, Sums]], settings: Setti
         end = start + sums.shape[1]
         value = float(statistic.of(sums.sum(axis=0)))
         interval = None
-        if len(field.groups) >= FEWEST_GROUPS:
-            spread, kept = statistic.of(draws[:, start:end]), statistic.of(left_out(sums))
+        used = informative(sums)
+        if used.sum() >= FEWEST_GROUPS:
+            spread, kept = statistic.of(draws[:, start:end]), statistic.of(left_out(sums))[used]
             interval = bootstrap_interval(value, spread, kept, 1 - settings.alpha)
         found.append(Measure(value, interval))
         start = end

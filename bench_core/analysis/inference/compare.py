@@ -14,7 +14,14 @@ from bench_core.analysis.inference.folds import FoldTest, corrected_resampled_t
 from bench_core.analysis.inference.jackknife import Estimate, estimate, p_equivalent, p_false_claim
 from bench_core.analysis.inference.paired import PairedSums, View, exchanged_differences, paired_sums
 from bench_core.analysis.inference.ranks import holm, improvement, wilcoxon
-from bench_core.analysis.inference.resampling import Interval, bootstrap_interval, p_value, resampled
+from bench_core.analysis.inference.resampling import (
+    Interval,
+    bootstrap_interval,
+    least_p,
+    p_value,
+    permutations_for,
+    resampled,
+)
 from bench_core.analysis.inference.statistics import left_out
 from bench_core.analysis.inference.verdicts import FEWEST_GROUPS, Verdict, verdict
 from bench_core.seeds import derive_seed
@@ -41,6 +48,7 @@ class Compared:
     view: View
     difference: float
     groups: int
+    """Those that tell anything of the pair."""
     images: int
     """Different images of the test folds."""
     left_out: int
@@ -57,6 +65,10 @@ class Compared:
     """Share of groups in which `model` is better."""
     folds: FoldTest | None
     """Corrected resampled t-test over the folds of the study's table."""
+    draws: int
+    """Exchanges that the test has computed."""
+    least_p: float
+    """The smallest p-value that it could have given, uncorrected."""
     pairs: int
     """How many pairs p-values are corrected for."""
     p_adjusted: float | None = None
@@ -106,7 +118,8 @@ def judge(field: Field, view: View, settings: Settings) -> Judged | None:
     draws = resampled(sums.columns, settings.samples, seed_of(field, "bootstrap"))
     spread, kept = sums.differences(draws), sums.differences(left_out(sums.columns))
     observed = sums.differences(sums.columns.sum(axis=0))
-    chance = exchanged_differences(sums, seed_of(field, "exchange"))
+    drawn = permutations_for(len(sums.pairs), settings.alpha)
+    chance = exchanged_differences(sums, seed_of(field, "exchange"), drawn)
     found = {
         pair: _compared(
             field, sums, place, float(observed[place]), spread[:, place], kept[:, place], chance[:, place],
@@ -129,7 +142,9 @@ def corrected(found: Mapping[tuple[str, str], Compared], alpha: float) -> dict[t
             pairs=len(found),
             p_adjusted=different.get(pair),
             p_equivalent_adjusted=equivalent.get(pair),
-            verdict=verdict(item.groups, different.get(pair), equivalent.get(pair), alpha),
+            verdict=verdict(
+                item.groups, different.get(pair), equivalent.get(pair), alpha, item.least_p * len(found)
+            ),
         )
         for pair, item in found.items()
     }
@@ -161,7 +176,8 @@ def _compared(
     settings: Settings,
 ) -> Compared:
     model, reference = sums.pairs[place]
-    groups = len(field.groups)
+    used = sums.informative(place)
+    groups, kept = int(used.sum()), kept[used]
     defined = not math.isnan(observed)
     found = estimate(observed, kept)
     lower = field.quantity.metric.better == "lower"
@@ -177,12 +193,14 @@ def _compared(
         images=field.images,
         left_out=sums.left_out(place),
         interval=bootstrap_interval(observed, spread, kept, 1 - settings.alpha) if enough else None,
-        p=p_value(observed, chance, groups) if defined else None,
+        p=p_value(observed, chance, len(field.groups)) if defined else None,
         estimate=found,
         p_equivalent=p_equivalent(found, settings.margin) if found else None,
         p_false=p_false_claim(found) if found else None,
         improvement=improvement(gains),
         folds=_fold_test(field, model, reference),
+        draws=len(chance),
+        least_p=least_p(len(field.groups), len(chance)),
         pairs=len(sums.pairs),
     )
 

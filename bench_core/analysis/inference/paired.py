@@ -20,6 +20,7 @@ from bench_core.analysis.inference.statistics import (
     Sums,
     group_sums,
     image_sums,
+    informative,
 )
 
 View = Literal["pooled", "images"]
@@ -44,6 +45,10 @@ class PairedSums(ABC):
     @abstractmethod
     def of_groups(self, place: int) -> NDArray[np.float64]:
         """Return a pair's difference in each group for which it is defined."""
+
+    @abstractmethod
+    def informative(self, place: int) -> NDArray[np.bool_]:
+        """Return which groups [G] tell anything of a pair."""
 
     @abstractmethod
     def left_out(self, place: int) -> int:
@@ -80,6 +85,11 @@ class PooledPairs(PairedSums):
         found = self.differences(self.columns)[:, place]
         return np.asarray(found[~np.isnan(found)])
 
+    def informative(self, place: int) -> NDArray[np.bool_]:
+        """Return which groups have any pixel of truth or of either prediction."""
+        ends = [slice(3 * int(end), 3 * int(end) + 3) for end in self.ends[place]]
+        return informative(np.concatenate([self.columns[:, end] for end in ends], axis=1))
+
     def left_out(self, place: int) -> int:
         """Return 0: every pixel counts."""
         return 0
@@ -108,6 +118,10 @@ class ImagePairs(PairedSums):
         """Return the mean difference of each group."""
         found = MeanOfImages().of(self.columns[:, 2 * place : 2 * place + 2])
         return np.asarray(found[~np.isnan(found)])
+
+    def informative(self, place: int) -> NDArray[np.bool_]:
+        """Return which groups have an image that both models have a score of."""
+        return np.asarray(self.columns[:, 2 * place + 1] > 0)
 
     def left_out(self, place: int) -> int:
         """Return how many tested images one of the two has no score of."""

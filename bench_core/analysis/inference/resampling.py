@@ -19,6 +19,7 @@ from bench_core.analysis.inference.distributions import normal_below, normal_qua
 EXACT_GROUPS = 13
 """Up to so many groups all 2**G exchanges are computed, 8,192 of them, which is fewer than are drawn."""
 PERMUTATIONS = 9_999
+MOST_PERMUTATIONS = 99_999
 FEW_GROUPS = 100
 """Below it what BCa corrects is estimated too badly to correct it."""
 MOST_UNDEFINED = 0.05
@@ -67,6 +68,17 @@ def exchanges(count: int, seed: int, permutations: int = PERMUTATIONS) -> Iterat
     random = np.random.default_rng(seed)
     for size in _chunks(permutations, count):
         yield random.integers(0, 2, (size, count), dtype=np.int8).astype(np.float64)
+
+
+def permutations_for(tests: int, alpha: float) -> int:
+    """Return how many exchanges to draw, so that many tests' correction leaves p-values far below alpha."""
+    return min(max(PERMUTATIONS, math.ceil(10 * tests / alpha) - 1), MOST_PERMUTATIONS)
+
+
+def least_p(groups: int, permutations: int) -> float:
+    """Return the smallest p-value that the exchange test can give."""
+    # Of all exchanges, none and all of them give the observed difference.
+    return 2.0 ** (1 - groups) if groups <= EXACT_GROUPS else 1 / (permutations + 1)
 
 
 def p_value(observed: float, found: NDArray[np.float64], groups: int) -> float:

@@ -65,6 +65,11 @@ def image_sums(
     return group_sums(values, groups, count)
 
 
+def informative(sums: Sums) -> NDArray[np.bool_]:
+    """Return which groups [G] add anything to sums [G, D]: one without a pixel or a score tells nothing."""
+    return np.asarray((sums != 0).any(axis=1))
+
+
 def left_out(sums: Sums) -> Sums:
     """Return the sums [G, D] of all groups but one, for each group of sums [G, D]."""
     return np.asarray(sums.sum(axis=0) - sums)

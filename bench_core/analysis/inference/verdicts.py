@@ -10,13 +10,16 @@ FEWEST_GROUPS = 10
 Verdict = Literal["different", "equivalent", "no difference shown", "cannot be judged"]
 
 
-def verdict(groups: int, p: float | None, p_equivalent: float | None, alpha: float) -> Verdict:
+def verdict(
+    groups: int, p: float | None, p_equivalent: float | None, alpha: float, least: float = 0.0
+) -> Verdict:
     """Return the word for adjusted p-values of no difference and of not being equivalent.
 
     A difference that is shown stays "different" even where it is smaller than the margin: the reader sees its
-    size. "equivalent" needs its own proof; without either nothing is shown.
+    size. "equivalent" needs its own proof; without either nothing is shown. `least` is the smallest corrected
+    p-value that the test could have given: where it is no proof, the test was none.
     """
-    if groups < FEWEST_GROUPS or p is None or p_equivalent is None:
+    if groups < FEWEST_GROUPS or least >= alpha or p is None or p_equivalent is None:
         return "cannot be judged"
     if p < alpha:
         return "different"

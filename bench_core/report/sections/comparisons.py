@@ -2,44 +2,32 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from bench_core.analysis.evidence import Evidence
-from bench_core.analysis.inference.compare import Compared, Judged, Settings, judge
+from bench_core.analysis.inference.compare import Compared, Settings, judge
 from bench_core.analysis.inference.distributions import scipy_part
 from bench_core.analysis.inference.field import Field, field_of
 from bench_core.analysis.inference.paired import View
-from bench_core.analysis.inference.verdicts import FEWEST_GROUPS
 from bench_core.analysis.quantities import Quantity, quantity
 from bench_core.analysis.scores import board
 from bench_core.errors import MissingDependencyError
 from bench_core.install import install_command
-from bench_core.metrics.scale import Scale
 from bench_core.report import inference_words as words
 from bench_core.report import names, svg
 from bench_core.report.blocks import Block, Callout, Details, Figure, Key, Panel, Prose, Section
 from bench_core.report.forestplot import ForestRow, forest_plot
 from bench_core.report.names import Footnotes, listed, plural
+from bench_core.report.sections.comparison_table import Answer, pairs_table
 from bench_core.report.sections.intervals import intervals_table
-from bench_core.report.tables import Cell, Column, Row, Table
 
 TITLE = "Which differences are real"
 LEAD = (
     "The unit is the group (patient, session, cluster of duplicates, volume). Every pair of models of a "
     "dataset is tested and all p-values are corrected together; tables show the pairs with the leaders."
 )
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What is known of a dataset's models."""
-
-    field: Field
-    main: Judged
-    second: Judged | None
-    """The other view of the same images, where there is one."""
 
 
 def section(evidence: Evidence, options: Mapping[str, Any]) -> Section:
@@ -67,7 +55,7 @@ def section(evidence: Evidence, options: Mapping[str, Any]) -> Section:
     blocks.append(Figure(panels, keys, _figure_caption(found, answers[0].main.settings, answers[0])))
     footnotes = Footnotes(evidence)
     order = names.ordered(evidence, scores)
-    blocks += [_table(evidence, answer, order, footnotes) for answer in answers]
+    blocks += [pairs_table(evidence, answer, order, footnotes) for answer in answers]
     tables = tuple(intervals_table(evidence, answer.field, answer.main.settings, order) for answer in answers)
     blocks.append(Details("Each model's score with its interval", tables))
     notes = [text for answer in answers for text in _notes(evidence, answer)]
@@ -93,32 +81,40 @@ def _answer(field: Field, settings: Settings, wanted: View) -> Answer:
 def _headline(evidence: Evidence, answer: Answer) -> str:
     field, judged = answer.field, answer.main
     data, leader = evidence.dataset(field.dataset).title, evidence.model(field.leader).title
+    scale, settings = field.quantity.scale(field.dataset), judged.settings
     others = [judged.pair(label, field.leader) for label in field.models if label != field.leader]
+    if all(pair.verdict == "cannot be judged" for pair in others):
+        return f"{data}: nothing is concluded, for {words.why_not(others[0], settings)}."
+    counted = Counter(pair.verdict for pair in others)
+    ahead = sum(pair.verdict == "different" and _behind(field, pair) for pair in others)
+    parts = [f"is shown to be better than {ahead} of {plural(len(others), 'model')}"]
+    if counted["different"] > ahead:
+        parts.append(f"is shown to be worse than {counted['different'] - ahead}")
+    if counted["equivalent"]:
+        parts.append(f"is equivalent to {counted['equivalent']} (±{words.margin_text(scale, settings)})")
     what = words.view_title(field.quantity, judged.view)
-    if len(field.groups) < FEWEST_GROUPS:
-        return (
-            f"{data}: nothing is concluded, for {plural(len(field.groups), 'group')} cannot carry it "
-            f"(at least {FEWEST_GROUPS})."
-        )
-    scale = field.quantity.scale(field.dataset)
-    better = [pair for pair in others if pair.verdict == "different" and _behind(field, pair)]
-    worse = [pair for pair in others if pair.verdict == "different" and not _behind(field, pair)]
-    parts = [f"is shown to be better than {len(better)} of {plural(len(others), 'model')}"]
-    parts += [f"worse than {len(worse)}"] if worse else []
-    equal = sum(pair.verdict == "equivalent" for pair in others)
-    parts += [f"equivalent to {equal} (±{words.margin_text(scale, judged.settings)})"] if equal else []
     text = f"{data}: in {what}, {leader}, the leader of the study's table, {listed(parts)}"
-    open_ = [pair for pair in others if pair.verdict in ("no difference shown", "cannot be judged")]
-    text += f"; to {len(open_)} no difference is shown." if open_ else "."
-    second = min(others, key=lambda pair: -scale.gain(pair.difference, 0.0))
-    if second.p_false is not None and _behind(field, second):
-        rival = evidence.model(second.model).title
-        gap = words.signed(scale, abs(second.difference)).lstrip("+")
-        text += (
-            f" Its lead over {rival}, {gap} {scale.points}, is false with a probability of "
-            f"{words.chance(second.p_false)}."
-        )
-    return text
+    if counted["no difference shown"]:
+        text += f"; for {counted['no difference shown']} no difference is shown"
+    if counted["cannot be judged"]:
+        text += f"; {counted['cannot be judged']} cannot be judged"
+    return f"{text}.{_lead(evidence, field, others)}"
+
+
+def _lead(evidence: Evidence, field: Field, others: list[Compared]) -> str:
+    """Return how sure the lead over the nearest model is; empty where the leader is not ahead of it."""
+    scale = field.quantity.scale(field.dataset)
+    known = [pair for pair in others if pair.p_false is not None]
+    if not known:
+        return ""
+    second = max(known, key=lambda pair: scale.gain(pair.difference, 0.0))
+    if not _behind(field, second):
+        return ""
+    gap = words.signed(scale, abs(second.difference)).lstrip("+")
+    return (
+        f" Its lead over {evidence.model(second.model).title}, {gap} {scale.points}, is false with a "
+        f"probability of {words.chance(second.p_false)}."
+    )
 
 
 def _behind(field: Field, pair: Compared) -> bool:
@@ -161,109 +157,6 @@ def _figure_caption(found: Quantity, settings: Settings, answer: Answer) -> str:
         f"is ahead. The band is the margin of ±{words.margin_text(scale, settings)}. Intervals are of one "
         "pair at a time; the verdicts in the tables are corrected for all pairs."
     )
-
-
-def _table(evidence: Evidence, answer: Answer, order: tuple[str, ...], footnotes: Footnotes) -> Table:
-    field, judged = answer.field, answer.main
-    data, scale = evidence.dataset(field.dataset), field.quantity.scale(field.dataset)
-    references = {field.leader: "the leader"}
-    for family, label in field.family_leaders.items():
-        if label != field.leader:
-            references[label] = f"the best {family} model"
-    rows = []
-    for reference, role in references.items():
-        group = f"minus {evidence.model(reference).title}, {role}"
-        for label in order:
-            same = role == "the leader" or field.families.get(label) == field.families[reference]
-            if label in field.models and label != reference and same:
-                first = Cell(evidence.model(label).title, (label, reference), notes=footnotes.model(label))
-                cells = _cells(answer, label, reference)
-                rows.append(Row((first, *cells), group))
-    settings = judged.settings
-    lower = ", lower is better" if scale.better == "lower" else ""
-    columns: tuple[Column, ...] = (
-        Column("model", "Model", ("", "reference"), numeric=False),
-        Column("difference", "Difference", ("mean", "low", "high", "unit")),
-        Column("p", "p", ("holm", "raw", "equivalent_holm", "equivalent_raw")),
-        Column("verdict", "Verdict", numeric=False),
-        Column("false_claim", "False claim"),
-        Column("effect", "Effect", ("d", "improvement")),
-        Column("folds", "p over folds", ("p", "mean")),
-    )
-    if answer.second is not None:
-        other = words.view_title(field.quantity, answer.second.view)
-        columns += (Column("other_view", other[:1].upper() + other[1:], ("mean", "low", "high", "p_holm")),)
-    return Table(
-        name=f"comparisons-{field.dataset}-{field.quantity.name}",
-        title=f"{data.title}: differences in {words.view_title(field.quantity, judged.view)}, in "
-        f"{scale.points}{lower} ({plural(field.images, 'image')}, {plural(len(field.groups), 'group')})",
-        columns=columns,
-        rows=tuple(rows),
-        caption=_caption(field, judged, scale, settings),
-        notes=names.notes_of(footnotes, rows),
-    )
-
-
-def _caption(field: Field, judged: Judged, scale: Scale, settings: Settings) -> str:
-    pairs = next(iter(judged.pairs.values())).pairs
-    what = (
-        "Pooled: the counts of all test images of all folds together, one division."
-        if judged.view == "pooled"
-        else "The mean over the test images of all folds that both models have a score of."
-    )
-    return (
-        f"{what} Difference with its {words.confidence(settings)} interval (bootstrap over groups, "
-        f"{settings.samples:,} resamples). p: exchange permutation test over groups, corrected for "
-        f"{plural(pairs, 'pair')} of models (Holm). Verdict at {settings.alpha:g}: equivalent means within "
-        f"±{words.margin_text(scale, settings)} by two one-sided tests; no difference shown means neither. "
-        "False claim: probability that the model that is ahead is not better, for this pair alone. Effect: "
-        "Cohen's d of groups, and the share of groups in which the model is better. p over folds: corrected "
-        "resampled t-test, uncorrected for the number of pairs. Nothing here tells how a new training would "
-        "come out, but p over folds does in part."
-    )
-
-
-def _cells(answer: Answer, label: str, reference: str) -> tuple[Cell, ...]:
-    pair = answer.main.pair(label, reference)
-    scale = answer.field.quantity.scale(pair.dataset)
-    found = pair.estimate
-    raw = (pair.p_adjusted, pair.p, pair.p_equivalent_adjusted, pair.p_equivalent)
-    d = found.effect if found is not None and found.effect == found.effect else None
-    share = pair.improvement if pair.improvement == pair.improvement else None
-    folds = pair.folds
-    cells = [
-        _difference(pair, scale),
-        Cell(words.p_text(pair.p_adjusted), raw),
-        Cell(words.verdict_text(pair, answer.main.settings), (pair.verdict,)),
-        Cell(words.chance(pair.p_false), (pair.p_false,)),
-        Cell(
-            f"{d:+.2f}".replace("-", "−") if d is not None else "–",
-            (d, share),
-            small=f"({100 * share:.0f} %)" if share is not None else "",
-        ),
-        Cell(words.p_text(folds.p), (folds.p, folds.mean)) if folds else Cell("–", (None, None)),
-    ]
-    if answer.second is not None:
-        other = answer.second.pair(label, reference)
-        shown = _difference(other, scale)
-        cells.append(Cell(shown.text, (*shown.values[:3], other.p_adjusted), small=_other(other)))
-    return tuple(cells)
-
-
-def _other(pair: Compared) -> str:
-    said = "not tested" if pair.p_adjusted is None else words.p_said(pair.p_adjusted)
-    return f"({said}; {pair.left_out} undefined)" if pair.left_out else f"({said})"
-
-
-def _difference(pair: Compared, scale: Scale) -> Cell:
-    if pair.difference != pair.difference:
-        return Cell("undefined", (None, None, None, scale.unit))
-    low, high = (pair.interval.low, pair.interval.high) if pair.interval else (None, None)
-    values = (pair.difference, low, high, scale.unit)
-    if not pair.difference and pair.estimate is not None and not pair.estimate.error:
-        return Cell("0", values, small="(equal)")
-    small = f"({words.interval_text(scale, pair.interval)})" if pair.interval else ""
-    return Cell(words.signed(scale, pair.difference), values, small=small)
 
 
 def _notes(evidence: Evidence, answer: Answer) -> list[str]:

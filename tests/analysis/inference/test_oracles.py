@@ -22,7 +22,9 @@ from bench_core.analysis.inference.resampling import (
     bca,
     bootstrap_interval,
     expanded_percentile,
+    least_p,
     p_value,
+    permutations_for,
     resampled,
 )
 from bench_core.analysis.inference.statistics import MeanOfImages, PooledRatio, left_out
@@ -259,6 +261,26 @@ def test_each_word_has_one_meaning() -> None:
     assert verdict(100, 0.2, 0.2, 0.05) == "no difference shown"
     assert verdict(9, 0.001, 0.001, 0.05) == "cannot be judged"
     assert verdict(100, None, None, 0.05) == "cannot be judged"
+    assert verdict(10, 0.11, 0.001, 0.05, least=0.107) == "cannot be judged"
+
+
+def test_a_test_that_could_prove_nothing_is_none() -> None:
+    # Ten groups have 1024 exchanges, so that p is at least 2 / 1024, and 55 times that is above 0.05.
+    gains = [0.0, *(-0.2 for _ in range(10))]
+    many = judge(planted_field(np.random.default_rng(9), 10, gains), "pooled", Settings(samples=200))
+    assert many is not None
+    assert {pair.verdict for pair in many.pairs.values()} == {"cannot be judged"}
+    two = judge(planted_field(np.random.default_rng(9), 10, gains[:2]), "pooled", Settings(samples=200))
+    assert two is not None
+    pair = two.pair("m0", "m1")
+    assert (pair.p, pair.least_p, pair.verdict) == (2 / 1024, 2 / 1024, "different")
+
+
+@given(st.integers(1, 800), st.floats(0.01, 0.5))
+def test_drawn_tests_can_always_prove_something(tests: int, alpha: float) -> None:
+    drawn = permutations_for(tests, alpha)
+    assert 9_999 <= drawn <= 99_999
+    assert least_p(100, drawn) * tests < alpha
 
 
 def test_an_undefined_resample_makes_no_interval_narrower() -> None:
