@@ -26,6 +26,9 @@ log = logging.getLogger(__name__)
 Augment = Callable[[Tensor, Tensor, int], tuple[Tensor, Tensor]]
 """Image uint8 [C, H, W], mask uint8 [H, W] and a seed to the augmented pair; draws from that seed alone."""
 
+READERS = 2
+"""Loader processes that are enough where images are not augmented."""
+
 Key = tuple[int | None, tuple[int, ...]]
 """What a batch is made from: the epoch (None: no augmentation) and positions in the split."""
 

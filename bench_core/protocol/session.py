@@ -6,7 +6,7 @@ import csv
 import io
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, closing, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from bench_core.data.loader import Loader, Split
+from bench_core.data.loader import READERS, Loader, Split
 from bench_core.declarations import JobEvent, Metric
 from bench_core.errors import PluginError, TrainingError
 from bench_core.plan.job import Apply, Role, Train, job_seed
@@ -85,8 +85,9 @@ class Session:
         They are normalized as the needed job's network takes them; where there is none, in [0, 1].
         """
         normalize = self._normalize()
-        for batch in self._loader(split, batch_size).sequential():
-            yield ImageBatch(batch.ids, normalize(batch.images.to(self.device)))
+        with closing(self._loader(split, batch_size)) as loader:
+            for batch in loader.sequential():
+                yield ImageBatch(batch.ids, normalize(batch.images.to(self.device)))
 
     def truth(self, split: Split) -> Iterator[tuple[str, NDArray[np.uint8]]]:
         """Yield each image's id and mask uint8 [S, S] (class index, 255 = ignored).
@@ -296,4 +297,5 @@ class Session:
     def _loader(self, split: Split, batch_size: int | None) -> Loader:
         work = self._training()
         size = batch_size or (work.training.batch_size if work is not None else _OWN_BATCH)
-        return Loader(split, size, seed=self.seed, augment=None, workers=self._site.loader_workers)
+        workers = min(self._site.loader_workers, READERS)
+        return Loader(split, size, seed=self.seed, augment=None, workers=workers)

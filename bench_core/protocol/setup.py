@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from bench_core.data.loader import Augment, Loader, Split
+from bench_core.data.loader import READERS, Augment, Loader, Split
 from bench_core.plan.job import Job, job_seed
 from bench_core.protocol.inference import Inference
 from bench_core.protocol.normalization import Normalize, Transfer
@@ -75,8 +75,7 @@ def set_up(
             device,
             seed=seed,
             random_at_inference=random_at_inference,
-            # Without augmentation there is little to prepare.
-            workers=min(workers, 2),
+            workers=min(workers, READERS),
         ),
         waiting=Waiting(device, workers),
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import multiprocessing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -73,6 +74,18 @@ def test_images_come_once_each_in_order_in_the_unit_interval_without_masks() -> 
     expected, _ = found.test.read(range(4))
     torch.testing.assert_close(images, expected.float() / 255)
     assert set(vars(batches[0])) == {"ids", "images"}
+
+
+def test_reading_images_leaves_no_process() -> None:
+    before = set(multiprocessing.active_children())
+    one = session(loader_workers=2)
+    assert one.test is not None
+    images = one.images(one.test, batch_size=2)
+    first = next(images)
+    assert len(set(multiprocessing.active_children()) - before) == 2
+    rest = list(images)
+    assert set(multiprocessing.active_children()) <= before
+    assert [*first.ids, *(sample for batch in rest for sample in batch.ids)] == list(one.test.ids)
 
 
 def test_images_are_normalized_as_the_needed_job_s_network_takes_them() -> None:
