@@ -31,14 +31,19 @@ class Problems:
         """What is missing and was allowed to be, one sentence each."""
         return tuple(f"missing and allowed: {line}" for line in self._missing) if self._allowed else ()
 
-    def raise_all(self, usable: Sequence[Sample], *, how_to_get: str) -> None:
-        """Raise LayoutError if there is a problem; `usable` are the samples that can be decoded anyway."""
+    def raise_all(self, usable: Sequence[Sample], *, how_to_get: str = "") -> None:
+        """Raise LayoutError if there is a problem; `usable` are the samples that can be decoded anyway.
+
+        Without `how_to_get` the data are the user's own, who corrects them or the options.
+        """
         # Where nothing is left to take, leave to take what is there excuses nothing.
         excused = self._allowed and bool(usable)
         found = [*self._found, *(() if excused else self._missing)]
         if not found:
             return
-        fix = f"unpack it again: {how_to_get}"
+        fix = (
+            f"unpack it again: {how_to_get}" if how_to_get else "correct the files, or the dataset's options"
+        )
         if self._missing and not self._allowed:
             fix += "; or take what is there with `allow_missing: true` in the dataset's options"
         raise layout_error(found, self._root, usable, fix=fix)

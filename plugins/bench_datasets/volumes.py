@@ -267,7 +267,10 @@ def _load(path: Path) -> Any:
     with _told(path):
         if not path.is_file():
             raise ValueError("it is not a regular file")
-        image: Any = nibabel.load(path)
+        try:
+            image: Any = nibabel.load(path)
+        except nibabel.filebasedimages.ImageFileError as error:
+            raise ValueError("it is not a NIfTI volume, or its header is cut off") from error
         if not hasattr(image.dataobj, "get_unscaled"):
             raise ValueError("it is not a NIfTI volume")
         return image

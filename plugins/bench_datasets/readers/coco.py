@@ -17,7 +17,6 @@ import numpy as np
 from bench_core import DatasetRequest
 from bench_core.data.samples import Sample, UInt8Array
 from bench_core.errors import DataError
-from bench_datasets.declared.layouts import COCO
 from bench_datasets.decoding.pictures import MOST_PIXELS, decode_image
 from bench_datasets.folder.classes import parse_classes
 from bench_datasets.folder.groups import find_groups
@@ -123,7 +122,7 @@ class CocoReader:
             remarks.append(
                 f"passed over: {len(left)} images that {path.name} does not list: {', '.join(left[:3])}"
             )
-        problems.raise_all(samples, how_to_get=COCO.how_to_get)
+        problems.raise_all(samples)
         return samples, remarks
 
     def _table(self, path: Path, problems: Problems) -> tuple[dict[int, _Image], dict[str, list[Region]]]:

@@ -18,7 +18,6 @@ from bench_core import DatasetRequest
 from bench_core.data.samples import Sample, UInt8Array
 from bench_core.errors import DataError
 from bench_core.files.bounded import Arrays, BoundError, open_arrays
-from bench_datasets.declared.layouts import MEDSEGBENCH
 from bench_datasets.decoding.pictures import MOST_PIXELS
 from bench_datasets.folder.classes import parse_classes
 from bench_datasets.problems import Problems
@@ -104,7 +103,7 @@ class MedSegBenchReader:
                     samples = self._of(path, arrays, problems, remarks)
             except (BoundError, OSError) as error:
                 problems.add(path, f"cannot be read: {error}")
-        problems.raise_all(samples, how_to_get=MEDSEGBENCH.how_to_get)
+        problems.raise_all(samples)
         return samples, remarks
 
     def _path(self, problems: Problems) -> Path | None:

@@ -66,7 +66,6 @@ class StackReader:
             )
         self._root = request.root
         self._options = request.options
-        self._declared = declared
         self._find = find
         self._channels = int(request.options["channels"])
         self._plane = str(request.options["plane"])
@@ -160,7 +159,7 @@ class StackReader:
             dropped += left
         if dropped:
             search.remarks.append(f"left out: {dropped} slices of background alone (empty_slices: drop)")
-        problems.raise_all(samples, how_to_get=self._declared.how_to_get)
+        problems.raise_all(samples)
         return samples, search.remarks
 
     def _samples_of(self, case: Case, group: str, problems: Problems) -> tuple[list[Sample], int]:
