@@ -36,16 +36,30 @@ def command() -> None:
 @DATASET
 @click.option("--format", "form", type=click.Choice(FORMATS), default="csv", show_default=True)
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="File; default: the screen.")
+@click.option("--attribute", metavar="NAME", help="Folds by an attribute of the samples, such as part (csv).")
 @STORE
 def export(
-    spec: Path, overrides: tuple[str, ...], dataset: str | None, form: str, out: Path | None, store: Path
+    spec: Path,
+    overrides: tuple[str, ...],
+    dataset: str | None,
+    form: str,
+    out: Path | None,
+    attribute: str | None,
+    store: Path,
 ) -> None:
     """Write which sample lies in which fold.
 
     csv has lines `id,fold`, json the same with count and seed, nnunet is a splits_final.json whose split i
     holds the training, validation and test ids of fold i. Each can be given to a dataset as `folds: FILE`.
     Images are decoded, into the store's cache where there is one, since copies of each other stay together.
+    With --attribute they are not: its values are the parts of a fixed split (`id,split`) if they are words
+    for training, validation and test, else each value is a fold.
     """
+    if attribute is not None:
+        if form != "csv":
+            raise click.UsageError("--attribute is written as csv only")
+        _write(_by_attribute(*_opened(spec, overrides, dataset)[1:], attribute), out)
+        return
     from bench_core.cli.data import cache_folder
     from bench_core.data.opening import deal, open_arrays
     from bench_core.execute.datasets import fit_of
@@ -132,6 +146,27 @@ def _opened(
     job = jobs[chosen]
     source = source_of(job.dataset, loaded.registry)
     return job, source, list_samples(open_reader(source), job.dataset.name)
+
+
+def _by_attribute(source: Source, samples: Sequence[Sample], name: str) -> str:
+    """Return CSV of folds that are the values of an attribute; raise BenchError where samples lack it."""
+    from bench_core.fold_files import ROLES, write_csv
+
+    values = {sample.id: sample.attributes.get(name) for sample in samples}
+    lacking = [sample for sample, value in values.items() if value is None]
+    if lacking:
+        known = sorted({attribute for sample in samples for attribute in sample.attributes})
+        raise BenchError(
+            f"{len(lacking)} of {len(values)} samples of {source.label} have no attribute {name!r}, "
+            f"such as {lacking[0]}",
+            place=source.root or source.label,
+            fix=f"choose from {', '.join(known)}" if known else "give the samples attributes",
+        )
+    words = {sample: str(value) for sample, value in values.items()}
+    roles = {word.lower() for word in words.values()} <= ROLES.keys()
+    number = {word: ROLES[word.lower()] for word in words.values()} if roles else {}
+    number = number or {word: place for place, word in enumerate(sorted(set(words.values())))}
+    return write_csv(list(words), [number[word] for word in words.values()], roles=roles)
 
 
 def _splits(job: Job, ids: Sequence[str], folds: Sequence[int]) -> list[dict[str, list[str]]]:

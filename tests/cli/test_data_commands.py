@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -152,6 +153,39 @@ def test_what_goes_out_comes_in_again(tmp_path: Path, form: str) -> None:
     assert f"folds: {tmp_path / 'again.csv'}" in done.output and "protocol.evaluate" not in done.output
     rows = list(csv.DictReader((tmp_path / "again.csv").open()))
     assert rows == exported(spec, "csv")
+
+
+def attributed(root: Path, values: Sequence[str]) -> Path:
+    """A spec whose samples have an attribute `part`."""
+    write_folder(root / "mine", len(values))
+    lines = [f"case-{number:02d},{value}" for number, value in enumerate(values)]
+    (root / "mine/parts.csv").write_text("\n".join(["id,part", *lines]))
+    return write_spec(root, "mine", options=", attribute_file: parts.csv")
+
+
+def test_a_published_part_becomes_a_fixed_split(tmp_path: Path) -> None:
+    parts = ["train", "val", "test", "Train", "training", "test"]
+    spec = attributed(tmp_path, parts)
+    out = tmp_path / "split.csv"
+    call("folds", "export", spec, "--attribute", "part", "--out", out)
+    rows = [row["split"] for row in csv.DictReader(out.open())]
+    assert rows == ["train", "validation", "test", "train", "train", "test"]
+    done = call("folds", "import", spec, out)
+    assert "train: 3 images" in done.output and "validation: 1 image" in done.output
+    spec.write_text(spec.read_text().replace("    root: mine", f"    root: mine\n    folds: {out}"))
+    assert call("validate", spec).output.startswith(f"{spec}: valid: 2 models x 1 dataset; ")
+    (job, *_) = make_plan(load_spec(spec).spec, load_spec(spec).registry).jobs
+    assert (job.fold.train, job.fold.validation, job.fold.test) == ((0,), (1,), (2,))
+
+
+def test_other_values_of_an_attribute_are_folds(tmp_path: Path) -> None:
+    spec = attributed(tmp_path, ["Kiel", "Ulm", "Kiel", "Bonn", "Ulm", "Bonn"])
+    rows = exported(spec, "csv", "--attribute", "part")
+    assert [row["fold"] for row in rows] == ["1", "2", "1", "0", "2", "0"]
+    assert call("folds", "export", spec, "--attribute", "part", "--format", "json").exit_code == 2
+    error = refused("folds", "export", spec, "--attribute", "sex")
+    assert "6 of 6 samples of mine have no attribute 'sex', such as case-00" in str(error)
+    assert error.fix == "choose from part"
 
 
 def test_an_official_split_is_checked_and_written(tmp_path: Path) -> None:
