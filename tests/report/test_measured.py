@@ -20,11 +20,14 @@ from bench_core.analysis.scores import AVERAGE, board
 from bench_core.analysis.subgroups import subgroups
 from bench_core.errors import StoreError, UnknownNameError
 from bench_core.metrics.tables import ImageScores
+from bench_core.options import complete_options
 from bench_core.plan.expand import make_plan
 from bench_core.plan.job import Apply, Job
+from bench_core.report.blocks import tables_of
 from bench_core.report.compose import Report, compose
 from bench_core.report.delimited import to_csv
 from bench_core.report.page import to_html
+from bench_core.report.sections import comparisons
 from bench_core.report.sections.subgroups import section
 from bench_core.report.tables import Table
 from bench_core.spec.load import load_spec
@@ -263,3 +266,25 @@ def test_samples_that_are_damaged_make_no_subgroup_and_no_failure(tmp_path: Path
             found.store.samples(path.stem)
     part = section(found.evidence(), {"metric": "mdsc", "attributes": [], "bins": 3})
     assert not [block for block in part.blocks if isinstance(block, Table)]
+
+
+def test_lengths_are_compared_as_means_of_images_in_their_unit(done: Done) -> None:
+    evidence = done.evidence()
+    options = complete_options(done.registry.analysis("comparisons").options, {"metric": "hd95"})
+    tables = {item.name: item for item in tables_of(comparisons.section(evidence, options).blocks)}
+    for label, unit in (("known", "mm"), ("unknown", "px")):
+        found = tables[f"comparisons-{label}-hd95"]
+        assert f"differences in mean per-image HD95, in {unit}, lower is better" in found.title
+        assert "other_view" not in {column.key for column in found.columns}
+        assert not {"pooled"} & {column.key for column in tables[f"intervals-{label}-hd95"].columns}
+        # Each image of the study is a group of its own, so that differences are those of plain means.
+        (row,) = found.rows
+        model, reference = row.cells[0].values
+        hd95 = quantity(evidence, "hd95")
+        images = [
+            np.concatenate([hd95.of_images(fold) for fold in evidence.cell(str(name), label).folds])
+            for name in (model, reference)
+        ]
+        kept = ~np.isnan(images[0]) & ~np.isnan(images[1])
+        assert row.cells[1].values[0] == pytest.approx(float(np.mean(images[0][kept] - images[1][kept])))
+        assert row.cells[1].values[3] == unit

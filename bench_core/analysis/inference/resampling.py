@@ -67,7 +67,8 @@ def exchanges(count: int, seed: int, permutations: int = PERMUTATIONS) -> Iterat
         return
     random = np.random.default_rng(seed)
     for size in _chunks(permutations, count):
-        yield random.integers(0, 2, (size, count), dtype=np.int8).astype(np.float64)
+        drawn = np.frombuffer(random.bytes((size * count + 7) // 8), dtype=np.uint8)
+        yield np.unpackbits(drawn, count=size * count).reshape(size, count).astype(np.float64)
 
 
 def permutations_for(tests: int, alpha: float) -> int:

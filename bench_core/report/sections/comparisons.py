@@ -49,7 +49,7 @@ def section(evidence: Evidence, options: Mapping[str, Any]) -> Section:
     if not answers:
         text = "No two models of one protocol have the same finished folds, so none are compared."
         return Section("comparisons", TITLE, (Prose((text,)),) if evidence.spec.analyses is not None else ())
-    blocks: list[Block] = [Prose(tuple(_headline(evidence, answer) for answer in answers), strong=True)]
+    blocks: list[Block] = [Prose(tuple(_headline(evidence, answer) for answer in answers))]
     keys = tuple(Key(family, svg.marker_key(index)) for index, family in enumerate(evidence.families))
     panels = tuple(_panel(evidence, answer) for answer in answers)
     blocks.append(Figure(panels, keys, _figure_caption(found, answers[0].main.settings, answers[0])))

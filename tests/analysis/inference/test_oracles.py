@@ -21,6 +21,7 @@ from bench_core.analysis.inference.resampling import (
     EXACT_GROUPS,
     bca,
     bootstrap_interval,
+    exchanges,
     expanded_percentile,
     least_p,
     p_value,
@@ -300,3 +301,11 @@ def test_the_interval_of_few_groups_is_the_t_interval_of_normal_resamples() -> N
     interval = expanded_percentile(found, 10)
     half = math.sqrt(10 / 9) * stats.t.ppf(0.975, 9)
     assert (interval.low, interval.high) == pytest.approx((-half, half), abs=1e-3)
+
+
+@given(st.integers(EXACT_GROUPS + 1, 60), st.integers(0, 2**40))
+def test_each_group_changes_places_in_half_of_the_draws(groups: int, seed: int) -> None:
+    drawn = np.concatenate(list(exchanges(groups, seed, 4_000)))
+    assert drawn.shape == (4_000, groups) and set(np.unique(drawn)) == {0.0, 1.0}
+    assert np.abs(drawn.mean(axis=0) - 0.5).max() < 6 * 0.5 / math.sqrt(4_000)
+    assert np.abs(np.corrcoef(drawn[:, 0], drawn[:, 1])[0, 1]) < 6 / math.sqrt(4_000)

@@ -50,7 +50,7 @@ def test_folds_whose_training_sets_overlap_need_the_correction() -> None:
 @pytest.mark.parametrize("groups", [20, 50, 200])
 def test_intervals_hold_the_truth_at_length(groups: int) -> None:
     found = held(1000, groups, seed=5)
-    assert all(0.92 <= share <= 0.97 for share in found.values()), found
+    assert all(0.91 <= share <= 0.97 for share in found.values()), found
 
 
 @pytest.mark.slow
