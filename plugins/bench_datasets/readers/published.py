@@ -254,8 +254,9 @@ def header_size(path: Path) -> Size:
     try:
         with path.open("rb") as file, Image.open(file, formats=FORMATS) as image:
             width, height = image.size
-            # A camera may have noted that the picture lies on its side.
-            turned = image.getexif().get(0x0112, 1) in (5, 6, 7, 8)
+            # A camera may have noted that the picture lies on its side. Asked for a note that is not there,
+            # Pillow decodes a whole PNG to look behind its pixels.
+            turned = "exif" in image.info and image.getexif().get(0x0112, 1) in (5, 6, 7, 8)
             return (height, width) if turned else (width, height)
     except Exception as error:
         # Decoders raise almost anything on damaged headers.
