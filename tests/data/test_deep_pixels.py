@@ -17,6 +17,7 @@ from PIL import Image, ImageOps
 from bench_core.errors import DataError
 from bench_datasets.decoding.pictures import decode_image, decode_mask, decode_pixels
 from bench_datasets.decoding.pixels import turned
+from bench_datasets.decoding.raster import noted_in
 from bench_datasets.decoding.windows import Percentiles
 from tests.helpers.folders import read_one, save_pair
 from tests.helpers.formats import GRAY, GRAY_ALPHA, RGB, RGBA, orientation_chunk, png
@@ -230,6 +231,31 @@ def rewritten(path: Path, **tags: int) -> None:
             size = 2 if tag.dtype == 3 else 4
             content[tag.valueoffset : tag.valueoffset + size] = value.to_bytes(size, "little")
     path.write_bytes(bytes(content))
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("dtype", ["uint8", "uint16"])
+def test_orientations_of_tiff_are_told_and_can_be_left(tmp_path: Path, dtype: str, orientation: int) -> None:
+    values = TWELVE[:, :, :3].astype(dtype)
+    tag = [(274, 3, 1, orientation, True)]
+    path = write_tiff(tmp_path / "a.tif", values, photometric="rgb", extratags=tag)
+    assert (decode_pixels(path, colors=True).values == turned(values, orientation)).all()
+    assert (decode_pixels(path, colors=True, upright=False).values == values).all()
+    assert noted_in(path) == orientation
+
+
+@pytest.mark.parametrize("photometric", ["separated", "cielab", "palette"])
+def test_colors_of_16_bits_that_are_not_rgb_are_refused(tmp_path: Path, photometric: str) -> None:
+    values = TWELVE[:, :, :4] if photometric == "separated" else TWELVE[:, :, :3]
+    given: dict[str, Any] = {"photometric": photometric}
+    if photometric == "palette":
+        values, given = (
+            TWELVE[:, :, 0],
+            {"photometric": "palette", "colormap": np.zeros((3, 65536), np.uint16)},
+        )
+    path = write_tiff(tmp_path / "a.tif", values, **given)
+    with pytest.raises(DataError, match=f"of 16 bits in {photometric.upper()}, which is not read"):
+        decode_pixels(path, colors=True)
 
 
 def test_a_tiff_that_unpacks_to_more_than_it_promises_is_refused(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from bench_core.errors import DataError
 from tests.helpers.folders import read_one
-from tests.helpers.pictures import blob
+from tests.helpers.pictures import blob, open_folder
 
 IMAGE = np.random.default_rng(1).integers(0, 256, (24, 20), dtype=np.uint8)
 MASK = blob(3).T
@@ -89,6 +89,17 @@ def test_grids_of_other_sizes_are_refused(tmp_path: Path) -> None:
     save(tmp_path / "masks/a.nii", MASK[:20], AFFINE)
     with pytest.raises(DataError, match=r"20 x 20 pixels.*the image 24 x 20 pixels"):
         read_one(tmp_path, **OPTIONS)
+
+
+def test_images_that_do_not_lie_the_same_way_are_told(tmp_path: Path) -> None:
+    for name, flips in (("a", (False, False)), ("b", (True, False)), ("c", (False, False))):
+        for kind, values in (("images", IMAGE), ("masks", MASK)):
+            save(tmp_path / f"{kind}/{name}.nii", *turned(values, AFFINE, flips, False))
+    (remark,) = open_folder(tmp_path, **OPTIONS).remarks()
+    assert remark.endswith("taken so: 2 RA (such as a), 1 LA (such as b)")
+    (tmp_path / "images/b.nii").unlink()
+    (tmp_path / "masks/b.nii").unlink()
+    assert open_folder(tmp_path, **OPTIONS).remarks() == []
 
 
 def test_files_that_do_not_say_where_they_lie_are_taken_as_they_are(tmp_path: Path) -> None:

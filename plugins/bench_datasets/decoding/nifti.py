@@ -83,6 +83,19 @@ def on_grid_of(mask: NDArray[Any], mask_path: Path, image_path: Path) -> NDArray
     return np.ascontiguousarray(grid.T)
 
 
+def axes_of(path: Path) -> str:
+    """Return where a picture's axes point, such as RA (right, anterior); empty where nothing says so."""
+    import nibabel
+
+    try:
+        image: Any = nibabel.load(path)
+        if not _placed(image):
+            return ""
+        return "".join(code or "?" for code in nibabel.aff2axcodes(image.affine)[:2])
+    except Exception:  # A damaged file is told of where it is decoded.
+        return ""
+
+
 def _placed(image: Any) -> bool:
     header = image.header
     return int(header["sform_code"]) > 0 or int(header["qform_code"]) > 0

@@ -37,7 +37,7 @@ def decode_raster(path: Path, *, colors: bool, upright: bool = True, page: int |
         head = file.read(32)
         file.seek(0)
         if is_tiff(head):
-            found = decode_tiff(path, file, page)
+            found = decode_tiff(path, file, page, upright=upright)
             if found is not None:
                 return found
             file.seek(0)
@@ -68,6 +68,9 @@ def decode_raster(path: Path, *, colors: bool, upright: bool = True, page: int |
             )
         bits = _bits(image)
         orientation = noted_orientation(image) if upright else 1
+        if image.format == "TIFF" and not upright:
+            # Pillow turns a TIFF while it loads.
+            image.getexif()[_ORIENTATION] = 1
         image.load()
         if bits == 16 and head[:8] == _PNG and head[25] != _PNG_GRAY:
             pixels = _deep_png(path, head[25])
@@ -81,8 +84,10 @@ def decode_raster(path: Path, *, colors: bool, upright: bool = True, page: int |
 
 def noted_orientation(image: Any) -> int:
     """Return the orientation that an opened picture notes, 1 (upright) to 8; Pillow turns TIFF by itself."""
-    if image.format == "TIFF":
-        return 1
+    return 1 if image.format == "TIFF" else _noted(image)
+
+
+def _noted(image: Any) -> int:
     found = image.getexif().get(_ORIENTATION, 1)
     return found if isinstance(found, int) and 1 <= found <= 8 else 1
 
@@ -170,10 +175,10 @@ def noted_in(path: Path) -> int:
     with path.open("rb") as file:
         head = file.read(12)
         file.seek(0)
-        if head[:2] != b"\xff\xd8" and head[:8] != _PNG and head[8:] != b"WEBP":
+        if head[:2] != b"\xff\xd8" and head[:8] != _PNG and head[8:] != b"WEBP" and not is_tiff(head):
             return 1
         try:
             with Image.open(file, formats=FORMATS) as image:
-                return noted_orientation(image)
+                return _noted(image)
         except Exception:  # A damaged file is told of where it is decoded.
             return 1

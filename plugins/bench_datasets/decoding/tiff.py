@@ -27,7 +27,9 @@ def is_tiff(head: bytes) -> bool:
     return head[:4] in MAGIC
 
 
-def decode_tiff(path: Path, file: BinaryIO, number: int | None = None) -> Pixels | None:
+def decode_tiff(
+    path: Path, file: BinaryIO, number: int | None = None, *, upright: bool = True
+) -> Pixels | None:
     """Return the values of a TIFF, or of one of its pages; None for the kinds that Pillow reads as they are.
 
     Raises DataError for a file that is cut off, promises too much or is of a kind that nothing here reads.
@@ -45,12 +47,19 @@ def decode_tiff(path: Path, file: BinaryIO, number: int | None = None) -> Pixels
             _check_parts(path, page)
             if _pillow_reads(page):
                 return None
+            if int(page.photometric) not in (_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB):
+                name = getattr(page.photometric, "name", page.photometric)
+                raise DataError(
+                    f"is a TIFF of {page.bitspersample} bits in {name}, which is not read",
+                    place=str(path),
+                    fix="export it in gray or RGB",
+                )
             _check_segments(path, file, page)
             if int(page.compression) in _PLAIN:
                 values = _channels_last(page.asarray(), page)
             else:
                 values = _with_opencv(path, page)
-            return _pixels(values, page)
+            return _pixels(values, page, _orientation(page) if upright else 1)
     except (DataError, MemoryError):
         raise
     except Exception as error:
@@ -218,8 +227,8 @@ def _with_opencv(path: Path, page: Any) -> NDArray[Any]:
     )
 
 
-def _pixels(values: NDArray[Any], page: Any) -> Pixels:
-    values = turned(values, _orientation(page))
+def _pixels(values: NDArray[Any], page: Any, orientation: int) -> Pixels:
+    values = turned(values, orientation)
     bits = page.bitspersample
     if int(page.photometric) == _WHITE_IS_ZERO and values.dtype.kind == "u":
         values = np.asarray((1 << bits) - 1, values.dtype) - values

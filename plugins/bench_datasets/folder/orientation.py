@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bench_core.data.samples import Sample
+from bench_datasets.decoding.nifti import axes_of, is_nifti
 from bench_datasets.decoding.raster import noted_in
 
 MOST_FILES = 20_000
@@ -34,3 +35,16 @@ def turned_pairs(samples: Sequence[Sample]) -> list[str]:
         if any(noted_in(mask) != own for mask in masks):
             found.append(sample.id)
     return found
+
+
+def unlike_axes(samples: Sequence[Sample]) -> list[str]:
+    """Return a sentence where NIfTI pictures of a dataset do not all lie the same way."""
+    found: dict[str, list[str]] = {}
+    for sample in samples[:MOST_FILES]:
+        axes = axes_of(sample.files[0]) if is_nifti(sample.files[0]) else ""
+        if axes:
+            found.setdefault(axes, []).append(sample.id)
+    if len(found) < 2:
+        return []
+    parts = [f"{len(ids)} {axes} (such as {ids[0]})" for axes, ids in found.items()]
+    return [f"images are stored with axes in different directions and taken so: {', '.join(parts)}"]

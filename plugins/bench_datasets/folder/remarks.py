@@ -9,7 +9,7 @@ from typing import Any
 from bench_core.data.samples import Sample
 from bench_datasets.decoding.dicom import EXTENSIONS as DICOM
 from bench_datasets.decoding.pixels import Pixels
-from bench_datasets.folder.orientation import turned_pairs
+from bench_datasets.folder.orientation import turned_pairs, unlike_axes
 from bench_datasets.folder.pairing import is_further_mask
 from bench_datasets.folder.ranges import range_remarks
 from bench_datasets.folder.search import below, deeper_files, extension_of, shown, why_unread
@@ -37,6 +37,8 @@ def all_remarks(
     found = [f"passed over: {remark}" for remark in _passed_over(root, options, samples)]
     if options["orientation"] == "exif":
         found += _turned(samples)
+    if not options["slices"]:
+        found += unlike_axes(samples)
     found += _alike(samples)
     empty = [sample.id for sample in samples if len(sample.files) == 1]
     if empty:
