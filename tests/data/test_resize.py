@@ -66,3 +66,31 @@ def test_padding_is_background_or_counts_nowhere(padding: str, label: int) -> No
     assert (small[:4] == 0).all() and (small[12:] == 0).all()
     assert (labels[4:12] == 1).all() and (labels[:4] == label).all() and (labels[12:] == label).all()
     assert (fit_square(image, mask, Fit(16, "stretch", padding))[1] == 1).all()
+
+
+@given(
+    st.integers(1, 200),
+    st.integers(1, 200),
+    st.integers(1, 90),
+    st.sampled_from([1, 3, 4]),
+    st.integers(0, 2**31),
+)
+def test_a_padded_picture_is_what_pillow_makes_of_the_square(
+    height: int, width: int, size: int, channels: int, seed: int
+) -> None:
+    from PIL import Image
+
+    image = np.random.default_rng(seed).integers(0, 256, (height, width, channels), dtype=np.uint8)
+    side = max(height, width)
+    square = np.zeros((side, side, channels), dtype=np.uint8)
+    top, left = (side - height) // 2, (side - width) // 2
+    square[top : top + height, left : left + width] = image
+    expected = np.stack(
+        [
+            np.asarray(Image.fromarray(square[:, :, plane]).resize((size, size), Image.Resampling.BILINEAR))
+            for plane in range(channels)
+        ],
+        axis=2,
+    )
+    found, _ = fit_square(image, np.zeros((height, width), dtype=np.uint8), Fit(size))
+    assert (found == expected).all()
