@@ -118,6 +118,8 @@ COMMANDS = [
     ["plan"],
     ["plan", "--json"],
     ["verify"],
+    ["compare", "broad", "wide"],
+    ["compare", "broad", "wide", "--json"],
     ["list", "models", "--plugin"],
 ]
 
@@ -128,7 +130,8 @@ def test_no_command_prints_what_acts(arguments: list[str], hostile: Study, tmp_p
     if arguments[0] == "list":
         words = [*arguments, str(spec.parent / "study_plugin.py")]
     else:
-        words = [arguments[0], str(spec), "--store", str(store), *arguments[1:]]
+        place = 3 if arguments[0] == "compare" else 1
+        words = [*arguments[:place], str(spec), "--store", str(store), *arguments[place:]]
     done = call_bench(*words, cwd=tmp_path)
     assert done.returncode in (0, 1), done.stderr
     assert "Traceback" not in done.stderr

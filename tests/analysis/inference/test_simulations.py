@@ -41,9 +41,11 @@ def test_a_difference_of_the_margin_is_seldom_called_equivalent() -> None:
     assert called_equivalent(100, 400, seed=3, gain=0.0) > 0.5
 
 
-def test_folds_whose_training_sets_overlap_need_the_correction() -> None:
-    corrected, _ = folds_wrong(1000, seed=4)
-    assert corrected <= 0.05 + 3 * math.sqrt(0.05 * 0.95 / 1000)
+@pytest.mark.parametrize("repeats", [1, 5])
+def test_folds_whose_training_sets_overlap_need_the_correction(repeats: int) -> None:
+    corrected, usual = folds_wrong(200, seed=4, repeats=repeats)
+    assert corrected <= 0.05 + 3 * math.sqrt(0.05 * 0.95 / 200)
+    assert usual > 0.25 or repeats == 1
 
 
 @pytest.mark.slow
