@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ from bench_core.cli.common import SET, SPEC, STORE
 from bench_core.errors import BenchError
 
 if TYPE_CHECKING:
+    from bench_core.data.arrays import CachedArrays
     from bench_core.data.opening import Source
     from bench_core.data.samples import Sample
     from bench_core.plan.job import Job
@@ -60,17 +62,11 @@ def export(
             raise click.UsageError("--attribute is written as csv only")
         _write(_by_attribute(*_opened(spec, overrides, dataset)[1:], attribute), out)
         return
-    from bench_core.cli.data import cache_folder
-    from bench_core.data.opening import deal, open_arrays
-    from bench_core.execute.datasets import fit_of
+    from bench_core.data.opening import deal
     from bench_core.fold_files import write_csv
-    from bench_core.store.store import Store
 
     job, source, _ = _opened(spec, overrides, dataset)
-    with TemporaryDirectory() as elsewhere:
-        opened = Store(store)
-        kept = cache_folder() or (opened.cache if opened.path.is_dir() else Path(elsewhere))
-        arrays = open_arrays(source, fit_of(job), kept)
+    with _decoded(job, source, store) as arrays:
         ids = list(arrays.ids)
         folds = deal(source, arrays, job.fold.count, job.seed).tolist()
     if form == "csv":
@@ -89,12 +85,14 @@ def export(
 @SET
 @DATASET
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Write the folds there as CSV.")
+@STORE
 def import_(
-    spec: Path, file: Path, overrides: tuple[str, ...], dataset: str | None, out: Path | None
+    spec: Path, file: Path, overrides: tuple[str, ...], dataset: str | None, out: Path | None, store: Path
 ) -> None:
     """Check FILE against the data of SPEC: unknown and missing ids, groups in two folds, sizes.
 
     FILE is CSV (id,fold or id,split), JSON, or nnU-Net's splits_final.json. Says what to write in the spec.
+    Images are decoded only where the spec leaves out copies, which FILE may leave out, too.
     Exit codes: 0 it fits, 1 invalid spec, 2 it does not fit.
     """
     import numpy as np
@@ -103,14 +101,18 @@ def import_(
     from bench_core.fold_files import ROLE_NAMES, read_folds, write_csv
 
     given = read_folds(file)
-    job, _, samples = _opened(spec, overrides, dataset)
-    ids = [sample.id for sample in samples]
-    folds = match_folds(given, ids, str(file))
-    leaks = group_leaks(ids, [sample.group for sample in samples], folds)
+    job, source, samples = _opened(spec, overrides, dataset)
+    ids, groups_of = [sample.id for sample in samples], [sample.group for sample in samples]
+    left_out: tuple[str, ...] = ()
+    if job.dataset.duplicates == "drop":
+        with _decoded(job, source, store) as arrays:
+            ids, groups_of, left_out = list(arrays.ids), list(arrays.groups), arrays.left_out
+    folds = match_folds(given, ids, str(file), left_out)
+    leaks = group_leaks(ids, groups_of, folds)
     if leaks:
         raise leak_error(leaks, str(file))
     sizes = np.bincount(folds, minlength=given.count).tolist()
-    groups = len({sample.group for sample in samples})
+    groups = len(set(groups_of))
     named = [ROLE_NAMES[fold] if given.roles else f"fold {fold}" for fold in range(given.count)]
     click.echo(f"{file}: fits {job.dataset.label}: {len(ids)} images in {groups} groups")
     for name, size in zip(named, sizes, strict=True):
@@ -120,6 +122,20 @@ def import_(
     click.echo(f"in the spec, beside the dataset's name:\n  folds: {out or file}")
     if not given.roles and given.count != job.fold.count:
         click.echo(f"and under protocol.evaluate:\n  folds: {given.count}")
+
+
+@contextmanager
+def _decoded(job: Job, source: Source, store: Path) -> Iterator[CachedArrays]:
+    """Open the dataset through the cache that a run would use; where there is no store, for the moment."""
+    from bench_core.cli.data import cache_folder
+    from bench_core.data.opening import open_arrays
+    from bench_core.execute.datasets import fit_of
+    from bench_core.store.store import Store
+
+    with TemporaryDirectory() as elsewhere:
+        opened = Store(store)
+        kept = cache_folder() or (opened.cache if opened.path.is_dir() else Path(elsewhere))
+        yield open_arrays(source, fit_of(job), kept)
 
 
 def _opened(

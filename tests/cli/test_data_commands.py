@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -153,6 +154,24 @@ def test_what_goes_out_comes_in_again(tmp_path: Path, form: str) -> None:
     assert f"folds: {tmp_path / 'again.csv'}" in done.output and "protocol.evaluate" not in done.output
     rows = list(csv.DictReader((tmp_path / "again.csv").open()))
     assert rows == exported(spec, "csv")
+
+
+@pytest.mark.parametrize("policy", ["group", "drop"])
+def test_folds_of_data_with_copies_come_in_again(tmp_path: Path, policy: str) -> None:
+    root = write_folder(tmp_path / "mine", 9)
+    shutil.copy(root / "images/case-02.png", root / "images/case-07.png")
+    spec, out = write_spec(tmp_path, "mine"), tmp_path / "folds.csv"
+    dropping = ("--set", f"datasets.0.duplicates={policy}")
+    call("folds", "export", spec, *dropping, "--out", out)
+    rows = {row["id"]: row["fold"] for row in csv.DictReader(out.open())}
+    assert ("case-02" in rows) == (policy == "group")
+    assert policy == "drop" or rows["case-02"] == rows["case-07"]
+    done = call("folds", "import", spec, out, *dropping)
+    assert f"fits mine: {len(rows)} images in {len(rows)} groups" in done.output
+    data = call(
+        "data", "check", spec, *dropping, "--set", f"datasets.0.folds={out}", "--store", tmp_path / "results"
+    )
+    assert data.exit_code == 0 and f"mine: {len(rows)} images" in data.output
 
 
 def attributed(root: Path, values: Sequence[str]) -> Path:

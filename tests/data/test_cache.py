@@ -322,6 +322,27 @@ def test_processes_that_ask_at_once_share_one_build(tmp_path: Path) -> None:
     assert len(log.read_text().split()) == 8
 
 
+def _read_all(cache: Path, results: Any) -> None:
+    source = reader(8)
+    arrays = open_arrays(source, cache)
+    images, masks = arrays.read(np.arange(8))
+    results.put((source.reads, hashlib.sha256(images.tobytes() + masks.tobytes()).hexdigest()))
+
+
+def test_sixteen_processes_read_one_cache_at_once(tmp_path: Path) -> None:
+    arrays = open_arrays(reader(8), tmp_path)
+    expected = hashlib.sha256(arrays.images.tobytes() + arrays.masks.tobytes()).hexdigest()
+    context = multiprocessing.get_context("fork")
+    results = context.Queue()
+    processes = [context.Process(target=_read_all, args=(tmp_path, results)) for _ in range(16)]
+    for process in processes:
+        process.start()
+    found = [results.get(timeout=60) for _ in processes]
+    for process in processes:
+        process.join(60)
+    assert found == [(0, expected)] * 16
+
+
 def test_who_loses_the_race_takes_the_winner_s(tmp_path: Path) -> None:
     winner = open_arrays(reader(), tmp_path / "winner")
     assert winner.path is not None

@@ -100,9 +100,7 @@ def test_large_unknown_data_are_not_read_where_that_is_asked(
     assert present_data(mine, tmp_path / "cache", most_bytes=100).fingerprint == known
 
 
-@pytest.mark.parametrize(
-    ("root", "because"), [("nowhere", "root is not a folder"), ("empty", "2 problem(s)")]
-)
+@pytest.mark.parametrize(("root", "because"), [("nowhere", "root is not a folder"), ("empty", "2 problems")])
 def test_data_that_cannot_be_looked_at_say_why(tmp_path: Path, root: str, because: str) -> None:
     (tmp_path / "empty").mkdir()
     found = present_data(source(tmp_path / root), tmp_path / "cache")
