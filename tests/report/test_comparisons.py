@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -18,11 +19,13 @@ from bench_core.analysis.evidence import Evidence
 from bench_core.analysis.inference.cells import intervals
 from bench_core.analysis.inference.compare import Settings
 from bench_core.cli.main import bench
+from bench_core.errors import MissingDependencyError
+from bench_core.install import install_command
 from bench_core.options import complete_options
 from bench_core.plan.job import Job
 from bench_core.plugins.wiring import load_registry
 from bench_core.records import Counts
-from bench_core.report.blocks import Figure, Prose, Section, tables_of
+from bench_core.report.blocks import Callout, Figure, Prose, Section, tables_of
 from bench_core.report.delimited import to_csv
 from bench_core.report.forestplot import ForestRow, forest_plot
 from bench_core.report.sections.comparisons import section
@@ -296,3 +299,13 @@ def test_the_words_for_a_paper(study: Study) -> None:
     test = "BroadFormer was better (exchange test over groups, 9,999 draws: p < 0.001, Holm-corrected"
     assert start in done.output and test in done.output
     assert "hearts: not compared; ring: no fold is finished" in done.output
+
+
+def test_without_scipy_the_command_names_the_extra(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("scipy", "scipy.special", "scipy.stats"):
+        monkeypatch.setitem(sys.modules, name, None)
+    done = call(study, "ring", "broad")
+    assert isinstance(done.exception, MissingDependencyError)
+    assert done.exception.fix == install_command("report")
+    (note,) = made(study.evidence()).blocks
+    assert isinstance(note, Callout) and note.code == install_command("report")

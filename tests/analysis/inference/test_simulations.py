@@ -7,8 +7,11 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 
+from bench_core.analysis.inference.compare import Settings, judge
+from tests.helpers.known_truth import planted_field
 from tests.helpers.simulated import (
     TESTS,
     any_wrong,
@@ -46,6 +49,19 @@ def test_folds_whose_training_sets_overlap_need_the_correction(repeats: int) -> 
     corrected, usual = folds_wrong(200, seed=4, repeats=repeats)
     assert corrected <= 0.05 + 3 * math.sqrt(0.05 * 0.95 / 200)
     assert usual > 0.25 or repeats == 1
+
+
+def test_eleven_models_of_a_studys_size_get_the_words_of_their_true_differences() -> None:
+    gains = [0.0] * 3 + [-0.005] * 2 + [-0.02] * 3 + [-0.05] * 3
+    judged = judge(planted_field(np.random.default_rng(5), 945, gains, (1, 1)), "pooled", Settings())
+    assert judged is not None
+    found: dict[float, set[str]] = {}
+    for (one, other), pair in judged.pairs.items():
+        apart = round(abs(gains[int(one[1:])] - gains[int(other[1:])]), 4)
+        found.setdefault(apart, set()).add(pair.verdict)
+    assert found.pop(0.0) <= {"equivalent", "no difference shown"}
+    assert "different" in found.pop(0.005)
+    assert found == {apart: {"different"} for apart in (0.015, 0.02, 0.03, 0.045, 0.05)}
 
 
 @pytest.mark.slow
