@@ -130,7 +130,7 @@ def test_images_in_folders_keep_them_in_their_names_and_groups(tmp_path: Path) -
 def test_the_length_of_every_compressed_rle_is_known_before_it_is_decoded(
     seed: int, height: int, width: int
 ) -> None:
-    from bench_datasets.readers.coco import _ends_where
+    from bench_datasets.readers.coco_regions import ends_where
 
     mask = (np.random.default_rng(seed).random((height, width)) < 0.3).astype(np.uint8)
-    assert _ends_where(coco.encode(np.asfortranarray(mask))["counts"].decode()) == height * width
+    assert ends_where(coco.encode(np.asfortranarray(mask))["counts"].decode()) == height * width

@@ -15,6 +15,7 @@ from bench_core import DatasetRequest
 from bench_core.data.samples import Sample, UInt8Array
 from bench_core.errors import DataError
 from bench_datasets.declared.breast import BUSI
+from bench_datasets.readers.black_white import gray_image, two_levels
 from bench_datasets.readers.published import (
     Listing,
     Pair,
@@ -22,9 +23,7 @@ from bench_datasets.readers.published import (
     check_numbered,
     files_by_key,
     find_folder,
-    gray_image,
     natural,
-    two_levels,
 )
 
 NUMBERS = {"benign": 437, "malignant": 210, "normal": 133}

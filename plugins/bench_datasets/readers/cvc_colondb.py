@@ -8,16 +8,15 @@ from __future__ import annotations
 from bench_core import DatasetRequest
 from bench_core.data.samples import Sample, UInt8Array
 from bench_datasets.declared.polyps import CVC_COLONDB
+from bench_datasets.readers.black_white import color_image, two_levels
 from bench_datasets.readers.published import (
     Listing,
     Pair,
     PublishedReader,
     check_number,
     check_numbered,
-    color_image,
     files_by_key,
     paired,
-    two_levels,
 )
 
 OFFICIAL, CIRCULATING = 300, 380

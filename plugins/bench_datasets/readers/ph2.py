@@ -12,15 +12,14 @@ from pathlib import Path
 from bench_core import DatasetRequest
 from bench_core.data.samples import Sample, UInt8Array
 from bench_datasets.declared.skin import PH2
+from bench_datasets.readers.black_white import color_image, two_levels
 from bench_datasets.readers.published import (
     Listing,
     Pair,
     PublishedReader,
     check_number,
-    color_image,
     find_folder,
     natural,
-    two_levels,
 )
 
 PUBLISHED = 200
