@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -15,6 +16,7 @@ from torchvision.transforms import InterpolationMode, v2
 
 from bench_core.protocol.affine import OnePassAffine
 from bench_core.protocol.augmentation import NARROW, Augmentation, build_augmentation
+from bench_core.protocol.blur import SeparableGaussianBlur
 from bench_core.protocol.color import QuickDistort, QuickJitter, adjust
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -175,3 +177,22 @@ def test_one_gray_channel_becomes_what_three_equal_ones_become(
 def test_what_treats_channels_differently_gets_all_three(name: str) -> None:
     augment = build_augmentation([(name, {"quality": 50} if name == "JPEG" else {})], 3, 16)
     assert augment is not None and not augment.narrow
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.sampled_from([1, 3]), st.floats(0.001, 3.0), st.sampled_from([1, 3, 5, 25]), seeds)
+def test_blurring_planes_with_few_weights_is_blurring_whole_images_with_all(
+    channels: int, sigma: float, size: int, seed: int
+) -> None:
+    """In images whose width fills OpenCV's vectors, which it adds up otherwise than what is left over."""
+    image, _ = picture(seed, channels, 37, 64)
+    distance = np.arange(size, dtype=np.float64) - (size - 1) / 2
+    with np.errstate(over="ignore"):
+        weights = np.exp(-0.5 * (distance / sigma) ** 2)
+    kernel = (weights / weights.sum()).astype(np.float32)
+    pixels = np.ascontiguousarray(image.permute(1, 2, 0).numpy())
+    blurred = cv2.sepFilter2D(pixels, cv2.CV_32F, kernel, kernel, borderType=cv2.BORDER_REFLECT_101)
+    expected = np.rint(blurred).astype(np.uint8).reshape(pixels.shape)
+    blur = SeparableGaussianBlur(size, (sigma, sigma))
+    found = blur.transform(tv_tensors.Image(image), {"sigma": [sigma, sigma]})
+    assert np.array_equal(found.permute(1, 2, 0).numpy(), expected)
