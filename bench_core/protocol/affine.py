@@ -6,6 +6,8 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import cv2
+import numpy as np
 import torch
 from torch import Tensor
 from torchvision import tv_tensors
@@ -68,13 +70,14 @@ def _grids(coefficients: Tensor, height: int, width: int) -> Iterator[tuple[slic
     """
     across = torch.linspace((1.0 - width) * 0.5, (width - 1.0) * 0.5, steps=width)
     down = torch.linspace((1.0 - height) * 0.5, (height - 1.0) * 0.5, steps=height)[:, None]
-    grid = torch.empty(1, min(_ROWS, height), width, 2)
+    # One plane for x and one for y: contiguous writing, and as fast to read.
+    planes = torch.empty(2, min(_ROWS, height), width)
     for start in range(0, height, _ROWS):
         rows = slice(start, min(start + _ROWS, height))
-        part = grid[:, : rows.stop - start]
-        for axis, (by_x, by_y, shift) in enumerate(coefficients.tolist()):
-            torch.add(across * by_x, down[rows] * by_y, out=part[0, :, :, axis]).add_(shift)
-        yield rows, part
+        part = planes[:, : rows.stop - start]
+        for plane, (by_x, by_y, shift) in zip(part, coefficients.tolist(), strict=True):
+            torch.add(across * by_x, down[rows] * by_y, out=plane).add_(shift)
+        yield rows, part.permute(1, 2, 0)[None]
 
 
 def _sample(source: Tensor, grid: Tensor, mode: str) -> Tensor:
@@ -91,7 +94,10 @@ def _bilinear(pixels: Tensor, coefficients: Tensor) -> Tensor:
     moved = torch.empty_like(pixels)
     for rows, grid in _grids(coefficients, height, width):
         found = _sample(source, grid, "bilinear")
-        moved[:, rows] = found[:channels].mul_(found[channels:]).round_()
+        levels = found[:channels].mul_(found[channels:]).numpy()
+        for plane, out in zip(levels, moved.numpy()[:, rows], strict=True):
+            # Rounds to the nearest whole number, halves to even ones, several times faster than PyTorch.
+            cv2.convertScaleAbs(plane, out)
     return moved
 
 
@@ -105,5 +111,6 @@ def _nearest(pixels: Tensor, coefficients: Tensor, fill: int) -> Tensor:
         source[source == 0] = 256.0
     moved = torch.empty_like(pixels)
     for rows, grid in _grids(coefficients, height, width):
-        moved[:, rows] = _sample(source, grid, "nearest").to(torch.int16).sub_(shift)
+        found = _sample(source, grid, "nearest").numpy().astype(np.int16)
+        moved.numpy()[:, rows] = (found - shift if shift else found).astype(np.uint8)
     return moved

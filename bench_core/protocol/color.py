@@ -129,11 +129,11 @@ def _mean_of_narrow(image: Tensor) -> Tensor:
 
 
 def _saturation(image: Tensor, factor: float) -> Tensor:
-    changed = torch.empty_like(image, memory_format=torch.contiguous_format)
+    changed = np.empty((3, image[0].numel()), dtype=np.uint8)
     for part, colors in _parts(image):
         blend = colors.mul(factor).add_(_gray(colors), alpha=1.0 - factor)
-        changed.view(3, -1)[:, part] = blend.clamp_(0, 255)
-    return changed
+        changed[:, part] = blend.clamp_(0, 255).numpy()
+    return torch.from_numpy(changed).view(image.shape)
 
 
 def _hue(image: Tensor, shift: float) -> Tensor:
