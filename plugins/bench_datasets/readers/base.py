@@ -1,4 +1,4 @@
-"""What readers share whose files may lie in archives: problems told all at once, pairs found by sample."""
+"""What readers of published datasets share: files listed once, problems told together, pairs of one size."""
 
 from __future__ import annotations
 
@@ -23,15 +23,35 @@ Pair = tuple[Stored, Stored]
 
 @dataclass
 class Listing:
-    """Samples, and what is to be said of the other files."""
+    """The files of a dataset while they are listed: samples, problems, and what is said of other files."""
 
+    root: Path
     problems: Problems
     samples: list[Sample] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
+    unusable: set[Path] = field(default_factory=set)
+    """Files that are there, of which a problem tells already."""
+
+    def accept(self, path: Path) -> None:
+        """Note a problem unless this is a regular file with content."""
+        if not path.is_file():
+            what = "is a broken link or not a regular file"
+        elif path.stat().st_size == 0:
+            what = "is empty (0 bytes)"
+        else:
+            return
+        self.problems.add(path, what)
+        self.unusable.add(path)
+
+    def passed_over(self, paths: Iterable[Path], why: str) -> None:
+        """Remark on files that look like data and are in no sample."""
+        names = sorted(path.relative_to(self.root).as_posix() for path in paths)
+        if names:
+            self.remarks.append(f"passed over: {some(names)}: {why}")
 
 
-class StoredReader(ABC):
-    """A dataset below a root, as published; a subclass lists the files and decodes a pair of them."""
+class ListedReader(ABC):
+    """A dataset below a root, as published; a subclass lists its files and decodes a sample's."""
 
     def __init__(self, declared: Dataset, root: Path, options: Mapping[str, Any]) -> None:
         self.declared = declared
@@ -42,15 +62,15 @@ class StoredReader(ABC):
 
     @abstractmethod
     def find(self, listing: Listing) -> None:
-        """Fill the listing from names, headers and tables; nothing is decoded."""
+        """Fill the listing from names, headers and tables; no image is decoded."""
 
     @abstractmethod
-    def decode(self, image: Stored, mask: Stored) -> tuple[UInt8Array, UInt8Array]:
+    def pixels(self, sample: Sample) -> tuple[UInt8Array, UInt8Array]:
         """Return image [H, W, C] and class indices [H, W]; raise DataError with the file's place."""
 
-    def pair(self, sample: Sample) -> Pair:
-        """Return where image and mask of a sample are, from its own files alone."""
-        return Stored(sample.files[0]), Stored(sample.files[1])
+    def place_of_mask(self, sample: Sample) -> str:
+        """Return where a sample's mask lies, for messages."""
+        return str(sample.files[-1])
 
     def samples(self) -> Sequence[Sample]:
         """Return all samples; raise LayoutError with every problem of the files."""
@@ -65,13 +85,12 @@ class StoredReader(ABC):
 
     def read(self, sample: Sample) -> tuple[UInt8Array, UInt8Array]:
         """Decode one pair; raise DataError with the path of the file that cannot be used."""
-        image_file, mask_file = self.pair(sample)
-        image, mask = self.decode(image_file, mask_file)
+        image, mask = self.pixels(sample)
         if image.shape[:2] != mask.shape:
             raise DataError(
                 f"the mask is {mask.shape[1]} x {mask.shape[0]} pixels, its image "
                 f"{image.shape[1]} x {image.shape[0]}",
-                place=mask_file.place,
+                place=self.place_of_mask(sample),
                 fix="get both files again: published pairs are of one size",
             )
         return image, mask
@@ -85,10 +104,31 @@ class StoredReader(ABC):
                         place=str(self.root),
                         fix=f"correct `root:`; the data: {self.declared.how_to_get}",
                     )
-                listing = Listing(Problems(self.root, allow_missing=bool(self.options["allow_missing"])))
+                allow = bool(self.options.get("allow_missing", False))
+                listing = Listing(self.root, Problems(self.root, allow_missing=allow))
                 self.find(listing)
                 self._last = listing
             return self._last
+
+
+class StoredReader(ListedReader):
+    """A dataset whose files may lie in archives; a subclass decodes a pair wherever it is stored."""
+
+    @abstractmethod
+    def decode(self, image: Stored, mask: Stored) -> tuple[UInt8Array, UInt8Array]:
+        """Return image [H, W, C] and class indices [H, W]; raise DataError with the file's place."""
+
+    def pair(self, sample: Sample) -> Pair:
+        """Return where image and mask of a sample are, from its own files alone."""
+        return Stored(sample.files[0]), Stored(sample.files[1])
+
+    def pixels(self, sample: Sample) -> tuple[UInt8Array, UInt8Array]:
+        """Decode the pair of a sample."""
+        return self.decode(*self.pair(sample))
+
+    def place_of_mask(self, sample: Sample) -> str:
+        """Return the mask's path, continued into its archive."""
+        return self.pair(sample)[1].place
 
 
 def root_of(request: DatasetRequest, declared: Dataset) -> Path:

@@ -15,9 +15,9 @@ from bench_core import DatasetRequest
 from bench_core.data.samples import Sample, UInt8Array
 from bench_core.errors import DataError
 from bench_datasets.declared.breast import BUSI
+from bench_datasets.readers.base import Listing
 from bench_datasets.readers.black_white import gray_image, two_levels
 from bench_datasets.readers.published import (
-    Listing,
     Pair,
     PublishedReader,
     check_numbered,

@@ -8,9 +8,9 @@ from __future__ import annotations
 from bench_core import DatasetRequest
 from bench_core.data.samples import Sample, UInt8Array
 from bench_datasets.declared.polyps import CVC_COLONDB
+from bench_datasets.readers.base import Listing
 from bench_datasets.readers.black_white import color_image, two_levels
 from bench_datasets.readers.published import (
-    Listing,
     Pair,
     PublishedReader,
     check_number,

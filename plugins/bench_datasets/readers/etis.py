@@ -10,15 +10,9 @@ from pathlib import Path
 from bench_core import DatasetRequest
 from bench_core.data.samples import Sample, UInt8Array
 from bench_datasets.declared.polyps import ETIS
+from bench_datasets.readers.base import Listing
 from bench_datasets.readers.black_white import color_image, two_levels
-from bench_datasets.readers.published import (
-    Listing,
-    Pair,
-    PublishedReader,
-    check_numbered,
-    files_by_key,
-    paired,
-)
+from bench_datasets.readers.published import Pair, PublishedReader, check_numbered, files_by_key, paired
 
 PUBLISHED = 196
 SIZE = (1225, 966)

@@ -16,8 +16,9 @@ from bench_core import DatasetRequest
 from bench_core.data.samples import Attribute, Sample, UInt8Array
 from bench_datasets.declared.skin import HAM10000
 from bench_datasets.folder.tables import read_rows
+from bench_datasets.readers.base import Listing
 from bench_datasets.readers.black_white import color_image, two_levels
-from bench_datasets.readers.published import Listing, Pair, PublishedReader, check_number, files_by_key
+from bench_datasets.readers.published import Pair, PublishedReader, check_number, files_by_key
 
 FIRST, LAST = 24306, 34320
 SIZE = (600, 450)

@@ -13,9 +13,9 @@ from bench_core import Dataset, DatasetRequest
 from bench_core.data.samples import Sample, UInt8Array
 from bench_core.files.bounded import BoundError, read_json
 from bench_datasets.declared.polyps import HYPERKVASIR, KVASIR_SEG
+from bench_datasets.readers.base import Listing
 from bench_datasets.readers.black_white import color_image, two_levels
 from bench_datasets.readers.published import (
-    Listing,
     Pair,
     PublishedReader,
     check_number,

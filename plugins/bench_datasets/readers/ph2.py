@@ -12,15 +12,9 @@ from pathlib import Path
 from bench_core import DatasetRequest
 from bench_core.data.samples import Sample, UInt8Array
 from bench_datasets.declared.skin import PH2
+from bench_datasets.readers.base import Listing
 from bench_datasets.readers.black_white import color_image, two_levels
-from bench_datasets.readers.published import (
-    Listing,
-    Pair,
-    PublishedReader,
-    check_number,
-    find_folder,
-    natural,
-)
+from bench_datasets.readers.published import Pair, PublishedReader, check_number, find_folder, natural
 
 PUBLISHED = 200
 FOLDERS = ("PH2 Dataset images", "PH2_Dataset_images", "PH2 Images")

@@ -12,42 +12,12 @@ from pathlib import Path
 from bench_core import Dataset, DatasetRequest
 from bench_core.data.samples import Attribute, Sample, UInt8Array
 from bench_core.errors import DataError
-from bench_datasets.problems import Problems
+from bench_datasets.readers.base import ListedReader, Listing, root_of
 
 FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "GIF")
 """What a published picture may be, whatever its extension says."""
-NAMED = 3
 PICTURE = re.compile(r"(?i)\.(png|jpe?g|tiff?|bmp|gif)$")
 Size = tuple[int, int]
-
-
-@dataclass
-class Listing:
-    """The files of a dataset while they are listed: its folder, problems, and what is passed over."""
-
-    root: Path
-    problems: Problems
-    remarks: list[str] = field(default_factory=list)
-    unusable: set[Path] = field(default_factory=set)
-    """Files that are there, of which a problem tells already."""
-
-    def accept(self, path: Path) -> None:
-        """Note a problem unless this is a regular file with content."""
-        if not path.is_file():
-            what = "is a broken link or not a regular file"
-        elif path.stat().st_size == 0:
-            what = "is empty (0 bytes)"
-        else:
-            return
-        self.problems.add(path, what)
-        self.unusable.add(path)
-
-    def passed_over(self, paths: Iterable[Path], why: str) -> None:
-        """Remark on files that look like data and are in no sample."""
-        names = sorted(path.relative_to(self.root).as_posix() for path in paths)
-        if names:
-            more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
-            self.remarks.append(f"passed over: {', '.join(names[:NAMED])}{more}: {why}")
 
 
 @dataclass(frozen=True)
@@ -61,7 +31,7 @@ class Pair:
     attributes: Mapping[str, Attribute] = field(default_factory=dict)
 
 
-class PublishedReader:
+class PublishedReader(ListedReader):
     """Lists the pairs that `find` finds, checks their headers, and decodes each with `decode`."""
 
     def __init__(
@@ -72,58 +42,25 @@ class PublishedReader:
         decode: Callable[[Sample], tuple[UInt8Array, UInt8Array]],
         size: Callable[[Listing], Size | None] = lambda listing: None,
     ) -> None:
-        if request.root is None:
-            raise DataError(
-                f"dataset {declared.name} needs `root`",
-                place=declared.name,
-                fix="give `root: path/of/the/data`",
-            )
-        self._root = request.root
-        self._allow = bool(request.options.get("allow_missing", False))
-        self._declared = declared
-        self._find = find
+        super().__init__(declared, root_of(request, declared), request.options)
+        self._pairs = find
         self._decode = decode
         self._size = size
 
-    def samples(self) -> Sequence[Sample]:
-        """Return the pairs sorted by id; raise LayoutError with everything that is not as published."""
-        return self._list()[0]
-
-    def remarks(self) -> Sequence[str]:
-        """Return what is passed over, and what is missing and allowed to be."""
-        _, listing = self._list()
-        return [*listing.remarks, *listing.problems.remarks]
-
-    def read(self, sample: Sample) -> tuple[UInt8Array, UInt8Array]:
-        """Decode one pair; raise DataError with the path of the file that cannot be used."""
-        image, mask = self._decode(sample)
-        if image.shape[:2] != mask.shape:
-            raise DataError(
-                f"the mask is {mask.shape[1]} x {mask.shape[0]} pixels, its image "
-                f"{image.shape[1]} x {image.shape[0]}",
-                place=str(sample.files[-1]),
-                fix="unpack both again",
-            )
-        return image, mask
-
-    def _list(self) -> tuple[list[Sample], Listing]:
-        if not self._root.is_dir():
-            raise DataError(
-                "the dataset's root is not a folder",
-                place=str(self._root),
-                fix=f"correct `root:` in the spec; the data: {self._declared.how_to_get}",
-            )
-        listing = Listing(self._root, Problems(self._root, allow_missing=self._allow))
-        with listable(self._root):
-            pairs = sorted(self._find(listing), key=lambda pair: natural(pair.id))
+    def find(self, listing: Listing) -> None:
+        """List the pairs sorted by id, those whose headers fit."""
+        with listable(self.root):
+            pairs = sorted(self._pairs(listing), key=lambda pair: natural(pair.id))
         published = self._size(listing)
-        samples = [
+        listing.samples += [
             Sample(pair.id, pair.group, (pair.image, *pair.masks), pair.attributes)
             for pair in pairs
             if _headers_fit(pair, published, listing)
         ]
-        listing.problems.raise_all(samples, how_to_get=self._declared.how_to_get)
-        return samples, listing
+
+    def pixels(self, sample: Sample) -> tuple[UInt8Array, UInt8Array]:
+        """Decode a sample's files."""
+        return self._decode(sample)
 
 
 @contextmanager
