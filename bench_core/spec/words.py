@@ -41,6 +41,10 @@ MOVED: Mapping[Loc, tuple[str, str]] = {
         "it decides how a report reads counts, and trains nothing anew: it is an option of an analysis",
         "move it: `analyses: [{name: summary, options: {empty: one}}]`",
     ),
+    ("evaluate", "split"): (
+        "a file of training, validation and test ids is of one dataset, and a study may have several",
+        "give it to the dataset: `datasets: [{name: ..., folds: split.json}]`",
+    ),
     ("warmup", "epochs"): ("a warm-up lasts epochs or steps", "remove `epochs` or `steps`"),
     ("loss", "auto"): ("each key of the sum is a loss", "name the loss; `auto` stands alone"),
 }

@@ -70,6 +70,12 @@ def test_the_hint_says_whose_setting_it_is(tmp_path: Path) -> None:
     assert found.fix == "remove it, or write `name: sgd`"
 
 
+def test_a_split_under_evaluate_is_sent_to_its_dataset(tmp_path: Path) -> None:
+    found = findings(write(tmp_path, VALID), ["protocol.evaluate.split=split.json"])
+    assert [item.message for item in found] == ["unknown key 'split' in protocol.evaluate"]
+    assert "folds: split.json" in (found[0].fix or "")
+
+
 def test_only_the_chosen_forms_mistakes_are_told(tmp_path: Path) -> None:
     text = edited((OPTIMIZER, "{name: sgd, momentum: 2, weight_decay: -1, nesterov: true}"))
     found = findings(write(tmp_path, text))
