@@ -88,6 +88,9 @@ def noted_orientation(image: Any) -> int:
 
 
 def _noted(image: Any) -> int:
+    if image.format == "PNG" and "exif" not in image.info:
+        # Pillow would decode all of it, to see whether the note stands behind the pixels.
+        return 1
     found = image.getexif().get(_ORIENTATION, 1)
     return found if isinstance(found, int) and 1 <= found <= 8 else 1
 
@@ -125,7 +128,8 @@ def _values(image: Any, bits: int, *, colors: bool) -> Pixels:
     if mode in ("RGBA", "RGBa", "PA") or "transparency" in image.info:
         four = np.array(image.convert("RGBA"))
         return Pixels(np.ascontiguousarray(four[:, :, :3]), four[:, :, 3])
-    return Pixels(np.array(image.convert("RGB")))
+    # Converted to what it is already, an image is copied; a TIFF that Pillow has turned needs that.
+    return Pixels(np.array(image if mode == "RGB" and image.format != "TIFF" else image.convert("RGB")))
 
 
 def _indices(image: Any) -> NDArray[Any]:

@@ -39,13 +39,23 @@ def label_indices(pixels: NDArray[Any], classes: Classes, path: Path) -> UInt8Ar
             "the mask holds values that are not whole numbers", place=str(path), fix="store its labels"
         )
     if pixels.dtype == np.uint8:
-        # Almost every mask: classify 256 values instead of millions of pixels.
-        labels, known = (table[pixels] for table in _classify(np.arange(256), classes))
-    else:
-        labels, known = _classify(pixels.astype(np.int64), classes)
+        return _looked_up(pixels, classes, path)
+    labels, known = _classify(pixels.astype(np.int64), classes)
     if not known.all():
         raise _unknown(path, pixels[~known], colors)
     return np.asarray(labels, dtype=np.uint8)
+
+
+def _looked_up(pixels: UInt8Array, classes: Classes, path: Path) -> UInt8Array:
+    """Classify 256 values instead of millions of pixels, as almost every mask allows."""
+    import cv2
+
+    labels, known = _classify(np.arange(256), classes)
+    if not known.all():
+        strange = cv2.LUT(pixels, (~known).astype(np.uint8))
+        if cv2.countNonZero(strange):
+            raise _unknown(path, pixels[strange != 0], colors=False)
+    return np.asarray(cv2.LUT(pixels, labels.astype(np.uint8)))
 
 
 def joined(masks: Sequence[UInt8Array], paths: Sequence[Path]) -> UInt8Array:
