@@ -75,6 +75,14 @@ def bench_analyses() -> Sequence[Analysis]:
                     minimum=0.001,
                     maximum=0.5,
                 ),
+                "detect": Option(
+                    type=float,
+                    default=0.5,
+                    help="The difference for which the needed images, folds and repeats are told, in points "
+                    "or the metric's unit.",
+                    minimum=0.001,
+                    maximum=1000,
+                ),
                 "samples": Option(
                     type=int, default=2000, help="Resamples of the bootstrap.", minimum=200, maximum=20_000
                 ),

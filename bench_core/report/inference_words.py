@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bench_core.analysis.inference.compare import Compared, Settings
+from bench_core.analysis.inference.detection import Detection
 from bench_core.analysis.inference.paired import View
 from bench_core.analysis.inference.resampling import EXACT_GROUPS, Interval
 from bench_core.analysis.inference.verdicts import FEWEST_GROUPS
@@ -54,7 +55,12 @@ def confidence(settings: Settings) -> str:
 
 def margin_text(scale: Scale, settings: Settings) -> str:
     """Return the margin with its unit: 1 point, 0.5 mm."""
-    shown = f"{scale.factor * settings.margin:g}"
+    return amount(scale, settings.margin)
+
+
+def amount(scale: Scale, value: float, exact: bool = False) -> str:
+    """Return a size of differences with its unit: as short as it can be, or with all its decimals."""
+    shown = level(scale, value) if exact else f"{scale.factor * value:g}"
     unit = "point" if (scale.points, shown) == ("points", "1") else scale.points
     return f"{shown} {unit}"
 
@@ -114,3 +120,22 @@ def why_not(found: Compared, settings: Settings) -> str:
             "after correction"
         )
     return "their difference is undefined, or is once a group is left out"
+
+
+def could_show(found: Detection, scale: Scale) -> str:
+    """Return how small a difference could have been shown, and what the margin needs."""
+    aim = found.aim
+    middle = found.needed[0]
+    many = "more than 10 million groups"
+    if middle is not None:
+        many = f"{middle:,} groups ({found.images_needed(middle):,} images)"
+    needs = f"{amount(scale, aim.margin)} would need {many}"
+    if found.smallest is None:
+        return (
+            f"no difference could have been shown with {plural(found.groups, 'group')} after correction for "
+            f"{plural(aim.pairs, 'pair')}; {needs}."
+        )
+    return (
+        f"a difference of {amount(scale, found.smallest.middle, exact=True)} is shown in "
+        f"{100 * aim.power:g} % of such studies, after correction for {plural(aim.pairs, 'pair')}; {needs}."
+    )

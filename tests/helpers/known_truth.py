@@ -83,4 +83,5 @@ def field_of_models(models: dict[str, Tested], of_image: NDArray[np.intp], group
         ratio=1 / 3,
         reshuffled=False,
         images=len(of_image),
+        cut=5,
     )

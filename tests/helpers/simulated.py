@@ -15,9 +15,11 @@ from scipy import stats
 
 from bench_core.analysis.inference.cells import intervals
 from bench_core.analysis.inference.compare import Compared, Settings, judge, rank_test
+from bench_core.analysis.inference.detection import detection
 from bench_core.analysis.inference.field import Field
 from bench_core.analysis.inference.folds import corrected_resampled_t
 from bench_core.analysis.inference.paired import View
+from bench_core.analysis.inference.power import Aim
 from tests.helpers.known_truth import planted_field, truth
 
 SETTINGS = Settings(samples=1_000)
@@ -110,6 +112,30 @@ def false_claims(runs: int, groups: int, seed: int) -> list[tuple[float, float, 
     return rows
 
 
+def detected(runs: int, groups: int, models: int, seed: int, view: View = "pooled") -> tuple[float, float]:
+    """Return the smallest detectable difference, and the share of runs that call such a one different.
+
+    It is what 40 studies of equal models print, the median; then the first model is that much better than the
+    second one, and half as much than the others.
+    """
+    aim, printed = Aim(models * (models - 1) // 2), []
+    for run in range(40):
+        field = planted_field(np.random.default_rng((seed, 1, run)), groups, [0.0] * models)
+        judged = judge(field, view, Settings(samples=200))
+        assert judged is not None
+        found = detection(field, judged, aim)
+        assert found is not None and found.smallest is not None
+        printed.append(found.smallest.middle)
+    gain, number = float(np.median(printed)), 0
+    gains = [gain, 0.0, *[gain / 2] * (models - 2)]
+    for run in range(runs):
+        field = planted_field(np.random.default_rng((seed, 2, run)), groups, gains)
+        judged = judge(field, view, Settings(samples=200))
+        assert judged is not None
+        number += judged.pair("m0", "m1").verdict == "different"
+    return gain, number / runs
+
+
 def folds_wrong(runs: int, seed: int, repeats: int, images: int = 100) -> tuple[float, float]:
     """Return how often the corrected and the usual t-test over folds part two equal learners at 5 %.
 
@@ -157,6 +183,9 @@ def main(runs: int) -> None:
     print("equivalent at the margin", 200, called_equivalent(runs, 200, 14, 0.01))
     print("equivalent at zero", 200, called_equivalent(runs, 200, 14, 0.0))
     print("any of 55 pairs", 60, any_wrong(runs // 2, 60, 11, 15))
+    for groups, models in ((30, 2), (50, 5), (50, 11), (200, 2), (200, 11)):
+        print("detected", groups, models, detected(runs // 2, groups, models, 18))
+    print("detected, images", 50, 5, detected(runs // 2, 50, 5, 18, "images"))
     print("false claims", 50, false_claims(2 * runs, 50, 16))
     for repeats in (1, 5):
         print("folds", repeats, folds_wrong(runs, 17, repeats))

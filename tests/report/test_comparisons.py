@@ -113,6 +113,25 @@ def test_planted_truths_get_their_words(study: Study) -> None:
     assert "Not compared, for no two models have the same finished folds: Polyps & more and Hearts." in said
 
 
+def test_each_dataset_says_what_it_could_have_shown(study: Study) -> None:
+    found = made(study.evidence())
+    (row,) = csv.DictReader(io.StringIO(to_csv(table(found, "power-mdsc"))))
+    assert (row["dataset"], row["groups"], row["groups_images"]) == ("moles", "100", "200")
+    assert (row["detectable_pairs"], row["detectable_unit"]) == ("3", "fraction")
+    smallest = float(row["detectable_middle"])
+    assert float(row["detectable_low"]) <= smallest <= float(row["detectable_high"])
+    # Twice the groups detect 1 / sqrt(2) of it.
+    asked = made(study.evidence(), detect=100 * smallest / np.sqrt(2))
+    (more,) = csv.DictReader(io.StringIO(to_csv(table(asked, "power-mdsc"))))
+    assert int(more["needed_middle"]) == pytest.approx(200, rel=0.03)
+    assert int(more["needed_images"]) == 2 * int(more["needed_middle"])
+    shown = f"Moles'26: a difference of {100 * smallest:.2f} points is shown in 80 % of such studies"
+    assert shown in text(found)
+    error = made(study.evidence(), metric="merror")
+    (other,) = csv.DictReader(io.StringIO(to_csv(table(error, "power-merror"))))
+    assert float(other["detectable_middle"]) == pytest.approx(smallest)
+
+
 def test_a_twin_is_equal_and_not_different(tmp_path: Path) -> None:
     plain = counts_of()
     twin = write_study(
@@ -186,6 +205,8 @@ def test_few_groups_cannot_be_judged(tmp_path: Path) -> None:
         assert (row["verdict"], row["difference_low"]) == ("cannot be judged", "")
     shown = table(found, "intervals-moles-mdsc")
     assert all("(–)" in cell.small for row in shown.rows for cell in row.cells[2:])
+    assert "no difference could have been shown with 5 groups" in text(found)
+    assert table(found, "power-mdsc").rows[0].cells[2].text == "none"
     assert "5 groups are too few (at least 10)" in answer(few, "ring", "broad")["sentence"]
 
 

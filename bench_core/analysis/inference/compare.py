@@ -22,7 +22,7 @@ from bench_core.analysis.inference.resampling import (
     permutations_for,
     resampled,
 )
-from bench_core.analysis.inference.statistics import left_out
+from bench_core.analysis.inference.statistics import effective_groups, left_out
 from bench_core.analysis.inference.verdicts import FEWEST_GROUPS, Verdict, verdict
 from bench_core.seeds import derive_seed
 
@@ -49,6 +49,8 @@ class Compared:
     difference: float
     groups: int
     """Those that tell anything of the pair."""
+    effective: float
+    """How many groups of equal weight would scatter as these do."""
     images: int
     """Different images of the test folds."""
     left_out: int
@@ -190,6 +192,7 @@ def _compared(
         view=view,
         difference=observed,
         groups=groups,
+        effective=effective_groups(sums.weights(place)),
         images=field.images,
         left_out=sums.left_out(place),
         interval=bootstrap_interval(observed, spread, kept, 1 - settings.alpha) if enough else None,

@@ -47,6 +47,8 @@ class Field:
     """Whether repeats deal the images into other folds."""
     images: int
     """Different images."""
+    cut: int
+    """How many folds the images were dealt into, tested or not."""
     apart: Mapping[str, str] = field(default_factory=dict)
     """Models with results that are not compared, and why."""
 
@@ -73,28 +75,43 @@ def field_of(evidence: Evidence, board: Board, dataset: str, empty: EmptyPolicy 
     Compared are those that are ranked there (they have the same finished folds) and follow the shared
     protocol. A model whose folds hold other images or groups than the others' is set apart.
     """
-    quantity, shared = board.quantity, board.shared.get(dataset, ())
+    shared = board.shared.get(dataset, ())
     apart = {}
-    found: dict[str, Tested] = {}
-    layout: tuple[tuple[tuple[int, str, str], ...], tuple[str, ...]] | None = None
-    jobs: list[Finished] = []
+    found: dict[str, list[Finished]] = {}
     for row in board.rows:
         if dataset not in row.scores:
             continue
         if evidence.model(row.model).own_protocol:
             apart[row.model] = "it follows a procedure of its own"
-            continue
-        if dataset not in row.ranked:
+        elif dataset not in row.ranked:
             apart[row.model] = "it does not have the same finished folds"
-            continue
-        folds = _folds(evidence.cell(row.model, dataset), shared)
+        else:
+            found[row.model] = _folds(evidence.cell(row.model, dataset), shared)
+    families = {label: evidence.model(label).family for label in found}
+    return field_of_folds(dataset, board.quantity, found, families, apart, empty)
+
+
+def field_of_folds(
+    dataset: str,
+    quantity: Quantity,
+    finished: Mapping[str, list[Finished]],
+    families: Mapping[str, str],
+    apart: Mapping[str, str] | None = None,
+    empty: EmptyPolicy = "ignore",
+) -> Field | None:
+    """Return models with the same folds side by side; None where fewer than two were tested alike."""
+    apart = dict(apart or {})
+    found: dict[str, Tested] = {}
+    layout: tuple[tuple[tuple[int, str, str], ...], tuple[str, ...]] | None = None
+    jobs: list[Finished] = []
+    for label, folds in finished.items():
         mine = _layout(folds)
         layout = layout or mine
         if mine != layout:
-            apart[row.model] = "its folds hold other images or groups"
+            apart[label] = "its folds hold other images or groups"
             continue
         jobs = jobs or folds
-        found[row.model] = _tested(folds, quantity, empty)
+        found[label] = _tested(folds, quantity, empty)
     if len(found) < 2 or layout is None:
         return None
     groups = tuple(dict.fromkeys(group for _, _, group in layout[0]))
@@ -105,13 +122,14 @@ def field_of(evidence: Evidence, board: Board, dataset: str, empty: EmptyPolicy 
         quantity=quantity,
         leader=min(found, key=lambda label: order(mean_of_folds(found[label]))),
         models=found,
-        families={label: evidence.model(label).family for label in found},
+        families={label: families[label] for label in found},
         classes=layout[1],
         groups=groups,
         of_image=np.array([numbers[group] for _, _, group in layout[0]], dtype=np.intp),
         ratio=float(np.mean([fold.result.data.test / max(fold.result.data.train, 1) for fold in jobs])),
         reshuffled=len({fold.job.fold.deal for fold in jobs}) > 1,
         images=len({image for _, image, _ in layout[0]}),
+        cut=jobs[0].job.fold.count,
         apart=apart,
     )
 

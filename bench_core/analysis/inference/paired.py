@@ -51,6 +51,10 @@ class PairedSums(ABC):
         """Return which groups [G] tell anything of a pair."""
 
     @abstractmethod
+    def weights(self, place: int) -> NDArray[np.float64]:
+        """Return how much each group [G] counts in a pair's difference, up to a factor."""
+
+    @abstractmethod
     def left_out(self, place: int) -> int:
         """Return how many tested images a pair leaves out because a score is undefined."""
 
@@ -90,6 +94,12 @@ class PooledPairs(PairedSums):
         ends = [slice(3 * int(end), 3 * int(end) + 3) for end in self.ends[place]]
         return informative(np.concatenate([self.columns[:, end] for end in ends], axis=1))
 
+    def weights(self, place: int) -> NDArray[np.float64]:
+        """Return the pixels of truth or prediction of both models."""
+        return np.asarray(
+            self.columns.reshape(len(self.columns), -1, 3)[:, self.ends[place]].sum(axis=(1, 2))
+        )
+
     def left_out(self, place: int) -> int:
         """Return 0: every pixel counts."""
         return 0
@@ -122,6 +132,10 @@ class ImagePairs(PairedSums):
     def informative(self, place: int) -> NDArray[np.bool_]:
         """Return which groups have an image that both models have a score of."""
         return np.asarray(self.columns[:, 2 * place + 1] > 0)
+
+    def weights(self, place: int) -> NDArray[np.float64]:
+        """Return the number of images that both models have a score of."""
+        return np.asarray(self.columns[:, 2 * place + 1])
 
     def left_out(self, place: int) -> int:
         """Return how many tested images one of the two has no score of."""

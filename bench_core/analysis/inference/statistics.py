@@ -73,3 +73,12 @@ def informative(sums: Sums) -> NDArray[np.bool_]:
 def left_out(sums: Sums) -> Sums:
     """Return the sums [G, D] of all groups but one, for each group of sums [G, D]."""
     return np.asarray(sums.sum(axis=0) - sums)
+
+
+def effective_groups(weights: NDArray[np.float64]) -> float:
+    """Return how many groups of equal weight have the scatter of groups with these weights [G].
+
+    Source: Kish, Survey Sampling, 1965, section 11.7: (sum of w)² / (sum of w²). 0 without any weight.
+    """
+    squares = float(np.sum(weights**2))
+    return float(np.sum(weights)) ** 2 / squares if squares > 0 else 0.0

@@ -8,9 +8,11 @@ from typing import Any
 
 from bench_core.analysis.evidence import Evidence
 from bench_core.analysis.inference.compare import Compared, Settings, judge
+from bench_core.analysis.inference.detection import detection
 from bench_core.analysis.inference.distributions import scipy_part
 from bench_core.analysis.inference.field import Field, field_of
 from bench_core.analysis.inference.paired import View
+from bench_core.analysis.inference.power import Aim
 from bench_core.analysis.quantities import Quantity, quantity
 from bench_core.analysis.scores import board
 from bench_core.errors import MissingDependencyError
@@ -22,6 +24,7 @@ from bench_core.report.forestplot import ForestRow, forest_plot
 from bench_core.report.names import Footnotes, listed, plural
 from bench_core.report.sections.comparison_table import Answer, pairs_table
 from bench_core.report.sections.intervals import intervals_table
+from bench_core.report.sections.power_table import power_table
 
 TITLE = "Which differences are real"
 LEAD = (
@@ -56,6 +59,7 @@ def section(evidence: Evidence, options: Mapping[str, Any]) -> Section:
     footnotes = Footnotes(evidence)
     order = names.ordered(evidence, scores)
     blocks += [pairs_table(evidence, answer, order, footnotes) for answer in answers]
+    blocks += _power(evidence, found, answers, float(options["detect"]))
     tables = tuple(intervals_table(evidence, answer.field, answer.main.settings, order) for answer in answers)
     blocks.append(Details("Each model's score with its interval", tables))
     notes = [text for answer in answers for text in _notes(evidence, answer)]
@@ -76,6 +80,26 @@ def _answer(field: Field, settings: Settings, wanted: View) -> Answer:
     views: tuple[View, View] = ("pooled", "images") if wanted == "pooled" else ("images", "pooled")
     found = [judged for view in views if (judged := judge(field, view, settings)) is not None]
     return Answer(field, found[0], found[1] if len(found) > 1 else None)
+
+
+def _power(evidence: Evidence, found: Quantity, answers: list[Answer], wanted: float) -> list[Block]:
+    """Return a sentence and a row on each dataset whose spread is known."""
+    known, said = [], []
+    for answer in answers:
+        field, settings = answer.field, answer.main.settings
+        scale = found.scale(field.dataset)
+        aim = Aim(len(answer.main.pairs), wanted / scale.factor, settings.alpha)
+        item = detection(field, answer.main, aim)
+        if item is None:
+            continue
+        known.append(item)
+        said.append(f"{evidence.dataset(field.dataset).title}: {words.could_show(item, scale)}")
+    if not known:
+        return []
+    return [
+        Prose(tuple(said)),
+        power_table(evidence, found, known, words.view_title(found, answers[0].main.view)),
+    ]
 
 
 def _headline(evidence: Evidence, answer: Answer) -> str:
