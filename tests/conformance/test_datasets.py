@@ -38,6 +38,8 @@ VARIANTS: Sequence[tuple[str, Mapping[str, Any]]] = (
     *OPTIONS.items(),
 )  # fmt: skip
 """First-party datasets with the options that they are checked under."""
+USUAL = (0, 3, 6, 7, 8, 9, len(VARIANTS) - len(OPTIONS) + [*OPTIONS].index("nnunet"))
+"""One of each kind of reader, which the default suite tries; the slow one tries the others."""
 HEAVY = ("torch", "torchvision", "PIL", "cv2", "nibabel", "nilearn", "scipy")
 REGISTRY = load_registry()
 
@@ -74,7 +76,13 @@ def opened(number: int, root: Path | None) -> DatasetSubject:
 
 
 @pytest.mark.parametrize("item", PROPERTIES, ids=lambda item: item.name)
-@pytest.mark.parametrize("number", range(len(VARIANTS)), ids=lambda number: f"{VARIANTS[number][0]}-{number}")
+@pytest.mark.parametrize(
+    "number",
+    [
+        pytest.param(number, id=f"{name}-{number}", marks=() if number in USUAL else pytest.mark.slow)
+        for number, (name, _) in enumerate(VARIANTS)
+    ],
+)
 def test_dataset(number: int, item: Property[DatasetSubject], roots: Callable[[str], Path | None]) -> None:
     finding = judge(item, opened(number, roots(VARIANTS[number][0])))
     if finding.state == "skipped":
