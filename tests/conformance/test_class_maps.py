@@ -102,7 +102,8 @@ def test_what_is_refused_of_real_networks(model: str, layer: str) -> None:
     "name",
     [
         *("smp:unet/resnet18", "smp:segformer/mit_b0", "smp:fpn/resnet18"),
-        *("timm:resnet18/fpn", "timm:resnet18", "hf:segformer", "hf:mobilenet_v2", "hf:mobilevitv2"),
+        *("timm:resnet18/fpn", "hf:segformer", "hf:mobilenet_v2", "hf:mobilevitv2"),
+        pytest.param("timm:resnet18", marks=pytest.mark.slow),
         *("monai:basicunet", "monai:attentionunet"),
     ],
 )

@@ -70,7 +70,14 @@ def test_results_without_regard_to_copies_are_computed_anew(
     assert freshness(plan.jobs, store, Ground(loaded.registry, store.cache)).stale == {}
 
 
-@pytest.mark.parametrize("more", [", duplicates: drop", ", duplicates: report", ", stratify: [classes]"])
+@pytest.mark.parametrize(
+    "more",
+    [
+        ", duplicates: drop",
+        pytest.param(", duplicates: report", marks=pytest.mark.slow),
+        pytest.param(", stratify: [classes]", marks=pytest.mark.slow),
+    ],
+)
 def test_other_policies_are_other_jobs_and_verify(tmp_path: Path, more: str) -> None:
     root = with_a_turned_copy(tmp_path / "data")
     spec = spec_of(tmp_path / "spec", root, more)

@@ -42,7 +42,7 @@ def shell(line: str) -> subprocess.CompletedProcess[str]:
         ("", "| head -1"),
         pytest.param("FORCE_COLOR=1", "| head -1", marks=pytest.mark.slow),
         pytest.param("", "--json | head -1", marks=pytest.mark.slow),
-        ("", "> /dev/full"),
+        pytest.param("", "> /dev/full", marks=pytest.mark.slow),
         pytest.param("", ">&-", marks=pytest.mark.slow),
         ("", ">&- 2>&- <&-"),
     ],

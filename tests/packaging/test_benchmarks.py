@@ -45,6 +45,7 @@ def test_the_loader_is_measured_beside_another_on_the_same_images() -> None:
     assert all(min(row["1"].values()) > 0 for row in found["ways"].values())
 
 
+@pytest.mark.slow
 def test_the_loader_alone_is_measured() -> None:
     words = ("--only-loader", "32", "1", "--images", "4", "--seconds", "0.1", "--json")
     found = json.loads(measure("loader.py", *words))
