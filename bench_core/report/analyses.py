@@ -90,6 +90,32 @@ def bench_analyses() -> Sequence[Analysis]:
             },
         ),
         Analysis(
+            name="ranks",
+            help="who is best and how sure that is: ranks with intervals on each dataset and over all",
+            section=f"{_HOME}.ranks:section",
+            options={
+                "metric": _metric("Metric that ranks."),
+                "view": Option(
+                    type=str,
+                    default="pooled",
+                    choices=("pooled", "images"),
+                    help="Counts of all images together, or the mean of images: for metrics of label maps, "
+                    "always the latter.",
+                ),
+                "alpha": Option(
+                    type=float,
+                    default=0.05,
+                    help="Intervals have confidence 1 - alpha.",
+                    minimum=0.001,
+                    maximum=0.5,
+                ),
+                "samples": Option(
+                    type=int, default=2000, help="Resamples of the bootstrap.", minimum=200, maximum=20_000
+                ),
+                "empty": _EMPTY,
+            },
+        ),
+        Analysis(
             name="per-class",
             help="one table per dataset with a column for each foreground class",
             section=f"{_HOME}.classes:section",

@@ -20,6 +20,7 @@ from bench_core.analysis.inference.field import Field
 from bench_core.analysis.inference.folds import corrected_resampled_t
 from bench_core.analysis.inference.paired import View
 from bench_core.analysis.inference.power import Aim
+from bench_core.analysis.inference.ranking import ranked_field
 from tests.helpers.known_truth import planted_field, truth
 
 SETTINGS = Settings(samples=1_000)
@@ -91,6 +92,42 @@ def any_wrong(runs: int, groups: int, models: int, seed: int) -> float:
     return found / runs
 
 
+def best_chances(runs: int, groups: int, models: int, seed: int) -> list[tuple[float, float, int]]:
+    """Return (mean stated probability to be the best, share of models that are, models) by ranges of it.
+
+    True gains are drawn flat from a range much wider than what can be told apart, as the prior assumes.
+    """
+    stated, true = [], []
+    for run in range(runs):
+        random = np.random.default_rng((seed, run))
+        gains = random.uniform(-0.03, 0.03, models)
+        found = ranked_field(planted_field(random, groups, list(gains)), "pooled", SETTINGS)
+        assert found is not None and found.ranks.chances is not None
+        stated.append(found.ranks.chances[:, 0])
+        true.append(gains == gains.max())
+    known, best = np.concatenate(stated), np.concatenate(true)
+    rows = []
+    for low, high in ((0, 0.05), (0.05, 0.25), (0.25, 0.5), (0.5, 0.75), (0.75, 0.95), (0.95, 1.01)):
+        inside = (known >= low) & (known < high)
+        rows.append((float(known[inside].mean()), float(best[inside].mean()), int(inside.sum())))
+    return rows
+
+
+def ranks_held(runs: int, groups: int, models: int, seed: int) -> float:
+    """Return the share of models whose true rank the interval of 95 % holds, true gains as above."""
+    held = 0
+    for run in range(runs):
+        random = np.random.default_rng((seed, run))
+        gains = random.uniform(-0.03, 0.03, models)
+        found = ranked_field(planted_field(random, groups, list(gains)), "pooled", SETTINGS)
+        assert found is not None
+        for place, gain in enumerate(gains):
+            ends = found.ranks.interval(place)
+            assert ends is not None
+            held += ends[0] <= 1 + int((gains > gain).sum()) <= ends[1]
+    return held / (runs * models)
+
+
 def false_claims(runs: int, groups: int, seed: int) -> list[tuple[float, float, int]]:
     """Return (mean stated probability, share of false claims, runs) by ranges of the stated probability.
 
@@ -115,11 +152,11 @@ def false_claims(runs: int, groups: int, seed: int) -> list[tuple[float, float, 
 def detected(runs: int, groups: int, models: int, seed: int, view: View = "pooled") -> tuple[float, float]:
     """Return the smallest detectable difference, and the share of runs that call such a one different.
 
-    It is what 40 studies of equal models print, the median; then the first model is that much better than the
-    second one, and half as much than the others.
+    It is what 100 studies of equal models print, the median; then the first model is that much better than
+    the second one, and half as much than the others.
     """
     aim, printed = Aim(models * (models - 1) // 2), []
-    for run in range(40):
+    for run in range(100):
         field = planted_field(np.random.default_rng((seed, 1, run)), groups, [0.0] * models)
         judged = judge(field, view, Settings(samples=200))
         assert judged is not None
@@ -186,6 +223,9 @@ def main(runs: int) -> None:
     for groups, models in ((30, 2), (50, 5), (50, 11), (200, 2), (200, 11)):
         print("detected", groups, models, detected(runs // 2, groups, models, 18))
     print("detected, images", 50, 5, detected(runs // 2, 50, 5, 18, "images"))
+    for groups in (50, 200):
+        print("best of five", groups, best_chances(runs, groups, 5, 19))
+        print("ranks of five held", groups, ranks_held(runs, groups, 5, 20))
     print("false claims", 50, false_claims(2 * runs, 50, 16))
     for repeats in (1, 5):
         print("folds", repeats, folds_wrong(runs, 17, repeats))

@@ -20,6 +20,7 @@ FIRST_PARTY = (
     "summary",
     "folds",
     "comparisons",
+    "ranks",
     "per-class",
     "baselines",
     "subgroups",
