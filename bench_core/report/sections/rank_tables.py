@@ -76,7 +76,7 @@ def _caption(
     )
     if over is not None:
         text += (
-            " By mean score: aggregate, then rank. By mean rank: rank on each dataset, then aggregate; only "
+            " By mean score: aggregate, then rank. By mean rank: rank on each dataset, then aggregate; the "
             f"{plural(len(over.models), 'model')} with all datasets are ranked there, among themselves."
         )
         if over.by_score is None:

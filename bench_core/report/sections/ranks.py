@@ -95,10 +95,12 @@ def _over(evidence: Evidence, over: Overall) -> list[str]:
         )  # fmt: skip
     lines = [f"{text}."]
     changed = [
-        evidence.dataset(item.dataset).title for item in over.without if _best(over, item.by_rank) != best
+        f"without {evidence.dataset(item.dataset).title}"
+        for item in over.without
+        if _best(over, item.by_rank) != best
     ]
     if changed:
-        lines.append(f"The best mean rank is another model's once {listed(changed)} is left out.")
+        lines.append(f"The best mean rank is held by others {listed(changed)}.")
     elif over.without:
         lines.append("The best mean rank stays where it is, whichever dataset is left out.")
     if over.missing:
