@@ -122,9 +122,13 @@ def test_the_printed_difference_is_detected_as_often_as_stated() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("groups", "models"), [(60, 2), (60, 5), (200, 2), (200, 5)])
-def test_the_printed_difference_is_detected_as_often_as_stated_at_length(groups: int, models: int) -> None:
-    assert 0.75 <= detected(600, groups, models, seed=22)[1] <= 0.85
+@pytest.mark.parametrize(
+    ("groups", "models", "runs"), [(60, 2, 2000), (60, 5, 600), (200, 2, 600), (200, 5, 600)]
+)
+def test_the_printed_difference_is_detected_as_often_as_stated_at_length(
+    groups: int, models: int, runs: int
+) -> None:
+    assert 0.75 <= detected(runs, groups, models, seed=22)[1] <= 0.85
 
 
 @pytest.mark.slow
