@@ -305,6 +305,7 @@ def test_a_fixed_split_is_trained_and_tested_as_given(tmp_path: Path) -> None:
     assert "0 of 2 jobs done" in call("status", spec, "--store", store).output
 
 
+@pytest.mark.slow
 def test_ignored_pixels_count_in_no_number(tmp_path: Path) -> None:
     root = write_folder(tmp_path / "mine", 0)
     for number in range(6):

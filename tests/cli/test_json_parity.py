@@ -69,6 +69,7 @@ def test_the_summary_of_a_run_has_signs_and_scores(study: Study, capsys: pytest.
     assert data["done_now"] == len(jobs)
 
 
+@pytest.mark.slow
 def test_a_run_tells_programs_what_is_stale(tmp_path: Path) -> None:
     place = Place(tmp_path)
     place.run_all()

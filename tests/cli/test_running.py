@@ -256,6 +256,7 @@ def test_one_mistake_of_many_jobs_is_told_once(tmp_path: Path) -> None:
     assert summary.count("log: bench logs") == 1
 
 
+@pytest.mark.slow
 def test_networks_that_learned_nothing_are_told_at_the_end(tmp_path: Path) -> None:
     """Logits far below zero are background in every pixel."""
     path = write_spec(tmp_path, epochs=1)
@@ -398,6 +399,7 @@ def bench_event(event):
 """
 
 
+@pytest.mark.slow
 def test_a_tracker_hears_all_and_may_fail(tmp_path: Path) -> None:
     spec = write_spec(tmp_path, epochs=2)
     plugin = tmp_path / "plugin.py"

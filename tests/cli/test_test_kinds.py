@@ -15,6 +15,7 @@ from tests.helpers.broken_datasets import write_cases
 
 DATASETS, METRICS = broken_datasets.__file__, broken_metrics.__file__
 TRIED = ("dataset", "metric", "step", "analysis", "runner")
+LONG = ("analysis", "runner")
 """Models are tried in test_new_and_test."""
 TWO_KINDS = """
 from bench_core import Dataset, Metric, Task, hookimpl
@@ -41,7 +42,9 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize("kind", TRIED)
+@pytest.mark.parametrize(
+    "kind", [pytest.param(kind, marks=pytest.mark.slow if kind in LONG else ()) for kind in TRIED]
+)
 def test_what_new_writes_passes_everything(here: Path, kind: str) -> None:
     call("new", kind, "my-own")
     found = call("test", "my-own", "--plugin", "my_own.py", "--json")

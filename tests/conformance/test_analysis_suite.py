@@ -17,6 +17,8 @@ from tests.helpers.broken_analyses import BROKEN, Broken
 
 PLUGIN = Path(broken_analyses.__file__)
 FIRST_PARTY = load_registry().analyses
+USUAL = ("right", "summary", "comparisons")
+"""Parts that the default suite tries; the slow one tries all."""
 REGISTRY = load_registry([PLUGIN])
 WORLD = with_world(REGISTRY)
 
@@ -47,7 +49,10 @@ def tried(name: str, studies: dict[str, Study]) -> list[Finding]:
     return found
 
 
-@pytest.mark.parametrize("name", ["right", *FIRST_PARTY])
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=() if name in USUAL else pytest.mark.slow) for name in ("right", *FIRST_PARTY)],
+)
 def test_right_parts_have_every_property(name: str, studies: dict[str, Study]) -> None:
     found = tried(name, studies)
     assert [(item.name, item.state, item.note) for item in found] == [

@@ -73,6 +73,7 @@ def weights(store: Path) -> dict[str, list[torch.Tensor]]:
     return found
 
 
+@pytest.mark.slow
 def test_two_runs_share_the_work_and_run_nothing_twice(tmp_path: Path) -> None:
     spec, store = write_spec(tmp_path / "spec", search=True, epochs=2), tmp_path / "results"
     runs = [Run(spec, store, "--workers", "1") for _ in range(2)]

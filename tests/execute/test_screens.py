@@ -39,7 +39,7 @@ def shell(line: str) -> subprocess.CompletedProcess[str]:
 @pytest.mark.parametrize(
     ("before", "way"),
     [
-        ("", "| head -1"),
+        pytest.param("", "| head -1", marks=pytest.mark.slow),
         pytest.param("FORCE_COLOR=1", "| head -1", marks=pytest.mark.slow),
         pytest.param("", "--json | head -1", marks=pytest.mark.slow),
         pytest.param("", "> /dev/full", marks=pytest.mark.slow),
@@ -56,6 +56,7 @@ def test_a_screen_that_is_gone_costs_no_job(tmp_path: Path, before: str, way: st
     assert list(Store(store).claims.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_the_exit_code_of_failed_jobs_is_kept_without_a_screen(tmp_path: Path) -> None:
     spec, store = write_spec(tmp_path / "spec", models="[broken-net]", epochs=1), tmp_path / "results"
     assert shell(f"{command(spec, store)} > /dev/full").returncode == 1
