@@ -76,7 +76,7 @@ def _row(row: RankRow, y: float, scale: svg.Scale) -> str:
 
 
 def percent(chance: float) -> str:
-    """Return a probability without decimals, never as certain where it is not."""
-    if 0 < chance < _LEAST:
+    """Return a probability without decimals, never as certain: resamples are finite in number."""
+    if chance < _LEAST:
         return "< 1 %"
-    return "> 99 %" if 1 - _LEAST < chance < 1 else f"{100 * chance:.0f} %"
+    return "> 99 %" if chance > 1 - _LEAST else f"{100 * chance:.0f} %"
