@@ -21,6 +21,7 @@ def showing() -> Iterator[Callable[[str, int, int], None] | None]:
         Progress,
         ProgressColumn,
         Task,
+        TaskID,
         TextColumn,
         TimeRemainingColumn,
     )
@@ -40,11 +41,11 @@ def showing() -> Iterator[Callable[[str, int, int], None] | None]:
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=screen, transient=True) as bars:
-        known: dict[str, object] = {}
+        known: dict[str, TaskID] = {}
 
         def hear(label: str, done: int, total: int) -> None:
             if label not in known:
                 known[label] = bars.add_task(label, total=total)
-            bars.update(known[label], completed=done, total=total)  # type: ignore[arg-type]
+            bars.update(known[label], completed=done, total=total)
 
         yield hear

@@ -38,7 +38,10 @@ VARIANTS: Sequence[tuple[str, Mapping[str, Any]]] = (
     *OPTIONS.items(),
 )  # fmt: skip
 """First-party datasets with the options that they are checked under."""
-USUAL = (0, 3, 6, 7, 8, 9, len(VARIANTS) - len(OPTIONS) + [*OPTIONS].index("nnunet"))
+USUAL = {
+    [name for name, _ in VARIANTS].index(wanted)
+    for wanted in ("synthetic", "mni152", "folder", "neopolyp", "isic2018", "camus", "nnunet")
+}
 """One of each kind of reader, which the default suite tries; the slow one tries the others."""
 HEAVY = ("torch", "torchvision", "PIL", "cv2", "nibabel", "nilearn", "scipy")
 REGISTRY = load_registry()

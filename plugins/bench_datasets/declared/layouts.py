@@ -88,6 +88,19 @@ def check_window(given: Any, channels: int) -> tuple[tuple[float, float], ...] |
     )
 
 
+OF_CASES = {
+    "classes": CLASSES,
+    "background": BACKGROUND,
+    "ignore": IGNORED,
+    "channels": CHANNELS,
+    "plane": PLANE,
+    "window": WINDOW,
+    "empty_slices": EMPTY,
+    "group_pattern": GROUP_PATTERN,
+    "group_file": GROUP_FILE,
+}
+"""Options of layouts whose cases are pictures or volumes."""
+
 NNUNET = Dataset(
     name="nnunet",
     version=1,
@@ -100,17 +113,7 @@ NNUNET = Dataset(
     own_files=True,
     requires=("PIL", "nibabel"),
     install="data",
-    options={
-        "classes": CLASSES,
-        "background": BACKGROUND,
-        "ignore": IGNORED,
-        "channels": CHANNELS,
-        "plane": PLANE,
-        "window": WINDOW,
-        "empty_slices": EMPTY,
-        "group_pattern": GROUP_PATTERN,
-        "group_file": GROUP_FILE,
-    },
+    options=OF_CASES,
 )
 
 DECATHLON = Dataset(
@@ -126,17 +129,7 @@ DECATHLON = Dataset(
     own_files=True,
     requires=("PIL", "nibabel"),
     install="data",
-    options={
-        "classes": CLASSES,
-        "background": BACKGROUND,
-        "ignore": IGNORED,
-        "channels": CHANNELS,
-        "plane": PLANE,
-        "window": WINDOW,
-        "empty_slices": EMPTY,
-        "group_pattern": GROUP_PATTERN,
-        "group_file": GROUP_FILE,
-    },
+    options=OF_CASES,
 )
 
 MEDSEGBENCH = Dataset(
