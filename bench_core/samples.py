@@ -26,6 +26,12 @@ LARGEST_SPACING = 1e6
 _FINGERPRINT = re.compile(r"[0-9a-f]{64}")
 Value = str | float | None
 Column = tuple[Value, ...]
+AUTOMATIC = ("size", "contrast", "border", "components", "sharpness")
+"""Attributes that images and masks say themselves (bench_core.data.automatic)."""
+AUTOMATIC_VERSION = 1
+"""Of their definition; other numbers stand under another name, beside those of the old one."""
+PREFIX = "auto:"
+"""Before the names of automatic attributes, where they stand beside those of the dataset."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,6 +50,9 @@ class Samples:
     """Column to one value per sample, all text or all numbers; None where a sample has none."""
     folds: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     """Name of a dealing (`dealing_name`) to each sample's fold."""
+    automatic: Mapping[str, Mapping[str, Column]] = field(default_factory=dict)
+    """Name of a grid (`automatic_name`) to the columns AUTOMATIC: what images and masks say themselves.
+    Each is None where nobody has looked at an image yet."""
 
     def grid_spacing(self, image_size: int, resize: str) -> NDArray[np.float64] | None:
         """Return mm per pixel [N, 2] of the square of `image_size` pixels that models are compared on.
@@ -58,14 +67,35 @@ class Samples:
             raise ValueError(f"{len(folds)} folds for {len(self.ids)} samples")
         return replace(self, folds={**self.folds, name: tuple(int(fold) for fold in folds)})
 
+    def with_automatic(self, name: str, columns: Mapping[str, Column]) -> Samples:
+        """Return these samples with the automatic attributes of one grid."""
+        return replace(self, automatic={**self.automatic, name: columns})
+
+    def named(self, grid: str) -> dict[str, Column]:
+        """Return the dataset's own attributes, and those of images on this grid as auto:NAME."""
+        found = {PREFIX + key: column for key, column in self.automatic.get(grid, {}).items()}
+        return {**self.attributes, **found}
+
     def merged(self, other: Samples) -> Samples:
-        """Return the same samples as `other` has, newer in what is not data, with the dealings of both."""
+        """Return the same samples as `other` has, newer in what is not data, with the dealings of both.
+
+        So with automatic attributes: of an image that both know, those of `other`.
+        """
         if (self.fingerprint, self.ids) != (other.fingerprint, other.ids):
             raise ValueError("these are samples of two datasets")
-        return replace(other, folds={**self.folds, **other.folds})
+        automatic = dict(self.automatic)
+        for name, columns in other.automatic.items():
+            automatic[name] = _joined(self.automatic.get(name, {}), columns)
+        return replace(other, folds={**self.folds, **other.folds}, automatic=automatic)
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON data, from which `from_json` makes equal samples."""
+        more: dict[str, Any] = {}
+        if self.automatic:
+            more["automatic"] = {
+                grid: {name: list(column) for name, column in columns.items()}
+                for grid, columns in self.automatic.items()
+            }
         return {
             "format": SAMPLES_FORMAT,
             "fingerprint": self.fingerprint,
@@ -75,13 +105,14 @@ class Samples:
             "spacing": None if self.spacing is None else self.spacing.tolist(),
             "attributes": {name: list(column) for name, column in self.attributes.items()},
             "folds": {name: list(folds) for name, folds in self.folds.items()},
+            **more,
         }
 
     @classmethod
     def from_json(cls, data: Any) -> Samples:
         """Return the samples that `to_json` wrote; raise BoundError naming the first thing that is wrong."""
         keys = ("format", "fingerprint", "ids", "groups", "sizes", "spacing", "attributes", "folds")
-        if not isinstance(data, dict) or set(data) != set(keys):
+        if not isinstance(data, dict) or set(data) - {"automatic"} != set(keys):
             raise BoundError(f"expected an object with the keys {', '.join(keys)}")
         if data["format"] != SAMPLES_FORMAT:
             raise BoundError(f"format is {data['format']!r:.40}, expected {SAMPLES_FORMAT}")
@@ -108,6 +139,10 @@ class Samples:
             folds={
                 _text(name, "folds"): _folds(folds, name, count)
                 for name, folds in _object(data["folds"], "folds").items()
+            },
+            automatic={
+                _text(grid, "automatic"): _automatic(columns, count)
+                for grid, columns in _object(data.get("automatic", {}), "automatic").items()
             },
         )
 
@@ -139,6 +174,12 @@ def dealing_name(count: int, seed: int, stratify: Sequence[str] = ()) -> str:
 def given_name(content: str) -> str:
     """Return the name under which `Samples.folds` keeps a user's own folds of this content hash."""
     return f"given, {content[:16]}"
+
+
+def automatic_name(image_size: int, resize: str, padding: str = "background") -> str:
+    """Return the name under which `Samples.automatic` keeps the attributes of images on this grid."""
+    ignored = ", padding ignored" if padding == "ignore" else ""
+    return f"{image_size} pixels, {resize}{ignored}, definition {AUTOMATIC_VERSION}"
 
 
 def is_value(value: object) -> bool:
@@ -194,6 +235,24 @@ def _column(data: Any, name: str, count: int) -> Column:
     if len(kinds) > 1 or not all(value is None or is_value(value) for value in values):
         raise BoundError(f"attribute {name!a:.60} is neither all text nor all numbers")
     return tuple(values)
+
+
+def _automatic(data: Any, count: int) -> dict[str, Column]:
+    columns = {name: _column(column, name, count) for name, column in _object(data, "automatic").items()}
+    if set(columns) != set(AUTOMATIC) or any(isinstance(v, str) for found in columns.values() for v in found):
+        raise BoundError(f"automatic holds something else than numbers of {', '.join(AUTOMATIC)}")
+    return {name: columns[name] for name in AUTOMATIC}
+
+
+def _joined(mine: Mapping[str, Column], theirs: Mapping[str, Column]) -> dict[str, Column]:
+    """Return columns of both, image by image; every image that anybody has looked at has a size."""
+    if not mine:
+        return dict(theirs)
+    known = [value is not None for value in theirs["size"]]
+    return {
+        name: tuple(new if use else old for old, new, use in zip(mine[name], column, known, strict=True))
+        for name, column in theirs.items()
+    }
 
 
 def _folds(data: Any, name: str, count: int) -> tuple[int, ...]:

@@ -197,15 +197,18 @@ class StudyResults:
         return self.evidence.samples(dataset)
 
     def attributes(self, dataset: str) -> Rows:
-        """Return one row per sample: id, group, original height and width in pixels, and its attributes."""
-        found = self.samples(dataset)
+        """Return one row per sample: id, group, original height and width in pixels, and its attributes.
+
+        Automatic ones (auto:size and so on) are of the grid that models are tested on.
+        """
+        found, columns = self.samples(dataset), self.evidence.attributes(dataset)
         return [
             {
                 "id": sample,
                 "group": found.groups[row],
                 "height": int(found.sizes[row, 0]),
                 "width": int(found.sizes[row, 1]),
-                **{name: column[row] for name, column in found.attributes.items()},
+                **{name: column[row] for name, column in columns.items()},
             }
             for row, sample in enumerate(found.ids)
         ]

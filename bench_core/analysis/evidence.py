@@ -15,7 +15,7 @@ from bench_core.execute.ground import Change
 from bench_core.plan.expand import Plan
 from bench_core.plan.job import Job, JobDeviation
 from bench_core.records import Case, Counts, Predictions, TrainingRecord
-from bench_core.samples import Samples
+from bench_core.samples import Column, Samples, automatic_name
 from bench_core.spec.model import Spec
 from bench_core.store.accepted import Acceptance
 from bench_core.store.result import Result
@@ -236,6 +236,17 @@ class Evidence:
         if found is None:
             raise StoreError(f"no job on {dataset} is finished, so nothing is known of its samples")
         return found.store.samples(found.result.data.fingerprint)
+
+    def attributes(self, dataset: str) -> dict[str, Column]:
+        """Return what is known of the samples of a dataset (label), by name, in the order of `samples`.
+
+        The dataset's own attributes, and the automatic ones of this study's grid as auto:NAME. Raises
+        StoreError as `samples` does.
+        """
+        found = next((done for done in self.done if done.job.dataset.label == dataset), None)
+        samples = self.samples(dataset)
+        pixels = found.job.pixels if found is not None else self.plan.jobs[0].pixels
+        return samples.named(automatic_name(pixels.image_size, pixels.resize, pixels.padding))
 
     @property
     def complete(self) -> bool:

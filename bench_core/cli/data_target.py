@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from bench_core.data.check import Prepared
     from bench_core.data.opening import Source
     from bench_core.declarations import Dataset
+    from bench_core.samples import Samples
+    from bench_core.spec.training import Pixels
+    from bench_core.store.store import Store
 
 SIZE = 256
 """Pixels of the side to which a dataset is brought that no spec gives a size."""
@@ -70,9 +73,26 @@ def _of_spec(
     opened = Store(store)
     ready = open_datasets(jobs, loaded.registry, cache_folder() or Store(store, create=True).cache)
     if opened.path.is_dir():
+        pixels = jobs[0].pixels if jobs else None
         for item in ready:
-            opened.keep_samples(item.samples)
+            opened.keep_samples(item.samples if pixels is None else _described(opened, item, pixels))
     return ready
+
+
+def _described(store: Store, item: Prepared, pixels: Pixels) -> Samples:
+    """Return what the store is to keep of a dataset, the automatic attributes of all its images included."""
+    from contextlib import suppress
+    from dataclasses import replace
+
+    from bench_core.data.automatic import with_automatic
+    from bench_core.errors import StoreError
+
+    samples = item.samples
+    with suppress(StoreError):
+        held = store.samples(samples.fingerprint)
+        samples = replace(samples, automatic=held.automatic if held.ids == samples.ids else {})
+    every = range(len(samples.ids))
+    return with_automatic(samples, item.arrays, every, pixels.resize, pixels.padding)
 
 
 def _of_name(name: str, root: Path | None, given: Sequence[str], allow_missing: bool) -> list[Prepared]:

@@ -11,7 +11,7 @@ from typing import Any
 from bench_core.data.hashing import FileHashes
 from bench_core.data.samples import Reader, Sample
 from bench_core.errors import DataError
-from bench_core.samples import LARGEST_SPACING, LONGEST_TEXT, MOST_COLUMNS, is_value
+from bench_core.samples import LARGEST_SPACING, LONGEST_TEXT, MOST_COLUMNS, PREFIX, is_value
 
 AUTHOR = "report this to the dataset plugin's author"
 
@@ -74,6 +74,12 @@ def _check_attributes(samples: Sequence[Sample], dataset: str) -> None:
     for sample in samples:
         for name, value in sample.attributes.items():
             kind = str if isinstance(value, str) else float
+            if name.startswith(PREFIX):
+                raise DataError(
+                    f"attribute {name!a:.60} of {sample.id} has a name that automatic attributes have",
+                    place=dataset,
+                    fix=f"rename it: {PREFIX} stands before what images and masks say themselves",
+                )
             if not is_value(value) or not name or len(name) > LONGEST_TEXT or not name.isprintable():
                 raise DataError(
                     f"attribute {name!a:.60} of {sample.id} is {value!a:.60}",

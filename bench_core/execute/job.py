@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from bench_core.data.automatic import with_automatic
 from bench_core.data.cache import HASHES
 from bench_core.data.hashing import FileHashes
 from bench_core.declarations import JobEvent, resolve_entry
@@ -37,6 +38,7 @@ from bench_core.store.running import place_of
 from bench_core.store.store import Store
 
 if TYPE_CHECKING:
+    from bench_core.data.loader import Split
     from bench_core.execute.prepare import JobData
     from bench_core.protocol.contract import Contract, RunOptions
 
@@ -175,6 +177,8 @@ class _Run:
         outcome = checked(made, job, data.tested, folder, left)
         finished = attempts.finish(time.monotonic() - started)
         found = counted(outcome, data.tested, job.dataset.task.classes)
+        if found.counts is not None and data.test is not None:
+            self._describe(data, data.test)
         result = Result(
             digest=job.digest,
             data=data.facts,
@@ -229,6 +233,14 @@ class _Run:
         if rate is not None:
             check_fingerprint(self.job, data, rate)
         return data
+
+    def _describe(self, data: JobData, tested: Split) -> None:
+        """Keep the automatic attributes of the tested images, as far as no job before did."""
+        pixels, held = self.job.pixels, data.samples
+        with suppress(StoreError):
+            held = replace(held, automatic=self.store.samples(held.fingerprint).automatic)
+        found = with_automatic(held, tested.arrays, tested.indices, pixels.resize, pixels.padding)
+        self.store.keep_samples(found)
 
     def _basis(self, data: JobData) -> dict[str, str]:
         basis = {DATA: data.facts.fingerprint} | plugin_basis(self.job, self.registry)

@@ -14,10 +14,11 @@ from bench_core.analysis.verify.checks import Examine
 from bench_core.analysis.verify.findings import Finding, told
 from bench_core.analysis.verify.opened import opened
 from bench_core.analysis.verify.predicted import Sampling
+from bench_core.data.automatic import with_automatic
 from bench_core.errors import BenchError
 from bench_core.labels import count_all
 from bench_core.records import Counts, Predictions
-from bench_core.samples import Samples
+from bench_core.samples import PREFIX, Samples, automatic_name
 from bench_core.store.folder import CASES, COUNTS, PREDICTIONS, RESULT
 
 if TYPE_CHECKING:
@@ -54,6 +55,8 @@ def _recounted(subject: Subject, audit: Audit, cache: Path, sampling: Sampling |
             yield subject.finding(f"its {name} is not that of the data", RESULT)
     if audit.same_folds(subject)[0] is subject:
         yield from _described(subject, audit, data)
+    if audit.same_tested(subject)[0] is subject:
+        yield from _looked_at(subject, audit, data)
     if subject.counts is not None and subject.predictions is not None:
         yield from _counted(subject, subject.counts, subject.predictions, data.tested)
     yield from steps.again(subject, audit, data, sampling)
@@ -72,10 +75,36 @@ def _described(subject: Subject, audit: Audit, data: JobData) -> Iterator[Findin
             yield subject.finding(f"{name} of the kept dataset ({path.name}) are not those of the data")
 
 
+def _looked_at(subject: Subject, audit: Audit, data: JobData) -> Iterator[Finding]:
+    """Compute the automatic attributes of the tested images again, as far as the store keeps them."""
+    try:
+        kept = audit.store.samples(data.facts.fingerprint)
+    except BenchError:
+        return
+    pixels, tested = subject.job.pixels, data.tested
+    name = automatic_name(pixels.image_size, pixels.resize, pixels.padding)
+    columns = kept.automatic.get(name)
+    if columns is None or kept.ids != data.samples.ids:
+        return
+    again = with_automatic(data.samples, tested.arrays, tested.indices, pixels.resize, pixels.padding)
+    for index in tested.indices:
+        if columns["size"][index] is None:
+            continue
+        for key, column in again.automatic[name].items():
+            if columns[key][index] != column[index]:
+                path = audit.store.datasets / f"{kept.fingerprint}.json"
+                yield subject.finding(
+                    f"{PREFIX}{key} of {kept.ids[index]} is {column[index]}, {path.name} says "
+                    f"{columns[key][index]}"
+                )
+                return
+
+
 def _plain(samples: Samples) -> dict[str, object]:
     plain = samples.to_json()
     attributes = plain.pop("attributes")
     del plain["folds"]
+    plain.pop("automatic", None)
     return {**plain, **{f"attribute {name!a:.60}": values for name, values in attributes.items()}}
 
 
