@@ -37,7 +37,7 @@ class Option:
     """What an integer must be a multiple of."""
     counts: bool = True
     """Whether it can change a number, and so belongs to a job's identity; False for what only describes."""
-    names: Literal["", "metric"] = ""
+    names: Literal["", "metric", "pool"] = ""
     """Which declared things the text, or each item of the list, must name; asked where plugins are known."""
 
 

@@ -13,6 +13,12 @@ from bench_core.declarations.results import Metric
 from bench_core.errors import PluginError
 from bench_core.options import Option, plain_option
 
+Track = Literal["shared", "own-protocol", "zero-shot/auto", "zero-shot/oracle"]
+"""How models came to their numbers: only those of one track are ranked and tested against each other.
+
+zero-shot: not trained on the dataset; auto: nothing of the truth is used; oracle: prompts come from it.
+"""
+
 
 @dataclass(frozen=True, kw_only=True)
 class RunnerDeclaration:
@@ -29,6 +35,8 @@ class RunnerDeclaration:
     protocol: Literal["shared", "own"] = "shared"
     """own: no search is planned for it, its options are settings that count for identity, and reports say so
     wherever its numbers are."""
+    track: Track | None = None
+    """Of an own procedure: the track of its models, where their entries say nothing; None: own-protocol."""
     version: int = 1
     """Of an own procedure, part of every job's identity: raise it when its numbers change."""
     requires: tuple[str, ...] = ()

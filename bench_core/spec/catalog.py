@@ -46,6 +46,10 @@ CHECKS: Mapping[str, str] = {
     "pretrained": "pretrained weights that the model does not offer",
     "weights": "weights files that do not exist (a warning), or that nothing would load",
     "exclusion": "exclusions that match nothing, or leave nothing to run",
+    "track": "tracks that a model's runner does not allow",
+    "pool": "pools that name what there is not, are empty, or hold one model only (a warning)",
+    "claim": "claims about models, datasets or metrics that there are not, or that compare nothing",
+    "expected": "published scores of models, datasets, classes or metrics that there are not",
     # The protocol.
     "deviation": "deviations that change nothing",
     "rate-source": "both or neither of a search and a fixed learning rate",

@@ -8,8 +8,10 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, TypeVar
 
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
+from bench_core.spec.claims import Claim, kind_of
+from bench_core.spec.expected import Expected
 from bench_core.spec.model import (
     AnalysisEntry,
     DatasetEntry,
@@ -20,12 +22,14 @@ from bench_core.spec.model import (
     StepEntry,
 )
 from bench_core.spec.nodes import Loc
+from bench_core.spec.pools import AnyPool, Selection
 from bench_core.spec.protocol import Protocol
 from bench_core.spec.section import Section
 from bench_core.spec.structure import mistakes
 
 Part = TypeVar("Part", bound=Section)
 
+_POOL: TypeAdapter[AnyPool] = TypeAdapter(AnyPool)
 _STAND_INS: Mapping[str, Any] = {
     "because": "not given",
     "epochs": 1,
@@ -49,6 +53,9 @@ class Draft:
     """The whole spec as plain data, mistakes included."""
     runner_options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """`runtime.runners`."""
+    pools: Mapping[str, AnyPool] = field(default_factory=dict)
+    expected: Mapping[int, Expected] = field(default_factory=dict)
+    claims: Mapping[int, Claim] = field(default_factory=dict)
     wrong: frozenset[Loc] = frozenset()
     """Ways of the values that are wrong."""
 
@@ -75,6 +82,9 @@ def draft_of_spec(spec: Spec, data: Mapping[str, Any]) -> Draft:
         protocol=spec.protocol,
         data=data,
         runner_options=spec.runtime.runners,
+        pools=spec.pools,
+        expected=dict(enumerate(spec.expected)),
+        claims=dict(enumerate(spec.claims)),
     )
 
 
@@ -90,6 +100,9 @@ def draft_of_data(data: Mapping[str, Any], wrong: Iterable[Loc]) -> Draft:
         protocol=repair(Protocol, data.get("protocol")),
         data=data,
         runner_options=runtime.runners if runtime else {},
+        pools=_pools(data.get("pools")),
+        expected=_each(Expected, data.get("expected")),
+        claims=_claims(data.get("claims")),
         wrong=frozenset(wrong),
     )
 
@@ -99,6 +112,32 @@ def _each(kind: type[Part], items: Any) -> dict[int, Part]:
         return {}
     parts = {index: repair(kind, item) for index, item in enumerate(items)}
     return {index: part for index, part in parts.items() if part is not None}
+
+
+def _pools(items: Any) -> dict[str, AnyPool]:
+    if not isinstance(items, dict):
+        return {}
+    found: dict[str, AnyPool] = {}
+    for name, item in items.items():
+        try:
+            found[str(name)] = _POOL.validate_python(item)
+        except ValidationError:
+            part = repair(Selection, item)
+            if part is not None:
+                found[str(name)] = part
+    return found
+
+
+def _claims(items: Any) -> dict[int, Claim]:
+    if not isinstance(items, list):
+        return {}
+    found: dict[int, Claim] = {}
+    for index, item in enumerate(items):
+        kind = kind_of(item.get("claim", "better")) if isinstance(item, dict) else None
+        part = repair(kind, item) if kind is not None else None
+        if part is not None:
+            found[index] = part
+    return found
 
 
 def repair(kind: type[Part], data: Any) -> Part | None:

@@ -6,9 +6,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints
 
+from bench_core.spec.claims import AnyClaim
 from bench_core.spec.duplicates import AnyDuplicates, GroupCopies
+from bench_core.spec.expected import Expected
 from bench_core.spec.loss import Losses, LossName
 from bench_core.spec.optimizer import AnyOptimizerChange
+from bench_core.spec.pools import Pools, Track
 from bench_core.spec.protocol import EarlyStopping, Metrics, Normalization, Protocol
 from bench_core.spec.schedule import AnyScheduleChange
 from bench_core.spec.section import BatchSize, Off, PositiveFloat, Section
@@ -48,6 +51,8 @@ class ModelEntry(Section):
     """Path of the weights file, where it is not looked for by name."""
     because: Reason | None = None
     """Reason for `pretrained` that deviates from the protocol."""
+    track: Track | None = None
+    """With whom it is ranked, where its runner has a procedure of its own."""
     options: dict[str, Any] = {}
     deviations: Deviations | None = None
 
@@ -135,6 +140,12 @@ class Spec(Section):
     """Work on the finished evaluate jobs, one job for each of them and each entry."""
     analyses: list[AnalysisEntry] | None = None
     """Parts of the report, in this order; absent: all."""
+    pools: Pools = {}
+    """Named selections of models, each ranked and compared by itself."""
+    expected: Annotated[list[Expected], Field(max_length=100)] = []
+    """What others have published for these cells."""
+    claims: Annotated[list[AnyClaim], Field(max_length=200)] = []
+    """Sentences about the results that the report checks."""
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 42
     """Of folds, data order, augmentation and initial weights."""
     runtime: Runtime = Runtime()

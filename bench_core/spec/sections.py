@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import cache
-from typing import Any, get_args
+from typing import Any, get_args, get_origin
 
 from bench_core.spec.change import owners
 from bench_core.spec.model import Spec
@@ -20,19 +20,45 @@ def section_types(annotation: Any) -> list[type[Section]]:
 
 
 def sections_at(loc: Loc) -> list[type[Section]]:
-    """Return the sections that can stand at `loc` (list indices are passed over)."""
-    found: list[type[Section]] = [Spec]
+    """Return the sections that can stand at `loc` (list indices and keys of free choice are passed over)."""
+    found: list[Any] = [Spec]
     for step in loc:
         if isinstance(step, int):
             continue
         found = [
             inner
-            for section in found
-            for name, field in section.model_fields.items()
-            if step == (field.alias or name)
-            for inner in section_types(field.annotation)
+            for annotation in found
+            for inner in (*_fields_at(annotation, step), *_free_values(annotation))
         ]
-    return found
+    return [section for annotation in found for section in _standing(annotation)]
+
+
+def _fields_at(annotation: Any, key: str) -> list[Any]:
+    """Return the types of a key in the sections that a type stands for."""
+    return [
+        field.annotation
+        for section in _standing(annotation)
+        for name, field in section.model_fields.items()
+        if key == (field.alias or name)
+    ]
+
+
+def _standing(annotation: Any) -> list[type[Section]]:
+    """Return the sections inside of a type, without those behind keys of free choice."""
+    if get_origin(annotation) is dict:
+        return []
+    if isinstance(annotation, type) and issubclass(annotation, Section):
+        return [annotation]
+    return [found for part in get_args(annotation) for found in _standing(part)]
+
+
+def _free_values(annotation: Any) -> list[Any]:
+    """Return the types behind keys of free choice, such as X of `dict[str, X]`."""
+    if get_origin(annotation) is dict:
+        return [get_args(annotation)[1]]
+    if isinstance(annotation, type):
+        return []
+    return [found for part in get_args(annotation) for found in _free_values(part)]
 
 
 def keys_at(loc: Loc, form: str | None = None) -> list[str]:

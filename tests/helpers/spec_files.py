@@ -100,7 +100,8 @@ def small_registry() -> Registry:
     log = Option(type=bool, default=False, help="keep a log")
     top = Option(type=int, default=3, help="how many")
     named = Option(type=list, default=["mdsc"], help="which", names="metric")
-    options = {"top": top, "metrics": named}
+    pool = Option(type=str, default="all", help="who", names="pool")
+    options = {"top": top, "metrics": named, "pool": pool}
     return Registry(
         models={item.name: item for item in models},
         sources={"zoo": ModelSource(prefix="zoo", runner="torch", help="animals", resolve=_zoo)},

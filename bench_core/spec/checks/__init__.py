@@ -7,8 +7,10 @@ from contextlib import suppress
 
 from bench_core.spec.checks.augmentation import check_augmentation, check_padding
 from bench_core.spec.checks.batches import check_batches, check_parts
+from bench_core.spec.checks.claims import check_claims
 from bench_core.spec.checks.context import Context, Enough
 from bench_core.spec.checks.deviations import check_deviations
+from bench_core.spec.checks.expected import check_expected
 from bench_core.spec.checks.folds import check_folds
 from bench_core.spec.checks.losses import check_losses
 from bench_core.spec.checks.matrix import check_exclusions, check_labels
@@ -17,6 +19,7 @@ from bench_core.spec.checks.names import check_names
 from bench_core.spec.checks.optimizer import check_optimizer
 from bench_core.spec.checks.options import check_options
 from bench_core.spec.checks.paths import check_paths
+from bench_core.spec.checks.pools import check_pool_options, check_pools, check_tracks
 from bench_core.spec.checks.protocol import (
     check_batch_size,
     check_channels,
@@ -36,6 +39,11 @@ ALL: tuple[Check, ...] = (
     check_measured,
     check_labels,
     check_exclusions,
+    check_tracks,
+    check_pools,
+    check_pool_options,
+    check_expected,
+    check_claims,
     check_paths,
     check_weights,
     check_rates,

@@ -48,6 +48,17 @@ def _declared(context: Context, step: Step, options: dict[str, object]) -> Itera
 
 
 def _shown(context: Context) -> None:
+    for index, analysis in context.draft.analyses.items():
+        part = context.registry.analyses.get(analysis.name)
+        for option, declared in (part.options if part is not None else {}).items():
+            for name in _texts(analysis.options.get(option)) if declared.names == "metric" else ():
+                check_metric(context, "option", ("analyses", index, "options", option), name)
+
+
+def check_metric(context: Context, check: str, loc: Loc, name: str) -> None:
+    """Report a metric at `loc` that the study will have no numbers of."""
+    if not context.draft.sound(("steps",)):
+        return
     measured = {
         label_of(entry): _texts(entry.options.get("metrics", step.options["metrics"].default))
         for _, entry, step in _known(context)
@@ -56,14 +67,9 @@ def _shown(context: Context) -> None:
     native = [label_of(entry) for _, entry, _ in _known(context) if entry.name == NATIVE]
     metrics = context.registry.metrics
     names = quantity_names(metrics, measured, native)
-    for index, analysis in context.draft.analyses.items():
-        part = context.registry.analyses.get(analysis.name)
-        for option, declared in (part.options if part is not None else {}).items():
-            for name in _texts(analysis.options.get(option)) if declared.names == "metric" else ():
-                if name not in names:
-                    error = no_quantity(name, metrics, names)
-                    loc: Loc = ("analyses", index, "options", option)
-                    context.error("option", loc, error.message, cause=error.cause, fix=error.fix)
+    if name not in names:
+        error = no_quantity(name, metrics, names)
+        context.error(check, loc, error.message, cause=error.cause, fix=error.fix)
 
 
 def _known(context: Context) -> Iterator[tuple[int, StepEntry, Step]]:

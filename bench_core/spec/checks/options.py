@@ -102,7 +102,7 @@ def _names(context: Context, loc: Loc, option: Option, value: Any) -> bool:
     """Check what must be the name of something that a plugin declares."""
     sound = True
     for name in value if isinstance(value, (list, tuple)) else [value]:
-        if option.names and name is not None:
+        if option.names == "metric" and name is not None:
             try:
                 context.registry.metric(str(name))
             except UnknownNameError as error:
