@@ -159,13 +159,13 @@ def bench_analyses() -> Sequence[Analysis]:
         ),
         Analysis(
             name="predictions",
-            help="best, median and worst case of each model and dataset beside the ground truth",
+            help="the same images for all models: each one's errors beside the ground truth",
             section=f"{_HOME}.predictions:section",
             options={
-                "median": Option(type=bool, default=True, help="Show median cases, too."),
+                "median": Option(type=bool, default=True, help="Show a median image, too."),
                 "width": Option(
                     type=int,
-                    default=208,
+                    default=256,
                     help="Largest width of a picture in pixels.",
                     minimum=32,
                     maximum=512,

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeAlias
 
 from bench_core.report.tables import Table
 
@@ -81,6 +82,58 @@ class Gallery:
 
 
 @dataclass(frozen=True)
+class View:
+    """What is drawn over an image: its label, and data URIs of two transparent layers."""
+
+    label: str
+    detail: str
+    alt: str
+    fill: str = ""
+    """Empty: the image alone."""
+    outline: str = ""
+
+
+@dataclass(frozen=True)
+class Compared:
+    """One image, again and again, under the views of truth and models."""
+
+    key: str
+    """By which an Explorer knows the image; empty where it does not."""
+    title: str
+    detail: str
+    photo: str
+    """A data URI."""
+    width: int
+    height: int
+    views: tuple[View, ...]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Images under the same views; the reader switches between fill and outlines, and makes them larger."""
+
+    name: str
+    """Unique in the page."""
+    rows: tuple[Compared, ...]
+    keys: tuple[tuple[str, str], ...]
+    """The legend: an SVG swatch and its name."""
+
+
+@dataclass(frozen=True)
+class Explorer:
+    """A tool of the page, made by its script from data; where there is no script, `instead` is read."""
+
+    kind: Literal["images", "scatter"]
+    name: str
+    """Unique in the page."""
+    data: Mapping[str, Any]
+    """Plain JSON data; numbers as they are shown."""
+    files: Mapping[str, bytes] = field(default_factory=dict)
+    """PNG and JPEG files that the data name: part of the page, or beside it."""
+    instead: str = ""
+
+
+@dataclass(frozen=True)
 class Swatch:
     """A class's color and pattern in pictures."""
 
@@ -129,7 +182,20 @@ class Choice:
     options: tuple[tuple[str, tuple[Block, ...]], ...]
 
 
-Block: TypeAlias = Prose | Callout | Table | Figure | Gallery | Swatches | Facts | Code | Details | Choice
+Block: TypeAlias = (
+    Prose
+    | Callout
+    | Table
+    | Figure
+    | Gallery
+    | Comparison
+    | Explorer
+    | Swatches
+    | Facts
+    | Code
+    | Details
+    | Choice
+)
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,8 @@ _KINDS = {
     blocks.Callout: "callout",
     blocks.Figure: "figure",
     blocks.Gallery: "gallery",
+    blocks.Comparison: "comparison",
+    blocks.Explorer: "explorer",
     blocks.Swatches: "swatches",
     blocks.Facts: "facts",
     blocks.Code: "code",

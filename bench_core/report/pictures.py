@@ -1,10 +1,9 @@
-"""Cases as small PNGs: image, ground truth and prediction; classes differ by color and pattern."""
+"""Images and label maps as small files: photos, overlays, swatches; classes differ by color and pattern."""
 
 from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,43 +11,14 @@ from numpy.typing import NDArray
 
 from bench_core.errors import MissingDependencyError
 from bench_core.install import install_command
-from bench_core.records import Case
 
 UInt8 = NDArray[np.uint8]
 CLASS_COLORS = ((230, 159, 0), (86, 180, 233), (0, 201, 143), (240, 228, 66), (213, 94, 0), (204, 121, 167))
 """Okabe-Ito hues (the green lightened to stand out on dark tissue), by class."""
-WIDTHS = (208, 176, 144, 120, 96, 72, 56)
-"""Widths that pictures may have: the largest that keeps all of them within the budget is taken."""
 PALETTE = 96
+QUALITY = 88
+"""Of JPEG: photos are looked at, and nothing is counted in them."""
 _FILL = 0.42
-
-
-def choose_width(cases: Sequence[Case], budget: int) -> int:
-    """Return the largest width at which all pictures fit into `budget` bytes, measured on a sample."""
-    if not cases:
-        return WIDTHS[0]
-    step = max(1, len(cases) // 6)
-    sample = cases[::step]
-    for width in WIDTHS:
-        size = sum(len(uri) for case in sample for uri in case_pictures(case, width))
-        if size / len(sample) * len(cases) <= budget:
-            return width
-    return WIDTHS[-1]
-
-
-def case_pictures(case: Case, width: int) -> tuple[str, str, str]:
-    """Return data URIs of the image, the ground truth over it, and the prediction over it.
-
-    The prediction's picture carries the ground truth as a thin white line.
-    """
-    image, scale = _shrink(_rgb(case.image), width)
-    mask, prediction = case.mask[::scale, ::scale], case.prediction[::scale, ::scale]
-    height, wide = image.shape[:2]
-    mask, prediction = mask[:height, :wide], prediction[:height, :wide]
-    truth = overlay(image, mask)
-    guess = overlay(image, prediction)
-    guess[outline(mask > 0)] = 255
-    return encode(image), encode(truth), encode(guess)
 
 
 def overlay(image: UInt8, labels: UInt8) -> UInt8:
@@ -57,7 +27,7 @@ def overlay(image: UInt8, labels: UInt8) -> UInt8:
     for label in np.unique(labels[labels > 0]):
         area = labels == label
         color = np.array(class_color(int(label)), dtype=np.float32)
-        fill = area & _pattern(int(label), area.shape)
+        fill = area & pattern(int(label), area.shape)
         shown[fill] = (1 - _FILL) * shown[fill] + _FILL * color
         shown[outline(area)] = color
     return np.clip(shown, 0, 255).astype(np.uint8)
@@ -86,12 +56,35 @@ def encode(image: UInt8) -> str:
     """Return an image [H, W, 3] as a PNG data URI with a palette of its own: small and without artifacts."""
     pillow = _pillow()
     picture = pillow.fromarray(np.ascontiguousarray(image)).quantize(PALETTE, dither=pillow.Dither.NONE)
-    out = io.BytesIO()
-    picture.save(out, format="PNG", optimize=True)
-    return "data:image/png;base64," + base64.b64encode(out.getvalue()).decode("ascii")
+    return data_uri(_saved(picture, "PNG", optimize=True))
 
 
-def _pattern(label: int, shape: tuple[int, ...]) -> NDArray[np.bool_]:
+def photo(image: UInt8) -> bytes:
+    """Return an image [H, W, C] as JPEG."""
+    return _saved(_pillow().fromarray(np.ascontiguousarray(rgb(image))), "JPEG", quality=QUALITY)
+
+
+def layer(picture: UInt8) -> bytes:
+    """Return a transparent picture [H, W, 4] as PNG with a palette."""
+    pillow = _pillow()
+    words, places = np.unique(np.ascontiguousarray(picture).view(np.uint32), return_inverse=True)
+    colors = words.view(np.uint8).reshape(-1, 4)
+    if len(colors) > 256:
+        quick = pillow.Quantize.FASTOCTREE
+        return _saved(pillow.fromarray(np.ascontiguousarray(picture)).quantize(128, method=quick), "PNG")
+    found = pillow.fromarray(places.reshape(picture.shape[:2]).astype(np.uint8), mode="P")
+    found.putpalette(colors[:, :3].tobytes())
+    return _saved(found, "PNG", transparency=bytes(colors[:, 3].tolist()))
+
+
+def data_uri(content: bytes) -> str:
+    """Return a PNG or JPEG file as a data URI."""
+    kind = "png" if content.startswith(b"\x89PNG") else "jpeg"
+    return f"data:image/{kind};base64,{base64.b64encode(content).decode('ascii')}"
+
+
+def pattern(label: int, shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    """Return which pixels of an area are filled: all, stripes or dots, in turn by class."""
     rows, columns = np.indices(shape)
     kind = (label - 1) % 3
     if kind == 0:
@@ -101,20 +94,27 @@ def _pattern(label: int, shape: tuple[int, ...]) -> NDArray[np.bool_]:
     return np.asarray((rows % 5 < 2) & (columns % 5 < 2))
 
 
-def _rgb(image: UInt8) -> UInt8:
+def rgb(image: UInt8) -> UInt8:
+    """Return an image [H, W] or [H, W, C] as RGB [H, W, 3]; other numbers of channels show the first."""
     if image.ndim == 2:
         image = image[:, :, None]
     return image if image.shape[2] == 3 else np.repeat(image[:, :, :1], 3, axis=2)
 
 
-def _shrink(image: UInt8, width: int) -> tuple[UInt8, int]:
-    """Return the image averaged over whole-number blocks, and the block's side."""
+def shrunk(image: UInt8, width: int) -> tuple[UInt8, int]:
+    """Return an RGB image averaged over whole-number blocks to at most `width`, and the block's side."""
     scale = max(1, -(-max(image.shape[:2]) // width))
     if scale == 1:
         return image, 1
     height, wide = (side // scale * scale for side in image.shape[:2])
     blocks = image[:height, :wide].reshape(height // scale, scale, wide // scale, scale, 3)
     return blocks.mean(axis=(1, 3)).round().astype(np.uint8), scale
+
+
+def _saved(picture: Any, kind: str, **options: Any) -> bytes:
+    out = io.BytesIO()
+    picture.save(out, format=kind, **options)
+    return out.getvalue()
 
 
 def _pillow() -> Any:

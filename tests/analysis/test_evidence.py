@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench_core.analysis.cases import shown_cases
 from bench_core.analysis.classes import class_scores
 from bench_core.analysis.curves import curves
 from bench_core.analysis.gather import gather
@@ -117,17 +116,6 @@ def test_the_mean_curve_ends_with_the_shortest_fold(study: Study) -> None:
     assert len(set(lengths)) > 1
     assert len(found.mean) == min(lengths)
     assert found.mean[3] == pytest.approx(np.mean([line.values[3] for line in found.lines]))
-
-
-def test_cases_are_the_extremes_over_folds(study: Study) -> None:
-    evidence = study.evidence()
-    cell = evidence.cell("broad", "hearts")
-    everything = [case for fold in cell.folds for case in fold.cases]
-    shown = {item.case.rank: item.case.dice for item in shown_cases(evidence, cell)}
-    assert shown["best"] == max(case.dice for case in everything if case.rank == "best")
-    assert shown["worst"] == min(case.dice for case in everything if case.rank == "worst")
-    middles = sorted(case.dice for case in everything if case.rank == "median")
-    assert shown["median"] == middles[2]
 
 
 def test_two_versions_in_one_table_are_suspicious_and_hosts_are_not(tmp_path: Path) -> None:

@@ -1,90 +1,116 @@
-"""Predictions next to ground truth: the best, the median and the worst case of each cell."""
+"""Predictions next to ground truth: the same images for all models, errors drawn as what they are."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import isnan
 from typing import Any
 
-from bench_core.analysis.cases import RANKS, Shown, shown_cases
 from bench_core.analysis.evidence import DatasetFacts, Evidence
-from bench_core.errors import MissingDependencyError
-from bench_core.records import Case
-from bench_core.report import pictures
-from bench_core.report.blocks import (
-    Block,
-    Callout,
-    Details,
-    Example,
-    Gallery,
-    Picture,
-    Prose,
-    Section,
-    Swatch,
-    Swatches,
+from bench_core.analysis.pictured import (
+    ImageScores,
+    PicturedImage,
+    defined,
+    exemplary,
+    image_scores,
+    kept_images,
+    with_label_maps,
 )
+from bench_core.errors import MissingDependencyError
+from bench_core.report import comparing
+from bench_core.report.blocks import Block, Callout, Compared, Comparison, Details, Prose, Section
+from bench_core.report.colors import ErrorColors, standing_out
 from bench_core.report.names import listed
 
 TITLE = "Predictions next to ground truth"
 BUDGET = 3_200_000
-"""Bytes of pictures on the page, so that the whole stays below 5 MB."""
+"""Bytes of these pictures on the page."""
+
+
+@dataclass(frozen=True, eq=False)
+class Shown:
+    """What is known of a dataset's pictures."""
+
+    data: DatasetFacts
+    scores: ImageScores
+    images: Mapping[str, PicturedImage]
+    picks: tuple[tuple[str, str], ...]
+    colors: ErrorColors
 
 
 def section(evidence: Evidence, options: Mapping[str, Any]) -> Section:
-    """Return one gallery per dataset, one row per model; all pictures together keep within a byte budget."""
-    ranks = RANKS if options["median"] else ("best", "worst")
-    found = {key: shown_cases(evidence, cell, ranks) for key, cell in evidence.cells.items()}
-    cases = [shown.case for items in found.values() for shown in items]
-    if not cases:
+    """Return one block per dataset, one row per image; all pictures together keep within a byte budget."""
+    shown = [
+        item for data in evidence.datasets if (item := _shown(evidence, data, bool(options["median"]))).picks
+    ]
+    if not shown:
         return Section("predictions", TITLE, (Prose(("No finished fold holds pictures yet.",)),))
     try:
-        return _galleries(evidence, found, cases, int(options["width"]))
+        blocks = _compared(evidence, shown, int(options["width"]))
     except MissingDependencyError as error:
         # Tables do not need pictures, so they must not fail for want of them; the page says what it lacks.
         return Section("predictions", TITLE, (Callout("warning", error.message, code=error.fix or ""),))
-
-
-def _galleries(
-    evidence: Evidence, found: Mapping[tuple[str, str], tuple[Shown, ...]], cases: Sequence[Case], widest: int
-) -> Section:
-    width = min(pictures.choose_width(cases, BUDGET), widest)
-    blocks: list[Block] = []
-    for data in evidence.datasets:
-        galleries: list[Block] = []
-        for model in evidence.models:
-            items = found[model.label, data.label]
-            if items:
-                galleries.append(Gallery(model.title, tuple(_example(shown, width) for shown in items)))
-        if galleries:
-            blocks.append(Details(data.title, (_legend(data), *galleries), open=True))
     missing = [
         f"{cell.model} on {cell.dataset}"
-        for key, cell in evidence.cells.items()
-        if cell.folds and not found[key]
+        for cell in evidence.cells.values()
+        if cell.folds and not any(_has(item, cell.model, cell.dataset) for item in shown)
     ]
     if missing:
         blocks.append(Prose((f"No readable pictures of {listed(missing, 8)}.",)))
     lead = (
-        "Cases are picked by per-image Dice among the stored cases of all folds: three of many, and the "
-        "extremes on purpose. From left to right: image, ground truth, prediction."
+        "The same images for all models: a few of many, and the extremes on purpose, picked among the images "
+        "that results keep by the Dice of all models together. Every pixel is compared on the full grid."
     )
     return Section("predictions", TITLE, tuple(blocks), lead)
 
 
-def _example(shown: Shown, width: int) -> Example:
-    case = shown.case
-    image, truth, guess = pictures.case_pictures(case, width)
-    said = f"{shown.case.rank} case {case.id}, Dice {100 * case.dice:.1f} percent"
-    return Example(
-        title=f"{case.rank}: Dice {100 * case.dice:.1f} %",
-        detail=f"{case.id}, fold {shown.fold}",
-        pictures=(
-            Picture("image", image, f"Image of the {said}"),
-            Picture("ground truth", truth, f"Ground truth over the image, {said}"),
-            Picture("prediction", guess, f"Prediction over the image, {said}"),
-        ),
+def _shown(evidence: Evidence, data: DatasetFacts, median: bool) -> Shown:
+    scores = image_scores(evidence, data.label)
+    images = with_label_maps(evidence, data.label, kept_images(evidence, data.label))
+    most = max((len(image.maps) for image in images.values()), default=0)
+    # Images that every model was tested on come first: a row with gaps compares little.
+    known = {
+        sample: defined(scores.of(sample)) for sample, image in images.items() if len(image.maps) == most
+    }
+    picks = exemplary(known, median)
+    colors = standing_out([images[sample].image for _, sample in picks])
+    return Shown(data, scores, images, picks, colors)
+
+
+def _has(item: Shown, model: str, dataset: str) -> bool:
+    return item.data.label == dataset and any(model in image.maps for image in item.images.values())
+
+
+def _compared(evidence: Evidence, shown: Sequence[Shown], widest: int) -> list[Block]:
+    for width in (width for width in comparing.WIDTHS if width <= widest or width == comparing.WIDTHS[-1]):
+        found = [(item, [_row(evidence, item, *pick, width) for pick in item.picks]) for item in shown]
+        if sum(comparing.size(row) for _, rows in found for row in rows) <= BUDGET:
+            break
+    return [
+        Details(
+            item.data.title,
+            (
+                Comparison(
+                    f"predictions-{number}",
+                    tuple(rows),
+                    comparing.legend(item.data, item.colors),
+                ),
+            ),
+            open=True,
+        )
+        for number, (item, rows) in enumerate(found, start=1)
+    ]
+
+
+def _row(evidence: Evidence, item: Shown, why: str, sample: str, width: int) -> Compared:
+    dice, fold = item.scores.of(sample), item.scores.fold(sample)
+    return comparing.compared(
+        evidence,
+        item.images[sample],
+        {model: value for model, value in dice.items() if not isnan(value)},
+        item.colors,
+        width,
+        title=why,
+        detail=sample if fold is None else f"{sample}, fold {fold}",
     )
-
-
-def _legend(data: DatasetFacts) -> Swatches:
-    items = tuple(Swatch(name, pictures.swatch(index + 1)) for index, name in enumerate(data.classes))
-    return Swatches(items, "White line in the prediction: outline of the ground truth.")

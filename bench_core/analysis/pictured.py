@@ -1,0 +1,176 @@
+"""The same images for all models: which can be shown, with their truth and every model's label map."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass, field
+from functools import cached_property
+from math import isnan, nan
+from statistics import fmean, pstdev
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench_core.analysis.evidence import Cell, Evidence, Finished
+from bench_core.errors import BenchError
+from bench_core.metrics.counts import per_image
+
+UInt8 = NDArray[np.uint8]
+
+
+@dataclass(frozen=True, eq=False)
+class ImageScores:
+    """Per-image Dice of a dataset's tested images."""
+
+    ids: tuple[str, ...]
+    folds: tuple[int, ...]
+    """The fold that tests each image."""
+    dice: Mapping[str, NDArray[np.float64]]
+    """Model label to [N]: mean over repeats, NaN where undefined or not tested."""
+
+    def of(self, sample: str) -> dict[str, float]:
+        """Return each model's Dice of one image, NaN where it has none."""
+        row = self._rows.get(sample)
+        return {model: nan if row is None else float(values[row]) for model, values in self.dice.items()}
+
+    def fold(self, sample: str) -> int | None:
+        """Return the fold that tests an image; None for one that nobody counted."""
+        row = self._rows.get(sample)
+        return None if row is None else self.folds[row]
+
+    @cached_property
+    def _rows(self) -> Mapping[str, int]:
+        return {sample: row for row, sample in enumerate(self.ids)}
+
+
+@dataclass(frozen=True, eq=False)
+class PicturedImage:
+    """One image that can be shown."""
+
+    id: str
+    image: UInt8
+    """[H, W, C]."""
+    mask: UInt8
+    """[H, W], class index; bench_core.IGNORE counts nowhere."""
+    maps: Mapping[str, UInt8] = field(default_factory=dict)
+    """Model label to its label map [H, W]; models that left none are not in it."""
+
+
+def image_scores(evidence: Evidence, dataset: str) -> ImageScores:
+    """Return the per-image Dice (mean over an image's classes) of all models on a dataset's test images."""
+    cells = _cells(evidence, dataset)
+    rows: dict[str, int] = {}
+    folds: list[int] = []
+    for cell in cells:
+        for done in cell.folds:
+            for sample in done.counts.ids:
+                if sample not in rows:
+                    rows[sample] = len(rows)
+                    folds.append(done.job.fold.index)
+    dice: dict[str, NDArray[np.float64]] = {}
+    for cell in cells:
+        total, number = np.zeros(len(rows)), np.zeros(len(rows))
+        for done in cell.folds:
+            places = np.array([rows[sample] for sample in done.counts.ids], dtype=np.int64)
+            values = per_image(done.counts.values)["mdsc"]
+            known = ~np.isnan(values)
+            total[places[known]] += values[known]
+            number[places[known]] += 1
+        dice[cell.model] = np.where(number > 0, total / np.maximum(number, 1), nan)
+    return ImageScores(tuple(rows), tuple(folds), dice)
+
+
+def kept_images(evidence: Evidence, dataset: str) -> dict[str, PicturedImage]:
+    """Return the images that any model's jobs keep pictures of, with the label maps in these pictures.
+
+    Unreadable pictures are passed over: they are not numbers.
+    """
+    found: dict[str, PicturedImage] = {}
+    maps: dict[str, dict[str, UInt8]] = {}
+    for cell in _cells(evidence, dataset):
+        for done in cell.folds:
+            try:
+                cases = done.cases
+            except BenchError:
+                continue
+            for case in cases:
+                known = found.get(case.id)
+                if known is not None and known.mask.shape != case.prediction.shape:
+                    continue
+                maps.setdefault(case.id, {}).setdefault(cell.model, case.prediction)
+                if known is None:
+                    found[case.id] = PicturedImage(case.id, case.image, case.mask, maps[case.id])
+    return found
+
+
+def with_label_maps(
+    evidence: Evidence, dataset: str, images: Mapping[str, PicturedImage]
+) -> dict[str, PicturedImage]:
+    """Return the images with the label map of every model that left one; each job's file is read once."""
+    maps: dict[str, dict[str, UInt8]] = {sample: dict(image.maps) for sample, image in images.items()}
+    for cell in _cells(evidence, dataset):
+        missing = {sample for sample in images if cell.model not in maps[sample]}
+        for done in cell.folds:
+            for sample, labels in _maps(done, missing):
+                if labels.shape == images[sample].mask.shape:
+                    maps[sample][cell.model] = labels
+                    missing.discard(sample)
+    order = [cell.model for cell in _cells(evidence, dataset)]
+    return {
+        sample: PicturedImage(
+            sample,
+            image.image,
+            image.mask,
+            {model: maps[sample][model] for model in order if model in maps[sample]},
+        )
+        for sample, image in images.items()
+    }
+
+
+def exemplary(
+    scores: Mapping[str, Sequence[float]], median: bool = True, most: int = 4
+) -> tuple[tuple[str, str], ...]:
+    """Return (why, image) of up to `most` different images by all models' Dice together.
+
+    `scores` are the defined Dice of each image. The image that is best for all has the highest mean, the
+    worst the lowest; the models differ most where the standard deviation of their Dice is largest.
+    """
+    means = {sample: fmean(values) for sample, values in scores.items() if values}
+    order = sorted(means, key=lambda sample: (means[sample], sample))
+    spread = {sample: pstdev(scores[sample]) for sample in order}
+    picks: list[tuple[str, str]] = []
+
+    def take(why: str, candidates: Sequence[str]) -> None:
+        taken = {sample for _, sample in picks}
+        left = [sample for sample in candidates if sample not in taken]
+        if left and len(picks) < most:
+            picks.append((why, left[0]))
+
+    take("worst for all", order)
+    take("best for all", order[::-1])
+    if any(value > 0 for value in spread.values()):
+        take("models differ most", sorted(order, key=lambda sample: (-spread[sample], sample)))
+    if median and order:
+        middle = len(order) // 2
+        take("median", sorted(order, key=lambda sample: abs(order.index(sample) - middle)))
+    return tuple(picks)
+
+
+def defined(values: Mapping[str, float]) -> list[float]:
+    """Return the numbers that are defined."""
+    return [value for value in values.values() if not isnan(value)]
+
+
+def _cells(evidence: Evidence, dataset: str) -> list[Cell]:
+    return [evidence.cells[model.label, dataset] for model in evidence.models]
+
+
+def _maps(done: Finished, wanted: Set[str]) -> Iterator[tuple[str, UInt8]]:
+    if not wanted.isdisjoint(done.counts.ids):
+        try:
+            found = done.predictions()
+        except BenchError:
+            return
+        for sample, labels in zip(found.ids, found.labels, strict=True):
+            if sample in wanted:
+                yield sample, labels
