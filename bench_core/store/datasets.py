@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+from functools import lru_cache
 from pathlib import Path
 
 from bench_core.errors import StoreError
@@ -40,7 +41,8 @@ def stored_samples(folder: Path, fingerprint: str) -> Samples:
     path = _path(folder, fingerprint)
     fix = "`bench data check SPEC --store STORE` writes it anew"
     try:
-        found = read_samples(path)
+        status = path.stat()
+        found = _parsed(path, (status.st_ino, status.st_size, status.st_mtime_ns))
     except FileNotFoundError as error:
         text = "the store keeps no description of this dataset"
         raise StoreError(text, place=str(path), fix=fix) from error
@@ -50,6 +52,12 @@ def stored_samples(folder: Path, fingerprint: str) -> Samples:
         text = f"it describes dataset {found.fingerprint[:12]}"
         raise StoreError("damaged file in the store", place=str(path), cause=text, fix=fix)
     return found
+
+
+@lru_cache(maxsize=8)
+def _parsed(path: Path, stamp: tuple[int, int, int]) -> Samples:
+    """Return what the file holds: each job of a dataset asks for the same one. `stamp` tells its versions."""
+    return read_samples(path)
 
 
 def _present(path: Path) -> Samples | None:

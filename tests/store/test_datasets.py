@@ -47,6 +47,17 @@ def test_what_is_known_already_is_not_written_again(tmp_path: Path) -> None:
     assert (before.st_ino, before.st_mtime_ns) == (after.st_ino, after.st_mtime_ns)
 
 
+def test_a_file_that_changed_is_read_again(tmp_path: Path) -> None:
+    store = Store(tmp_path / "results", create=True)
+    store.keep_samples(samples())
+    assert store.samples(FINGERPRINT) is store.samples(FINGERPRINT)
+    store.keep_samples(samples(second=(1, 1, 0)))
+    assert store.samples(FINGERPRINT).folds == {"second": (1, 1, 0)}
+    (store.datasets / f"{FINGERPRINT}.json").write_text("{}")
+    with pytest.raises(StoreError):
+        store.samples(FINGERPRINT)
+
+
 def test_newer_attributes_replace_older_ones(tmp_path: Path) -> None:
     store = Store(tmp_path / "results", create=True)
     store.keep_samples(samples(first=(0, 0, 1)))
