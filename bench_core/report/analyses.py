@@ -131,13 +131,27 @@ def bench_analyses() -> Sequence[Analysis]:
         ),
         Analysis(
             name="subgroups",
-            help="mean per-image score of each value of the samples' attributes, with the number of images",
+            help="mean per-image score by what is known of the images, and whether differences depend on it",
             section=f"{_HOME}.subgroups:section",
             options={
                 "metric": _metric("Metric of the means."),
-                "attributes": Option(type=list, default=[], help="Which attributes; empty: all."),
+                "attributes": Option(
+                    type=list,
+                    default=[],
+                    help="Which attributes, automatic ones as auto:size and so on; empty: all.",
+                ),
                 "bins": Option(
                     type=int, default=3, help="Ranges that numbers are cut into.", minimum=2, maximum=10
+                ),
+                "alpha": Option(
+                    type=float,
+                    default=0.05,
+                    help="Level of the tests; intervals have confidence 1 - alpha.",
+                    minimum=0.001,
+                    maximum=0.5,
+                ),
+                "samples": Option(
+                    type=int, default=2000, help="Resamples of the bootstrap.", minimum=200, maximum=20_000
                 ),
             },
         ),

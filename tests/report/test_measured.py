@@ -17,13 +17,13 @@ from bench_core.analysis.gather import gather
 from bench_core.analysis.measured import StepTables
 from bench_core.analysis.quantities import Measured, quantities, quantity
 from bench_core.analysis.scores import AVERAGE, board
-from bench_core.analysis.subgroups import subgroups
+from bench_core.analysis.subgroups import known_levels, subgroups
 from bench_core.errors import StoreError, UnknownNameError
 from bench_core.metrics.tables import ImageScores
 from bench_core.options import complete_options
 from bench_core.plan.expand import make_plan
 from bench_core.plan.job import Apply, Job
-from bench_core.report.blocks import tables_of
+from bench_core.report.blocks import Callout, tables_of
 from bench_core.report.compose import Report, compose
 from bench_core.report.delimited import to_csv
 from bench_core.report.page import to_html
@@ -71,6 +71,10 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Done:
 @pytest.fixture(scope="module")
 def report(done: Done) -> Report:
     return done.report()
+
+
+def options_of(done: Done, given: dict[str, object] | None = None) -> dict[str, object]:
+    return complete_options(done.registry.analysis("subgroups").options, given or {})
 
 
 def table(report: Report, name: str) -> Table:
@@ -227,22 +231,27 @@ def test_subgroups_equal_a_recount(done: Done) -> None:
                 images[value] = images.get(value, 0) + 1
                 if not math.isnan(score):
                     scores.setdefault(value, []).append(float(score))
-        found = subgroups(cell, metric, "device", 3)
+        levels = known_levels(evidence, cell.dataset, 2)
+        (mine,) = subgroups({cell.model: cell}, metric, list(levels.values())).values()
+        found = mine["device"]
         assert [group.value for group in found] == ["new", "old", "not known"]
+        assert {group.value: group.images for group in found} == images
         assert (
-            {group.value: group.images for group in found} == images == {"new": 8, "old": 3, "not known": 1}
+            images == {group.value: group.groups for group in found} == {"new": 8, "old": 3, "not known": 1}
         )
+        # Each image is a group of its own, and only eight have a score.
+        assert all(group.interval is None for group in found)
         assert {group.value: sorted(group.scores) for group in found if group.scores} == {
             value: sorted(each) for value, each in scores.items()
         }
-        ages = subgroups(cell, metric, "age", 2)
+        ages = mine["age"]
         assert [group.value for group in ages] == ["21 to below 26", "26 to 31", "not known"]
         assert [group.images for group in ages] == [5, 6, 1]
 
 
 def test_the_table_of_subgroups_says_how_many_images(done: Done) -> None:
     evidence = done.evidence()
-    part = section(evidence, {"metric": "hd95", "attributes": ["device"], "bins": 3})
+    part = section(evidence, options_of(done, {"metric": "hd95", "attributes": ["device"]}))
     found = [block for block in part.blocks if isinstance(block, Table)]
     assert [item.title for item in found] == [
         "known: per-image HD95 by device, in mm, lower is better",
@@ -252,7 +261,7 @@ def test_the_table_of_subgroups_says_how_many_images(done: Done) -> None:
         for row in rows(item):
             assert [row[f"group{place}_value"] for place in range(3)] == ["new", "old", "not known"]
             assert [row[f"group{place}_images"] for place in range(3)] == ["8", "3", "1"]
-        assert all("(n = 8" in row.cells[1].small for row in item.rows)
+        assert all("n = 8, g = 8" in row.cells[1].small for row in item.rows)
 
 
 @pytest.mark.parametrize(
@@ -264,8 +273,9 @@ def test_samples_that_are_damaged_make_no_subgroup_and_no_failure(tmp_path: Path
         path.write_text(text)
         with pytest.raises(StoreError):
             found.store.samples(path.stem)
-    part = section(found.evidence(), {"metric": "mdsc", "attributes": [], "bins": 3})
-    assert not [block for block in part.blocks if isinstance(block, Table)]
+    part = section(found.evidence(), options_of(found))
+    assert not tables_of(part.blocks)
+    assert any(isinstance(block, Callout) and "bench data check" in block.code for block in part.blocks)
 
 
 def test_lengths_are_compared_as_means_of_images_in_their_unit(done: Done) -> None:

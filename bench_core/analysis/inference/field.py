@@ -49,6 +49,8 @@ class Field:
     """Different images."""
     cut: int
     """How many folds the images were dealt into, tested or not."""
+    ids: tuple[str, ...] = ()
+    """[N] id of each image."""
     apart: Mapping[str, str] = field(default_factory=dict)
     """Models with results that are not compared, and why."""
 
@@ -130,6 +132,7 @@ def field_of_folds(
         reshuffled=len({fold.job.fold.deal for fold in jobs}) > 1,
         images=len({image for _, image, _ in layout[0]}),
         cut=jobs[0].job.fold.count,
+        ids=tuple(image for _, image, _ in layout[0]),
         apart=apart,
     )
 
