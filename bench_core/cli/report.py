@@ -22,6 +22,20 @@ def _formats(_: click.Context, __: click.Parameter, value: str) -> tuple[str, ..
     return wanted
 
 
+def _choices(
+    _: click.Context, __: click.Parameter, value: tuple[str, ...]
+) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    from bench_core.report.latex.paper import parse_choice
+
+    try:
+        return tuple(parse_choice(item) for item in value)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from error
+
+
+_POINTS = click.FloatRange(min=100, max=5000)
+
+
 @click.command()
 @SPEC
 @SET
@@ -40,6 +54,34 @@ def _formats(_: click.Context, __: click.Parameter, value: str) -> tuple[str, ..
     callback=_formats,
     help="What to write, separated by commas.",
 )
+@click.option("--latex-two-columns", "two_columns", is_flag=True, help="LaTeX: the paper has two columns.")
+@click.option(
+    "--latex-width",
+    "width",
+    type=_POINTS,
+    default=None,
+    metavar="POINTS",
+    help="LaTeX: the paper's \\textwidth.  [default: article's, 345, or 469 for two columns]",
+)
+@click.option(
+    "--latex-height",
+    "height",
+    type=_POINTS,
+    default=550.0,
+    show_default=True,
+    metavar="POINTS",
+    help="LaTeX: the paper's \\textheight.",
+)
+@click.option("--latex-siunitx", "siunitx", is_flag=True, help="LaTeX: align numbers by siunitx.")
+@click.option(
+    "--latex-columns",
+    "choices",
+    multiple=True,
+    metavar="TABLE=COLUMN,...",
+    callback=_choices,
+    help="LaTeX: these columns only of these tables (model, isic2018: names in the CSV without _mean and "
+    "the like); * stands for any text.",
+)
 @click.option("--force", is_flag=True, help="Overwrite the report of another study in that folder.")
 @JSON
 def command(
@@ -48,6 +90,11 @@ def command(
     store: Path,
     out: Path | None,
     formats: tuple[str, ...],
+    two_columns: bool,
+    width: float | None,
+    height: float,
+    siunitx: bool,
+    choices: tuple[tuple[str, tuple[str, ...]], ...],
     force: bool,
     as_json: bool,
 ) -> None:
@@ -64,6 +111,7 @@ def command(
     from bench_core.plan.load import load_plan
     from bench_core.report.compose import compose
     from bench_core.report.folder import Origin
+    from bench_core.report.latex.paper import Paper
     from bench_core.report.write import write_report
     from bench_core.store.store import Store
 
@@ -82,7 +130,8 @@ def command(
     report = compose(evidence, loaded.registry)
     folder = out or Path("reports") / loaded.spec.name
     origin = Origin.of(loaded.spec, spec, overrides)
-    written = write_report(report, folder, formats, origin=origin, force=force)
+    paper = Paper(two_columns, width, height, siunitx, choices)
+    written = write_report(report, folder, formats, origin=origin, force=force, paper=paper)
     done = len(plan.jobs) - len(evidence.gaps)
     for text in evidence.standing.unknown:
         say(f"note: {text}", err=True)

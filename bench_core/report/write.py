@@ -3,26 +3,25 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 from bench_core.errors import StoreError
 from bench_core.report.compose import Report
 from bench_core.report.delimited import to_csv
 from bench_core.report.folder import RECORD, Origin, check_folder, record
-from bench_core.report.latex import to_latex
+from bench_core.report.latex.paper import Paper
+from bench_core.report.latex.render import to_latex
 from bench_core.report.markdown import to_markdown
 from bench_core.report.page import to_html
 from bench_core.report.tables import Table
 
 FORMATS = ("html", "csv", "markdown", "latex")
 PAGE = "report.html"
-_TABLES: Mapping[str, tuple[str, Callable[[Table], str]]] = {
-    "csv": ("csv", to_csv),
-    "markdown": ("md", to_markdown),
-    "latex": ("tex", to_latex),
-}
+ARTICLE = Paper()
+_SUFFIXES = {"csv": "csv", "markdown": "md", "latex": "tex"}
 
 
 def write_report(
@@ -32,22 +31,30 @@ def write_report(
     *,
     origin: Origin | None = None,
     force: bool = False,
+    paper: Paper = ARTICLE,
 ) -> tuple[Path, ...]:
     """Write the chosen formats and return the files; equal evidence gives equal bytes.
 
-    report.html lies in `folder`, tables in `folder`/tables, and beside them whose they are (`origin`).
-    Raises StoreError where it cannot be written, or, without `force`, where another study's report lies.
+    report.html lies in `folder`, tables in `folder`/tables, and beside them whose they are (`origin`);
+    `paper` says for what page LaTeX is set. Raises StoreError where it cannot be written, or, without
+    `force`, where another study's report lies; LatexOptionError for columns that no table has.
     """
     if origin is not None and not force:
         check_folder(folder, origin)
+    if "latex" in formats:
+        paper.check(report.tables)
+    renders: dict[str, Callable[[Table], str]] = {
+        "csv": to_csv,
+        "markdown": to_markdown,
+        "latex": partial(to_latex, paper=paper),
+    }
     contents: dict[Path, str] = {}
     if "html" in formats:
         contents[folder / PAGE] = to_html(report)
     for name in FORMATS[1:]:
         if name in formats:
-            suffix, render = _TABLES[name]
             for table in report.tables:
-                contents[folder / "tables" / f"{table.name}.{suffix}"] = render(table)
+                contents[folder / "tables" / f"{table.name}.{_SUFFIXES[name]}"] = renders[name](table)
     for path, content in contents.items():
         _write(path, content)
     if origin is not None:

@@ -10,7 +10,7 @@ from bench_core.plan.job import Job, JobDeviation
 from bench_core.plugins.wiring import load_registry
 from bench_core.report import names
 from bench_core.report.compose import Report, compose
-from bench_core.report.latex import to_latex
+from bench_core.report.latex.render import to_latex
 from bench_core.report.markdown import to_markdown
 from bench_core.report.page import to_html
 from bench_core.spec.model import DatasetEntry

@@ -1,4 +1,4 @@
-"""CSV, Markdown and LaTeX of a table: the same numbers, and nothing that the format would misread."""
+"""CSV and Markdown of a table: nothing that the format would misread."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench_core.report import latex, markdown
+from bench_core.report import markdown
 from bench_core.report.delimited import to_csv
 from bench_core.report.tables import SCORE_FIELDS, Cell, Column, Row, Table, score_cell
 from bench_core.text import table_cell
@@ -22,36 +22,6 @@ def table(*texts: str) -> Table:
     cells = tuple(Cell(text, marks=frozenset({"family", "best"}), notes=("a",)) for text in texts)
     columns = tuple(Column(f"c{index}", text, numeric=False) for index, text in enumerate(texts))
     return Table("t", texts[0], columns, (Row(cells, texts[-1]),), texts[0], (("a", texts[0]),))
-
-
-@given(HOSTILE, HOSTILE)
-def test_latex_has_no_bare_special_character(first: str, second: str) -> None:
-    for line in latex.to_latex(table(first, second)).splitlines():
-        if line.startswith("%"):
-            continue
-        row = line.rstrip().removesuffix("\\\\")
-        plain = re.sub(r"\\[&%$#_{}]|\\[a-zA-Z]+\*?|\$[^$]*\$|(?<= )&(?= )", "", row)
-        assert not re.search(r"[&%#_^~<>|\"$]", plain), line
-    body = latex.escape(first)
-    depth = 0
-    for char in re.sub(r"\\[{}]", "", body):
-        depth += {"{": 1, "}": -1}.get(char, 0)
-        assert depth >= 0
-    assert depth == 0
-
-
-def test_latex_escapes_in_detail() -> None:
-    assert latex.escape("50% & a_b #1 {x} ~ ^ \\") == (
-        r"50\% \& a\_b \#1 \{x\} \textasciitilde{} \textasciicircum{} \textbackslash{}"
-    )
-    assert latex.escape("91.4 ± 0.5") == r"91.4 $\pm$ 0.5"
-
-
-def test_latex_is_a_booktabs_table() -> None:
-    text = latex.to_latex(table("a", "b"))
-    for needed in ("\\toprule", "\\midrule", "\\bottomrule", "\\begin{tabular}{ll}", "\\end{table}"):
-        assert needed in text
-    assert "\\textbf{a}$^\\star$\\textsuperscript{a} & \\textbf{b}" in text
 
 
 @given(HOSTILE, HOSTILE)

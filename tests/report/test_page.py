@@ -19,7 +19,7 @@ from bench_core.plan.job import Job
 from bench_core.report.blocks import Section
 from bench_core.report.compose import Report, compose
 from bench_core.report.delimited import to_csv
-from bench_core.report.latex import to_latex
+from bench_core.report.latex.render import to_latex
 from bench_core.report.markdown import to_markdown
 from bench_core.report.page import to_html
 from bench_core.store.result import Result
@@ -80,7 +80,8 @@ def test_every_format_prints_the_recount(study: Study, report: Report, page: Pag
             line = next(line for line in texts["markdown"].splitlines() if model in line)
             assert re.search(rf"{100 * mean:.1f}(\*\*)?( ★)? ± {100 * std:.1f} ", line)
             line = next(line for line in texts["latex"].splitlines() if model in line)
-            assert re.search(rf"{100 * mean:.1f}\}}?(\$\^\\star\$)? \$\\pm\$ {100 * std:.1f} ", line)
+            aligned = r"\}? & (\\makebox\[5pt\]\[l\]\{(\$\^\\star\$)?\})?\$\\pm\$ "
+            assert re.search(rf"{100 * mean:.1f}{aligned}{100 * std:.1f} ", line)
             assert float(numbers[labels[model]][f"{dataset}_mean"]) == pytest.approx(mean, abs=1e-15)
             assert float(numbers[labels[model]][f"{dataset}_std"]) == pytest.approx(std, abs=1e-15)
         assert rows[model][5].removeprefix("★ ") == f"{100 * average:.1f}"

@@ -167,3 +167,20 @@ def test_tables_need_neither_jinja_nor_pillow_nor_scipy_nor_torch(study: Study, 
     assert page.returncode == 2
     assert install_command("report") in page.stderr
     assert "Traceback" not in page.stderr
+
+
+def test_latex_is_set_for_the_paper_and_a_wrong_column_is_named(
+    study: Study, tmp_path: Path, monkeypatch, capsys
+) -> None:
+    spec, store = paths(study)
+    common = ("report", spec, "--store", store, "--out", tmp_path / "out", "--format", "latex")
+    wide = ("--latex-two-columns", "--latex-columns", "study-*=model,moles", "--latex-siunitx")
+    assert bench(monkeypatch, *common, *wide) == 0
+    text = (tmp_path / "out" / "tables" / "study-mdsc.tex").read_text()
+    assert "\\begin{table}" in text and "table-format=2.1" in text and "Polyps" not in text
+    assert "\\begin{table*}" in (tmp_path / "out" / "tables" / "folds.tex").read_text()
+    capsys.readouterr()
+    assert bench(monkeypatch, *common, "--latex-columns", "study-*=model,mole") == 1
+    said = capsys.readouterr().err
+    assert "no column 'mole'" in said and "moles" in said and "Traceback" not in said
+    assert bench(monkeypatch, *common, "--latex-columns", "study") == 2

@@ -17,7 +17,7 @@ from bench_core.records import Counts
 from bench_core.report.compose import Report, compose
 from bench_core.report.delimited import to_csv
 from bench_core.report.dotplot import DotRow, dot_plot
-from bench_core.report.latex import to_latex
+from bench_core.report.latex.render import to_latex
 from bench_core.report.markdown import to_markdown
 from bench_core.report.page import to_html
 from bench_core.report.tables import Table
@@ -98,6 +98,8 @@ def test_one_runner_needs_no_column(tmp_path: Path) -> None:
 def test_a_zero_reads_as_zero(report: Report, form: Callable[[Table], str]) -> None:
     for name in ("runners-mdsc", "differences-mdsc"):
         text = form(table(report, name))
+        # LaTeX aligns what is in small print as a column of its own.
+        text = text.replace("0 & (equal)", "0 (equal)")
         line = next(line for line in text.splitlines() if "0 (equal)" in line)
         assert line.count("0 (equal)") == 3 and "0.0" not in line, line
         assert "(equal): not one fold differs at all." in text
