@@ -6,7 +6,7 @@ import csv
 import io
 from collections.abc import Iterable, Iterator
 
-from bench_core.report.tables import Table, Value
+from bench_core.report.tables import Cell, Table, Value
 from bench_core.text import table_cell
 
 
@@ -31,6 +31,11 @@ def csv_text(header: Iterable[str], rows: Iterable[Iterable[Value]]) -> str:
     writer.writerow([table_cell(name) for name in header])
     writer.writerows([_plain(value) for value in row] for row in rows)
     return out.getvalue()
+
+
+def texts(cell: Cell) -> list[str]:
+    """Return what a cell's fields are in CSV."""
+    return [_plain(value) for value in cell.values or (cell.text,)]
 
 
 def _header(table: Table) -> list[str]:

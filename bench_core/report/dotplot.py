@@ -71,7 +71,13 @@ def _row(row: DotRow, y: float, scale: svg.Scale, digits: int, signed: bool) -> 
     mean = fmean(value for _, value in row.points)
     dots = "".join(
         svg.marker(
-            row.series, scale(value), y, 3.6, f"dot {color}", f"{row.label}, fold {fold}: {value:.{digits}f}"
+            row.series,
+            scale(value),
+            y,
+            3.6,
+            f"dot {color}",
+            f"{row.label}, fold {fold}: {value:.{digits}f}",
+            {"model": row.label, "fold": fold, "value": value},
         )
         for fold, value in row.points
     )

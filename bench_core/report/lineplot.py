@@ -56,7 +56,8 @@ def epoch_plot(title: str, axis: str, series: Sequence[Series], top: float | Non
         color = svg.series_class(item.index)
         for fold, line, chosen in item.folds:
             tip = f"{item.label}, fold {fold}"
-            parts.append(svg.path(_points(line, x, y), f"thin {color}", None, tip))
+            row = {"model": item.label, "fold": fold}
+            parts.append(svg.path(_points(line, x, y), f"thin {color}", None, tip, row, line))
             if 0 <= chosen < len(line) and math.isfinite(line[chosen]):
                 place = f"{tip}: epoch {chosen + 1} was tested"
                 parts.append(svg.marker(0, x(chosen + 1), y(line[chosen]), 2.4, f"dot {color}", place))
@@ -96,7 +97,15 @@ def rate_plot(title: str, axis: str, series: Sequence[RateSeries]) -> str:
         parts.append(svg.path(places, f"mean {color}", svg.dash(item.index), item.label))
         for (rate, value), (px, py) in zip(item.points, places, strict=True):
             parts.append(
-                svg.marker(item.index, px, py, 3.2, f"dot {color}", f"{item.label}, {rate!r}: {value:.1f}")
+                svg.marker(
+                    item.index,
+                    px,
+                    py,
+                    3.2,
+                    f"dot {color}",
+                    f"{item.label}, {rate!r}: {value:.1f}",
+                    {"model": item.label, "learning_rate": rate, "value": value},
+                )
             )
             if rate in item.chosen:
                 parts.append(svg.tag("circle", cx=px, cy=py, r=8, class_=f"ring {color}"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from importlib.resources import files
 from typing import Any
@@ -10,8 +11,10 @@ from bench_core.errors import MissingDependencyError
 from bench_core.install import install_command
 from bench_core.report import blocks
 from bench_core.report.compose import Report
-from bench_core.report.tables import Table
-from bench_core.text import visible
+from bench_core.report.delimited import texts
+from bench_core.report.script import policy, script
+from bench_core.report.tables import Cell, Column, Table
+from bench_core.text import table_cell, visible
 from bench_core.version import __version__
 
 _KINDS = {
@@ -37,8 +40,9 @@ def to_html(report: Report) -> str:
     """Return the page; raises MissingDependencyError without jinja2."""
     environment = templates()
     environment.tests["kind"] = _is_kind
-    environment.globals["shown_above"] = _Shown()
-    return render(environment, "page.html.j2", report=report)
+    environment.globals.update(shown_above=_Shown(), fields=_fields, names=_names, csv=table_cell)
+    code, style = script(), _template("style.css")
+    return render(environment, "page.html.j2", report=report, script=code, policy=policy(style, code))
 
 
 def templates() -> Any:
@@ -66,7 +70,7 @@ def templates() -> Any:
 def render(environment: Any, name: str, **values: Any) -> str:
     """Return the page that a template makes of these values."""
     text: str = environment.get_template(name).render(
-        **values, version=__version__, style=_template("style.css"), script=_template("script.js")
+        **values, version=__version__, style=_template("style.css")
     )
     # Escaping leaves control characters and marks that reverse text, in drawings, too.
     return visible(text)
@@ -82,6 +86,15 @@ class _Shown:
         new = set(notes) - self._notes
         self._notes |= new
         return not new and len(notes) > FEW_NOTES
+
+
+def _fields(cell: Cell) -> str:
+    """Return a cell's values as its CSV file has them, as JSON: the page computes with nothing else."""
+    return json.dumps(texts(cell), ensure_ascii=False)
+
+
+def _names(column: Column) -> str:
+    return json.dumps([table_cell(name) for name in column.names], ensure_ascii=False)
 
 
 def _is_kind(block: Any, kind: str) -> bool:

@@ -68,6 +68,7 @@ def _row(row: RankRow, y: float, scale: svg.Scale) -> str:
             width * math.sqrt(chance),
             f"dot {color}",
             f"{row.label}, rank {rank}: {percent(chance)}",
+            {"model": row.label, "rank": rank, "probability": chance},
         )
         for rank, chance in enumerate(row.chances, start=1)
         if chance >= _LEAST

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
+from typing import TypeAlias
 
 SERIES = 8
 """Series colors in the style sheet, `s1` to `s8`."""
+Row: TypeAlias = Mapping[str, str | int | float | None]
 _DASHES = ("", "7 3", "2 3", "8 3 2 3")
 _SHAPES = ("circle", "square", "triangle", "diamond")
 
@@ -119,12 +122,14 @@ def dash(index: int) -> str | None:
     return _DASHES[(index + index // len(_DASHES)) % len(_DASHES)] or None
 
 
-def marker(shape: int, x: float, y: float, size: float, class_: str, tip: str = "") -> str:
-    """Return a marker of one of four shapes with an optional tooltip."""
+def marker(
+    shape: int, x: float, y: float, size: float, class_: str, tip: str = "", row: Row | None = None
+) -> str:
+    """Return a marker of one of four shapes with an optional tooltip and the numbers that it stands for."""
     name = _SHAPES[shape % len(_SHAPES)]
-    title = tag("title", escape(tip)) if tip else ""
+    title, kept = tag("title", escape(tip)) if tip else "", numbers(row)
     if name == "circle":
-        return tag("circle", title, cx=x, cy=y, r=size, class_=class_)
+        return tag("circle", title, cx=x, cy=y, r=size, class_=class_, data_row=kept)
     if name == "square":
         return tag(
             "rect",
@@ -134,6 +139,7 @@ def marker(shape: int, x: float, y: float, size: float, class_: str, tip: str = 
             width=size * 1.8,
             height=size * 1.8,
             class_=class_,
+            data_row=kept,
         )
     if name == "triangle":
         corners: tuple[tuple[float, float], ...] = (
@@ -144,12 +150,37 @@ def marker(shape: int, x: float, y: float, size: float, class_: str, tip: str = 
     else:
         corners = ((x, y - size * 1.3), (x + size * 1.3, y), (x, y + size * 1.3), (x - size * 1.3, y))
     return tag(
-        "polygon", title, points=" ".join(f"{number(a)},{number(b)}" for a, b in corners), class_=class_
+        "polygon",
+        title,
+        points=" ".join(f"{number(a)},{number(b)}" for a, b in corners),
+        class_=class_,
+        data_row=kept,
     )
 
 
-def path(points: Sequence[tuple[float, float]], class_: str, dashes: str | None = None, tip: str = "") -> str:
-    """Return a polyline; a point with a NaN breaks it."""
+def numbers(row: Row | None) -> str | None:
+    """Return what a mark stands for as JSON, for its attribute `data-row`: the page saves it as a CSV row."""
+    if row is None:
+        return None
+    plain = {
+        key: None if isinstance(value, float) and not math.isfinite(value) else value
+        for key, value in row.items()
+    }
+    return json.dumps(plain, ensure_ascii=False)
+
+
+def path(
+    points: Sequence[tuple[float, float]],
+    class_: str,
+    dashes: str | None = None,
+    tip: str = "",
+    row: Row | None = None,
+    values: Sequence[float] = (),
+) -> str:
+    """Return a polyline; a point with a NaN breaks it.
+
+    With `row` and `values`, it stands for one number per epoch, kept to six digits.
+    """
     steps, pen = [], "M"
     for x, y in points:
         if not (math.isfinite(x) and math.isfinite(y)):
@@ -160,7 +191,17 @@ def path(points: Sequence[tuple[float, float]], class_: str, dashes: str | None 
     if not steps:
         return ""
     title = tag("title", escape(tip)) if tip else ""
-    return tag("path", title, d="".join(steps), class_=class_, stroke_dasharray=dashes)
+    return tag(
+        "path",
+        title,
+        d="".join(steps),
+        class_=class_,
+        stroke_dasharray=dashes,
+        data_row=numbers(row),
+        data_values=" ".join(f"{value:.6g}" if math.isfinite(value) else "" for value in values)
+        if values
+        else None,
+    )
 
 
 def line_key(index: int) -> str:

@@ -114,7 +114,7 @@ def test_many_notes_are_read_once_and_folded_up_below(report: Report) -> None:
     ]
     section = Section("tables", "Tables", tuple(tables))
     page = to_html(replace(report, sections=(section,)))
-    parts = page.split('<div class="table">')[1:]
+    parts = page.split('<div class="table"')[1:]
     assert [part.count('<details class="notes">') for part in parts] == [0, 0, 1, 0]
     assert "Notes b to f, as above" in parts[2]
     assert all(f"what {mark} says" in parts[2] for mark in "bcdef")

@@ -1,0 +1,215 @@
+"""The page in a real browser: its controls, what it saves, its address, its policy."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+
+from bench_core.report.compose import Report, compose
+from bench_core.report.delimited import to_csv
+from bench_core.report.page import to_html
+from tests.helpers.chromium import CHROMIUM, MISSING, Browser, browser
+from tests.helpers.pictured_study import write_pictured
+
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason=MISSING)
+
+CATCH = """(() => {
+  window.saved = [];
+  URL.createObjectURL = (blob) => { window.saved.push(blob.text()); return "#"; };
+  HTMLAnchorElement.prototype.click = function () { window.saved.push(this.download); };
+})()"""
+"""Keeps what the page would save: content, then name."""
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory: pytest.TempPathFactory) -> Report:
+    study = write_pictured(tmp_path_factory.mktemp("pictured"))
+    found = compose(study.evidence(), study.loaded.registry)
+    return replace(found, name="<b>hostile</b> & name")
+
+
+@pytest.fixture(scope="module")
+def page(report: Report, tmp_path_factory: pytest.TempPathFactory) -> str:
+    path = tmp_path_factory.mktemp("page") / "report.html"
+    path.write_text(to_html(report), encoding="utf-8")
+    return path.as_uri()
+
+
+@pytest.fixture(scope="module")
+def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    with browser(tmp_path_factory.mktemp("browser")) as found:
+        found.screen(1200)
+        yield found
+
+
+def opened(chromium: Browser, url: str) -> Browser:
+    chromium.complaints.clear()
+    chromium.open(url)
+    chromium.until("document.documentElement.dataset.ready")
+    return chromium
+
+
+def table(name: str) -> str:
+    return f"document.querySelector('.table[data-name={json.dumps(name)}]')"
+
+
+def press(chromium: Browser, within: str, label: str) -> None:
+    """Press the one button of this text inside an element."""
+    chromium.run(
+        f"(() => {{ const found = Array.from({within}.querySelectorAll('button'))"
+        f".filter((item) => item.textContent === {json.dumps(label)});"
+        " if (found.length !== 1) throw new Error('buttons: ' + found.length); found[0].click(); })()"
+    )
+
+
+def column(chromium: Browser, name: str, place: int) -> list[str]:
+    """Return what a reader sees of a column, from top to bottom."""
+    found = chromium.run(
+        f"Array.from({table(name)}.querySelectorAll('tbody tr:not(.group)')).filter((row) =>"
+        f" row.getClientRects().length).map((row) => JSON.parse(row.cells[{place}].dataset.v)[0])"
+    )
+    return [str(value) for value in found]
+
+
+def test_every_table_saves_what_its_file_holds(chromium: Browser, page: str, report: Report) -> None:
+    opened(chromium, page).run(CATCH)
+    for item in report.tables:
+        chromium.run("window.saved.length = 0")
+        press(chromium, table(item.name), "Save CSV")
+        content, name = chromium.run("Promise.all(window.saved)")
+        assert name == f"{item.name}.csv"
+        assert content == to_csv(item)
+    assert chromium.heard() == []
+
+
+def test_tables_sort_by_their_numbers_and_filter_by_words(
+    chromium: Browser, page: str, report: Report
+) -> None:
+    opened(chromium, f"{page}#folds")
+    chromium.run("document.querySelectorAll('details').forEach((item) => { item.open = true; })")
+    rows = list(
+        csv.DictReader(io.StringIO(to_csv(next(item for item in report.tables if item.name == "folds"))))
+    )
+    place = list(rows[0]).index("miou")
+    numbers = [row["miou"] for row in rows]
+    head = f"{table('folds')}.querySelector('th[data-key=miou]')"
+    assert column(chromium, "folds", place) == numbers
+    # With the keyboard alone: the heading is a button.
+    chromium.run(f"{head}.querySelector('button').focus()")
+    for direction, expected in (
+        ("descending", sorted(numbers, key=float, reverse=True)),
+        ("ascending", sorted(numbers, key=float)),
+        (None, numbers),
+    ):
+        chromium.press("Enter")
+        assert chromium.run(f"{head}.getAttribute('aria-sort')") == direction
+        assert column(chromium, "folds", place) == expected
+    chromium.run(f"{head}.querySelector('button').click()")
+    chromium.run(
+        f"(() => {{ const box = {table('folds')}.querySelector('input[type=search]');"
+        " box.value = 'ring hearts'; box.dispatchEvent(new Event('input')); })()"
+    )
+    found = [row["miou"] for row in rows if (row["model"], row["dataset"]) == ("ring", "hearts")]
+    assert column(chromium, "folds", place) == sorted(found, key=float, reverse=True)
+    assert chromium.run(f"{table('folds')}.querySelector('.count').textContent") == "5 of 45 rows"
+    address = chromium.run("location.href")
+    assert address.endswith("#folds?sort.folds=-miou&find.folds=ring+hearts")
+    # Who gets the address sees the same.
+    opened(chromium, address)
+    assert column(chromium, "folds", place) == sorted(found, key=float, reverse=True)
+    assert chromium.run(f"{head}.getAttribute('aria-sort')") == "descending"
+    # Going to another part keeps it, and what is saved is what is seen.
+    chromium.run("document.querySelector('nav a[href=\"#summary\"]').click()")
+    chromium.until("location.hash.startsWith('#summary?')")
+    chromium.run(CATCH)
+    press(chromium, table("folds"), "Save CSV")
+    content, _ = chromium.run("Promise.all(window.saved)")
+    assert [row["miou"] for row in csv.DictReader(io.StringIO(content))] == sorted(
+        found, key=float, reverse=True
+    )
+    assert chromium.heard() == []
+
+
+def test_figures_are_saved_with_their_numbers(chromium: Browser, page: str) -> None:
+    opened(chromium, page).run(CATCH)
+    panel = "document.querySelector('#folds .panel')"
+    press(chromium, panel, "SVG")
+    press(chromium, panel, "CSV")
+    drawing, name, numbers, table_name = chromium.run("Promise.all(window.saved)")
+    assert name == "b-hostile-b-name-moles-26.svg"
+    assert table_name == "b-hostile-b-name-moles-26.csv"
+    rows = list(csv.DictReader(io.StringIO(numbers)))
+    assert len(rows) == 15
+    assert {row["model"] for row in rows} == {"BroadFormer", "WideNeXt", "RingNet"}
+    assert numbers.splitlines()[-1] in drawing
+    assert drawing.startswith("<svg xmlns=")
+    assert "class=" not in drawing
+    # A viewer without the page's style sheet draws the same colors.
+    chromium.run(f"document.body.innerHTML = {json.dumps(drawing)}")
+    assert (
+        chromium.run("getComputedStyle(document.querySelector('circle[data-row]')).fill")
+        == "rgb(0, 114, 178)"
+    )
+    opened(chromium, page)
+    chromium.run(
+        "HTMLAnchorElement.prototype.click = function () { window.last = [this.download, this.href]; }"
+    )
+    press(chromium, panel, "PNG")
+    assert chromium.until("window.last") == ["b-hostile-b-name-moles-26.png", chromium.run("window.last[1]")]
+    # The policy lets no script fetch anything, not even this: an image can show it.
+    size = chromium.run(
+        "new Promise((done) => { const image = new Image(); image.onload = () => done(image.width);"
+        " image.onerror = () => done(0); image.src = window.last[1]; })"
+    )
+    assert size > 1000
+    press(chromium, panel, "Numbers")
+    assert chromium.run(f"{panel}.querySelectorAll('.numbers tbody tr').length") == 15
+    press(chromium, panel, "Numbers")
+    assert chromium.run(f"{panel}.querySelector('.numbers')") is None
+    assert chromium.heard() == []
+
+
+def test_nothing_else_runs_and_nothing_is_loaded(chromium: Browser, page: str) -> None:
+    opened(chromium, page)
+    chromium.run(
+        "document.body.insertAdjacentHTML('beforeend', '<img src=x onerror=\"window.bad = 1\">');"
+        "(() => { const more = document.createElement('script'); more.textContent = 'window.bad = 2';"
+        " document.body.append(more); })()"
+    )
+    assert chromium.run("window.bad") is None
+    asked = chromium.run("fetch('data:text/plain,x').then(() => 'loaded', () => 'refused')")
+    assert asked == "refused"
+    assert any("Content Security Policy" in text for text in chromium.heard())
+
+
+def test_choices_get_into_the_address(chromium: Browser, page: str) -> None:
+    opened(chromium, page)
+    chromium.run("document.getElementById('layers-predictions-1-outline').click()")
+    chromium.run("document.getElementById('large-predictions-2').click()")
+    address = chromium.run("location.href")
+    assert address.endswith("#?layers-predictions-1=outline&large-predictions-2=1")
+    opened(chromium, address)
+    assert chromium.run("document.getElementById('layers-predictions-1-outline').checked")
+    assert chromium.run("document.getElementById('large-predictions-2').checked")
+    shown = "getComputedStyle(document.querySelector('#comparison-predictions-1 image.{}')).display"
+    assert chromium.run(shown.format("fill")) == "none"
+    assert chromium.run(shown.format("outline")) == "inline"
+    assert chromium.heard() == []
+
+
+def test_without_a_script_everything_is_there(chromium: Browser, page: str, report: Report) -> None:
+    chromium.call("Emulation.setScriptExecutionDisabled", value=True)
+    try:
+        chromium.open(page)
+        chromium.call("Emulation.setScriptExecutionDisabled", value=False)
+        assert chromium.run("document.documentElement.dataset.ready") is None
+        assert chromium.run("document.querySelectorAll('.table table').length") == len(report.tables)
+        assert chromium.run("document.querySelectorAll('svg.chart').length") > 10
+        assert chromium.run("document.querySelectorAll('.tools, button.sort').length") == 0
+    finally:
+        chromium.call("Emulation.setScriptExecutionDisabled", value=False)
