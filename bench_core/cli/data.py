@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -193,13 +193,18 @@ def fake(name: str, samples: int, out: Path, seed: int, files: tuple[Path, ...],
     say(f"wrote {made.root}: {made.samples} labelled images; what is in them: {made.truth}")
 
 
-def open_datasets(jobs: Sequence[Job], registry: Registry, cache: Path) -> list[Prepared]:
-    """Open all datasets of the jobs, with progress on a terminal; raises DataError with all problems."""
+def open_datasets(
+    jobs: Sequence[Job], registry: Registry, cache: Path, planned: Mapping[str, Job]
+) -> list[Prepared]:
+    """Open all datasets of the jobs, with progress on a terminal; raises DataError with all problems.
+
+    `planned` has all jobs of the plan by digest.
+    """
     from bench_core.cli.data_progress import showing
-    from bench_core.execute.datasets import prepare_datasets
+    from bench_core.execute.opened import prepare_datasets
 
     with showing() as progress:
-        return prepare_datasets(jobs, registry, cache, progress)
+        return prepare_datasets(jobs, registry, cache, progress, planned)
 
 
 def warn(ready: Iterable[Prepared], *, as_json: bool = False) -> None:

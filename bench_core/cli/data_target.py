@@ -61,17 +61,24 @@ def _of_spec(
             for number, dataset in enumerate(declared)
             if "allow_missing" in dataset.options
         ]
+        more += [
+            f"steps.{number}.dataset.options.allow_missing=true"
+            for number, step in enumerate(loaded.spec.steps)
+            if step.dataset and "allow_missing" in loaded.registry.dataset(step.dataset.name).options
+        ]
         loaded, plan = load_plan(spec, [*overrides, *more])
-    unknown = sorted(set(only) - set(plan.datasets))
+    labels = dict.fromkeys((*plan.datasets, *(job.dataset.label for job in plan.jobs)))
+    unknown = sorted(set(only) - set(labels))
     if unknown:
         raise BenchError(
             f"no dataset {unknown[0]!r} in the spec",
             place=str(spec),
-            fix=f"choose from {', '.join(plan.datasets)}",
+            fix=f"choose from {', '.join(labels)}",
         )
     jobs = [job for job in plan.jobs if not only or job.dataset.label in only]
     opened = Store(store)
-    ready = open_datasets(jobs, loaded.registry, cache_folder() or Store(store, create=True).cache)
+    cache = cache_folder() or Store(store, create=True).cache
+    ready = open_datasets(jobs, loaded.registry, cache, plan.by_digest)
     if opened.path.is_dir():
         pixels = jobs[0].pixels if jobs else None
         for item in ready:

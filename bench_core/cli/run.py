@@ -113,7 +113,8 @@ def command(
             _get_weights(todo, loaded.registry)
         preflight(todo, loaded.registry)
         opened = Store(store, create=True)
-        warn(open_datasets(todo, loaded.registry, cache_folder() or opened.cache), as_json=as_json)
+        cache = cache_folder() or opened.cache
+        warn(open_datasets(todo, loaded.registry, cache, plan.by_digest), as_json=as_json)
         # Only opening the images tells which of them are copies, and with that what the samples are.
         ground = ground_of(loaded.registry, opened)
         again = freshness(_with_needed(jobs, plan), opened, ground)

@@ -105,7 +105,9 @@ class WorkSubject:
         if isinstance(self.declared, Step):
             step: dict[str, Any] = {"name": self.declared.name, "label": LABEL, "options": chosen}
             if self.declared.dataset == "other":
-                step["dataset"] = {"name": DATASET, "label": "other", "options": {"kind": kind, "count": 12}}
+                # Other images than those that the study is about.
+                shown = {"kind": kind, "count": 12, "first": 20, "hidden": list(hidden)}
+                step["dataset"] = {"name": DATASET, "label": "other", "options": shown}
             steps.append(step)
         else:
             entry |= {"label": LABEL, "options": chosen}

@@ -42,14 +42,14 @@ class Ground:
 
     def __init__(self, request: DatasetRequest) -> None:
         self._kind = str(request.options["kind"])
-        self._count = int(request.options["count"])
+        self._numbers = range(request.options["first"], request.options["first"] + request.options["count"])
         self._hidden = frozenset(request.options["hidden"])
 
     def samples(self) -> list[Sample]:
         """Return the samples; those of the kind `hostile` have names that a page must escape."""
         hostile = self._kind == "hostile"
         found = []
-        for number in range(self._count):
+        for number in self._numbers:
             name = f"case {number:02d} {HOSTILE}" if hostile else f"case-{number:02d}"
             attributes: dict[str, str | float] = {"side": "left" if number % 2 else "right"}
             if hostile:
@@ -120,6 +120,7 @@ def with_world(registry: Registry) -> Registry:
         options={
             "kind": Option(type=str, default="one", choices=tuple(_CLASSES), help="what is drawn"),
             "count": Option(type=int, default=9, minimum=6, help="images"),
+            "first": Option(type=int, default=0, minimum=0, maximum=80, help="number of the first image"),
             "hidden": Option(type=list, default=[], counts=False, help="images whose masks are empty"),
         },
     )

@@ -86,6 +86,31 @@ def near_pairs(pictures: UInt8Array) -> Iterator[Pair]:
         yield from ((int(usable[one]), int(usable[other])) for one, other in sorted(found))
 
 
+def near_between(pictures: UInt8Array, others: UInt8Array) -> Iterator[Pair]:
+    """Yield pairs of a picture [N, 32, 32] and one of others [M, 32, 32] that show one image.
+
+    They are compared as by `near_pairs`; none are looked for among more than MOST_COMPARED of either.
+    """
+    count = len(pictures)
+    if max(count, len(others)) > MOST_COMPARED:
+        return
+    both = np.concatenate([pictures, others])
+    usable = np.flatnonzero(both.reshape(len(both), SIDE * SIDE).std(axis=1) >= FLAT)
+    first = int(np.searchsorted(usable, count))
+    if not 0 < first < len(usable):
+        return
+    levels = _levels(both[usable])
+    whole, detail = _unit(levels), _unit(_detail(levels))
+    low = np.stack([_unit(low_of(detail[:, turn], _FREQUENCIES).astype(np.float32)) for turn in turns()])
+    for start in range(0, first, _BLOCK):
+        stop = min(start + _BLOCK, first)
+        found: set[Pair] = set()
+        for symmetry in range(SYMMETRIES):
+            ones, theirs = np.nonzero(low[0, start:stop] @ low[symmetry, first:].T >= LIKELY)
+            found.update(_confirmed(ones + start, theirs + first, turns()[symmetry], whole, detail))
+        yield from ((int(usable[one]), int(usable[other]) - count) for one, other in sorted(found))
+
+
 def _confirmed(
     ones: NDArray[np.int64],
     others: NDArray[np.int64],

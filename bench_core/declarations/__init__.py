@@ -4,7 +4,15 @@ Declarations are plain data that import no framework, so a plan can be made wher
 Code is named as "package.module:attribute" and imported only when a job needs it.
 """
 
-from bench_core.declarations.datasets import IGNORE, Dataset, DatasetRequest, FakeRequest, Task
+from bench_core.declarations.datasets import (
+    IGNORE,
+    Dataset,
+    DatasetRequest,
+    FakeRequest,
+    Reference,
+    Side,
+    Task,
+)
 from bench_core.declarations.entry import Entry, resolve_entry
 from bench_core.declarations.models import (
     Architecture,
@@ -32,7 +40,9 @@ __all__ = [
     "Metric",
     "ModelSource",
     "PublishedFile",
+    "Reference",
     "RunnerDeclaration",
+    "Side",
     "Step",
     "Task",
     "Unit",

@@ -56,6 +56,32 @@ class FakeRequest:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Reference:
+    """A published score on a dataset of a network that was trained on others, to print beside one's own."""
+
+    model: str
+    trained: tuple[str, ...]
+    """Names of the declared datasets that it was trained on, all of them together."""
+    value: float
+    """In [0, 1]."""
+    metric: str
+    """Name of a declared metric of pixel counts, as the mean over images."""
+    training: str
+    """What it was trained on, in words: 900 images of one and 550 of another."""
+    source: str
+    """Where it is published."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Side:
+    """One of the two datasets that a step on another dataset brings together."""
+
+    title: str
+    task: Task
+    modality: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Dataset:
     """A dataset that a spec can name; `open(request)` returns a bench_core.data.samples.Reader."""
 
@@ -78,6 +104,8 @@ class Dataset:
     """Labelled images of each published part; empty where there is one part."""
     same_images: Mapping[str, str] = field(default_factory=dict)
     """Datasets that hold images of this one, and which; a model trained on one is not tested on another."""
+    references: tuple[Reference, ...] = ()
+    """Published scores of networks that were trained elsewhere."""
     fake: Entry | None = None
     """`(FakeRequest) -> Mapping`: draws a small copy in the published layout and returns its truth as plain
     data: under "samples" one mapping with id, group and what else is known, other keys as needed."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from bench_core.declarations.code import call, shown
+from bench_core.declarations.datasets import Side
 from bench_core.declarations.entry import Entry
 from bench_core.declarations.models import Architecture
 from bench_core.declarations.results import Metric
@@ -72,6 +73,13 @@ class Step:
     """What of the finished job it reads; jobs that leave no weights get no step that needs them."""
     dataset: Literal["same", "other"] = "same"
     """other: each entry names a `dataset`, all of whose images are looked at."""
+    fits: Callable[[Mapping[str, Any], Side, Side], None] | None = None
+    """Of a step on another dataset: gets the options that count, the dataset that networks were trained on
+    and the one that is looked at; raises ValueError where the two do not go together. None: all do."""
+    unseen: bool = False
+    """Of a step on another dataset: no network may have been trained on an image of it. What datasets declare
+    (`Dataset.same_images`) is refused in the plan; images that are copies of each other are refused before
+    the first job, unless the step has an option `overlap` that is "drop": it then leaves those out itself."""
     options: Mapping[str, Option] = field(default_factory=dict)
     resolve: Callable[[Mapping[str, Any], Mapping[str, Metric]], Mapping[str, Any]] | None = None
     """Gets the complete options and the declared metrics; returns what counts for identity and what `run`
@@ -87,6 +95,21 @@ class Step:
     without a network, and what the job left (`Session.kept`); it leaves the same tables and returns the same
     values and label maps. Raises ValueError for what the step does not leave. It may be `run` itself. With
     `--predict` there is a network, for the images of `Session.drawn`."""
+
+    def misfit(self, options: Mapping[str, Any], trained: Side, there: Side) -> str:
+        """Return why two datasets do not go together, empty where they do; raises PluginError as `call`."""
+        if self.fits is None:
+            return ""
+        function = self.fits
+        try:
+            call(
+                f"fits of step {self.name!r}",
+                lambda: function(options, trained, there),
+                expected=(ValueError,),
+            )
+        except ValueError as error:
+            return str(error)
+        return ""
 
     def resolved(self, options: Mapping[str, Any], metrics: Mapping[str, Metric]) -> dict[str, Any]:
         """Return what counts of complete options and what `run` gets, as plain JSON data.

@@ -1,12 +1,11 @@
-"""The datasets of jobs: as sources to open, and all of them opened once before the first job starts."""
+"""The datasets of jobs: as sources to open, each once for each size, with all folds that are used."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from pathlib import Path
 
-from bench_core.data.check import Dealing, Prepared, Progress, Roles, Wanted, prepare
+from bench_core.data.check import Dealing, Roles, Wanted
 from bench_core.data.grouping import Duplicates
 from bench_core.data.opening import Source
 from bench_core.data.resize import Fit
@@ -73,13 +72,3 @@ def _roles(roles: Iterable[Roles]) -> tuple[Roles, ...]:
     return tuple(
         item for item in listed if item.test or (item.index, item.train, item.validation) not in tested
     )
-
-
-def prepare_datasets(
-    jobs: Iterable[Job], registry: Registry, cache: Path, progress: Progress | None = None
-) -> list[Prepared]:
-    """Open every dataset of the jobs, build missing caches, cut folds and look for leaks.
-
-    Raises DataError with the problems of all datasets, StoreError if the cache cannot be written.
-    """
-    return prepare(wanted_by(jobs, registry), cache, progress)

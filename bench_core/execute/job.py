@@ -260,7 +260,7 @@ class _Run:
             files=data.files,
             original=data.original,
             metrics=self.registry.metrics,
-            sources=sources_of(self.job, self.store, self.registry),
+            sources=sources_of(self.job, self.store, self.registry, self.cache),
             device=self.options.device,
             loader_workers=self.options.loader_workers,
         )

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench_core.errors import StoreError, WeightsError
-from bench_core.execute.prepare import build_model
+from bench_core.errors import DataError, StoreError, WeightsError
+from bench_core.execute.prepare import build_model, open_data
 from bench_core.files.bounded import open_regular
 from bench_core.plan.job import Job, Role
 from bench_core.plugins.registry import Registry
@@ -18,13 +19,15 @@ from bench_core.store.store import Store
 if TYPE_CHECKING:
     from torch import nn
 
+    from bench_core.data.loader import Split
     from bench_core.protocol.site import Source
 
 
-def sources_of(job: Job, store: Store, registry: Registry) -> dict[Role, Source]:
+def sources_of(job: Job, store: Store, registry: Registry, cache: Path | None = None) -> dict[Role, Source]:
     """Return the needed jobs by role; those that choose a learning rate are asked elsewhere.
 
-    Raises StoreError if one is not done.
+    Their data are opened through `cache`, by default the store's, when they are asked for. Raises StoreError
+    if one is not done.
     """
     from bench_core.protocol.site import Source
 
@@ -41,8 +44,22 @@ def sources_of(job: Job, store: Store, registry: Registry) -> dict[Role, Source]
             weights=partial(tested_weights, store, need.digest),
             network=partial(tested_network, needed, store, registry),
             random_at_inference=registry.model(needed.model.name).random_at_inference,
+            tested=partial(_tested, needed, store, registry, cache or store.cache),
         )
     return found
+
+
+def _tested(job: Job, store: Store, registry: Registry, cache: Path) -> Split:
+    """Return the images that a done job tested; raises DataError if they are others now."""
+    data, then = open_data(job, registry, cache), store.result(job.digest).data
+    if (data.facts.fingerprint, data.facts.fold_hash) != (then.fingerprint, then.fold_hash):
+        raise DataError(
+            f"dataset {job.dataset.label} has changed since {job.name} was trained on it",
+            place=job.dataset.root,
+            cause=f"its content is {data.facts.fingerprint[:12]}, the job saw {then.fingerprint[:12]}",
+            fix="run that job again, too (`bench run SPEC` without --only), or put the files back",
+        )
+    return data.tested
 
 
 def tested_weights(store: Store, digest: str) -> Mapping[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import cast, get_args
+from typing import Protocol, cast, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,9 +13,11 @@ from numpy.typing import NDArray
 from bench_core.metrics.declared import KnownUnit
 
 SCORES, NATIVE_COUNTS = "scores", "native-counts"
+HOME_COUNTS, TRANSFER_IMAGES = "home-counts", "transfer-images"
 """Names of the records."""
 _SCORE_COLUMNS = ("metric", "unit", "image", "class", "score")
 _COUNT_COLUMNS = ("image", "class", "height", "width", "tp", "fp", "fn")
+_SEEN_COLUMNS = ("image", "scored", "copy_of", "how")
 _LARGEST_SIDE, _LARGEST_LENGTH = 2**27, 1e9
 Rows = Sequence[Mapping[str, str]]
 
@@ -88,6 +90,47 @@ def read_counts(rows: Rows, ids: Sequence[str], classes: Sequence[str]) -> NDArr
         values[placed.place(row, "counts")] = numbers[2:]
     placed.check_complete("counts")
     return values
+
+
+class Copy(Protocol):
+    """What an image is a copy of, and how."""
+
+    @property
+    def image(self) -> str:
+        """The id of the other one."""
+
+    @property
+    def how(self) -> str:
+        """equal or alike."""
+
+
+def seen_rows(ids: Sequence[str], seen: Mapping[str, Copy]) -> Iterator[Mapping[str, object]]:
+    """Yield one row per image: whether it is scored, and of which training image it is a copy."""
+    for sample in ids:
+        copy = seen.get(sample)
+        values = (sample, "yes", "", "") if copy is None else (sample, "no", copy.image, copy.how)
+        yield dict(zip(_SEEN_COLUMNS, values, strict=True))
+
+
+def read_seen(rows: Rows, ids: Sequence[str]) -> dict[str, str]:
+    """Return the images that are not scored and the ids that they are copies of; raise TableError."""
+    found: dict[str, str] = {}
+    for row in rows:
+        _check_columns(row, _SEEN_COLUMNS)
+        if row["scored"] not in ("yes", "no") or (row["scored"] == "yes") != (row["copy_of"] == ""):
+            raise TableError(f"image {row['image']!a:.60} is neither scored nor a copy")
+        if row["scored"] == "no":
+            found[row["image"]] = row["copy_of"]
+    if [row["image"] for row in rows] != list(ids):
+        raise TableError("it is of other images than those that were predicted")
+    return found
+
+
+def classes_of(rows: Rows) -> tuple[str, ...]:
+    """Return the classes that a table of counts is about, in its order; raise TableError."""
+    for row in rows:
+        _check_columns(row, _COUNT_COLUMNS)
+    return tuple(dict.fromkeys(row["class"] for row in rows))
 
 
 class _Places:

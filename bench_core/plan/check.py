@@ -13,14 +13,16 @@ from bench_core.errors import BenchError
 from bench_core.plan.errors import PlanError
 from bench_core.plan.exclusions import Exclusions
 from bench_core.plan.resolve import DatasetChoice, ModelChoice, choose_dataset, choose_model
-from bench_core.plan.stages import EvaluateStage, StepStage, jobs_of_cell, step_stage
+from bench_core.plan.stages import EvaluateStage, StepStage, fitted_stage, jobs_of_cell, step_stage
 from bench_core.plan.training import Cell
 from bench_core.plan.twins import Twins
 from bench_core.spec.checks import Context
 from bench_core.spec.load import absolute_dataset
+from bench_core.spec.model import StepEntry
 from bench_core.spec.nodes import Loc
 from bench_core.spec.protocol import Protocol
 from bench_core.spec.rules.size import cell_breaches, size_breaches
+from bench_core.spec.rules.steps import step_data_breaches
 
 Entry = TypeVar("Entry")
 Choice = TypeVar("Choice")
@@ -41,7 +43,16 @@ def check_plan(context: Context) -> None:
         draft.datasets,
         lambda entry, loc: choose_dataset(absolute_dataset(entry, context.base), registry, loc),
     )
-    steps = _choices(context, "step", draft.steps, lambda entry, loc: step_stage(entry, registry, loc))
+    steps = _choices(
+        context,
+        "step",
+        draft.steps,
+        lambda entry, loc: step_stage(_absolute(entry, context), registry, loc),
+    )
+    named = {index: datasets[index].entry for index in datasets}
+    if not context.report(step_data_breaches(named, {index: steps[index].entry for index in steps})):
+        return
+    steps = _fitted(context, protocol, steps, datasets)
     if not context.report(cell_breaches(len(models), len(datasets))) or not draft.sound(("exclude",)):
         return
     exclusions = Exclusions(draft.exclude.values())
@@ -60,6 +71,30 @@ def check_plan(context: Context) -> None:
                 break
             twins.add(index, column, cell, evaluate, steps)
     context.report(twins.breaches())
+
+
+def _absolute(entry: StepEntry, context: Context) -> StepEntry:
+    dataset = None if entry.dataset is None else absolute_dataset(entry.dataset, context.base)
+    return entry.model_copy(update={"dataset": dataset})
+
+
+def _fitted(
+    context: Context,
+    protocol: Protocol,
+    steps: Mapping[int, StepStage],
+    datasets: Mapping[int, DatasetChoice],
+) -> dict[int, StepStage]:
+    """Return the steps with the datasets that each works on; report those that work on none they should."""
+    found: dict[int, StepStage] = {}
+    whole = len(datasets) == len(context.draft.datasets) and context.draft.sound(("datasets",))
+    for index, stage in steps.items():
+        loc: Loc = ("steps", index)
+        try:
+            known = list(datasets.values())
+            found[index] = fitted_stage(stage, known, protocol, loc, whole)
+        except BenchError as error:
+            _report(context, "step", (*loc, "name"), error)
+    return found
 
 
 def _choices(

@@ -8,10 +8,18 @@ from functools import cached_property
 
 from bench_core.plan.errors import PlanError, refuse
 from bench_core.plan.exclusions import Exclusions
+from bench_core.plan.fitting import PassedOver
 from bench_core.plan.identity import Memo, digest_of
 from bench_core.plan.job import Job
 from bench_core.plan.resolve import DatasetChoice, ModelChoice, choose_dataset, choose_model
-from bench_core.plan.stages import EvaluateStage, SearchStage, StagePlanner, jobs_of_cell, step_stage
+from bench_core.plan.stages import (
+    EvaluateStage,
+    SearchStage,
+    StagePlanner,
+    fitted_stage,
+    jobs_of_cell,
+    step_stage,
+)
 from bench_core.plan.training import Cell
 from bench_core.plugins.registry import Registry
 from bench_core.spec.model import Spec
@@ -20,6 +28,7 @@ from bench_core.spec.rules.folds import fold_breaches, given_breaches
 from bench_core.spec.rules.labels import STAGES as RESERVED
 from bench_core.spec.rules.labels import label_breaches
 from bench_core.spec.rules.size import cell_breaches, size_breaches
+from bench_core.spec.rules.steps import step_data_breaches
 
 
 @dataclass(frozen=True)
@@ -47,6 +56,8 @@ class Plan:
     """What is declared but cannot be run yet ("model u-kan", "runner mmseg") to the reason."""
     stages: tuple[str, ...] = ("search", "evaluate")
     """search, evaluate, then the labels of the steps."""
+    passed_over: tuple[PassedOver, ...] = ()
+    """Datasets on whose jobs a step cannot work, and why."""
 
     @cached_property
     def by_digest(self) -> dict[str, Job]:
@@ -69,12 +80,17 @@ def make_plan(spec: Spec, registry: Registry) -> Plan:
     datasets = [
         choose_dataset(entry, registry, ("datasets", index)) for index, entry in enumerate(spec.datasets)
     ]
+    loc: Loc
     for index, dataset in enumerate(datasets):
         if dataset.given is not None:
-            loc: Loc = ("datasets", index, "folds")
+            loc = ("datasets", index, "folds")
             refuse(given_breaches(loc, dataset.given, spec.protocol.search, spec.protocol.evaluate))
     refuse(label_breaches("steps", dict(enumerate(spec.steps)), RESERVED))
-    steps = [step_stage(entry, registry, ("steps", index)) for index, entry in enumerate(spec.steps)]
+    refuse(step_data_breaches(dict(enumerate(spec.datasets)), dict(enumerate(spec.steps))))
+    steps = []
+    for index, step in enumerate(spec.steps):
+        loc = ("steps", index)
+        steps.append(fitted_stage(step_stage(step, registry, loc), datasets, spec.protocol, loc))
     refuse(cell_breaches(len(models), len(datasets)))
     exclusions = Exclusions(spec.exclude)
     cells: list[tuple[ModelChoice, DatasetChoice]] = []
@@ -116,6 +132,7 @@ def make_plan(spec: Spec, registry: Registry) -> Plan:
         families={model.label: model.architecture.family for model in models},
         unavailable=unavailable,
         stages=tuple(stage.stage for stage in stages),
+        passed_over=tuple(item for step in steps for item in step.passed_over),
     )
 
 

@@ -9,6 +9,7 @@ from typing import Protocol as Interface
 from bench_core.declarations import Step
 from bench_core.options import differing
 from bench_core.plan.errors import refuse
+from bench_core.plan.fitting import Fitting, PassedOver, fitting
 from bench_core.plan.folds import evaluate_folds, search_folds
 from bench_core.plan.job import Apply, Job, JobDataset, JobFold, Need, Own, Train, Work
 from bench_core.plan.resolve import DatasetChoice, ModelChoice, choose_dataset, step_options
@@ -115,12 +116,28 @@ class StepStage:
     """The entry's label."""
     step: Step
     options: Mapping[str, object]
+    entry: StepEntry
     other: DatasetChoice | None = None
     """The dataset that is looked at, where it is not the one of the evaluate job."""
+    fitting: Fitting | None = None
+    """On the jobs of which datasets it works; None: of all."""
+
+    def works_on(self, dataset: str) -> bool:
+        """Say whether it works on the jobs of a dataset (label)."""
+        return self.fitting is None or dataset in self.fitting.works_on
+
+    @property
+    def passed_over(self) -> tuple[PassedOver, ...]:
+        """The datasets that it cannot work on."""
+        found = {} if self.fitting is None else self.fitting.passed_over
+        return tuple(PassedOver(self.stage, label, because) for label, because in found.items())
 
     def jobs(self, cell: Cell, earlier: Earlier) -> Iterator[Job]:
-        """Yield one job per evaluate job; none where no weights are left that the step needs."""
+        """Yield one job per evaluate job of a dataset that it works on; none where no weights are left that
+        the step needs."""
         if self.step.needs == "weights" and cell.choice.runner.protocol == "own":
+            return
+        if not self.works_on(cell.dataset.label):
             return
         chosen = differing(self.step.options, self.options)
         work = Apply(self.step.name, self.step.version, self.options, cell.dataset.label, chosen)
@@ -148,7 +165,19 @@ def step_stage(entry: StepEntry, registry: Registry, loc: Loc) -> StepStage:
     step = registry.step(entry.name)
     refuse(step_breaches(loc, entry, step))
     other = choose_dataset(entry.dataset, registry, (*loc, "dataset")) if entry.dataset else None
-    return StepStage(label_of(entry), step, step_options(step, entry, registry, loc), other)
+    return StepStage(label_of(entry), step, step_options(step, entry, registry, loc), entry, other)
+
+
+def fitted_stage(
+    stage: StepStage,
+    datasets: Sequence[DatasetChoice],
+    protocol: Protocol,
+    loc: Loc,
+    whole: bool = True,
+) -> StepStage:
+    """Return the stage of the entry at `loc` with the datasets that it works on; raises as `fitting`."""
+    found = fitting(stage.entry, stage.step, stage.options, stage.other, datasets, protocol, loc, whole)
+    return replace(stage, fitting=found)
 
 
 def jobs_of_cell(
@@ -159,7 +188,7 @@ def jobs_of_cell(
         protocol,
         own=model.runner.protocol == "own",
         fixed=dataset.given is not None and dataset.given.roles,
-        steps=[stage.step.needs for stage in steps],
+        steps=[stage.step.needs for stage in steps if stage.works_on(dataset.job.label)],
     )
 
 

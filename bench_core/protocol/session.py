@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from bench_core.data.loader import READERS, Loader, Split
-from bench_core.declarations import JobEvent, Metric
+from bench_core.data.overlap import Seen, seen_in
+from bench_core.declarations import JobEvent, Metric, Task
 from bench_core.errors import PluginError, TrainingError
 from bench_core.plan.job import Apply, Role, Train, job_seed
 from bench_core.protocol.evaluator import defined, label_maps
@@ -37,7 +38,8 @@ class Session:
     """A job's data, the finished job that it needs, and a place for what it leaves.
 
     Predictions are made one way for every job: in the order of the split, in evaluation mode without
-    gradients, under the scoring of the job. Every method raises TrainingError or PluginError for what cannot
+    gradients, under the scoring of the job, in the classes of the needed job's network where there is one.
+    Every method raises TrainingError or PluginError for what cannot
     go on.
     """
 
@@ -73,6 +75,12 @@ class Session:
         """Of the dataset's content."""
         found = next(split for split in (self._site.test, self._site.train) if split is not None)
         return found.arrays.fingerprint
+
+    @property
+    def predicted(self) -> Task:
+        """The task that the needed job's network was trained for; the job's own where it needs none."""
+        source = self._site.sources.get("weights")
+        return self.task if source is None else source.job.dataset.task
 
     def files(self, split: Split) -> Iterator[tuple[str, tuple[Path, ...]]]:
         """Yield each image's id and original files, for procedures that read these themselves."""
@@ -134,21 +142,22 @@ class Session:
             draws = seeded(derive_seed(self.seed, "inference", batch.ids[0])) if one_by_one else nullcontext()
             with torch.no_grad(), self._autocast(), draws:
                 logits = predict(batch)
-            expected = (len(batch.ids), self.task.logit_channels, *size)
+            expected = (len(batch.ids), self.predicted.logit_channels, *size)
             if not isinstance(logits, Tensor) or tuple(logits.shape) != expected:
                 shape = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
                 raise PluginError(f"predictions are {shape}, logits {expected} were expected")
             yield batch.ids, logits
 
     def predict(self, split: Split, predict: Callable[[ImageBatch], Tensor]) -> Predictions:
-        """Return the label maps that logits [B, K, H, W] of `predict` give for a split.
+        """Return the label maps that logits [B, K, H, W] of `predict` give for a split, in the classes of
+        `predicted`.
 
         Raises DivergedError where a logit is NaN.
         """
         return label_maps(
             self.logits(split, predict),
             split,
-            self.task,
+            self.predicted,
             self.job.scoring,
             lambda done: self.progress(done, len(split)),
         )
@@ -197,6 +206,10 @@ class Session:
             )
         return sources[role]
 
+    def seen(self) -> Mapping[str, Seen]:
+        """Return which tested images are copies of images of the dataset that the needed job is of, by id."""
+        return seen_in(self.source().tested().arrays, self.test.arrays)
+
     def network(self) -> nn.Module:
         """Return the needed job's network with its weights, in evaluation mode on the session's device."""
         return self.source("weights").network().to(self.device).eval()
@@ -240,6 +253,15 @@ class Session:
         if path.is_symlink() or not path.is_file():
             raise ValueError(f"the job left no artifact {name!r}")
         return path
+
+    def kept_maps(self) -> Predictions:
+        """Return the label maps that the sealed job left, where its step is asked again.
+
+        Raises ValueError where it left none.
+        """
+        if self._site.maps is None:
+            raise ValueError("there are no sealed label maps")
+        return self._site.maps()
 
     def progress(self, done: int, total: int, note: str = "") -> None:
         """Say how far the job is, for live views."""
@@ -287,7 +309,7 @@ class Session:
         work = self._training()
         if work is None:
             return lambda images: images.to(torch.float32) / 255.0
-        channels = 3 if self.job.pixels.channels == "rgb" else self.task.channels
+        channels = 3 if self.job.pixels.channels == "rgb" else self.predicted.channels
         return Normalize(work.training.normalization, channels)
 
     def _autocast(self) -> AbstractContextManager[object]:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from bench_core.data.loader import Split
 from bench_core.declarations import JobEvent, Metric
+from bench_core.errors import TrainingError
 from bench_core.plan.job import Job, Role
 from bench_core.records import Predictions
 
@@ -22,6 +23,10 @@ class ImageBatch:
 
     ids: tuple[str, ...]
     images: Tensor
+
+
+def _nothing() -> Split:
+    raise TrainingError("the data of the needed job are not at hand")
 
 
 @dataclass(frozen=True)
@@ -36,6 +41,8 @@ class Source:
     network: Callable[[], nn.Module]
     """Its network as its own job built it, with these weights, on the CPU."""
     random_at_inference: bool = False
+    tested: Callable[[], Split] = _nothing
+    """The images that it tested; the split's `arrays` hold all images of its dataset."""
 
 
 @dataclass(frozen=True)
@@ -60,5 +67,7 @@ class Site:
     loader_workers: int = 0
     sealed: Path | None = None
     """The job's sealed folder, where a step is asked again."""
+    maps: Callable[[], Predictions] | None = None
+    """The label maps that the sealed job left, where a step is asked again."""
     drawn: Split | None = None
     """Images that it may predict, where it is asked again with a network."""

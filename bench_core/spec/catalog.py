@@ -35,7 +35,7 @@ CHECKS: Mapping[str, str] = {
     "dataset": "unknown datasets",
     "runner": "unknown runners",
     "analysis": "unknown and repeated analyses",
-    "step": "unknown steps, steps that lack a dataset or take none, steps with nothing to look at",
+    "step": "unknown steps, and steps whose datasets are missing or do not go together",
     "option": "unknown options, and options of a wrong type, range or choice",
     # The matrix.
     "label": "entries of the same label, and labels that are needed",

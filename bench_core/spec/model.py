@@ -102,6 +102,8 @@ class StepEntry(Section):
     """How jobs and tables name it; needed where one step appears twice."""
     dataset: DatasetEntry | None = None
     """Another dataset, all of whose images are looked at; only for steps that take one."""
+    of: Annotated[list[Name], Field(min_length=1, max_length=256)] | None = None
+    """Labels or names of the datasets on whose jobs it works; absent: all that it can work on."""
     options: dict[str, Any] = {}
 
 

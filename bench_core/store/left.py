@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench_core.plan.job import Job
-from bench_core.records import Predictions
+from bench_core.records import Counts, Predictions
 from bench_core.store import folder as files
 
 
@@ -26,6 +26,10 @@ class Left:
     def predictions(self) -> Predictions:
         """Read the label maps; raises StoreError if they are missing or damaged."""
         return files.read_predictions(self.folder)
+
+    def counts(self) -> Counts:
+        """Read the pixel counts of the label maps; raises StoreError if they are missing or damaged."""
+        return files.read_counts(self.folder)
 
     def artifact(self, name: str) -> Path:
         """Return the path of a file that the job left; raises ValueError if it left none of this name."""

@@ -1,11 +1,23 @@
-"""Which values of `measure` and `native` follow from the tables that they left; needs no framework."""
+"""Which values of the steps here follow from the tables that they left; needs no framework."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
 from bench_core.metrics.counts import mean_defined, micro
-from bench_core.metrics.tables import NATIVE_COUNTS, SCORES, read_counts, read_scores
+from bench_core.metrics.tables import (
+    HOME_COUNTS,
+    NATIVE_COUNTS,
+    SCORES,
+    TRANSFER_IMAGES,
+    TableError,
+    classes_of,
+    read_counts,
+    read_scores,
+    read_seen,
+)
+from bench_core.metrics.transferred import transfer_values
+from bench_core.plan.job import Apply
 from bench_core.store.left import Left
 
 
@@ -26,3 +38,23 @@ def measured(left: Left) -> Mapping[str, float | str]:
 def native(left: Left) -> Mapping[str, float]:
     """Return the pooled metrics of the counts at original size; raises ValueError as `measured` does."""
     return micro(read_counts(left.records(NATIVE_COUNTS), left.images, left.job.dataset.task.classes))
+
+
+def transferred(left: Left) -> Mapping[str, float | str]:
+    """Return the pooled metrics there and at home, and how many images are scored and left out.
+
+    Raises ValueError as `measured` does.
+    """
+    seen, rows = read_seen(left.records(TRANSFER_IMAGES), left.images), left.records(HOME_COUNTS)
+    counts, names = left.counts(), classes_of(rows)
+    places = [place for place, name in enumerate(counts.classes) if name in names]
+    if tuple(counts.classes[place] for place in places) != names or not names:
+        raise TableError(f"classes {', '.join(names)!a:.80} are not among those that are predicted")
+    work = left.job.work
+    whole = isinstance(work, Apply) and work.options["unreached"] != "leave-out"
+    if whole and len(places) < len(counts.classes):
+        raise TableError("classes are left out, which its options do not say")
+    home = read_counts(rows, list(dict.fromkeys(row["image"] for row in rows)), names)
+    used = [place for place, sample in enumerate(counts.ids) if sample not in seen]
+    values = transfer_values(counts.values[used][:, places], home)
+    return {**values, "images": float(len(used)), "left-out": float(len(seen))}

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from bench_core import Option, Step, hookimpl
 from bench_steps.chosen_metrics import resolve
+from bench_steps.class_maps import fits
 
 MEASURE = Step(
     name="measure",
@@ -43,7 +44,43 @@ NATIVE = Step(
 )
 
 
+TRANSFER = Step(
+    name="transfer",
+    version=1,
+    run="bench_steps.transfer:run",
+    follows="bench_steps.follow:transferred",
+    again="bench_steps.transfer:again",
+    fits=fits,
+    unseen=True,
+    help="finished networks on all images of another dataset, in its classes; trains nothing",
+    needs="weights",
+    dataset="other",
+    requires=("torch",),
+    install="pip install 'segtrial[torch]'",
+    options={
+        "map": Option(
+            type=dict,
+            default={},
+            help="What each class of the networks is there: {CLASS: class, OTHER: background}; without it "
+            "equal names, or the only class of both.",
+        ),
+        "unreached": Option(
+            type=str,
+            default="refuse",
+            choices=("refuse", "leave-out"),
+            help="Classes there that no class is mapped to: refused, or left out of the scores.",
+        ),
+        "overlap": Option(
+            type=str,
+            default="refuse",
+            choices=("refuse", "drop"),
+            help="Images there that are copies of training images: refused, or left out of the scores.",
+        ),
+    },
+)
+
+
 @hookimpl
 def bench_steps() -> Sequence[Step]:
     """Return the steps in the order in which `bench list steps` has them."""
-    return (MEASURE, NATIVE)
+    return (MEASURE, NATIVE, TRANSFER)

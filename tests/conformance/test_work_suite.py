@@ -35,12 +35,14 @@ def expect(found: list[Finding], broken: Broken) -> None:
     assert last.note and last.fix and last.place, last
 
 
-@pytest.mark.parametrize("name", ["right", "right-network", "measure", "native"])
+@pytest.mark.parametrize("name", ["right", "right-network", "measure", "native", "transfer"])
 def test_right_steps_have_every_property(name: str) -> None:
     found = tried(step_subject(REGISTRY, name, {}))
     assert len(found) == len(PROPERTIES), found[-1]
     skipped = [item.name for item in found if item.state == "skipped"]
-    assert skipped == ([] if name == "right-network" else ["masks of tested images stay unseen"]), found
+    assert skipped == (
+        [] if name in ("right-network", "transfer") else ["masks of tested images stay unseen"]
+    ), found
 
 
 def test_a_right_procedure_has_every_property() -> None:

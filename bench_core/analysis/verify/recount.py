@@ -59,7 +59,7 @@ def _recounted(subject: Subject, audit: Audit, cache: Path, sampling: Sampling |
         yield from _looked_at(subject, audit, data)
     if subject.counts is not None and subject.predictions is not None:
         yield from _counted(subject, subject.counts, subject.predictions, data.tested)
-    yield from steps.again(subject, audit, data, sampling)
+    yield from steps.again(subject, audit, data, cache, sampling)
 
 
 def _described(subject: Subject, audit: Audit, data: JobData) -> Iterator[Finding]:

@@ -9,6 +9,7 @@ import math
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ from bench_core.declarations.code import call
 from bench_core.declarations.entry import resolve_entry
 from bench_core.errors import BenchError, MissingDependencyError, StoreError
 from bench_core.plan.job import Apply
+from bench_core.records import Predictions
 from bench_core.store.folder import PREDICTIONS, RESULT, read_records
 from bench_core.store.left import Left
 from bench_core.store.result import Result
@@ -71,11 +73,12 @@ def follows(subject: Subject, audit: Audit) -> Iterable[Finding] | None:
 
 
 def again(
-    subject: Subject, audit: Audit, data: JobData, sampling: Sampling | None = None
+    subject: Subject, audit: Audit, data: JobData, cache: Path, sampling: Sampling | None = None
 ) -> Iterator[Finding]:
     """Ask a step again with the data at hand, and compare tables, values and label maps.
 
-    With `sampling` it gets the network of the job that it needs, for some images.
+    Data of the needed job are opened through `cache`. With `sampling` it gets the network of the job that it
+    needs, for some images.
     """
     step, result = declared(subject, audit), subject.result
     if step is None or step.again is None or result is None:
@@ -101,9 +104,10 @@ def again(
                 files=data.files,
                 original=data.original,
                 metrics=audit.registry.metrics,
-                sources=_without_network(subject, audit) if drawn is None else _sources(subject, audit),
+                sources=_sources(subject, audit, cache, network=drawn is not None),
                 device="cpu" if drawn is None else device_of(subject),
                 sealed=subject.folder,
+                maps=partial(_kept_maps, subject),
                 drawn=drawn,
             )
         )
@@ -127,17 +131,23 @@ def again(
         yield from _label_maps(subject, outcome)
 
 
-def _sources(subject: Subject, audit: Audit) -> Mapping[Any, Any]:
+def _sources(subject: Subject, audit: Audit, cache: Path, *, network: bool) -> Mapping[Any, Any]:
     from bench_core.execute.sources import sources_of
 
-    return sources_of(subject.job, audit.store, audit.registry)
+    found = sources_of(subject.job, audit.store, audit.registry, cache)
+    if network:
+        return found
 
-
-def _without_network(subject: Subject, audit: Audit) -> Mapping[Any, Any]:
     def refuse() -> nn.Module:
         raise StoreError("a step that is asked again gets no network", place=subject.job.name)
 
-    return {role: replace(source, network=refuse) for role, source in _sources(subject, audit).items()}
+    return {role: replace(source, network=refuse) for role, source in found.items()}
+
+
+def _kept_maps(subject: Subject) -> Predictions:
+    if subject.predictions is None:
+        raise ValueError("the job left no label maps")
+    return subject.predictions
 
 
 def _values(

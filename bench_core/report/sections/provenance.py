@@ -214,6 +214,10 @@ def _exceptions(evidence: Evidence) -> list[Block]:
         for cell in evidence.cells.values()
         if cell.excluded is not None
     ]
+    rows += [
+        (f"{item.step} on jobs of {item.dataset}", f"not worked on: {item.because}", False)
+        for item in evidence.plan.passed_over
+    ]
     if rows:
         return [Facts(tuple(rows))]
     return [

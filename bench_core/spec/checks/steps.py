@@ -8,7 +8,7 @@ from bench_core.spec.checks.context import Context
 from bench_core.spec.model import StepEntry
 from bench_core.spec.nodes import Loc
 from bench_core.spec.rules.labels import STAGES, label_breaches, own_files_breaches
-from bench_core.spec.rules.steps import step_breaches
+from bench_core.spec.rules.steps import of_breaches, step_breaches
 
 
 def check_steps(context: Context) -> None:
@@ -22,6 +22,8 @@ def check_steps(context: Context) -> None:
             context.error("step", (*loc, "name"), error.message, cause=error.cause, fix=error.fix)
             continue
         _dataset(context, loc, entry, step)
+        if context.draft.sound(("datasets",), (*loc, "of")):
+            context.report(of_breaches(loc, entry, context.draft.datasets.values()))
         _anything(context, loc, step)
 
 

@@ -25,6 +25,10 @@ ISIC2018 = Dataset(
     ),
     samples=3694,
     parts={"training": 2594, "validation": 100, "test": 1000},
+    same_images={
+        "ISIC 2016": "most of its training part",
+        "ISIC 2017": "most of its training part",
+    },
     requires=("PIL",),
     install="data",
     options={"allow_missing": ALLOW_MISSING},
