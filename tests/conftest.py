@@ -5,9 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
+
+if TYPE_CHECKING:
+    from tests.helpers.verified_study import Finished
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 _OF_THE_SCREEN = {"COLUMNS", "LINES", "FORCE_COLOR", "NO_COLOR", "CLICOLOR_FORCE", "TTY_COMPATIBLE"}
@@ -53,3 +57,11 @@ def one_thread() -> Iterator[None]:
     torch.manual_seed(0)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session")
+def verified_study(tmp_path_factory: pytest.TempPathFactory) -> Finished:
+    """Return a finished study of 15 real jobs; whoever changes it changes it back, or a copy."""
+    from tests.helpers.verified_study import finish
+
+    return finish(tmp_path_factory.mktemp("verified"))

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bench_core.cli.common import JSON, SET, SPEC, STORE, print_json, say
+from bench_core.cli.reading import TRUST, reading
 
 if TYPE_CHECKING:
     from bench_core.analysis.evidence import Evidence
     from bench_core.analysis.inference.question import Answered, Question
+    from bench_core.cli.reading import Source
 
 
 @click.command()
@@ -43,6 +45,7 @@ if TYPE_CHECKING:
 @click.option(
     "--planned", is_flag=True, help="The pair was chosen before there were results: correct for no others."
 )
+@TRUST
 @JSON
 def command(
     model: str,
@@ -56,6 +59,7 @@ def command(
     margin: float,
     alpha: float,
     planned: bool,
+    trust_code: bool,
     as_json: bool,
 ) -> None:
     """Say whether MODEL and REFERENCE (labels in SPEC) differ, and what may be written of them.
@@ -64,11 +68,26 @@ def command(
     `comparisons`. Exit codes: 0 answered on at least one dataset, 1 invalid spec or unknown name, 2 could
     not be answered.
     """
-    from bench_core.analysis.inference.question import Question, ask
+    from bench_core.analysis.inference.question import Question
+
+    question = Question(model, reference, metric, view, margin, alpha, planned)
+    with reading(spec, store, trust_code) as source:
+        _answer(source, overrides, question, datasets, as_json)
+
+
+def _answer(
+    source: Source,
+    overrides: tuple[str, ...],
+    question: Question,
+    datasets: tuple[str, ...],
+    as_json: bool,
+) -> None:
+    from bench_core.analysis.inference.question import ask
     from bench_core.errors import BenchError
     from bench_core.plugins.registry import unknown
 
-    evidence = _evidence(spec, overrides, store)
+    evidence = _evidence(source, overrides)
+    model, reference = question.model, question.reference
     labels = [item.label for item in evidence.models]
     for name in (model, reference):
         if name not in labels:
@@ -79,14 +98,13 @@ def command(
     for name in datasets:
         if name not in known:
             raise unknown("dataset", name, known)
-    question = Question(model, reference, metric, view, margin, alpha, planned)
     answers = ask(evidence, question, tuple(dict.fromkeys(datasets)) or known)
     if all(answer.compared is None for answer in answers):
         raise BenchError(
             f"{model} and {reference} cannot be compared",
-            place=str(store),
+            place=str(source.place),
             cause="; ".join(f"{answer.dataset}: {answer.reason}" for answer in answers),
-            fix=f"bench status {evidence.command} --store {shlex.quote(str(store))}",
+            fix=f"bench status {evidence.command} --store {shlex.quote(str(source.place))}",
         )
     for text in evidence.standing.unknown:
         say(f"note: {text}", err=True)
@@ -103,18 +121,16 @@ def command(
         say(_text(evidence, question, answer))
 
 
-def _evidence(spec: Path, overrides: tuple[str, ...], store: Path) -> Evidence:
+def _evidence(source: Source, overrides: tuple[str, ...]) -> Evidence:
     from bench_core.analysis.gather import gather
     from bench_core.cli.fresh import ground_of
     from bench_core.execute.fresh import MOST_NEW_BYTES
     from bench_core.plan.load import load_plan
-    from bench_core.store.store import Store
 
-    loaded, plan = load_plan(spec, overrides)
-    command_line = shlex.join([str(spec), *(word for item in overrides for word in ("--set", item))])
-    opened = Store(store)
-    ground = ground_of(loaded.registry, opened, MOST_NEW_BYTES)
-    return gather(loaded.spec, plan, loaded.registry, opened, command_line, loaded.base, ground)
+    loaded, plan = load_plan(source.spec, overrides)
+    ground = ground_of(loaded.registry, source.store, MOST_NEW_BYTES)
+    command_line = source.command(overrides)
+    return gather(loaded.spec, plan, loaded.registry, source.store, command_line, loaded.base, ground)
 
 
 def _sentence(evidence: Evidence, answer: Answered) -> str:

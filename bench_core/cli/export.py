@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -16,7 +16,21 @@ if TYPE_CHECKING:
 WHAT = ("table", "counts", "predictions")
 
 
-@click.command()
+class _Export(click.Command):
+    """Hands over to the command that packs an archive where --archive is given."""
+
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
+    ) -> click.Context:
+        """Return the context of the command that the options ask for."""
+        if not any(word == "--archive" or word.startswith("--archive=") for word in args):
+            return super().make_context(info_name, args, parent, **extra)
+        from bench_core.cli.export_archive import command as archive
+
+        return archive.make_context(info_name, args, parent, **extra)
+
+
+@click.command(cls=_Export)
 @click.argument("what", type=click.Choice(WHAT))
 @SPEC
 @SET
@@ -37,6 +51,13 @@ WHAT = ("table", "counts", "predictions")
     type=PathType(file_okay=False),
     default=None,
     help="A new or empty folder.  [default: exports/NAME/WHAT]",
+)
+@click.option(
+    "--archive",
+    metavar="FILE",
+    expose_value=False,
+    help="Pack the study into one file instead, for `bench verify FILE` and `bench report FILE`. "
+    "See `bench export --archive FILE --help`.",
 )
 @JSON
 def command(

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from bench_core.cli.common import JSON, SET, SPEC, STORE, PathType, console, print_json, say
+from bench_core.cli.reading import TRUST, reading
+
+if TYPE_CHECKING:
+    from bench_core.cli.reading import Source
+    from bench_core.report.latex.paper import Paper
 
 FORMATS = ("html", "csv", "markdown", "latex")
 
@@ -83,6 +89,7 @@ _POINTS = click.FloatRange(min=100, max=5000)
     "the like); * stands for any text.",
 )
 @click.option("--force", is_flag=True, help="Overwrite the report of another study in that folder.")
+@TRUST
 @JSON
 def command(
     spec: Path,
@@ -96,43 +103,58 @@ def command(
     siunitx: bool,
     choices: tuple[tuple[str, tuple[str, ...]], ...],
     force: bool,
+    trust_code: bool,
     as_json: bool,
 ) -> None:
-    """Turn the results of SPEC into report.html and tables (CSV, Markdown, LaTeX).
+    """Turn the results of SPEC (or of an archive) into report.html and tables (CSV, Markdown, LaTeX).
 
     A partial study gives a partial report that says what is missing. Exit codes: 0 written, 1 invalid
     spec, 2 could not run (nothing finished or failed at all in the store, or the folder cannot be written or
     holds the report of another spec).
     """
+    from bench_core.report.latex.paper import Paper
+
+    paper = Paper(two_columns, width, height, siunitx, choices)
+    with reading(spec, store, trust_code) as source:
+        _report(source, overrides, out, formats, paper, force, as_json)
+
+
+def _report(
+    source: Source,
+    overrides: tuple[str, ...],
+    out: Path | None,
+    formats: tuple[str, ...],
+    paper: Paper,
+    force: bool,
+    as_json: bool,
+) -> None:
     from bench_core.analysis.gather import gather
+    from bench_core.analysis.study_digest import study_digest
     from bench_core.cli.fresh import ground_of
     from bench_core.errors import StoreError
     from bench_core.execute.fresh import MOST_NEW_BYTES
     from bench_core.plan.load import load_plan
     from bench_core.report.compose import compose
     from bench_core.report.folder import Origin
-    from bench_core.report.latex.paper import Paper
     from bench_core.report.write import write_report
-    from bench_core.store.store import Store
 
-    loaded, plan = load_plan(spec, overrides)
-    command_line = shlex.join([str(spec), *(word for item in overrides for word in ("--set", item))])
-    opened = Store(store)
+    loaded, plan = load_plan(source.spec, overrides)
+    command_line, opened = source.command(overrides), source.store
     ground = ground_of(loaded.registry, opened, MOST_NEW_BYTES)
     evidence = gather(loaded.spec, plan, loaded.registry, opened, command_line, loaded.base, ground)
     if not evidence.results and not any(gap.state in ("failed", "unreadable") for gap in evidence.gaps):
         raise StoreError(
             f"no job of {loaded.spec.name!r} has a result yet",
-            place=str(store),
+            place=str(source.place),
             cause=f"none of its {len(plan.jobs)} jobs is finished in this store",
-            fix=f"bench run {command_line} --store {shlex.quote(str(store))}",
+            fix=f"bench run {command_line} --store {shlex.quote(str(source.place))}",
         )
     report = compose(evidence, loaded.registry)
     folder = out or Path("reports") / loaded.spec.name
-    origin = Origin.of(loaded.spec, spec, overrides)
-    paper = Paper(two_columns, width, height, siunitx, choices)
+    origin = Origin.of(loaded.spec, source.given, overrides)
     written = write_report(report, folder, formats, origin=origin, force=force, paper=paper)
     done = len(plan.jobs) - len(evidence.gaps)
+    digest = study_digest(loaded.spec, plan, opened)
     for text in evidence.standing.unknown:
         say(f"note: {text}", err=True)
     if as_json:
@@ -140,6 +162,7 @@ def command(
             {
                 "complete": evidence.complete,
                 "headline": report.headline,
+                "study_digest": digest,
                 "warnings": [callout.text for callout in report.status],
                 "fixes": {callout.text: callout.code for callout in report.status if callout.code},
                 "not_compared": list(evidence.standing.unknown),
@@ -166,3 +189,4 @@ def command(
         out_console.print(
             f"wrote {len(written) - len(pages)} files of tables to {folder}", markup=False, soft_wrap=True
         )
+    say(f"study digest: {digest}")

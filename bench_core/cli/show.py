@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bench_core.cli.common import JSON, STORE, console, print_json, say
+from bench_core.cli.common import JSON, console, print_json, say
+from bench_core.cli.reading import STORE_OR_ARCHIVE, reading_store
 from bench_core.errors import BenchError
 
 if TYPE_CHECKING:
@@ -20,16 +21,18 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("job")
-@STORE
+@STORE_OR_ARCHIVE
 @JSON
 def command(job: str, store: Path, as_json: bool) -> None:
     """Print settings, deviations, metrics and provenance of JOB, a digest's first digits or a name."""
     from bench_core.store.find import find_jobs
-    from bench_core.store.store import Store
 
-    opened = Store(store)
-    digest, *others = find_jobs(opened, job)
-    data = _data(opened, digest)
+    with reading_store(store) as source:
+        digest, *others = find_jobs(source.store, job)
+        data = _data(source.store, digest)
+        for key in ("folder", "log"):
+            if data.get(key) is not None:
+                data[key] = source.shown(data[key])
     if as_json:
         print_json(data | {"others": list(others)})
         return

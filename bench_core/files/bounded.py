@@ -28,10 +28,12 @@ DEEPEST_JSON = 64
 """Levels of lists and objects."""
 _LARGEST_INTEGER = 2**63
 _LONGEST_HEADER = 10_000
-_END, _LARGE_END = b"PK\5\6", b"PK\6\7"
-"""Signatures of the end of a zip file, and of what stands before it in one of more than 4 GiB."""
+_END, _LARGE_END, _LARGE_RECORD = b"PK\5\6", b"PK\6\7", b"PK\6\6"
+"""Signatures of the end of a zip file, and of the two that stand before it in one of more than 4 GiB."""
 _LONGEST_END = 22 + 65_535
 _LARGEST_DIRECTORY = 1024**2
+LARGEST_CONTENTS = 128 * 1024**2
+"""Of the table of contents of a zip file of many members."""
 _SURROGATE = re.compile("[\ud800-\udfff]")
 Scalar = TypeVar("Scalar", bound="np.generic")
 
@@ -193,6 +195,27 @@ def _check_directory(file: BinaryIO) -> None:
     (directory,) = struct.unpack_from("<L", tail, start + 12)
     if directory > _LARGEST_DIRECTORY or tail[max(0, start - 20) : start].startswith(_LARGE_END):
         raise BoundError("the archive's table of contents is too large")
+
+
+def check_contents(file: BinaryIO, most_bytes: int = LARGEST_CONTENTS) -> None:
+    """Raise BoundError where a zip file has no end, or a table of contents of more than `most_bytes`."""
+    size = file.seek(0, 2)
+    file.seek(max(0, size - _LONGEST_END - 20))
+    tail = file.read()
+    start = tail.rfind(_END)
+    if start < 0 or len(tail) - start < 22:
+        raise BoundError("the archive is damaged: it has no end")
+    (directory,) = struct.unpack_from("<L", tail, start + 12)
+    if start >= 20 and tail[start - 20 :].startswith(_LARGE_END):
+        (place,) = struct.unpack_from("<Q", tail, start - 12)
+        file.seek(min(place, size))
+        record = file.read(56)
+        if len(record) < 56 or not record.startswith(_LARGE_RECORD):
+            raise BoundError("the archive is damaged: its end leads nowhere")
+        (directory,) = struct.unpack_from("<Q", record, 40)
+    if directory > min(most_bytes, size):
+        raise BoundError("the archive's table of contents is too large")
+    file.seek(0)
 
 
 def _header(file: BinaryIO | Any, name: str) -> tuple[np.dtype[Any], tuple[int, ...], bool]:

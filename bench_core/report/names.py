@@ -106,8 +106,8 @@ def _differing(values: Mapping[str, tuple[Any, Any]]) -> str:
 def bench(evidence: Evidence, verb: str, argument: str = "") -> str:
     """Return a command line that concerns this study: its spec (or `argument`) and its store."""
     words = ["bench", verb, argument or evidence.command]
-    if verb != "validate" and evidence.store is not None and evidence.store.path != Path("results"):
-        words += ["--store", shlex.quote(str(evidence.store.path))]
+    if verb != "validate" and evidence.store is not None and evidence.store.shown != Path("results"):
+        words += ["--store", shlex.quote(str(evidence.store.shown))]
     return " ".join(words)
 
 

@@ -6,7 +6,7 @@ import csv
 import hashlib
 import io
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path, PurePosixPath
@@ -242,17 +242,20 @@ def _manifest(folder: Path) -> _Manifest:
         raise _damaged(path, error) from error
 
 
-def damaged_files(folder: Path, most_bytes: int | None = None) -> list[str]:
+def damaged_files(folder: Path, most_bytes: int | None = None, missing: Collection[str] = ()) -> list[str]:
     """Return the names of files that differ from the manifest, the manifest itself if it cannot be read.
 
-    Files larger than `most_bytes` are compared by their size alone.
+    Files larger than `most_bytes` are compared by their size alone; those that are known to be `missing` are
+    not asked.
     """
     try:
         facts = manifest_of(folder)
     except StoreError:
         return [MANIFEST]
     return [
-        name for name, (size, digest) in facts.items() if _differs(folder / name, size, digest, most_bytes)
+        name
+        for name, (size, digest) in facts.items()
+        if name not in missing and _differs(folder / name, size, digest, most_bytes)
     ]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -41,8 +41,14 @@ class Store:
     is something else, of a newer format, or cannot be created.
     """
 
-    def __init__(self, path: Path, create: bool = False) -> None:
+    def __init__(
+        self, path: Path, create: bool = False, left_out: Mapping[str, frozenset[str]] | None = None
+    ) -> None:
         self.path = path
+        self.shown = path
+        """What printed commands call it."""
+        self.left_out = left_out or {}
+        """Digest to files that are listed and not here: weights and pictures that an archive leaves out."""
         self.jobs = path / "jobs"
         self.running = path / "running"
         self.claims = path / "claims"
@@ -314,7 +320,7 @@ class Store:
 
     def _check(self, digest: str, most_bytes: int | None = None) -> None:
         folder = self.jobs / digest
-        for name in files.damaged_files(folder, most_bytes):
+        for name in files.damaged_files(folder, most_bytes, self.left_out.get(digest, ())):
             raise StoreError("damaged file in the store", place=str(folder / name), fix=files.fix_for(folder))
 
     def cut_off(self, digests: Iterable[str]) -> dict[str, int]:

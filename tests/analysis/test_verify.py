@@ -26,12 +26,12 @@ from bench_core.cli.main import bench
 from bench_core.errors import StoreError
 from bench_core.store import folder as files
 from tests.helpers.store_changes import EVALUATE, LEARNED, MUTATIONS, changed, in_json, in_trace, swap_steps
-from tests.helpers.verified_study import STOPPING, Finished, finish
+from tests.helpers.verified_study import STOPPING, Finished
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Finished:
-    return finish(tmp_path_factory.mktemp("study"))
+def finished(verified_study: Finished) -> Finished:
+    return verified_study
 
 
 def found(study: Audit) -> dict[str, str]:

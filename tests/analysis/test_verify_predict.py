@@ -17,7 +17,7 @@ from click.testing import CliRunner
 from bench_core.analysis.verify.predicted import Sampling
 from bench_core.cli.main import bench
 from bench_core.data.loader import Split
-from bench_core.errors import DataError
+from bench_core.errors import DataError, MissingDependencyError
 from bench_core.execute.job import run_job
 from bench_core.execute.prepare import open_data
 from bench_core.labels import choose_cases, count_all
@@ -30,6 +30,7 @@ from bench_core.records import Case, Predictions
 from bench_core.spec.load import load_spec
 from bench_core.store import folder as files
 from bench_core.store.store import Store
+from tests.helpers.bench import call_bench
 from tests.helpers.small_study import write_spec
 from tests.helpers.step_study import run_all, write_boxes
 from tests.helpers.store_changes import changed, in_json, saved
@@ -95,8 +96,8 @@ def test_whole_jobs_hold(trained: Trained) -> None:
 
 def test_label_maps_that_were_forged_with_all_that_follows_are_found(trained: Trained) -> None:
     with changed(trained.folder, forged(trained, perfect)):
-        assert trained.verify("--data") == {}
-        found = trained.verify("--predict")
+        assert trained.verify("--data", "--no-predict") == {}
+        found = trained.verify("--data")
     ((check, (finding,)),) = found.items()
     assert (check, finding["job"], finding["level"]) == ("weights", trained.job.name, "error")
     assert "its weights give other label maps for 6 of 6 images" in finding["message"]
@@ -132,7 +133,7 @@ def of_another_fold(trained: Trained) -> Callable[[Path], object]:
 def test_weights_that_made_other_label_maps_are_found(trained: Trained) -> None:
     for change in (saved(randomized), of_another_fold(trained)):
         with changed(trained.folder, change):
-            assert trained.verify("--data") == {}
+            assert trained.verify("--data", "--no-predict") == {}
             assert set(trained.verify("--predict")) == {"weights"}
 
 
@@ -161,7 +162,7 @@ def flattered(folder: Path) -> None:
 
 def test_a_history_that_the_weights_do_not_give_is_found(trained: Trained) -> None:
     with changed(trained.folder, flattered):
-        assert trained.verify("--data") == {}
+        assert trained.verify("--data", "--no-predict") == {}
         (finding,) = trained.verify("--predict", "--images", "6")["weights"]
     assert "on the validation images, the history of epoch" in finding["message"]
 
@@ -194,6 +195,26 @@ def test_data_that_cannot_be_opened_are_no_finding(tmp_path: Path) -> None:
     (tmp_path / "data" / "content.txt").write_text("corrupt")
     done = CliRunner().invoke(bench, [*arguments, "--data"])
     assert isinstance(done.exception, DataError) and "image is corrupt" in str(done.exception)
+
+
+def test_without_the_packages_of_a_network_label_maps_are_believed_and_said_to_be(
+    trained: Trained, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lacking(*_: object) -> None:
+        raise MissingDependencyError("model dots-net needs the package 'no-such', which is not installed")
+
+    monkeypatch.setattr("bench_core.analysis.verify.predicted._session", lacking)
+    done = call_bench("verify", trained.spec, "--store", trained.store.path, "--data", "--json")
+    assert done.returncode == 0 and "label maps are believed: model dots-net needs" in done.stderr
+    assert json.loads(done.stdout)["predicted"] is None
+    assert call_bench("verify", trained.spec, "--store", trained.store.path, "--predict").returncode == 2
+
+
+def test_images_are_drawn_by_a_seed_that_nobody_knows_and_that_is_said(trained: Trained) -> None:
+    words = ("verify", trained.spec, "--store", trained.store.path, "--data", "--images", "2", "--json")
+    first, other = (json.loads(call_bench(*words).stdout)["predicted"] for _ in range(2))
+    assert first["images"] == 2 and first["draw"] != other["draw"]
+    assert json.loads(call_bench(*words, "--draw", str(first["draw"])).stdout)["predicted"] == first
 
 
 def test_the_draw_is_bounded_and_the_user_s(trained: Trained) -> None:
@@ -245,6 +266,6 @@ def test_native_label_maps_are_predicted_again(tmp_path: Path) -> None:
         in_json(files.RESULT, lambda data: data["values"].update(values))(folder)
 
     with changed(folder, moved):
-        assert study.verify("--data") == {}
+        assert study.verify("--data", "--no-predict") == {}
         (finding,) = study.verify("--predict")["recount"]
     assert "asked again: the weights give" in finding["message"]

@@ -54,6 +54,22 @@ def no_false_alarms(found: Any, rows: Any) -> None:
         found.values[row, :, 1] = 0
 
 
+def as_many(found: Any, rows: Any) -> None:
+    """Turn misses into hits so that predicted pixels and pixels of the mask stay as many as they are."""
+    for row in rows:
+        number = np.minimum(found.values[row, :, 1], found.values[row, :, 2])
+        found.values[row] += np.stack([number, -number, -number], axis=-1)
+
+
+def moved(folder: Path) -> None:
+    kept, pictured = files.read_predictions(folder), {case.id for case in files.read_cases(folder)}
+    row = next(
+        row for row, sample in enumerate(kept.ids) if sample not in pictured and kept.labels[row].any()
+    )
+    kept.labels[row] = np.roll(kept.labels[row], 8, axis=0)
+    files.write_predictions(folder, kept)
+
+
 def add(row: Any, column: int, number: int = 1) -> Callable[[Any, Any], None]:
     def edit(found: Any, rows: Any) -> None:
         found.values[rows[0] if row is None else row, 0, column] += number
@@ -427,6 +443,14 @@ BEYOND: dict[str, tuple[str, Forge]] = {
     "copied_weights": (
         "another model's weights, file for file",
         lambda f: shutil.copy(rival_of(f) / files.BEST, f.learned() / files.BEST),
+    ),
+    "hits_for_misses": (
+        "misses counted as hits, and as many false alarms fewer",
+        of_counts(as_many),
+    ),
+    "moved_label_maps": (
+        "a label map moved, so that it has as many pixels as before",
+        lambda f: moved(f.learned()),
     ),
     "kept_dataset": (
         "the size of an image in the kept dataset",

@@ -18,7 +18,7 @@ from bench_core.plan.job import Job
 from bench_core.plugins.registry import Registry
 from bench_core.records import Case, Counts, Predictions, TrainingRecord
 from bench_core.spec.model import Spec
-from bench_core.store.folder import COUNTS, JOB, PREDICTIONS, RESULT, TRACE
+from bench_core.store.folder import CASES, COUNTS, JOB, PREDICTIONS, RESULT, TRACE
 from bench_core.store.result import Result
 from bench_core.store.store import Store
 
@@ -42,6 +42,11 @@ class Subject:
     def folder(self) -> Path:
         """Where it is sealed."""
         return self.store.folder(self.job.digest)
+
+    @property
+    def left_out(self) -> frozenset[str]:
+        """Files that the job left and that an archive does not hold."""
+        return self.store.left_out.get(self.job.digest, frozenset())
 
     @cached_property
     def sealed(self) -> Job | None:
@@ -83,8 +88,10 @@ class Subject:
         """Drop what is large; it is read again when it is asked for."""
         self.__dict__.pop("predictions", None)
 
-    def cases(self) -> tuple[Case, ...]:
-        """Read its pictures; raises StoreError if they are missing or damaged."""
+    def cases(self) -> tuple[Case, ...] | None:
+        """Read its pictures, None where they were left out; raises StoreError if they are damaged."""
+        if CASES in self.left_out:
+            return None
         return self.store.cases(self.job.digest)
 
     def finding(

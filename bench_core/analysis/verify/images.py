@@ -142,7 +142,7 @@ def _metrics(subject: Subject, counts: Counts, result: Result, audit: Audit) -> 
     except BenchError as error:
         yield subject.finding(error.message, CASES)
         return
-    for case in cases:
+    for case in cases or ():
         text = _recounted(case, counts, 0 if _exact(result) else ON_DEVICES * pixels)
         if text is not None:
             yield subject.finding(f"the picture of {case.id}: {text}", CASES)

@@ -57,6 +57,8 @@ def _pictures(subject: Subject, counts: Counts, kept: Predictions) -> Iterable[F
         cases = subject.cases()
     except BenchError:
         return
+    if cases is None:
+        return
     wanted = [(sample, rank) for sample, rank, _ in choose_cases(counts.ids, counts.values)]
     shown = [(case.id, case.rank) for case in cases]
     if shown != wanted:

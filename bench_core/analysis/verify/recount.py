@@ -126,7 +126,7 @@ def _counted(subject: Subject, counts: Counts, kept: Predictions, tested: Split)
     except BenchError as error:
         yield subject.finding(told(error), CASES)
         return
-    for case in cases:
+    for case in cases or ():
         if case.id in tested.ids:
             row = tested.ids.index(case.id)
             mask = np.asarray(tested.arrays.masks[tested.indices[row]])

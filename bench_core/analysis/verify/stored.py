@@ -30,7 +30,7 @@ REQUIRED = {"train": (*_TESTED, TRACE, BEST), "own": _TESTED, "apply": (JOB, RES
 
 def files(subject: Subject, audit: Audit) -> Iterable[Finding]:
     """Compare the folder with its manifest, and read what it must hold."""
-    damaged = damaged_files(subject.folder)
+    damaged = damaged_files(subject.folder, missing=subject.left_out)
     for name in damaged:
         yield subject.finding("the file is missing or not as it was sealed", name)
     yield from _listed(subject, set(damaged))

@@ -11,6 +11,7 @@ import yaml
 
 from bench_core.analysis.evidence import Evidence
 from bench_core.analysis.provenance import data_identities, effort, traits
+from bench_core.analysis.study_digest import study_digest
 from bench_core.report import names
 from bench_core.report.blocks import Block, Callout, Code, Details, Facts, Prose, Section
 from bench_core.report.names import plural
@@ -69,6 +70,8 @@ def _environment(evidence: Evidence) -> tuple[tuple[str, str, bool], ...]:
     runners = Counter(job.model.runner for job, _ in evidence.results)
     used = "; ".join(f"{name} ({plural(number, 'job')})" for name, number in sorted(runners.items()))
     rows = [("seed", str(evidence.spec.seed), False), ("runner", used, False)]
+    if evidence.store is not None:
+        rows.insert(0, ("study digest", study_digest(evidence.spec, evidence.plan, evidence.store), False))
     for trait in traits(evidence):
         if trait.same:
             value = next(iter(trait.values))

@@ -1,0 +1,303 @@
+"""Packs a finished study into one file: what a reviewer needs to verify it and to report it again."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import platform
+import stat
+import tempfile
+import zipfile
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+import yaml
+
+from bench_core.analysis.study_digest import study_digest
+from bench_core.errors import BenchError, StoreError
+from bench_core.files.bounded import open_regular
+from bench_core.files.hashes import sha256_of
+from bench_core.files.names import name_problem
+from bench_core.plan.expand import Plan
+from bench_core.plan.job import Job
+from bench_core.plan.load import load_plan
+from bench_core.spec.load import LoadedSpec
+from bench_core.spec.rules.labels import label_of
+from bench_core.store import archive as container
+from bench_core.store import folder as files
+from bench_core.store.accepted import ACCEPTED, read_accepted
+from bench_core.store.archive import Fact, LeftOut, Manifest
+from bench_core.store.store import Store
+from bench_core.version import __version__
+
+_MOMENT = (1980, 1, 1, 0, 0, 0)
+"""Of every member: the earliest that a zip file can say, so that equal contents give equal bytes."""
+_DENSE = (".npz", ".pt", ".png", ".jpg", ".gz", ".zip")
+"""Suffixes of what does not get smaller."""
+_LARGE = 2**31 - 1
+
+
+@dataclass(frozen=True)
+class Member:
+    """One file of an archive: its name there, and its content or where it lies."""
+
+    name: str
+    source: Path | bytes
+
+    def open(self) -> IO[bytes]:
+        """Open the content."""
+        return io.BytesIO(self.source) if isinstance(self.source, bytes) else open_regular(self.source)
+
+    def fact(self) -> Fact:
+        """Return size and SHA-256."""
+        with self.open() as file:
+            return container.copied(container.pieces_of(file), _Nowhere(), 2**62)
+
+
+class _Nowhere(io.BytesIO):
+    def write(self, _: Any) -> int:
+        return 0
+
+
+@dataclass(frozen=True)
+class Packed:
+    """An archive that was written."""
+
+    path: Path
+    bytes: int
+    sha256: str
+    manifest: Manifest
+    damaged: tuple[BenchError, ...]
+    """Finished jobs that are not in it, since their files are not as they were sealed."""
+
+
+def pack(
+    loaded: LoadedSpec, plan: Plan, store: Store, target: Path, *, images: bool = False, weights: bool = False
+) -> Packed:
+    """Write the finished jobs of a plan, its spec and what it is read with into a new file.
+
+    `images` takes the pictures of cases along, which show images of the dataset, `weights` the networks.
+    Equal stores give equal bytes under one version of zlib. Raises StoreError where nothing is finished or
+    the file exists or cannot be written, and where the archive would plan other jobs than the spec does.
+    """
+    if target.exists():
+        raise StoreError("the file exists already", place=str(target), fix="name another, or remove this one")
+    jobs, damaged = _sound(plan, store)
+    if not jobs:
+        raise StoreError(
+            f"no job of {plan.name!r} is finished and whole",
+            place=str(store.path),
+            cause=damaged[0].message if damaged else f"none of its {len(plan.jobs)} jobs has a result",
+        )
+    members = [Member(container.RESULTS + "/store.json", store.path / "store.json")]
+    left_out: dict[str, LeftOut] = {}
+    for job in jobs:
+        for member, fact in _files_of(job, store):
+            kind = container.kind_of(member.name.split("/", 3)[3])
+            if (kind == "images" and not images) or (kind == "weights" and not weights):
+                left_out[member.name] = LeftOut(fact.bytes, fact.sha256, kind)
+            else:
+                members.append(member)
+    for fingerprint in sorted({store.result(job.digest).data.fingerprint for job in jobs}):
+        path = store.datasets / f"{fingerprint}.json"
+        if path.exists():
+            members.append(Member(f"results/datasets/{path.name}", path))
+    if read_accepted(store.path):
+        members.append(Member(f"results/{ACCEPTED}", store.path / ACCEPTED))
+    brought, spec = _portable(loaded)
+    members += [*brought, Member(container.SPEC, spec), Member(container.PLAN, _plan(plan, jobs))]
+    members.sort(key=lambda member: member.name)
+    for member in members:
+        _check_name(member.name, store)
+    _check_spec(brought, spec, plan)
+    done = {job.digest for job in jobs}
+    manifest = Manifest(
+        format=container.ARCHIVE_FORMAT,
+        name=plan.name,
+        study=study_digest(loaded.spec, plan, store, {job.digest for job in plan.jobs} - done),
+        tools={"segtrial": __version__, "python": platform.python_version(), "numpy": np.__version__},
+        planned=len(plan.jobs),
+        done=len(done),
+        files={member.name: member.fact() for member in members},
+        left_out=left_out,
+        plugins=loaded.registry.contents,
+    )
+    _write(target, manifest, members)
+    return Packed(target, target.stat().st_size, sha256_of(target), manifest, tuple(damaged))
+
+
+def _sound(plan: Plan, store: Store) -> tuple[list[Job], list[BenchError]]:
+    """Return the finished jobs whose files are as they were sealed, and what is wrong with the others."""
+    jobs, damaged = [], []
+    for job in plan.jobs:
+        if not store.is_done(job.digest):
+            continue
+        try:
+            store.check(job.digest)
+            store.result(job.digest)
+            jobs.append(job)
+        except BenchError as error:
+            damaged.append(error)
+    return jobs, damaged
+
+
+def _files_of(job: Job, store: Store) -> Iterator[tuple[Member, Fact]]:
+    """Yield what a job left: the listed files, the manifest and the log; a link among them is refused."""
+    folder = store.folder(job.digest)
+    listed = files.manifest_of(folder)
+    for name in (*listed, files.MANIFEST, files.LOG):
+        path = folder / name
+        if name == files.LOG and not path.exists():
+            continue
+        if not stat.S_ISREG(path.lstat().st_mode) or not path.resolve().is_relative_to(folder.resolve()):
+            raise StoreError("a link is not packed", place=str(path), fix=files.fix_for(folder))
+        member = Member(f"results/jobs/{job.digest}/{name}", path)
+        yield member, Fact(*listed[name]) if name in listed else member.fact()
+
+
+def _check_name(name: str, store: Store) -> None:
+    for part in name.split("/"):
+        problem = name_problem(part)
+        if problem is not None:
+            raise StoreError(
+                "a file has a name that cannot be packed", place=f"{store.path}: {name!a:.200}", cause=problem
+            )
+
+
+def _plan(plan: Plan, jobs: Sequence[Job]) -> bytes:
+    """Return every planned job by digest and name, for readers without segtrial."""
+    done = {job.digest for job in jobs}
+    rows = [{"digest": job.digest, "name": job.name, "done": job.digest in done} for job in plan.jobs]
+    return (json.dumps({"jobs": rows}, indent=1) + "\n").encode()
+
+
+def _portable(loaded: LoadedSpec) -> tuple[list[Member], bytes]:
+    """Return what the spec names and brings along, and the spec as YAML that names these.
+
+    Variables, base specs and --set are resolved. Roots become folders beside the spec, for whoever has the
+    data; weights files are found by their name.
+    """
+    spec, base = loaded.spec, loaded.base
+    data = spec.model_dump(mode="json", exclude_unset=True, exclude_none=True)
+    data["name"], members = spec.name, list[Member]()
+    plugins = []
+    for number, (name, contents) in enumerate(loaded.registry.contents.items()):
+        path = Path(loaded.registry.plugins[name])
+        members += [Member(f"{container.PLUGINS}/{number}/{file}", path.parent / file) for file in contents]
+        plugins.append(f"{container.PLUGINS}/{number}/{path.name}")
+    if plugins:
+        data["plugins"] = plugins
+    for number, entry in enumerate(data["models"]):
+        entry.pop("weights", None)
+        file = _own_file(str(entry["name"]), loaded)
+        if file is not None:
+            prefix = str(entry["name"]).partition(":")[0]
+            inside = f"{container.MODELS}/{number}/{file.name}"
+            members.append(Member(inside, file))
+            entry["name"] = f"{prefix}:{inside}"
+    entries = [*zip(data["datasets"], spec.datasets, strict=True)]
+    entries += [
+        (plain["dataset"], step.dataset)
+        for plain, step in zip(data.get("steps", []), spec.steps, strict=True)
+        if step.dataset is not None
+    ]
+    for number, (plain, dataset) in enumerate(entries):
+        if plain.pop("root", None) is not None:
+            plain["root"] = f"data/{label_of(dataset)}"
+        if dataset.folds is not None:
+            path = base / dataset.folds
+            inside = f"{container.FOLDS}/{number}/{path.name}"
+            members.append(Member(inside, path))
+            plain["folds"] = inside
+    return members, yaml.safe_dump(_quoted(data), sort_keys=False, allow_unicode=True, width=100).encode()
+
+
+def _own_file(name: str, loaded: LoadedSpec) -> Path | None:
+    """Return the user's file that defines a model, where its name is one."""
+    if ":" not in name or not loaded.registry.model(name).content:
+        return None
+    return loaded.base / name.partition(":")[2]
+
+
+def _quoted(data: Any) -> Any:
+    """Return plain data in which a dollar sign stands for itself."""
+    if isinstance(data, dict):
+        return {key: _quoted(value) for key, value in data.items()}
+    if isinstance(data, list):
+        return [_quoted(value) for value in data]
+    return data.replace("$", "$$") if isinstance(data, str) else data
+
+
+def _check_spec(brought: Sequence[Member], spec: bytes, plan: Plan) -> None:
+    """Raise StoreError unless the spec as it is packed plans the jobs that it planned where it was run."""
+    with tempfile.TemporaryDirectory(prefix="segtrial-") as name:
+        folder = Path(name)
+        for member in brought:
+            (folder / member.name).parent.mkdir(parents=True, exist_ok=True)
+            with member.open() as file:
+                (folder / member.name).write_bytes(file.read())
+        (folder / container.SPEC).write_bytes(spec)
+        cause = "its models or plugins need files that a spec does not name, such as the bases of a config"
+        try:
+            _, found = load_plan(folder / container.SPEC)
+            if {job.digest for job in found.jobs} == {job.digest for job in plan.jobs}:
+                return
+        except BenchError as error:
+            cause = str(error).replace(str(folder), "the archive").splitlines()[0]
+        raise StoreError(
+            "the study cannot be packed: from the archive its spec would plan other jobs",
+            cause=cause,
+            fix="make each plugin and each file that is a model one that needs no other file",
+        )
+
+
+def _write(target: Path, manifest: Manifest, members: Sequence[Member]) -> None:
+    text = json.dumps(manifest.to_json(), indent=1, sort_keys=True, ensure_ascii=True) + "\n"
+    beside = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with beside.open("xb") as out, zipfile.ZipFile(out, "w") as archive:
+            _add(archive, Member(container.MANIFEST, text.encode()), None)
+            for member in members:
+                _add(archive, member, manifest.files[member.name])
+        _place(beside, target)
+    except OSError as error:
+        raise StoreError(
+            "cannot write the archive",
+            place=str(error.filename or target),
+            cause=error.strerror or str(error),
+            fix="name another file, on a disk with space",
+        ) from error
+    finally:
+        with suppress(OSError):
+            beside.unlink()
+
+
+def _place(beside: Path, target: Path) -> None:
+    """Give a whole file its name; of two that pack at once none overwrites the other."""
+    try:
+        os.link(beside, target)
+    except FileExistsError:
+        raise
+    except OSError:
+        # Some file systems have no links.
+        if target.exists():
+            raise
+        beside.rename(target)
+
+
+def _add(archive: zipfile.ZipFile, member: Member, fact: Fact | None) -> None:
+    info = zipfile.ZipInfo(member.name, _MOMENT)
+    info.create_system, info.external_attr = 3, (stat.S_IFREG | 0o644) << 16
+    dense = member.name.endswith(_DENSE)
+    info.compress_type = zipfile.ZIP_STORED if dense else zipfile.ZIP_DEFLATED
+    large = fact is not None and fact.bytes > _LARGE
+    with member.open() as file, archive.open(info, "w", force_zip64=large) as out:
+        found = container.copied(container.pieces_of(file), out, 2**62)
+    if fact is not None and found != fact:
+        raise StoreError("a file changed while it was packed", place=member.name, fix="pack it again")
