@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from bench_core.analysis.measured import StepTables
 from bench_core.declarations import Departure, Metric
+from bench_core.declarations.work import Track
 from bench_core.errors import StoreError
 from bench_core.execute.ground import Change
 from bench_core.plan.expand import Plan
@@ -105,10 +106,17 @@ class ModelFacts:
     """What the builder reported, for example how weights were loaded."""
     parameters: tuple[int, ...]
     """Every distinct count that the results report: the head grows with the number of classes."""
-    own_protocol: bool = False
-    """It follows a procedure of its own and not the shared protocol."""
+    pretrained: str = "none"
+    """The weights that it started from; none: from scratch."""
+    track: Track = "shared"
+    """With whom it is ranked and tested."""
     settings: Mapping[str, tuple[Any, Any]] = field(default_factory=dict)
-    """Of that procedure, those that differ from the declared defaults: the value, and the default."""
+    """Of a procedure of its own, those that differ from the declared defaults: the value, and the default."""
+
+    @property
+    def own_protocol(self) -> bool:
+        """True when it follows a procedure of its own and not the shared protocol."""
+        return self.track != "shared"
 
 
 @dataclass(frozen=True)
@@ -181,6 +189,8 @@ class Evidence:
     """Folder of the spec; paths below it are printed relative to it."""
     standing: Standing = field(default_factory=Standing)
     """On what the results stand; those that do not go with the others are gaps."""
+    memo: dict[Hashable, Any] = field(init=False, default_factory=dict, compare=False, repr=False)
+    """What several parts of a report need and takes long, by what was asked."""
 
     def cell(self, model: str, dataset: str) -> Cell:
         """Return one cell of the matrix."""
@@ -198,6 +208,12 @@ class Evidence:
     def families(self) -> tuple[str, ...]:
         """Families in the order in which the spec brings them up."""
         return tuple(dict.fromkeys(model.family for model in self.models))
+
+    @property
+    def tracks(self) -> tuple[Track, ...]:
+        """Tracks that have models, in the order of tables: what was given the truth comes last."""
+        there = {model.track for model in self.models}
+        return tuple(track for track in get_args(Track) if track in there)
 
     @property
     def folds(self) -> tuple[Finished, ...]:

@@ -12,6 +12,7 @@ from bench_core.plan.job import JobDeviation
 from bench_core.plan.resolve import split_options
 from bench_core.plugins.registry import Registry
 from bench_core.spec.model import DatasetEntry, ModelEntry
+from bench_core.spec.rules.pools import track_of
 from bench_core.store.store import Store
 
 
@@ -41,7 +42,8 @@ def model_facts(
         departures=jobs[0].model.departures if jobs else architecture.departures,
         notes=tuple(dict.fromkeys(str(note) for note in notes)),
         parameters=tuple(sorted({result.network.parameters for result in results if result.network})),
-        own_protocol=runner.protocol == "own",
+        pretrained=jobs[0].model.pretrained if jobs else entry.pretrained or "none",
+        track=track_of(entry, runner),
         settings=_differing(runner.options, settings) if runner.protocol == "own" else {},
     )
 

@@ -101,13 +101,16 @@ class Contest:
 
 
 def contest(evidence: Evidence, board: Board) -> Contest | None:
-    """Return the leader against the best of another family; None below two ranked models."""
+    """Return the leader against the best of another family; None below two ranked models of a track."""
     scale = board.scale(AVERAGE)
-    rows = sorted(
-        (row for row in board.rows if AVERAGE in row.ranked), key=lambda row: scale.order(row.ranked[AVERAGE])
-    )
-    if len(rows) < 2:
+    by_track = [
+        [row for row in board.rows if AVERAGE in row.ranked and row.track == track]
+        for track in evidence.tracks
+    ]
+    rows = next((rows for rows in by_track if len(rows) > 1), None)
+    if rows is None:
         return None
+    rows.sort(key=lambda row: scale.order(row.ranked[AVERAGE]))
     leader = rows[0]
     others = [row for row in rows[1:] if row.family != leader.family]
     rival = others[0] if others else rows[1]

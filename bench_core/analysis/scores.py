@@ -10,6 +10,7 @@ from statistics import fmean, stdev
 
 from bench_core.analysis.evidence import Cell, Evidence
 from bench_core.analysis.quantities import Quantity
+from bench_core.declarations.work import Track
 from bench_core.metrics.scale import PERCENT, Scale, common_scale
 
 AVERAGE = "average"
@@ -49,6 +50,7 @@ class BoardRow:
 
     model: str
     family: str
+    track: Track
     scores: Mapping[str, Score]
     """By dataset; one without a finished fold that has a value is absent."""
     ranked: Mapping[str, float]
@@ -81,12 +83,21 @@ class Board:
             return self.quantity.scale(column)
         return common_scale(self.quantity.scale(label) for label in self.averaged) or PERCENT
 
-    def best(self, column: str, family: str | None = None, more: int = 0) -> frozenset[str]:
+    def best(
+        self, column: str, family: str | None = None, more: int = 0, track: Track = "shared"
+    ) -> frozenset[str]:
         """Return the models that lead a column (of a family, or of all), as `Scale.leaders` has it.
 
-        Empty where fewer than two models can be compared, and where the best is the worst there is.
+        Empty where fewer than two models of the track can be compared, where the best is the worst there is,
+        and where prompts came from the truth: to be told more is not a distinction.
         """
-        rows = [row for row in self.rows if column in row.ranked and family in (None, row.family)]
+        if track == "zero-shot/oracle":
+            return frozenset()
+        rows = [
+            row
+            for row in self.rows
+            if column in row.ranked and family in (None, row.family) and row.track == track
+        ]
         return self.scale(column).leaders({row.model: row.ranked[column] for row in rows}, more)
 
 
@@ -138,7 +149,9 @@ def board(evidence: Evidence, quantity: Quantity) -> Board:
         }
         if one_unit and len(ranked) == len(shared):
             ranked[AVERAGE] = fmean(ranked.values())
-        rows.append(BoardRow(model.label, model.family, mine, ranked, frozenset(undefined[model.label])))
+        rows.append(
+            BoardRow(model.label, model.family, model.track, mine, ranked, frozenset(undefined[model.label]))
+        )
     waiting = tuple(row.model for row in rows if not row.scores and not row.undefined)
     return Board(quantity, tuple(rows), shared, tuple(shared) if one_unit else (), waiting)
 

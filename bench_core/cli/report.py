@@ -136,6 +136,7 @@ def _report(
     from bench_core.plan.load import load_plan
     from bench_core.report.compose import compose
     from bench_core.report.folder import Origin
+    from bench_core.report.verdicts import verdicts
     from bench_core.report.write import write_report
 
     loaded, plan = load_plan(source.spec, overrides)
@@ -165,6 +166,7 @@ def _report(
                 "study_digest": digest,
                 "warnings": [callout.text for callout in report.status],
                 "fixes": {callout.text: callout.code for callout in report.status if callout.code},
+                "claims": verdicts(evidence, loaded.registry),
                 "not_compared": list(evidence.standing.unknown),
                 "files": [str(path) for path in written],
                 "jobs": {"done": done, "planned": len(plan.jobs)},
@@ -181,6 +183,8 @@ def _report(
         out_console.print(f"  {callout.text}", markup=False, soft_wrap=True)
         if callout.code:
             out_console.print(f"    {callout.code}", markup=False, soft_wrap=True)
+    for item in verdicts(evidence, loaded.registry):
+        out_console.print(f"  claim {item['claim']}: {item['verdict']}", markup=False, soft_wrap=True)
     pages = [path for path in written if path.suffix == ".html"]
     for path in pages:
         out_console.print(f"wrote {path}", markup=False, soft_wrap=True)

@@ -23,6 +23,20 @@ _EMPTY = Option(
     help="What a class scores that neither mask nor prediction of an image has, in per-image means.",
 )
 
+_VIEW = Option(
+    type=str,
+    default="pooled",
+    choices=("pooled", "images"),
+    help="Counts of all images together, or the mean of images: for metrics of label maps, always the "
+    "latter.",
+)
+_POOL = Option(type=str, default="all", help="Among whom: a pool of the spec.", names="pool")
+_SAMPLES = Option(type=int, default=2000, help="Resamples of the bootstrap.", minimum=200, maximum=20_000)
+
+
+def _alpha(help_text: str) -> Option:
+    return Option(type=float, default=0.05, help=help_text, minimum=0.001, maximum=0.5)
+
 
 @hookimpl
 def bench_analyses() -> Sequence[Analysis]:
@@ -54,13 +68,8 @@ def bench_analyses() -> Sequence[Analysis]:
             section=f"{_HOME}.comparisons:section",
             options={
                 "metric": _metric("Metric that is compared."),
-                "view": Option(
-                    type=str,
-                    default="pooled",
-                    choices=("pooled", "images"),
-                    help="Counts of all images together, or the mean of images: for metrics of label maps, "
-                    "always the latter.",
-                ),
+                "pool": _POOL,
+                "view": _VIEW,
                 "margin": Option(
                     type=float,
                     default=1.0,
@@ -68,13 +77,7 @@ def bench_analyses() -> Sequence[Analysis]:
                     minimum=0.001,
                     maximum=1000,
                 ),
-                "alpha": Option(
-                    type=float,
-                    default=0.05,
-                    help="Level of the tests; intervals have confidence 1 - alpha.",
-                    minimum=0.001,
-                    maximum=0.5,
-                ),
+                "alpha": _alpha("Level of the tests; intervals have confidence 1 - alpha."),
                 "detect": Option(
                     type=float,
                     default=0.5,
@@ -83,9 +86,7 @@ def bench_analyses() -> Sequence[Analysis]:
                     minimum=0.001,
                     maximum=1000,
                 ),
-                "samples": Option(
-                    type=int, default=2000, help="Resamples of the bootstrap.", minimum=200, maximum=20_000
-                ),
+                "samples": _SAMPLES,
                 "empty": _EMPTY,
             },
         ),
@@ -95,23 +96,45 @@ def bench_analyses() -> Sequence[Analysis]:
             section=f"{_HOME}.ranks:section",
             options={
                 "metric": _metric("Metric that ranks."),
-                "view": Option(
+                "pool": _POOL,
+                "impute": Option(
                     type=str,
-                    default="pooled",
-                    choices=("pooled", "images"),
-                    help="Counts of all images together, or the mean of images: for metrics of label maps, "
-                    "always the latter.",
+                    default="none",
+                    choices=("none", "worst"),
+                    help="How a model that lacks a dataset is ranked over datasets: none, not at all; worst, "
+                    "as the last on that dataset.",
                 ),
-                "alpha": Option(
-                    type=float,
-                    default=0.05,
-                    help="Intervals have confidence 1 - alpha.",
-                    minimum=0.001,
-                    maximum=0.5,
-                ),
-                "samples": Option(
-                    type=int, default=2000, help="Resamples of the bootstrap.", minimum=200, maximum=20_000
-                ),
+                "view": _VIEW,
+                "alpha": _alpha("Intervals have confidence 1 - alpha."),
+                "samples": _SAMPLES,
+                "empty": _EMPTY,
+            },
+        ),
+        Analysis(
+            name="families",
+            help="whether a family is better than another, more than the choice of its models explains",
+            section=f"{_HOME}.families:section",
+            options={
+                "metric": _metric("Metric that is compared."),
+                "pool": _POOL,
+                "view": _VIEW,
+                "alpha": _alpha("Level of the tests; intervals have confidence 1 - alpha."),
+                "empty": _EMPTY,
+            },
+        ),
+        Analysis(
+            name="expected",
+            help="ours beside what others have published, where the spec says what they expect",
+            section=f"{_HOME}.expected:section",
+            options={"alpha": _alpha("Intervals have confidence 1 - alpha.")},
+        ),
+        Analysis(
+            name="claims",
+            help="the spec's claims: supported, contradicted or not decided, and by which comparisons",
+            section=f"{_HOME}.claims:section",
+            options={
+                "alpha": _alpha("Level at which each claim is supported or contradicted."),
+                "samples": _SAMPLES,
                 "empty": _EMPTY,
             },
         ),

@@ -11,6 +11,7 @@ from typing import Any
 from bench_core.analysis.evidence import DatasetFacts, Evidence, ModelFacts
 from bench_core.analysis.scores import AVERAGE, Board
 from bench_core.declarations import Departure
+from bench_core.declarations.work import Track
 from bench_core.metrics.plugin import bench_metrics
 from bench_core.metrics.scale import Scale, common_scale
 from bench_core.plan.job import JobDeviation
@@ -112,7 +113,7 @@ def bench(evidence: Evidence, verb: str, argument: str = "") -> str:
 
 
 def ordered(evidence: Evidence, board: Board) -> tuple[str, ...]:
-    """Return model labels by family, families and models with the best average first, unranked ones last."""
+    """Return model labels by track and family, the best average first in both, unranked ones last."""
     average = {row.model: row.ranked.get(AVERAGE) for row in board.rows}
     scale = board.scale(AVERAGE)
 
@@ -120,12 +121,26 @@ def ordered(evidence: Evidence, board: Board) -> tuple[str, ...]:
         value = average[label]
         return (value is None, 0.0 if value is None else scale.order(value))
 
-    groups = [
-        [model.label for model in evidence.models if model.family == family] for family in evidence.families
-    ]
-    for group in groups:
-        group.sort(key=key)
-    return tuple(label for group in sorted(groups, key=lambda group: key(group[0])) for label in group)
+    found: list[str] = []
+    for track in evidence.tracks:
+        mine = [model for model in evidence.models if model.track == track]
+        families = dict.fromkeys(model.family for model in mine)
+        groups = [
+            sorted((model.label for model in mine if model.family == family), key=key) for family in families
+        ]
+        found += [label for group in sorted(groups, key=lambda group: key(group[0])) for label in group]
+    return tuple(found)
+
+
+def group_of(evidence: Evidence, label: str) -> str:
+    """Return under which heading tables list a model: its family, and its track where there are several."""
+    model = evidence.model(label)
+    return model.family if len(evidence.tracks) == 1 else f"{model.family} · {track_title(model.track)}"
+
+
+def track_title(track: Track) -> str:
+    """Return how tables call a track: shared protocol, own protocol, zero-shot/auto, zero-shot/oracle."""
+    return {"shared": "shared protocol", "own-protocol": "own protocol"}.get(track, track)
 
 
 def family_series(evidence: Evidence, label: str) -> int:

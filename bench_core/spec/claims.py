@@ -47,7 +47,7 @@ class Better(Claim):
     """By more than so many points, or the metric's unit."""
     datasets: Names | None = None
     """On which datasets; absent: all."""
-    on: Over = "every"
+    across: Over = "every"
     """On how many of them, or by the mean of their scores."""
 
 
@@ -63,7 +63,7 @@ class Best(Claim):
     """As for better."""
     datasets: Names | None = None
     """As for better."""
-    on: Over = "every"
+    across: Over = "every"
     """As for better."""
 
 
@@ -79,7 +79,7 @@ class Equivalent(Claim):
     """Within so many points, or the metric's unit, to either side."""
     datasets: Names | None = None
     """As for better."""
-    on: Over = "every"
+    across: Over = "every"
     """As for better."""
 
 
@@ -95,7 +95,7 @@ class Average(Claim):
     """As for better."""
     datasets: Names | None = None
     """As for better."""
-    on: Over = "every"
+    across: Over = "every"
     """As for better."""
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,9 @@ FIRST_PARTY = (
     "folds",
     "comparisons",
     "ranks",
+    "families",
+    "expected",
+    "claims",
     "per-class",
     "baselines",
     "subgroups",
@@ -76,6 +80,6 @@ def test_one_part_twice_is_refused_before_files_overwrite_each_other(tmp_path: P
     spec = study.loaded.spec
     twice = spec.model_copy(update={"analyses": [*(spec.analyses or []), *(spec.analyses or [])]})
     evidence = study.evidence()
-    report = compose(type(evidence)(**{**vars(evidence), "spec": twice}), study.loaded.registry)
+    report = compose(replace(evidence, spec=twice), study.loaded.registry)
     with pytest.raises(BenchError, match="two tables of the report are called 'study-mdsc'"):
         _ = report.tables

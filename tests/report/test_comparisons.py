@@ -242,7 +242,10 @@ def test_other_folds_and_own_protocols_are_never_compared(study: Study, tmp_path
     assert done.exit_code != 0 and "does not have the same finished folds" in str(done.exception)
 
     evidence = study.evidence()
-    models = tuple(replace(model, own_protocol=model.label == "wide") for model in evidence.models)
+    models = tuple(
+        replace(model, track="own-protocol" if model.label == "wide" else "shared")
+        for model in evidence.models
+    )
     found = made(replace(evidence, models=models))
     assert set(rows(table(found, "comparisons-moles-mdsc"))) == {("ring", "broad")}
     assert "WideNeXt is not compared, for it follows a procedure of its own" in text(found)

@@ -105,7 +105,10 @@ def test_only_models_with_all_datasets_are_ranked_over_them(tmp_path: Path) -> N
 
 def test_own_protocols_and_other_folds_are_never_ranked(study: Study, tmp_path: Path) -> None:
     evidence = study.evidence()
-    models = tuple(replace(model, own_protocol=model.label == "wide") for model in evidence.models)
+    models = tuple(
+        replace(model, track="own-protocol" if model.label == "wide" else "shared")
+        for model in evidence.models
+    )
     assert set(rows(made(replace(evidence, models=models)), "ranks-mdsc")) == {"broad", "ring"}
     partial = write_study(
         tmp_path,

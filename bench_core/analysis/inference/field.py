@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from bench_core.analysis.evidence import Cell, Evidence, Finished
 from bench_core.analysis.quantities import Pooled, Quantity
-from bench_core.analysis.scores import Board
+from bench_core.analysis.scores import Board, shared_folds
+from bench_core.declarations.work import Track
 from bench_core.metrics.counts import EmptyPolicy
 
 
@@ -71,26 +72,40 @@ def mean_of_folds(tested: Tested) -> float:
     return float(np.mean(list(tested.folds.values())))
 
 
-def field_of(evidence: Evidence, board: Board, dataset: str, empty: EmptyPolicy = "ignore") -> Field | None:
-    """Return the models that can be compared on a dataset; None where they are fewer than two.
+def field_of(
+    evidence: Evidence,
+    board: Board,
+    dataset: str,
+    empty: EmptyPolicy = "ignore",
+    track: Track = "shared",
+) -> Field | None:
+    """Return the models of a track that can be compared on a dataset; None where they are fewer than two.
 
-    Compared are those that are ranked there (they have the same finished folds) and follow the shared
-    protocol. A model whose folds hold other images or groups than the others' is set apart.
+    Compared are those that have the same finished folds, the largest set that two of the track share. A model
+    whose folds hold other images or groups than the others' is set apart.
     """
-    shared = board.shared.get(dataset, ())
+    mine = [row for row in board.rows if evidence.model(row.model).track == track]
+    shared = shared_folds([row.scores[dataset] for row in mine if dataset in row.scores])
     apart = {}
     found: dict[str, list[Finished]] = {}
     for row in board.rows:
         if dataset not in row.scores:
             continue
-        if evidence.model(row.model).own_protocol:
-            apart[row.model] = "it follows a procedure of its own"
-        elif dataset not in row.ranked:
+        other = evidence.model(row.model).track
+        if other != track:
+            apart[row.model] = other_track(other)
+        elif not shared or tuple(sorted(row.scores[dataset].folds)) != shared:
             apart[row.model] = "it does not have the same finished folds"
         else:
             found[row.model] = _folds(evidence.cell(row.model, dataset), shared)
     families = {label: evidence.model(label).family for label in found}
     return field_of_folds(dataset, board.quantity, found, families, apart, empty)
+
+
+def other_track(track: Track) -> str:
+    """Return why a model of another track is not compared."""
+    own = track == "own-protocol"
+    return "it follows a procedure of its own" if own else f"it is in track {track}"
 
 
 def field_of_folds(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 
 import numpy as np
@@ -43,6 +43,8 @@ class Overall:
     models: tuple[str, ...]
     missing: Mapping[str, tuple[str, ...]]
     """The others, and the datasets that they lack."""
+    imputed: Mapping[str, tuple[str, ...]]
+    """Those of `models` that lack datasets and count as the worst there."""
     by_score: Ranks | None
     """Aggregate, then rank: by the mean of scores; None where datasets have different units."""
     by_rank: Ranks
@@ -56,13 +58,22 @@ class Overall:
     """Empty for two datasets: what is left then is the other one."""
 
 
-def overall(fields: Sequence[RankedField], one_unit: bool, confidence: float = 0.95) -> Overall | None:
+def overall(
+    fields: Sequence[RankedField], one_unit: bool, confidence: float = 0.95, impute: bool = False
+) -> Overall | None:
     """Return ranks over datasets; None below two datasets, or below two models that have all of them.
 
-    Resamples of different datasets are independent; the b-th ones are taken together.
+    Resamples of different datasets are independent; the b-th ones are taken together. With `impute` a model
+    counts as the worst on a dataset that it lacks: its score is the worst one there, its rank the last.
     """
     labels = list(dict.fromkeys(label for field in fields for label in field.models))
     lacks = {label: tuple(field.dataset for field in fields if label not in field.models) for label in labels}
+    imputed = {label: datasets for label, datasets in lacks.items() if datasets} if impute else {}
+    if imputed:
+        fields = [
+            completed(field, [label for label in labels if label not in field.models]) for field in fields
+        ]
+        lacks = dict.fromkeys(labels, ())
     models = tuple(label for label in labels if not lacks[label])
     if len(fields) < 2 or len(models) < 2:
         return None
@@ -75,6 +86,7 @@ def overall(fields: Sequence[RankedField], one_unit: bool, confidence: float = 0
     return Overall(
         models=models,
         missing={label: datasets for label, datasets in lacks.items() if datasets},
+        imputed=imputed,
         by_score=by_score,
         by_rank=whole,
         scores=np.mean([field.scores[place] for field, place in zip(fields, places, strict=True)], axis=0),
@@ -89,6 +101,25 @@ def overall(fields: Sequence[RankedField], one_unit: bool, confidence: float = 0
             for one, other in combinations(range(len(fields)), 2)
         ),
         without=_without(fields, good, means, one_unit) if len(fields) > 2 else (),
+    )
+
+
+def completed(field: RankedField, lacking: Sequence[str]) -> RankedField:
+    """Return a dataset's ranks with models that have no result there: with the worst score, behind all."""
+    if not lacking:
+        return field
+    count = len(lacking)
+    # Far below what any score is printed with, and far above what counts as equal.
+    behind = 1e-9
+    goodness = np.append(field.goodness, np.full(count, field.goodness.min() - behind))
+    scores = np.append(field.scores, np.full(count, field.scores[int(field.goodness.argmin())]))
+    drawn = field.drawn
+    if drawn is not None:
+        last = np.repeat(drawn.min(axis=1, keepdims=True) - behind, count, axis=1)
+        drawn = np.concatenate([drawn, last], axis=1)
+    ranks = Ranks(mean_ranks(goodness), None if drawn is None else chances_of(drawn))
+    return replace(
+        field, models=(*field.models, *lacking), scores=scores, goodness=goodness, drawn=drawn, ranks=ranks
     )
 
 

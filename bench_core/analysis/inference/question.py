@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from bench_core.analysis.evidence import Evidence
 from bench_core.analysis.inference.compare import Compared, Settings, corrected, judge, rank_test
-from bench_core.analysis.inference.field import Field, field_of
+from bench_core.analysis.inference.field import Field, field_of, other_track
 from bench_core.analysis.inference.paired import View
 from bench_core.analysis.quantities import Quantity, quantity
 from bench_core.analysis.scores import Board, board
@@ -53,9 +53,10 @@ def ask(evidence: Evidence, question: Question, datasets: Sequence[str]) -> tupl
 def _answer(evidence: Evidence, question: Question, scores: Board, dataset: str) -> Answered:
     found = scores.quantity
     settings = Settings(question.margin / found.scale(dataset).factor, question.alpha)
-    field = field_of(evidence, scores, dataset)
+    track = evidence.model(question.reference).track
+    field = field_of(evidence, scores, dataset, track=track)
     for label in (question.model, question.reference):
-        reason = _missing(evidence, scores, field, label, dataset)
+        reason = why_missing(evidence, scores, field, label, dataset)
         if reason:
             return Answered(dataset, found, settings, None, reason)
     assert field is not None
@@ -73,7 +74,7 @@ def _answer(evidence: Evidence, question: Question, scores: Board, dataset: str)
     return Answered(dataset, found, settings, pair, signed_ranks=ranks)
 
 
-def _missing(evidence: Evidence, scores: Board, field: Field | None, label: str, dataset: str) -> str:
+def why_missing(evidence: Evidence, scores: Board, field: Field | None, label: str, dataset: str) -> str:
     """Return why a model cannot be compared on a dataset, empty where it can."""
     if field is not None and label in field.models:
         return ""
@@ -82,10 +83,10 @@ def _missing(evidence: Evidence, scores: Board, field: Field | None, label: str,
     cell, row = evidence.cell(label, dataset), scores.row(label)
     if cell.excluded is not None:
         return f"{label} is excluded there: {cell.excluded}"
-    if evidence.model(label).own_protocol:
-        return f"{label}: it follows a procedure of its own"
+    if field is None and evidence.model(label).own_protocol:
+        return f"{label}: {other_track(evidence.model(label).track)}"
     if dataset in row.undefined:
         return f"{label}: its score is undefined in every finished fold"
     if dataset not in row.scores:
         return f"{label}: {scores.quantity.awaited}"
-    return f"{label}: no other model of the shared protocol has the same finished folds"
+    return f"{label}: no other model of its track has the same finished folds"

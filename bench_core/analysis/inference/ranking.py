@@ -75,7 +75,7 @@ class RankedField:
 def ranked_field(field: Field, wanted: View, settings: Settings) -> RankedField | None:
     """Return the ranks on one dataset; None where a model's score is undefined."""
     models = tuple(field.models)
-    statistic, columns, view, left_out = _columns(field, wanted)
+    statistic, columns, view, left_out = score_columns(field, wanted)
     width = columns.shape[1] // len(models)
     scores = statistic.of(columns.sum(axis=0).reshape(len(models), width))
     if np.isnan(scores).any():
@@ -94,7 +94,7 @@ def ranked_field(field: Field, wanted: View, settings: Settings) -> RankedField 
     )  # fmt: skip
 
 
-def _columns(field: Field, wanted: View) -> tuple[Statistic, Sums, View, int]:
+def score_columns(field: Field, wanted: View) -> tuple[Statistic, Sums, View, int]:
     """Return the sums [G, M * D] that the scores of all models are made of."""
     sums = pooled_sums(field) if wanted == "pooled" else None
     if sums is not None:

@@ -37,7 +37,7 @@ def _table(
         cell, model = evidence.cell(label, data.label), evidence.model(label)
         if cell.excluded is None:
             first = Cell(model.title, (label,), notes=footnotes.model(label))
-            rows.append(Row((first, score_cell(score(cell, chosen))), model.family))
+            rows.append(Row((first, score_cell(score(cell, chosen))), names.group_of(evidence, model.label)))
     for name, found in baselines(evidence, data.label, chosen).items():
         rows.append(Row((Cell(f"all {name}"), score_cell(found)), GROUP))
     return Table(

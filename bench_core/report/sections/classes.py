@@ -9,6 +9,7 @@ from bench_core.analysis.classes import class_scores
 from bench_core.analysis.evidence import DatasetFacts, Evidence
 from bench_core.analysis.quantities import Quantity, quantity
 from bench_core.analysis.scores import Score, board, score, shared_folds
+from bench_core.declarations.work import Track
 from bench_core.metrics.scale import Scale
 from bench_core.report import names
 from bench_core.report.blocks import Block, Prose, Section
@@ -42,7 +43,15 @@ def _table(
         if evidence.cell(label, data.label).excluded is None
     }
     scale = found.scale(data.label)
-    leaders = {name: _leaders(scores, name, scale) for name in data.classes}
+    leaders = {
+        name: frozenset(
+            label
+            for track in evidence.tracks
+            if track != "zero-shot/oracle"
+            for label in _leaders(_of_track(evidence, scores, track), name, scale)
+        )
+        for name in data.classes
+    }
     rows = []
     for label, mine in scores.items():
         model = evidence.model(label)
@@ -52,7 +61,7 @@ def _table(
             marks: frozenset[Mark] = frozenset({"best", "family"} if label in leaders[name] else ())
             cells.append(score_cell(mine.get(name), marks, absent))
         cells.append(score_cell(score(evidence.cell(label, data.label), found), absent=absent))
-        rows.append(Row(tuple(cells), model.family))
+        rows.append(Row(tuple(cells), names.group_of(evidence, label)))
     lower = ", lower is better" if scale.better == "lower" else ""
     return Table(
         name=f"classes-{data.label}-{found.name}",
@@ -67,6 +76,12 @@ def _table(
         "★: best of all models with the same finished folds.",
         notes=names.notes_of(footnotes, rows),
     )
+
+
+def _of_track(
+    evidence: Evidence, scores: Mapping[str, Mapping[str, Score]], track: Track
+) -> Mapping[str, Mapping[str, Score]]:
+    return {label: found for label, found in scores.items() if evidence.model(label).track == track}
 
 
 def _leaders(scores: Mapping[str, Mapping[str, Score]], name: str, scale: Scale) -> frozenset[str]:

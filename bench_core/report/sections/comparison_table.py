@@ -22,6 +22,10 @@ class Answer:
     main: Judged
     second: Judged | None
     """The other view of the same images, where there is one."""
+    said: str = ""
+    """How titles go on: which pool and track it is of."""
+    prefix: str = ""
+    """What file names of tables begin with."""
 
 
 def pairs_table(evidence: Evidence, answer: Answer, order: tuple[str, ...], footnotes: Footnotes) -> Table:
@@ -56,9 +60,10 @@ def pairs_table(evidence: Evidence, answer: Answer, order: tuple[str, ...], foot
         other = words.view_title(field.quantity, answer.second.view)
         columns += (Column("other_view", other[:1].upper() + other[1:], ("mean", "low", "high", "p_holm")),)
     return Table(
-        name=f"comparisons-{field.dataset}-{field.quantity.name}",
+        name=f"comparisons-{answer.prefix}{field.dataset}-{field.quantity.name}",
         title=f"{data.title}: differences in {words.view_title(field.quantity, judged.view)}, in "
-        f"{scale.points}{lower} ({plural(field.images, 'image')}, {plural(len(field.groups), 'group')})",
+        f"{scale.points}{lower}{answer.said} ({plural(field.images, 'image')}, "
+        f"{plural(len(field.groups), 'group')})",
         columns=columns,
         rows=tuple(rows),
         caption=_caption(field, judged, scale, settings),

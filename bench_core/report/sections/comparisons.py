@@ -7,21 +7,18 @@ from collections.abc import Mapping
 from typing import Any
 
 from bench_core.analysis.evidence import Evidence
-from bench_core.analysis.inference.compare import Compared, Settings, judge
+from bench_core.analysis.inference.compare import Compared, Settings
 from bench_core.analysis.inference.detection import detection
-from bench_core.analysis.inference.distributions import scipy_part
-from bench_core.analysis.inference.field import Field, field_of
+from bench_core.analysis.inference.field import Field
 from bench_core.analysis.inference.paired import View
 from bench_core.analysis.inference.power import Aim
-from bench_core.analysis.quantities import Quantity, quantity
-from bench_core.analysis.scores import board
-from bench_core.errors import MissingDependencyError
-from bench_core.install import install_command
+from bench_core.analysis.quantities import Quantity
 from bench_core.report import inference_words as words
 from bench_core.report import names, svg
-from bench_core.report.blocks import Block, Callout, Details, Figure, Key, Panel, Prose, Section
+from bench_core.report.blocks import Block, Details, Figure, Key, Panel, Prose, Section
 from bench_core.report.forestplot import ForestRow, forest_plot
 from bench_core.report.names import Footnotes, listed, plural
+from bench_core.report.sections.among import Among, among, without_scipy
 from bench_core.report.sections.comparison_table import Answer, pairs_table
 from bench_core.report.sections.intervals import intervals_table
 from bench_core.report.sections.power_table import power_table
@@ -34,40 +31,66 @@ LEAD = (
 
 
 def section(evidence: Evidence, options: Mapping[str, Any]) -> Section:
-    """Return a sentence, a forest plot, the pairs with the leaders and all intervals of each dataset."""
-    try:
-        scipy_part("special")
-    except MissingDependencyError as error:
-        note = Callout("note", f"{TITLE}: {error.message}.", code=install_command("report"))
-        return Section("comparisons", TITLE, (note,))
-    found = quantity(evidence, str(options["metric"]))
-    scores = board(evidence, found)
+    """Return what is known of the pairs of each track of the pool."""
+    note = without_scipy("comparisons", TITLE)
+    if note is not None:
+        return note
+    blocks: list[Block] = []
+    compared: set[tuple[str, str]] = set()
+    groups = [(group, _answers(group, options)) for group in among(evidence, options)]
+    for _, (answers, _) in groups:
+        compared |= {(label, answer.field.dataset) for answer in answers for label in answer.field.models}
+    for group, (answers, without) in groups:
+        if answers:
+            blocks += _of_group(evidence, group, answers, without, compared, float(options["detect"]))
+    if not blocks:
+        text = "No two models of one protocol have the same finished folds, so none are compared."
+        return Section("comparisons", TITLE, (Prose((text,)),) if evidence.spec.analyses is not None else ())
+    return Section("comparisons", TITLE, tuple(blocks), LEAD)
+
+
+def _answers(group: Among, options: Mapping[str, Any]) -> tuple[list[Answer], list[str]]:
+    """Return what is known of each dataset, and the titles of those without a pair."""
     answers, without = [], []
-    for data in evidence.datasets:
-        field = field_of(evidence, scores, data.label, options["empty"])
+    for data in group.inside.datasets:
+        field = group.known.field(data.label, group.track)
         if field is None:
             without.append(data.title)
             continue
-        answers.append(_answer(field, settings_of(found, data.label, options), options["view"]))
-    if not answers:
-        text = "No two models of one protocol have the same finished folds, so none are compared."
-        return Section("comparisons", TITLE, (Prose((text,)),) if evidence.spec.analyses is not None else ())
-    blocks: list[Block] = [Prose(tuple(_headline(evidence, answer) for answer in answers))]
+        settings = settings_of(group.known.quantity, data.label, options)
+        answers.append(_answer(group, field, settings, options["view"]))
+    return answers, without
+
+
+def _of_group(
+    evidence: Evidence,
+    group: Among,
+    answers: list[Answer],
+    without: list[str],
+    compared: set[tuple[str, str]],
+    detect: float,
+) -> list[Block]:
+    """Return a sentence, a forest plot, the pairs with the leaders and all intervals of each dataset."""
+    found = group.known.quantity
+    lines = [_headline(evidence, answer) for answer in answers]
+    if group.said:
+        lines = [f"{group.said[2:3].upper()}{group.said[3:]}: {line}" for line in lines]
+    blocks: list[Block] = [Prose(tuple(lines))]
     keys = tuple(Key(family, svg.marker_key(index)) for index, family in enumerate(evidence.families))
     panels = tuple(_panel(evidence, answer) for answer in answers)
     blocks.append(Figure(panels, keys, _figure_caption(found, answers[0].main.settings, answers[0])))
     footnotes = Footnotes(evidence)
-    order = names.ordered(evidence, scores)
+    order = names.ordered(group.inside, group.known.board)
     blocks += [pairs_table(evidence, answer, order, footnotes) for answer in answers]
-    blocks += _power(evidence, found, answers, float(options["detect"]))
-    tables = tuple(intervals_table(evidence, answer.field, answer.main.settings, order) for answer in answers)
+    blocks += _power(evidence, group, answers, detect)
+    tables = tuple(intervals_table(evidence, answer, order) for answer in answers)
     blocks.append(Details("Each model's score with its interval", tables))
-    notes = [text for answer in answers for text in _notes(evidence, answer)]
+    notes = [text for answer in answers for text in _notes(evidence, answer, compared)]
     if without:
         notes.append(f"Not compared, for no two models have the same finished folds: {listed(without)}.")
     if notes:
         blocks.append(Prose(tuple(notes)))
-    return Section("comparisons", TITLE, tuple(blocks), LEAD)
+    return blocks
 
 
 def settings_of(found: Quantity, dataset: str, options: Mapping[str, Any]) -> Settings:
@@ -76,15 +99,17 @@ def settings_of(found: Quantity, dataset: str, options: Mapping[str, Any]) -> Se
     return Settings(margin, float(options["alpha"]), int(options["samples"]))
 
 
-def _answer(field: Field, settings: Settings, wanted: View) -> Answer:
+def _answer(group: Among, field: Field, settings: Settings, wanted: View) -> Answer:
     views: tuple[View, View] = ("pooled", "images") if wanted == "pooled" else ("images", "pooled")
-    found = [judged for view in views if (judged := judge(field, view, settings)) is not None]
-    return Answer(field, found[0], found[1] if len(found) > 1 else None)
+    asked = [group.known.judged(field.dataset, view, settings, group.track) for view in views]
+    found = [judged for judged in asked if judged is not None]
+    return Answer(field, found[0], found[1] if len(found) > 1 else None, group.said, group.prefix)
 
 
-def _power(evidence: Evidence, found: Quantity, answers: list[Answer], wanted: float) -> list[Block]:
+def _power(evidence: Evidence, group: Among, answers: list[Answer], wanted: float) -> list[Block]:
     """Return a sentence and a row on each dataset whose spread is known."""
     known, said = [], []
+    found = group.known.quantity
     for answer in answers:
         field, settings = answer.field, answer.main.settings
         scale = found.scale(field.dataset)
@@ -98,7 +123,9 @@ def _power(evidence: Evidence, found: Quantity, answers: list[Answer], wanted: f
         return []
     return [
         Prose(tuple(said)),
-        power_table(evidence, found, known, words.view_title(found, answers[0].main.view)),
+        power_table(
+            evidence, found, known, words.view_title(found, answers[0].main.view) + group.said, group.prefix
+        ),
     ]
 
 
@@ -183,12 +210,13 @@ def _figure_caption(found: Quantity, settings: Settings, answer: Answer) -> str:
     )
 
 
-def _notes(evidence: Evidence, answer: Answer) -> list[str]:
+def _notes(evidence: Evidence, answer: Answer, compared: set[tuple[str, str]]) -> list[str]:
     field = answer.field
     title = evidence.dataset(field.dataset).title
     notes = [
         f"{title}: {evidence.model(label).title} is not compared, for {reason}."
         for label, reason in field.apart.items()
+        if (label, field.dataset) not in compared
     ]
     if len(field.groups) == field.images:
         notes.append(

@@ -106,7 +106,7 @@ def _against(
     for label in others:
         cells = [Cell(evidence.model(label).title, (label,))]
         cells += [difference_cell(pairs.get((label, data.label))) for data in evidence.datasets]
-        table_rows.append(Row(tuple(cells), evidence.model(label).family))
+        table_rows.append(Row(tuple(cells), names.group_of(evidence, label)))
     if not panels:
         return []
     shown = scores.quantity
@@ -137,12 +137,14 @@ def fold_table(evidence: Evidence, order: tuple[str, ...]) -> Table:
     """Return all metrics of every finished fold."""
     footnotes = Footnotes(evidence)
     found = list(quantities(evidence).values())
+    several = len(evidence.tracks) > 1
     rows = []
     for label in order:
         for data in evidence.datasets:
             for fold in evidence.cell(label, data.label).folds:
                 cells = [
                     Cell(evidence.model(label).title, (label,), notes=footnotes.model(label)),
+                    *([Cell(evidence.model(label).track)] if several else []),
                     Cell(data.title, (data.label,)),
                     Cell(str(fold.index), (fold.index,)),
                     Cell(str(len(fold.counts.ids)), (len(fold.counts.ids),)),
@@ -155,6 +157,7 @@ def fold_table(evidence: Evidence, order: tuple[str, ...]) -> Table:
         title=f"Every finished fold ({plural(len(rows), 'row')}), fractions in percent",
         columns=(
             Column("model", "Model", numeric=False),
+            *([Column("track", "Track", numeric=False)] if several else []),
             Column("dataset", "Dataset", numeric=False),
             Column("fold", "Fold"),
             Column("images", "Images"),

@@ -6,18 +6,18 @@ from statistics import stdev
 
 from bench_core.analysis.evidence import Evidence
 from bench_core.analysis.inference.cells import CellIntervals, Measure, intervals
-from bench_core.analysis.inference.compare import Settings
-from bench_core.analysis.inference.field import Field
 from bench_core.metrics.scale import Scale
 from bench_core.report import inference_words as words
 from bench_core.report.names import plural
+from bench_core.report.sections.comparison_table import Answer
 from bench_core.report.tables import Cell, Column, Row, Table
 
 _FIELDS = ("value", "low", "high")
 
 
-def intervals_table(evidence: Evidence, field: Field, settings: Settings, order: tuple[str, ...]) -> Table:
+def intervals_table(evidence: Evidence, answer: Answer, order: tuple[str, ...]) -> Table:
     """Return one row per model."""
+    field, settings = answer.field, answer.main.settings
     data, scale = evidence.dataset(field.dataset), field.quantity.scale(field.dataset)
     found = {row.model: row for row in intervals(field, settings)}
     first = next(iter(found.values()))
@@ -44,9 +44,9 @@ def intervals_table(evidence: Evidence, field: Field, settings: Settings, order:
         *([Column("std", "Std of folds, of repeats", ("folds", "repeats"))] if repeats else []),
     ]
     return Table(
-        name=f"intervals-{field.dataset}-{field.quantity.name}",
+        name=f"intervals-{answer.prefix}{field.dataset}-{field.quantity.name}",
         title=f"{data.title}: {field.quantity.metric.title}{field.quantity.suffix} in {scale.words}, with "
-        f"{words.confidence(settings)} intervals ({plural(field.images, 'image')}, "
+        f"{words.confidence(settings)} intervals{answer.said} ({plural(field.images, 'image')}, "
         f"{plural(len(field.groups), 'group')})",
         columns=tuple(columns),
         rows=tuple(rows),

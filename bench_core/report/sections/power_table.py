@@ -14,8 +14,10 @@ from bench_core.report.names import plural
 from bench_core.report.tables import Cell, Column, Row, Table
 
 
-def power_table(evidence: Evidence, quantity: Quantity, found: Sequence[Detection], what: str) -> Table:
-    """Return one row per dataset; `what` is the view that differences are of."""
+def power_table(
+    evidence: Evidence, quantity: Quantity, found: Sequence[Detection], what: str, prefix: str = ""
+) -> Table:
+    """Return one row per dataset; `what` is the view that differences are of, `prefix` of its file name."""
     rows = []
     for item in found:
         scale = quantity.scale(item.dataset)
@@ -39,7 +41,7 @@ def power_table(evidence: Evidence, quantity: Quantity, found: Sequence[Detectio
         Column("folds_needed", f"Folds or repeats needed for {margin}", ("folds", "repeats")),
     )
     return Table(
-        name=f"power-{quantity.name}",
+        name=f"power-{prefix}{quantity.name}",
         title=f"What differences in {what} could have been shown",
         columns=columns,
         rows=tuple(rows),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -10,19 +11,22 @@ from bench_core.analysis.evidence import Evidence
 from bench_core.analysis.inference.compare import Settings
 from bench_core.analysis.inference.overall import Overall
 from bench_core.analysis.inference.ranking import RankedField, Ranks, Values
-from bench_core.analysis.quantities import Quantity
 from bench_core.report import inference_words as words
 from bench_core.report import names
 from bench_core.report.names import Footnotes, listed, plural
 from bench_core.report.rankplot import percent
+from bench_core.report.sections.among import Among
 from bench_core.report.tables import Cell, Column, Row, Table, Value
 
 _FIELDS = ("rank", "low", "high", "first")
+IMPUTED = (
+    "without a result on a dataset, and counted there as the worst: with the worst score, behind all others"
+)
 
 
 def ranks_table(
     evidence: Evidence,
-    quantity: Quantity,
+    group: Among,
     fields: Sequence[RankedField],
     over: Overall | None,
     order: tuple[str, ...],
@@ -30,7 +34,7 @@ def ranks_table(
     footnotes: Footnotes,
 ) -> Table:
     """Return one row per model: its rank on each dataset, and over all of them in two ways."""
-    rows = []
+    rows, quantity = [], group.known.quantity
     for label in order:
         if not any(label in field.models for field in fields):
             continue
@@ -39,13 +43,15 @@ def ranks_table(
         cells += [
             _cell(field.ranks, field.models, label, settings, _score(field, label), True) for field in fields
         ]
+        imputed = ("†",) if over is not None and label in over.imputed else ()
+        cells = [replace(cell, notes=imputed) if cell.text == "–" else cell for cell in cells]
         if over is not None:
             if over.by_score is not None:
-                cells.append(
-                    _cell(over.by_score, over.models, label, settings, _of(over, over.scores, label))
-                )
-            cells.append(_cell(over.by_rank, over.models, label, settings, _of(over, over.mean_ranks, label)))
-        rows.append(Row(tuple(cells), facts.family))
+                mean = _of(over, over.scores, label)
+                cells.append(replace(_cell(over.by_score, over.models, label, settings, mean), notes=imputed))
+            mean = _of(over, over.mean_ranks, label)
+            cells.append(replace(_cell(over.by_rank, over.models, label, settings, mean), notes=imputed))
+        rows.append(Row(tuple(cells), names.group_of(evidence, label)))
     columns = [Column("model", "Model", numeric=False)]
     columns += [
         Column(field.dataset, evidence.dataset(field.dataset).title, (*_FIELDS, "score")) for field in fields
@@ -56,12 +62,12 @@ def ranks_table(
         columns.append(Column("by_rank", "By mean rank", (*_FIELDS, "mean")))
     what = words.view_title(quantity, fields[0].view)
     return Table(
-        name=f"ranks-{quantity.name}",
-        title=f"Ranks in {what}",
+        name=f"ranks-{group.prefix}{quantity.name}",
+        title=f"Ranks in {what}{group.said}",
         columns=tuple(columns),
         rows=tuple(rows),
         caption=_caption(evidence, fields, over, settings),
-        notes=names.notes_of(footnotes, rows),
+        notes=(*names.notes_of(footnotes, rows), *((("†", IMPUTED),) if over and over.imputed else ())),
     )
 
 
@@ -116,7 +122,7 @@ def _cell(
     return Cell(f"{rank:g}", (rank, *ends, first, value), small=f"({ends[0]} to {ends[1]}; {percent(first)})")
 
 
-def agreement_table(evidence: Evidence, quantity: Quantity, over: Overall, settings: Settings) -> Table:
+def agreement_table(evidence: Evidence, group: Among, over: Overall, settings: Settings) -> Table:
     """Return one row per pair of datasets."""
     rows = []
     for item in over.agreements:
@@ -128,8 +134,8 @@ def agreement_table(evidence: Evidence, quantity: Quantity, over: Overall, setti
         tau = Cell(_signed(item.tau) if known else "–", (item.tau if known else None, low, high), small=small)
         rows.append(Row((Cell(titles[0], (item.dataset,)), Cell(titles[1], (item.other,)), tau)))
     return Table(
-        name=f"rank-agreement-{quantity.name}",
-        title="How far datasets agree on the order of models",
+        name=f"rank-agreement-{group.prefix}{group.known.quantity.name}",
+        title=f"How far datasets agree on the order of models{group.said}",
         columns=(
             Column("dataset", "Dataset", numeric=False),
             Column("other", "Other dataset", numeric=False),
@@ -142,7 +148,7 @@ def agreement_table(evidence: Evidence, quantity: Quantity, over: Overall, setti
     )
 
 
-def without_table(evidence: Evidence, quantity: Quantity, over: Overall) -> Table:
+def without_table(evidence: Evidence, group: Among, over: Overall) -> Table:
     """Return one row per dataset that is left out."""
     rows = []
     for item in over.without:
@@ -172,11 +178,16 @@ def without_table(evidence: Evidence, quantity: Quantity, over: Overall) -> Tabl
         Column("tau", "Kendall's tau with all"),
     ]
     return Table(
-        name=f"rank-without-{quantity.name}",
-        title="The order when a dataset is left out",
+        name=f"rank-without-{group.prefix}{group.known.quantity.name}",
+        title=f"The order when a dataset is left out{group.said}",
         columns=tuple(columns),
         rows=tuple(rows),
-        caption="Change of rank and Kendall's tau are of the order by mean rank.",
+        caption="Change of rank and Kendall's tau are of the order by mean rank."
+        + (
+            f" † {listed(evidence.model(label).title for label in over.imputed)}: {IMPUTED}"
+            if over.imputed
+            else ""
+        ),
     )
 
 

@@ -7,18 +7,17 @@ from typing import Any
 
 from bench_core.analysis.evidence import Evidence
 from bench_core.analysis.inference.compare import Settings
-from bench_core.analysis.inference.field import field_of
 from bench_core.analysis.inference.overall import Overall, overall
-from bench_core.analysis.inference.ranking import RankedField, Values, ranked_field
+from bench_core.analysis.inference.ranking import RankedField, Values
 from bench_core.analysis.inference.verdicts import FEWEST_GROUPS
-from bench_core.analysis.quantities import quantity
-from bench_core.analysis.scores import board
 from bench_core.metrics.scale import common_scale
 from bench_core.report import inference_words as words
 from bench_core.report import names, svg
 from bench_core.report.blocks import Block, Figure, Key, Panel, Prose, Section
 from bench_core.report.names import Footnotes, listed
 from bench_core.report.rankplot import RankRow, percent, rank_plot
+from bench_core.report.sections.among import Among, among
+from bench_core.report.sections.pool_table import pools_table, ranked_fields
 from bench_core.report.sections.rank_tables import agreement_table, ranks_table, without_table
 
 TITLE = "Who is best, and how sure that is"
@@ -29,39 +28,49 @@ LEAD = (
 
 
 def section(evidence: Evidence, options: Mapping[str, Any]) -> Section:
-    """Return a sentence per dataset, the distribution of ranks, and the tables of ranks and of agreement."""
-    found = quantity(evidence, str(options["metric"]))
-    scores = board(evidence, found)
-    settings = Settings(alpha=float(options["alpha"]), samples=int(options["samples"]))
-    fields = []
-    for data in evidence.datasets:
-        field = field_of(evidence, scores, data.label, options["empty"])
-        ranked = None if field is None else ranked_field(field, options["view"], settings)
-        if ranked is not None:
-            fields.append(ranked)
-    if not fields:
+    """Return ranks of each track of the pool, and each model's rank in each pool."""
+    blocks: list[Block] = []
+    for group in among(evidence, options):
+        blocks += _of_group(evidence, group, options)
+    if not blocks:
         text = "No two models of one protocol have the same finished folds, so none are ranked."
         return Section("ranks", TITLE, (Prose((text,)),) if evidence.spec.analyses is not None else ())
+    pools = pools_table(evidence, options)
+    if pools is not None:
+        blocks.append(pools)
+    return Section("ranks", TITLE, tuple(blocks), LEAD)
+
+
+def _of_group(evidence: Evidence, group: Among, options: Mapping[str, Any]) -> list[Block]:
+    """Return a sentence per dataset, the distribution of ranks, and the tables of ranks and of agreement."""
+    found = group.known.quantity
+    settings = Settings(alpha=float(options["alpha"]), samples=int(options["samples"]))
+    fields = ranked_fields(group, options["view"], settings)
+    if not fields:
+        return []
     one_unit = common_scale(found.scale(field.dataset) for field in fields) is not None
-    over = overall(fields, one_unit, 1 - settings.alpha)
+    over = overall(fields, one_unit, 1 - settings.alpha, options["impute"] == "worst")
     view = words.view_title(found, fields[0].view)
-    blocks: list[Block] = [Prose(tuple(_headline(evidence, field) for field in fields))]
+    lines = [_headline(evidence, field) for field in fields]
+    if group.said:
+        lines = [f"{group.said[2:3].upper()}{group.said[3:]}: {line}" for line in lines]
+    blocks: list[Block] = [Prose(tuple(lines))]
     panels = tuple(_panel(evidence, field) for field in fields if field.drawn is not None)
     if panels:
         keys = tuple(Key(family, svg.marker_key(index)) for index, family in enumerate(evidence.families))
         caption = (
-            f"Probability of each rank in {view}, as the area of its marker, over {settings.samples:,} "
-            "resamples of groups; on the right, that of the first rank."
+            f"Probability of each rank in {view}{group.said}, as the area of its marker, over "
+            f"{settings.samples:,} resamples of groups; on the right, that of the first rank."
         )
         blocks.append(Figure(panels, keys, caption))
-    order, notes = names.ordered(evidence, scores), Footnotes(evidence)
-    blocks.append(ranks_table(evidence, found, fields, over, order, settings, notes))
+    order, notes = names.ordered(group.inside, group.known.board), Footnotes(evidence)
+    blocks.append(ranks_table(evidence, group, fields, over, order, settings, notes))
     if over is not None:
         blocks.append(Prose(tuple(_over(evidence, over))))
-        blocks.append(agreement_table(evidence, found, over, settings))
+        blocks.append(agreement_table(evidence, group, over, settings))
         if over.without:
-            blocks.append(without_table(evidence, found, over))
-    return Section("ranks", TITLE, tuple(blocks), LEAD)
+            blocks.append(without_table(evidence, group, over))
+    return blocks
 
 
 def _headline(evidence: Evidence, field: RankedField) -> str:
@@ -104,12 +113,17 @@ def _over(evidence: Evidence, over: Overall) -> list[str]:
     elif over.without:
         lines.append("The best mean rank stays where it is, whichever dataset is left out.")
     if over.missing:
-        lacking = [
-            f"{evidence.model(label).title} (lacks {listed(evidence.dataset(x).title for x in datasets)})"
-            for label, datasets in over.missing.items()
-        ]
-        lines.append(f"Not ranked over datasets: {listed(lacking)}.")
+        lines.append(f"Not ranked over datasets: {_lacking(evidence, over.missing)}.")
+    if over.imputed:
+        lines.append(f"Counted as the worst where it has no result (†): {_lacking(evidence, over.imputed)}.")
     return lines
+
+
+def _lacking(evidence: Evidence, lacks: Mapping[str, tuple[str, ...]]) -> str:
+    return listed(
+        f"{evidence.model(label).title} (lacks {listed(evidence.dataset(x).title for x in datasets)})"
+        for label, datasets in lacks.items()
+    )
 
 
 def _best(over: Overall, ranks: Values) -> list[str]:

@@ -96,7 +96,7 @@ def _table(evidence: Evidence, found: tuple[RateSearch, ...], monitor: str) -> T
             *(_rate_cell(item, rate) for rate in rates),
             _chosen(item),
         ]
-        rows.append(Row(tuple(cells), evidence.model(item.model).family))
+        rows.append(Row(tuple(cells), names.group_of(evidence, item.model)))
     return Table(
         name="search",
         title=f"Validation {monitor} in percent by learning rate",

@@ -9,6 +9,7 @@ from statistics import fmean, stdev
 from typing import Any
 
 from bench_core.analysis.evidence import Evidence, Finished
+from bench_core.report import names
 from bench_core.report.blocks import Block, Prose, Section
 from bench_core.report.names import listed
 from bench_core.report.tables import Cell, Column, Row, Table
@@ -37,7 +38,7 @@ def _values(evidence: Evidence, stage: str) -> Table | None:
         for name in dict.fromkeys(name for job in jobs for name in job.result.values):
             values = [job.result.values[name] for job in jobs if name in job.result.values]
             cells = (*_names(evidence, model, dataset), Cell(name), _mean(values), _number(len(values)))
-            rows.append(Row(cells, evidence.model(model).family))
+            rows.append(Row(cells, names.group_of(evidence, model)))
     if not rows:
         return None
     return Table(
@@ -68,7 +69,7 @@ def _files(evidence: Evidence, stage: str) -> Table | None:
             _listed(left, len(jobs), "artifacts"),
         )
         if stage != "evaluate" or left:
-            rows.append(Row(cells, evidence.model(model).family))
+            rows.append(Row(cells, names.group_of(evidence, model)))
     if not rows:
         return None
     return Table(

@@ -17,6 +17,11 @@ from bench_core.report.sections.runners import framework_finding
 from bench_core.report.sections.views import views_table
 from bench_core.report.tables import SCORE_FIELDS, Cell, Column, Mark, Row, Table, score_cell
 
+TRACKS = (
+    "Models of different tracks came to their numbers in different ways: bold and ★ are of a track, and "
+    "prompts that come from the truth (zero-shot/oracle) earn neither."
+)
+
 
 def section(evidence: Evidence, options: Mapping[str, Any]) -> Section:
     """Return the finding and the tables of each metric, the chosen metric first."""
@@ -142,7 +147,7 @@ def study_table(evidence: Evidence, scores: Board, order: tuple[str, ...], footn
         shown = scores.scale(AVERAGE).text(average) if average is not None else "–"
         cells.append(Cell(shown, (average,), _marks(evidence, scores, label, AVERAGE)))
         cells.append(_rates(evidence, label, datasets))
-        rows.append(Row(tuple(cells), evidence.model(label).family))
+        rows.append(Row(tuple(cells), names.group_of(evidence, label)))
     unit = names.unit_heading(evidence, scores)
     return Table(
         name=f"study-{scores.quantity.name}",
@@ -168,6 +173,8 @@ def _caption(evidence: Evidence, scores: Board) -> list[str]:
         "± is the sample standard deviation (n − 1) over folds.",
         "Bold: best of its family; ★: best of all; values that print alike share it.",
     ]
+    if len(evidence.tracks) > 1:
+        text.append(TRACKS)
     if len(evidence.datasets) > 1 and scores.averaged:
         missing = len(evidence.datasets) - len(scores.averaged)
         over = f"over {listed(evidence.dataset(label).title for label in scores.averaged)} only"
@@ -229,9 +236,10 @@ def _folds(score: Score) -> str:
 
 def _marks(evidence: Evidence, scores: Board, label: str, column: str) -> frozenset[Mark]:
     marks: set[Mark] = set()
-    if label in scores.best(column, evidence.model(label).family):
+    model = evidence.model(label)
+    if label in scores.best(column, model.family, track=model.track):
         marks.add("family")
-    if label in scores.best(column):
+    if label in scores.best(column, track=model.track):
         marks.add("best")
     return frozenset(marks)
 

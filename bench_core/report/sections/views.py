@@ -12,6 +12,7 @@ from bench_core.analysis.evidence import Evidence, Finished
 from bench_core.analysis.quantities import Pooled, Quantity
 from bench_core.analysis.scores import fold_score, score
 from bench_core.metrics.counts import EmptyPolicy
+from bench_core.report import names
 from bench_core.report.names import plural
 from bench_core.report.tables import SCORE_FIELDS, Cell, Column, Row, Table, score_cell
 
@@ -86,7 +87,7 @@ def _row(evidence: Evidence, quantity: Pooled, cell: EvidenceCell, empty: EmptyP
             _means(quantity, cell.dataset, images, "image"),
             *((_of_groups(quantity, cell, folds, empty),) if grouped else ()),
         ),
-        model.family,
+        names.group_of(evidence, cell.model),
     )
 
 
