@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -41,6 +41,8 @@ class Cell:
     """Footnote marks."""
     small: str = ""
     """Said after the text in small print, for example the std."""
+    quotes: tuple[tuple[str, str], ...] = ()
+    """Keys (bench_core.report.keys) by which papers quote what the cell prints, and the texts."""
 
 
 @dataclass(frozen=True)
@@ -76,10 +78,13 @@ class Table:
 SCORE_FIELDS = ("mean", "std", "folds", "planned", "unit")
 
 
-def score_cell(score: Score | None, marks: frozenset[Mark] = frozenset(), absent: str = "–") -> Cell:
+def score_cell(
+    score: Score | None, marks: frozenset[Mark] = frozenset(), absent: str = "–", key: str = ""
+) -> Cell:
     """Return mean ± std as the score's scale prints them.
 
-    An incomplete cell says how many folds it has, and how many finished ones leave it undefined.
+    An incomplete cell says how many folds it has, and how many finished ones leave it undefined. Papers quote
+    the mean by `key`, if there is one, and KEY/std, KEY/n (folds with a value), KEY/planned.
     """
     if score is None:
         return Cell(absent, (None, None, 0, None, None))
@@ -92,7 +97,22 @@ def score_cell(score: Score | None, marks: frozenset[Mark] = frozenset(), absent
         (score.mean, score.std, len(score.folds), score.planned, scale.unit),
         marks,
         small=" ".join(item for item in (std, part) if item),
+        quotes=quotes(
+            key,
+            {
+                "": scale.text(score.mean),
+                "std": scale.text(score.std) if score.std is not None else None,
+                "n": str(len(score.folds)),
+                "planned": str(score.planned),
+            },
+        ),
     )
+
+
+def quotes(key: str, texts: Mapping[str, str | None]) -> tuple[tuple[str, str], ...]:
+    """Return the quotes of a cell: texts by what follows `key`; none without a key or a text."""
+    known = ((name, text) for name, text in texts.items() if text is not None)
+    return tuple((f"{key}/{name}" if name else key, text) for name, text in known) if key else ()
 
 
 DIFFERENCE_FIELDS = ("mean", "std", "better", "worse", "folds", "unit")

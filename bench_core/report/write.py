@@ -8,13 +8,14 @@ from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
-from bench_core.errors import StoreError
+from bench_core.errors import PluginError, StoreError
 from bench_core.report.compose import Report
 from bench_core.report.delimited import to_csv
 from bench_core.report.folder import RECORD, Origin, check_folder, record
 from bench_core.report.latex.paper import Paper
 from bench_core.report.latex.render import to_latex
 from bench_core.report.markdown import to_markdown
+from bench_core.report.numbers import NAME, numbers_csv, numbers_of, numbers_tex
 from bench_core.report.page import to_html
 from bench_core.report.tables import Table
 
@@ -55,11 +56,24 @@ def write_report(
         if name in formats:
             for table in report.tables:
                 contents[folder / "tables" / f"{table.name}.{_SUFFIXES[name]}"] = renders[name](table)
+    if "latex" in formats:
+        contents |= _numbers(report.tables, folder / "tables")
     for path, content in contents.items():
         _write(path, content)
     if origin is not None:
         _write(folder / RECORD, record(origin))
     return tuple(contents)
+
+
+def _numbers(tables: Sequence[Table], folder: Path) -> dict[Path, str]:
+    numbers = numbers_of(tables)
+    if any(table.name.lower() == NAME for table in tables):
+        raise PluginError(
+            f"a table of the report is called {NAME!r}",
+            cause="the file of all numbers has this name",
+            fix="give the table another name, or leave latex out of --format",
+        )
+    return {folder / f"{NAME}.tex": numbers_tex(numbers), folder / f"{NAME}.csv": numbers_csv(numbers)}
 
 
 def _write(path: Path, content: str) -> None:

@@ -13,6 +13,7 @@ from bench_core.declarations.work import Track
 from bench_core.metrics.scale import Scale
 from bench_core.report import names
 from bench_core.report.blocks import Block, Prose, Section
+from bench_core.report.keys import key
 from bench_core.report.names import Footnotes, listed
 from bench_core.report.tables import SCORE_FIELDS, Cell, Column, Mark, Row, Table, score_cell
 
@@ -59,7 +60,8 @@ def _table(
         absent = "undefined" if any(map(found.has, evidence.cell(label, data.label).folds)) else "–"
         for name in data.classes:
             marks: frozenset[Mark] = frozenset({"best", "family"} if label in leaders[name] else ())
-            cells.append(score_cell(mine.get(name), marks, absent))
+            quoted = key(data.label, label, found.name, "class", name)
+            cells.append(score_cell(mine.get(name), marks, absent, quoted))
         cells.append(score_cell(score(evidence.cell(label, data.label), found), absent=absent))
         rows.append(Row(tuple(cells), names.group_of(evidence, label)))
     lower = ", lower is better" if scale.better == "lower" else ""

@@ -10,8 +10,9 @@ from bench_core.analysis.inference.field import Field
 from bench_core.metrics.scale import Scale
 from bench_core.report import inference_words as words
 from bench_core.report import names
+from bench_core.report.keys import key, within
 from bench_core.report.names import Footnotes, plural
-from bench_core.report.tables import Cell, Column, Row, Table
+from bench_core.report.tables import Cell, Column, Row, Table, quotes
 
 
 @dataclass(frozen=True)
@@ -98,11 +99,15 @@ def _cells(answer: Answer, label: str, reference: str) -> tuple[Cell, ...]:
     d = found.effect if found is not None and found.effect == found.effect else None
     share = pair.improvement if pair.improvement == pair.improvement else None
     folds = pair.folds
+    name = f"{key(pair.dataset, label)}:{key(reference, answer.field.quantity.name)}"
+    name = within(answer.prefix, name)
+    verdict = words.verdict_text(pair, answer.main.settings)
+    p, chance = words.p_text(pair.p_adjusted), words.chance(pair.p_false)
     cells = [
-        _difference(pair, scale),
-        Cell(words.p_text(pair.p_adjusted), raw),
-        Cell(words.verdict_text(pair, answer.main.settings), (pair.verdict,)),
-        Cell(words.chance(pair.p_false), (pair.p_false,)),
+        _difference(pair, scale, name),
+        Cell(p, raw, quotes=quotes(name, {"p": p})),
+        Cell(verdict, (pair.verdict,), quotes=quotes(name, {"verdict": pair.verdict})),
+        Cell(chance, (pair.p_false,), quotes=quotes(name, {"false-claim": chance})),
         Cell(
             f"{d:+.2f}".replace("-", "−") if d is not None else "–",
             (d, share),
@@ -122,12 +127,20 @@ def _other(pair: Compared) -> str:
     return f"({said}; {pair.left_out} undefined)" if pair.left_out else f"({said})"
 
 
-def _difference(pair: Compared, scale: Scale) -> Cell:
+def _difference(pair: Compared, scale: Scale, name: str = "") -> Cell:
     if pair.difference != pair.difference:
         return Cell("undefined", (None, None, None, scale.unit))
     low, high = (pair.interval.low, pair.interval.high) if pair.interval else (None, None)
     values = (pair.difference, low, high, scale.unit)
     if not pair.difference and pair.estimate is not None and not pair.estimate.error:
-        return Cell("0", values, small="(equal)")
+        return Cell("0", values, small="(equal)", quotes=quotes(name, {"": "0"}))
     small = f"({words.interval_text(scale, pair.interval)})" if pair.interval else ""
-    return Cell(words.signed(scale, pair.difference), values, small=small)
+    text = words.signed(scale, pair.difference)
+    said: dict[str, str | None] = {"": text}
+    if pair.interval is not None:
+        said["interval"] = words.interval_text(scale, pair.interval)
+        said |= {
+            "low": words.signed(scale, pair.interval.low),
+            "high": words.signed(scale, pair.interval.high),
+        }
+    return Cell(text, values, small=small, quotes=quotes(name, said))

@@ -22,6 +22,7 @@ from bench_core.report.sections.among import Among, among, without_scipy
 from bench_core.report.sections.comparison_table import Answer, pairs_table
 from bench_core.report.sections.intervals import intervals_table
 from bench_core.report.sections.power_table import power_table
+from bench_core.report.sections.verdict_table import verdicts_table
 
 TITLE = "Which differences are real"
 LEAD = (
@@ -82,6 +83,7 @@ def _of_group(
     footnotes = Footnotes(evidence)
     order = names.ordered(group.inside, group.known.board)
     blocks += [pairs_table(evidence, answer, order, footnotes) for answer in answers]
+    blocks.append(verdicts_table(evidence, answers))
     blocks += _power(evidence, group, answers, detect)
     tables = tuple(intervals_table(evidence, answer, order) for answer in answers)
     blocks.append(Details("Each model's score with its interval", tables))

@@ -8,9 +8,10 @@ from bench_core.analysis.evidence import Evidence
 from bench_core.analysis.inference.cells import CellIntervals, Measure, intervals
 from bench_core.metrics.scale import Scale
 from bench_core.report import inference_words as words
+from bench_core.report.keys import key, within
 from bench_core.report.names import plural
 from bench_core.report.sections.comparison_table import Answer
-from bench_core.report.tables import Cell, Column, Row, Table
+from bench_core.report.tables import Cell, Column, Row, Table, quotes
 
 _FIELDS = ("value", "low", "high")
 
@@ -27,12 +28,16 @@ def intervals_table(evidence: Evidence, answer: Answer, order: tuple[str, ...]) 
     for label in order:
         if label in found:
             row, scores = found[label], list(field.models[label].folds.values())
+            name = within(answer.prefix, key(data.label, label, field.quantity.name))
             cells = [
                 Cell(evidence.model(label).title, (label,)),
                 _folds(row, stdev(scores) if len(scores) > 1 else None, scale),
-                *([_measure(row.pooled, scale)] if row.pooled is not None else []),
-                *(_measure(row.classes[name], scale) for name in classes),
-                _measure(row.images, scale, row.undefined),
+                *([_measure(row.pooled, scale, f"{name}/pooled")] if row.pooled is not None else []),
+                *(
+                    _measure(row.classes[part], scale, f"{name}/pooled/{key('class', part)}")
+                    for part in classes
+                ),
+                _measure(row.images, scale, f"{name}/images", row.undefined),
             ]
             rows.append(Row((*cells, *([_components(row, scale)] if repeats else [])), field.families[label]))
     columns = [
@@ -67,16 +72,19 @@ def _folds(row: CellIntervals, std: float | None, scale: Scale) -> Cell:
     return Cell(words.level(scale, row.folds), (row.folds, std), small=small)
 
 
-def _measure(found: Measure, scale: Scale, undefined: int | None = None) -> Cell:
+def _measure(found: Measure, scale: Scale, name: str, undefined: int | None = None) -> Cell:
     more = () if undefined is None else (undefined,)
     if found.value != found.value:
         return Cell("undefined", (None, None, None, *more))
-    low, high, ends = None, None, "(–)"
+    low, high, ends = None, None, "–"
+    text = words.level(scale, found.value)
+    said: dict[str, str | None] = {"": text}
     if found.interval is not None:
         low, high = found.interval.low, found.interval.high
-        ends = f"({words.level(scale, low)} to {words.level(scale, high)})"
-    small = f"{ends}, {undefined} undefined" if undefined else ends
-    return Cell(words.level(scale, found.value), (found.value, low, high, *more), small=small)
+        said |= {"low": words.level(scale, low), "high": words.level(scale, high)}
+        ends = said["interval"] = f"{said['low']} to {said['high']}"
+    small = f"({ends}), {undefined} undefined" if undefined else f"({ends})"
+    return Cell(text, (found.value, low, high, *more), small=small, quotes=quotes(name, said))
 
 
 def _components(row: CellIntervals, scale: Scale) -> Cell:

@@ -13,10 +13,11 @@ from bench_core.analysis.inference.overall import Overall
 from bench_core.analysis.inference.ranking import RankedField, Ranks, Values
 from bench_core.report import inference_words as words
 from bench_core.report import names
+from bench_core.report.keys import ALL, key, within
 from bench_core.report.names import Footnotes, listed, plural
 from bench_core.report.rankplot import percent
 from bench_core.report.sections.among import Among
-from bench_core.report.tables import Cell, Column, Row, Table, Value
+from bench_core.report.tables import Cell, Column, Row, Table, Value, quotes
 
 _FIELDS = ("rank", "low", "high", "first")
 IMPUTED = (
@@ -41,16 +42,28 @@ def ranks_table(
         facts = evidence.model(label)
         cells = [Cell(facts.title, (label,), notes=footnotes.model(label))]
         cells += [
-            _cell(field.ranks, field.models, label, settings, _score(field, label), True) for field in fields
+            _cell(
+                field.ranks,
+                field.models,
+                label,
+                settings,
+                within(group.prefix, key(field.dataset, label, quantity.name, "rank")),
+                _score(field, label),
+                True,
+            )
+            for field in fields
         ]
         imputed = ("†",) if over is not None and label in over.imputed else ()
         cells = [replace(cell, notes=imputed) if cell.text == "–" else cell for cell in cells]
         if over is not None:
             if over.by_score is not None:
+                name = within(group.prefix, key(ALL, label, quantity.name, "rank-of-mean"))
                 mean = _of(over, over.scores, label)
-                cells.append(replace(_cell(over.by_score, over.models, label, settings, mean), notes=imputed))
-            mean = _of(over, over.mean_ranks, label)
-            cells.append(replace(_cell(over.by_rank, over.models, label, settings, mean), notes=imputed))
+                cell = _cell(over.by_score, over.models, label, settings, name, mean)
+                cells.append(replace(cell, notes=imputed))
+            name = within(group.prefix, key(ALL, label, quantity.name, "rank"))
+            cell = _cell(over.by_rank, over.models, label, settings, name, _of(over, over.mean_ranks, label))
+            cells.append(replace(cell, notes=imputed))
         rows.append(Row(tuple(cells), names.group_of(evidence, label)))
     columns = [Column("model", "Model", numeric=False)]
     columns += [
@@ -108,6 +121,7 @@ def _cell(
     models: tuple[str, ...],
     label: str,
     settings: Settings,
+    name: str,
     value: float | None,
     dataset: bool = False,
 ) -> Cell:
@@ -118,8 +132,12 @@ def _cell(
     first = ranks.first(place)
     if ends is None or first is None:
         values: tuple[Value, ...] = (rank, None, None, None, value)
-        return Cell(f"{rank:g}", values, small="(–)" if dataset else "")
-    return Cell(f"{rank:g}", (rank, *ends, first, value), small=f"({ends[0]} to {ends[1]}; {percent(first)})")
+        quoted = quotes(name, {"": f"{rank:g}"})
+        return Cell(f"{rank:g}", values, small="(–)" if dataset else "", quotes=quoted)
+    said = {"": f"{rank:g}", "low": str(ends[0]), "high": str(ends[1]), "first": percent(first)}
+    said["interval"] = f"{ends[0]} to {ends[1]}"
+    small = f"({said['interval']}; {said['first']})"
+    return Cell(said[""], (rank, *ends, first, value), small=small, quotes=quotes(name, said))
 
 
 def agreement_table(evidence: Evidence, group: Among, over: Overall, settings: Settings) -> Table:

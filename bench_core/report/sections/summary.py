@@ -12,6 +12,7 @@ from bench_core.analysis.rates import chosen_rates
 from bench_core.analysis.scores import AVERAGE, Board, Score, board
 from bench_core.report import names
 from bench_core.report.blocks import Choice, Prose, Section
+from bench_core.report.keys import ALL, key
 from bench_core.report.names import Footnotes, listed, plural
 from bench_core.report.sections.runners import framework_finding
 from bench_core.report.sections.views import views_table
@@ -145,7 +146,8 @@ def study_table(evidence: Evidence, scores: Board, order: tuple[str, ...], footn
         cells += [_score(evidence, scores, label, dataset, footnotes) for dataset in datasets]
         average = scores.row(label).ranked.get(AVERAGE)
         shown = scores.scale(AVERAGE).text(average) if average is not None else "–"
-        cells.append(Cell(shown, (average,), _marks(evidence, scores, label, AVERAGE)))
+        quoted = ((key(ALL, label, scores.quantity.name), shown),) if average is not None else ()
+        cells.append(Cell(shown, (average,), _marks(evidence, scores, label, AVERAGE), quotes=quoted))
         cells.append(_rates(evidence, label, datasets))
         rows.append(Row(tuple(cells), names.group_of(evidence, label)))
     unit = names.unit_heading(evidence, scores)
@@ -164,7 +166,8 @@ def _score(evidence: Evidence, scores: Board, label: str, dataset: str, footnote
         return Cell("excluded", (None, None, 0, 0, None), notes=footnotes.cell(label, dataset))
     row = scores.row(label)
     marks = _marks(evidence, scores, label, dataset)
-    return score_cell(row.scores.get(dataset), marks, "undefined" if dataset in row.undefined else "–")
+    name = key(dataset, label, scores.quantity.name)
+    return score_cell(row.scores.get(dataset), marks, "undefined" if dataset in row.undefined else "–", name)
 
 
 def _caption(evidence: Evidence, scores: Board) -> list[str]:
