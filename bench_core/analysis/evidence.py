@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Generator, Hashable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
 
 from bench_core.analysis.measured import StepTables
 from bench_core.declarations import Departure, Metric
@@ -58,6 +61,13 @@ class Finished:
     def predictions(self) -> Predictions:
         """Read the label maps of the tested images; raises StoreError if they are missing or damaged."""
         return self.store.predictions(self.job.digest)
+
+    def each_prediction(self) -> Generator[tuple[str, NDArray[np.uint8]], None, None]:
+        """Yield id and label map [S, S] of the tested images one at a time, in the order of `counts`.
+
+        Raises StoreError where they are missing, or when damage is reached.
+        """
+        return self.store.each_prediction(self.job.digest)
 
     def records(self, name: str) -> list[dict[str, str]]:
         """Read a table that the job left; raises StoreError if it is missing or damaged."""

@@ -169,6 +169,7 @@ def _report(
                 "claims": verdicts(evidence, loaded.registry),
                 "not_compared": list(evidence.standing.unknown),
                 "files": [str(path) for path in written],
+                "parts": {part.name: dict(part.data) for part in report.sections if part.data},
                 "jobs": {"done": done, "planned": len(plan.jobs)},
                 "missing": [
                     {"digest": gap.job.digest, "job": gap.job.name, "reason": gap.reason, "state": gap.state}

@@ -70,17 +70,33 @@ class Arrays:
         with self._opened(name) as (file, found, size, order):
             import numpy as np
 
-            if not np.issubdtype(found, dtype):
-                raise BoundError(f"array {name!r} is of type {found}, not {dtype.__name__}")
-            if shape is not None and not _fits(size, shape):
-                wanted = ", ".join("any" if length is None else str(length) for length in shape)
-                raise BoundError(f"array {name!r} is of shape {list(size)}, not [{wanted}]")
+            _check_kind(name, found, size, dtype, shape)
             expected = math.prod(size) * found.itemsize
             content = file.read(expected + 1)
             if len(content) != expected:
                 raise BoundError(f"array {name!r} holds {len(content)} bytes, its header says {expected}")
             flat = np.frombuffer(bytearray(content), dtype=found)
             return cast("NDArray[Scalar]", flat.reshape(size, order=order))
+
+    def rows(self, name: str, dtype: type[Scalar], shape: Sequence[int | None]) -> Iterator[NDArray[Scalar]]:
+        """Yield the parts of an array along its first axis one at a time, so that few are in memory.
+
+        As `read` otherwise; damage further on is met when it is reached.
+        """
+        with self._opened(name) as (file, found, size, order):
+            import numpy as np
+
+            _check_kind(name, found, size, dtype, shape)
+            if order != "C":
+                raise BoundError(f"array {name!r} is not stored row by row")
+            width = math.prod(size[1:]) * found.itemsize
+            for _ in range(size[0]):
+                content = file.read(width)
+                if len(content) != width:
+                    raise BoundError(f"array {name!r} ends before its header says")
+                yield cast("NDArray[Scalar]", np.frombuffer(content, dtype=found).reshape(size[1:]))
+            if file.read(1):
+                raise BoundError(f"array {name!r} holds more than its header says")
 
     @contextmanager
     def _opened(self, name: str) -> Iterator[tuple[Any, np.dtype[Any], tuple[int, ...], Any]]:
@@ -91,6 +107,22 @@ class Arrays:
             if math.prod(shape) * dtype.itemsize > self._sizes[name]:
                 raise BoundError(f"array {name!r} claims shape {list(shape)}, which the file cannot hold")
             yield file, dtype, shape, "F" if fortran else "C"
+
+
+def _check_kind(
+    name: str,
+    found: np.dtype[Any],
+    size: tuple[int, ...],
+    dtype: type[np.generic],
+    shape: Sequence[int | None] | None,
+) -> None:
+    import numpy as np
+
+    if not np.issubdtype(found, dtype):
+        raise BoundError(f"array {name!r} is of type {found}, not {dtype.__name__}")
+    if shape is not None and not _fits(size, shape):
+        wanted = ", ".join("any" if length is None else str(length) for length in shape)
+        raise BoundError(f"array {name!r} is of shape {list(size)}, not [{wanted}]")
 
 
 @contextmanager

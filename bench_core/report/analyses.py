@@ -179,6 +179,41 @@ def bench_analyses() -> Sequence[Analysis]:
             },
         ),
         Analysis(
+            name="failures",
+            help="images that are hard for all models, and those on which one fails and another does not",
+            section=f"{_HOME}.failures:section",
+            options={
+                "metric": _metric("Metric of the images."),
+                "count": Option(type=int, default=10, help="Images of each list.", minimum=1, maximum=200),
+                "low": Option(
+                    type=float,
+                    default=50.0,
+                    help="A model fails where its score is worse, in points or the metric's unit.",
+                    minimum=0,
+                ),
+                "first": Option(
+                    type=str, default="", help="Label of one of two models; empty: each dataset's leader."
+                ),
+                "second": Option(
+                    type=str, default="", help="Label of the other; empty: the best of another family."
+                ),
+                "pictures": Option(
+                    type=int, default=2, help="Images of each list that are shown.", minimum=0, maximum=20
+                ),
+            },
+        ),
+        Analysis(
+            name="suspects",
+            help="images on which the models agree with each other and not with the label",
+            section=f"{_HOME}.suspects:section",
+            options={
+                "count": Option(type=int, default=12, help="Images of each dataset.", minimum=1, maximum=500),
+                "pictures": Option(
+                    type=int, default=4, help="Of them, how many are shown.", minimum=0, maximum=50
+                ),
+            },
+        ),
+        Analysis(
             name="search",
             help="learning rate against validation metric, the chosen rate, warnings at the grid's edge",
             section=f"{_HOME}.search:section",

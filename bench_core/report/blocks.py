@@ -208,6 +208,8 @@ class Section:
     blocks: tuple[Block, ...]
     lead: str = ""
     """One sentence that says how to read it."""
+    data: Mapping[str, Any] = field(default_factory=dict)
+    """Plain JSON data that `bench report --json` says of it; numbers at full precision."""
 
 
 def tables_of(blocks: tuple[Block, ...]) -> tuple[Table, ...]:

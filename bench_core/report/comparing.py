@@ -26,8 +26,12 @@ def compared(
     title: str,
     detail: str,
     key: str = "",
+    votes: Sequence[tuple[str, str, UInt8]] = (),
 ) -> Compared:
-    """Return the image, its truth and, for each model in the order of the study, its error map."""
+    """Return the image, its truth and, for each model in the order of the study, its error map.
+
+    `votes` are further label maps under a name of their own: label, detail, map.
+    """
     photo, scale = pictures.shrunk(pictures.rgb(image.image), width)
     said = f"image {image.id}"
 
@@ -61,6 +65,16 @@ def compared(
                     errormap.error_outlines(image.mask, labels, colors),
                 )
             )
+    for label, more, labels in votes:
+        views.append(
+            view(
+                label,
+                more,
+                f"Differences of the {label} on the {said}, {more}",
+                errormap.error_fill(image.mask, labels, colors),
+                errormap.error_outlines(image.mask, labels, colors),
+            )
+        )
     height, wide = photo.shape[:2]
     return Compared(key, title, detail, pictures.data_uri(pictures.photo(photo)), wide, height, tuple(views))
 

@@ -6,13 +6,14 @@ import csv
 import hashlib
 import io
 import json
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, TypeVar, cast
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import AfterValidator, StringConstraints, TypeAdapter, ValidationError
 
 from bench_core.errors import StoreError
@@ -123,12 +124,31 @@ def read_predictions(folder: Path) -> Predictions:
     path = folder / PREDICTIONS
     try:
         with open_arrays(path, MOST_LABEL_BYTES) as arrays:
-            ids = parse_json(str(arrays.read("ids", np.str_, ())))
-            if not isinstance(ids, list) or not all(isinstance(sample, str) for sample in ids):
-                raise ValueError("ids are not a list of text")
-            return Predictions(tuple(ids), arrays.read("labels", np.uint8, (len(ids), None, None)))
+            ids = _ids(arrays)
+            return Predictions(ids, arrays.read("labels", np.uint8, (len(ids), None, None)))
     except (OSError, ValueError) as error:
         raise _damaged(path, error) from error
+
+
+def each_prediction(folder: Path) -> Generator[tuple[str, NDArray[np.uint8]], None, None]:
+    """Yield id and label map [S, S] of predictions.npz one at a time, in their order.
+
+    Raises StoreError where the file is missing, or when damage is reached.
+    """
+    path = folder / PREDICTIONS
+    try:
+        with open_arrays(path, MOST_LABEL_BYTES) as arrays:
+            ids = _ids(arrays)
+            yield from zip(ids, arrays.rows("labels", np.uint8, (len(ids), None, None)), strict=True)
+    except (OSError, ValueError) as error:
+        raise _damaged(path, error) from error
+
+
+def _ids(arrays: Arrays) -> tuple[str, ...]:
+    ids = parse_json(str(arrays.read("ids", np.str_, ())))
+    if not isinstance(ids, list) or not all(isinstance(sample, str) for sample in ids):
+        raise ValueError("ids are not a list of text")
+    return tuple(ids)
 
 
 def read_records(folder: Path, name: str) -> list[dict[str, str]]:
@@ -161,13 +181,17 @@ def write_cases(folder: Path, cases: Sequence[Case]) -> None:
         np.savez_compressed(cast(Any, file), **arrays)
 
 
-def read_cases(folder: Path) -> tuple[Case, ...]:
-    """Read cases.npz; raise StoreError if it is missing or damaged."""
+def read_cases(folder: Path, wanted: Container[str] | None = None) -> tuple[Case, ...]:
+    """Read cases.npz, or only what it has of the wanted ids; raise StoreError if it is missing or damaged."""
     path = folder / CASES
     try:
         with open_arrays(path, MOST_CASE_BYTES) as arrays:
             facts = parse_json(str(arrays.read("facts", np.str_, ())))
-            return tuple(_case(arrays, index, fact) for index, fact in enumerate(facts))
+            return tuple(
+                _case(arrays, index, fact)
+                for index, fact in enumerate(facts)
+                if wanted is None or fact["id"] in wanted
+            )
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise _damaged(path, error) from error
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Generator, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
 
 from bench_core.errors import StoreError
 from bench_core.files.hashes import sha256_of
@@ -131,13 +134,20 @@ class Store:
         """Return a done job's pixel counts; raises StoreError if they are missing or damaged."""
         return files.read_counts(self.jobs / digest)
 
-    def cases(self, digest: str) -> tuple[Case, ...]:
-        """Return a done job's best, median and worst case; raises StoreError if they are damaged."""
-        return files.read_cases(self.jobs / digest)
+    def cases(self, digest: str, wanted: Container[str] | None = None) -> tuple[Case, ...]:
+        """Return a done job's best, median and worst case; raises StoreError if they are damaged.
+
+        With `wanted` only those of them that are of these ids.
+        """
+        return files.read_cases(self.jobs / digest, wanted)
 
     def predictions(self, digest: str) -> Predictions:
         """Return a done job's label maps; raises StoreError if they are missing or damaged."""
         return files.read_predictions(self.jobs / digest)
+
+    def each_prediction(self, digest: str) -> Generator[tuple[str, NDArray[np.uint8]], None, None]:
+        """Yield id and label map of a done job one at a time; raises StoreError as `predictions` does."""
+        return files.each_prediction(self.jobs / digest)
 
     def records(self, digest: str, name: str) -> list[dict[str, str]]:
         """Return a table that a done job left; raises StoreError if it is missing or damaged."""

@@ -28,6 +28,8 @@ FIRST_PARTY = (
     "per-class",
     "baselines",
     "subgroups",
+    "failures",
+    "suspects",
     "search",
     "curves",
     "predictions",
