@@ -87,12 +87,15 @@ class Suspects:
 def suspects(evidence: Evidence, dataset: str, keep: int = 12) -> Suspects | None:
     """Return a dataset's tested images ranked; None where no fold is tested by FEWEST_MODELS models.
 
-    Reads every label map once, a few at a time. Votes are kept of `keep` images. Where folds are repeated an
-    image's score is the mean over repeats.
+    Models that were prompted with the label (track zero-shot/oracle) have no vote. Reads every label map
+    once, a few at a time. Votes are kept of `keep` images. Where folds are repeated an image's score is the
+    mean over repeats.
     """
+    # What was prompted with the label agrees with it, right or wrong.
+    prompted = {model.label for model in evidence.models if model.track == "zero-shot/oracle"}
     folds: dict[int, list[Finished]] = {}
-    for (_, label), cell in evidence.cells.items():
-        for fold in cell.folds if label == dataset else ():
+    for (model, label), cell in evidence.cells.items():
+        for fold in cell.folds if label == dataset and model not in prompted else ():
             folds.setdefault(fold.index, []).append(fold)
     asked = [jobs for _, jobs in sorted(folds.items()) if len(jobs) >= FEWEST_MODELS]
     if not asked:

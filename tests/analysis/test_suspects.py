@@ -123,6 +123,14 @@ def test_a_job_whose_maps_are_damaged_or_of_other_images_is_left_out_and_named()
     assert sorted(text.partition(":")[0] for text in found.unread) == ["m0-0", "m1-0"]
 
 
+def test_what_was_prompted_with_the_label_has_no_vote() -> None:
+    data = planted(6, images=10, each=0)
+    made = evidence_of(data)
+    made.models[5].track = "zero-shot/oracle"
+    found = suspects(made, "planted")
+    assert found is not None and {row.models for row in found.ranked} == {5}
+
+
 def test_two_models_are_too_few_and_repeats_are_averaged() -> None:
     data = planted(4, images=10, each=0)
     made = [cell.folds[0] for cell in evidence_of(data, 1).cells.values()]
