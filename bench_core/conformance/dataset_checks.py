@@ -12,10 +12,12 @@ import numpy as np
 from bench_core.conformance.dataset_subject import DatasetSubject, Pair, digest, first_difference, plain, told
 from bench_core.conformance.elsewhere import ask
 from bench_core.conformance.properties import NotApplicable, Wrong, some
-from bench_core.data.build import check_pair
 from bench_core.data.cache import open_cache
 from bench_core.data.folds import assign_folds, check_leaks
+from bench_core.data.grouping import Duplicates, apply
 from bench_core.data.listing import list_samples
+from bench_core.data.picture import read_picture
+from bench_core.data.reading import check_pair
 from bench_core.data.samples import Reader, Sample
 from bench_core.declarations import IGNORE
 from bench_core.errors import DataError
@@ -151,6 +153,9 @@ def repeatable(subject: DatasetSubject) -> None:
     for number in range(len(expected) - 1, -1, -step):
         if digest(fresh.read(subject.chosen[number])) != expected[number]:
             raise Wrong(f"read again, {subject.chosen[number].id!r} has other pixels")
+        image, mask = read_picture(fresh, subject.chosen[number])
+        if digest((image.array, mask)) != expected[number]:
+            raise Wrong(f"read as a picture, {subject.chosen[number].id!r} has other pixels")
 
 
 def threads(subject: DatasetSubject) -> None:
@@ -181,7 +186,7 @@ def other_process(subject: DatasetSubject) -> None:
 
 
 def cached(subject: DatasetSubject) -> None:
-    """A cache can be made of it, and no image lies in two groups."""
+    """A cache can be made of it, and with copies kept together, as a study does, no image is in two folds."""
     with tempfile.TemporaryDirectory() as folder:
         try:
             arrays = open_cache(
@@ -194,7 +199,15 @@ def cached(subject: DatasetSubject) -> None:
                 root=Path(folder),
                 task=subject.task,
             )
-            if len(set(arrays.groups)) > 1:
+            declared, arrays = len(set(arrays.groups)), apply(arrays, Duplicates(), Path(folder))
+            left = len(set(arrays.groups))
+            if left < min(declared, LEAST_GROUPS):
+                raise Wrong(
+                    f"copies join {declared} groups to {left}, which cannot be dealt into training, "
+                    f"validation and test: {arrays.remarks[-1]}",
+                    fix="give images of one scene one group, and check that the reader tells images apart",
+                )
+            if left > 1:
                 check_leaks(arrays, assign_folds(arrays.ids, arrays.groups, 2, seed=0))
         except DataError as error:
             raise Wrong(error.message, place=error.place or "", fix=error.fix or "") from error

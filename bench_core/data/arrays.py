@@ -21,16 +21,16 @@ from bench_core.data.hashing import SETTLED_SECONDS, stamp_of
 from bench_core.data.holding import Held, hold
 from bench_core.data.looks import SIDE
 from bench_core.data.samples import Attribute, UInt8Array
+from bench_core.data.study_hashes import load_study_hashes
 from bench_core.errors import StoreError
 
-CACHE_FORMAT = 4
+CACHE_FORMAT = 5
 INDEX, IMAGES, MASKS, CHECKED = "index.json", "images.npy", "masks.npy", "checked.json"
 LOOKS = "looks.npy"
 COLUMNS = (
     "groups",
     "pixel_hashes",
     "mask_hashes",
-    "study_hashes",
     "checksums",
     "sizes",
     "spacing",
@@ -69,7 +69,7 @@ class CachedArrays:
     fingerprint: str
     """sha256 over the content of all files, reader, version and options; not over the image size."""
     pixel_hashes: tuple[str, ...]
-    """sha256 of each image as decoded, before it was resized."""
+    """Equal for two images where all their pixels are, as decoded and before they were resized."""
     sizes: NDArray[np.int64] | None = None
     """[N, 2] pixels, (height, width) before the resize; None where nothing was resized."""
     spacing: tuple[tuple[float, float] | None, ...] = ()
@@ -80,9 +80,10 @@ class CachedArrays:
     looks: UInt8Array | None = None
     """[N, 32, 32] small gray pictures of the original images (bench_core.data.looks)."""
     study_hashes: NDArray[np.uint64] | None = None
-    """[N] perceptual hashes of the original images by the study's rule."""
+    """[N] perceptual hashes of the original images by the study's rule; None where no rule has asked for
+    them."""
     mask_hashes: tuple[str, ...] = ()
-    """sha256 of each mask as decoded."""
+    """sha256 of each mask as decoded; empty where no other image is equal."""
     copies: tuple[tuple[str, ...], ...] = ()
     """Ids of images that are copies of each other by the dataset's rule and not of one declared group."""
     left_out: tuple[str, ...] = ()
@@ -279,7 +280,7 @@ def _mapped(folder: Path, index: Mapping[str, Any]) -> CachedArrays:
         attributes=tuple(index["attributes"]),
         labels=tuple(_labels(row, side * side) for row in index["labels"]),
         looks=looks,
-        study_hashes=np.array([int(text, 16) for text in index["study_hashes"]], dtype=np.uint64),
+        study_hashes=load_study_hashes(folder, index["fingerprint"], count),
         mask_hashes=tuple(index["mask_hashes"]),
         path=folder,
         checksums=tuple(index["checksums"]),

@@ -19,11 +19,12 @@ from pathlib import Path
 from typing import Any
 
 from bench_core.data.arrays import CACHE_FORMAT, CachedArrays, DamagedCacheError, load_cache
-from bench_core.data.build import Recipe, build_cache, with_damaged
+from bench_core.data.build import build_cache, complete, with_damaged
 from bench_core.data.hashing import ChangedFileError, FileHashes
 from bench_core.data.layout import LayoutError
 from bench_core.data.listing import fingerprint_of, list_samples
 from bench_core.data.locking import STALE_SECONDS, Turn, building
+from bench_core.data.reading import Recipe
 from bench_core.data.resize import Fit
 from bench_core.data.samples import Reader, Sample
 from bench_core.declarations import Task
@@ -55,6 +56,7 @@ def open_cache(
     root: Path,
     padding: str = "background",
     task: Task | None = None,
+    study: bool = False,
     progress: Progress | None = None,
 ) -> CachedArrays:
     """Return the dataset's samples as [N, image_size, image_size, C] memory maps, built when missing.
@@ -62,10 +64,11 @@ def open_cache(
     `root` is the folder of caches, `resize` is "pad-square" or "stretch", `padding` "background" or
     "ignore". `options` are those that the fingerprint covers. Several processes may ask at once: one builds,
     the others wait for it. `progress(done, total)` is called while building. With `task`, masks and channels
-    are checked against it. Attributes are those that the reader gives at this opening.
+    are checked against it. With `study`, images have the study's hashes, too, which are added to a cache that
+    lacks them. Attributes are those that the reader gives at this opening.
     Raises DataError naming every sample that cannot be used, StoreError if the cache cannot be written.
     """
-    recipe = Recipe(reader, Fit(image_size, resize, padding), task)
+    recipe = Recipe(reader, Fit(image_size, resize, padding), task, study=study)
     try:
         root.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -108,22 +111,33 @@ def _open(
         [sample.group for sample in samples],
         facts["fingerprint"],
     )
-    with contextlib.suppress(DamagedCacheError):
-        return load()
+
+    def whole() -> CachedArrays:
+        arrays = load()
+        if recipe.study and arrays.study_hashes is None:
+            with building(folder) as turn:
+                if load().study_hashes is None:
+                    complete(folder, recipe, samples, facts["fingerprint"], _both(turn.alive, progress))
+            arrays = load()
+        return arrays
+
     try:
+        with contextlib.suppress(DamagedCacheError):
+            return whole()
         with building(folder) as turn:
-            with contextlib.suppress(DamagedCacheError):
-                return load()
-            temporary = _temporary(folder, turn)
-            try:
-                build_cache(temporary, recipe, samples, facts, _both(turn.alive, progress))
-                _publish(temporary, folder, load)
-            except Exception:
-                # Who is stopped or killed instead leaves what is finished, and the next one continues.
-                shutil.rmtree(temporary, ignore_errors=True)
-                raise
-            shutil.rmtree(temporary, ignore_errors=True)
-        return load()
+            _build(
+                folder,
+                turn,
+                load,
+                partial(
+                    build_cache,
+                    recipe=recipe,
+                    samples=samples,
+                    facts=facts,
+                    progress=_both(turn.alive, progress),
+                ),
+            )
+        return whole()
     except OSError as error:
         raise _unwritable(folder, error) from error
     except DamagedCacheError as error:
@@ -132,6 +146,22 @@ def _open(
             place=str(folder),
             fix="check the disk, or keep the store on another one",
         ) from error
+
+
+def _build(folder: Path, turn: Turn, load: Callable[[], CachedArrays], fill: Callable[[Path], None]) -> None:
+    """Build the cache unless another process has done so by now."""
+    with contextlib.suppress(DamagedCacheError):
+        load()
+        return
+    temporary = _temporary(folder, turn)
+    try:
+        fill(temporary)
+        _publish(temporary, folder, load)
+    except Exception:
+        # Who is stopped or killed instead leaves what is finished, and the next one continues.
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+    shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _temporary(folder: Path, turn: Turn) -> Path:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bench_core.data.picture import Picture
 from bench_core.data.samples import UInt8Array
 
 SIDE = 32
@@ -20,22 +21,22 @@ _ROUNDED = 1e-6
 """Coefficients are rounded to this part of a gray level, so that a flat image has no noise for a hash."""
 
 
-def look_of(image: UInt8Array) -> tuple[UInt8Array, int]:
-    """Return a small gray picture [32, 32] of an image [H, W, C], and its 64-bit hash by the study's rule.
+def look_of(image: Picture) -> UInt8Array:
+    """Return a small gray picture [32, 32] of an image.
 
     The whole image is stretched to the square, so that turning and stretching can change places.
     """
     from PIL import Image
 
-    if image.shape[2] == 3:
-        gray = Image.fromarray(np.ascontiguousarray(image)).convert("L")
-    elif image.shape[2] == 1:
-        gray = Image.fromarray(np.ascontiguousarray(image[:, :, 0]))
-    else:
-        gray = Image.fromarray((image.mean(axis=2, dtype=np.float32) + 0.5).astype(np.uint8))
-    small = np.asarray(gray.resize((SIDE, SIDE), Image.Resampling.BOX))
-    sharp = np.asarray(gray.resize((SIDE, SIDE), Image.Resampling.LANCZOS))
-    return small, int(hashes_of(sharp[None])[0])
+    return np.asarray(image.gray.resize((SIDE, SIDE), Image.Resampling.BOX))
+
+
+def study_hash_of(image: Picture) -> int:
+    """Return the 64-bit hash of an image by the study's rule."""
+    from PIL import Image
+
+    sharp = np.asarray(image.gray.resize((SIDE, SIDE), Image.Resampling.LANCZOS))
+    return int(hashes_of(sharp[None])[0])
 
 
 def hashes_of(pictures: UInt8Array) -> NDArray[np.uint64]:

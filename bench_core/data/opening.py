@@ -95,6 +95,7 @@ def open_arrays(source: Source, fit: Fit, cache: Path, progress: Progress | None
         padding=fit.padding,
         root=cache,
         task=source.task,
+        study=source.duplicates.rule == "study",
         progress=progress,
     )
     return apply(arrays, source.copies, cache)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from math import ceil, floor
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from bench_core.data.picture import Picture
 from bench_core.data.samples import UInt8Array
 from bench_core.declarations import IGNORE
 from bench_core.errors import DataError
@@ -35,72 +39,91 @@ def fit_square(image: UInt8Array, mask: UInt8Array, fit: Fit) -> tuple[UInt8Arra
     image is resampled bilinearly with antialiasing, the mask takes the nearest pixel, so that no class is
     invented. Raises DataError for an image that is too elongated to be padded.
     """
-    if fit.resize == "pad-square":
-        if fit.size != image.shape[1] > image.shape[0]:
-            # Pillow resamples rows first, so that a wide image is padded more cheaply between the two passes.
-            _check_elongation(image)
-            square = _pad_rows(_bilinear(image, fit.size, image.shape[0]), image.shape[1])
-        else:
-            square = pad_square(image)
-        image, mask = square, pad_square(mask, IGNORE if fit.padding == "ignore" else 0)
-    return _bilinear(image, fit.size), _nearest(mask, fit.size)
+    return fit_image(Picture(image), fit), fit_mask(mask, fit)
 
 
-def pad_square(array: UInt8Array, value: int = 0) -> UInt8Array:
-    """Center [H, W, ...] in `value` of [max(H, W), max(H, W), ...]; raises DataError above 16384 pixels."""
-    height, width = array.shape[:2]
-    if height == width:
-        return array
-    _check_elongation(array)
+def fit_image(image: Picture, fit: Fit) -> UInt8Array:
+    """Return the image as `fit_square` does."""
+    padded = fit.resize == "pad-square"
+    if padded:
+        _check_elongation(image.shape)
+    planes = [np.asarray(_resized(plane, fit.size, padded)) for plane in image.planes]
+    if len(planes) > 1:
+        return np.stack(planes, axis=2)
+    return planes[0][:, :, None] if planes[0].ndim == 2 else planes[0]
+
+
+def fit_mask(mask: UInt8Array, fit: Fit) -> UInt8Array:
+    """Return the mask as `fit_square` does; only the pixels that Pillow's NEAREST takes are touched."""
+    height, width = mask.shape
+    if fit.resize != "pad-square":
+        return mask[_places(height, fit.size)][:, _places(width, fit.size)]
+    _check_elongation(mask.shape)
+    places, side = _places(max(height, width), fit.size), max(height, width)
+    rows, columns = places - (side - height) // 2, places - (side - width) // 2
+    taken = np.flatnonzero((rows >= 0) & (rows < height)), np.flatnonzero((columns >= 0) & (columns < width))
+    small = np.full((fit.size, fit.size), IGNORE if fit.padding == "ignore" else 0, dtype=np.uint8)
+    small[np.ix_(*taken)] = mask[rows[taken[0]]][:, columns[taken[1]]]
+    return small
+
+
+def _places(side: int, size: int) -> NDArray[np.int64]:
+    """Return which of `side` pixels each of `size` takes; added up step by step, as Pillow does."""
+    step = side / size
+    return np.cumsum(np.concatenate([[step * 0.5], np.full(size - 1, step)])).astype(np.int64)
+
+
+def _resized(plane: Any, size: int, padded: bool) -> Any:
+    """Return a Pillow image resampled to the square, after padding it to one or not."""
+    from PIL import Image
+
+    # Pillow widens the bilinear kernel when it shrinks, which is the antialiasing; OpenCV's does not.
+    method, (width, height) = Image.Resampling.BILINEAR, plane.size
+    if not padded or width == height:
+        return plane.resize((size, size), method)
+    # Pillow resamples across, then down, so that each direction may have its turn alone.
     if width > height:
-        return _pad_rows(array, width, value)
-    padded = np.full((height, height, *array.shape[2:]), value, dtype=np.uint8)
-    left = (height - width) // 2
-    padded[:, left : left + width] = array
-    return padded
+        return _strip(plane.resize((size, height), method), size, width, down=True)
+    return _strip(plane, size, height, down=False).resize((size, size), method)
 
 
-def _pad_rows(array: UInt8Array, height: int, value: int = 0) -> UInt8Array:
-    """Center the rows of [H, W, ...] in [height, W, ...]."""
-    padded = np.full((height, *array.shape[1:]), value, dtype=np.uint8)
-    top = (height - array.shape[0]) // 2
-    padded[top : top + array.shape[0]] = array
-    return padded
+def _strip(plane: Any, size: int, side: int, *, down: bool) -> Any:
+    """Return a Pillow image padded with zeros to `side` in one direction and resampled to `size` in it.
+
+    Where no number is rounded on the way, as with sizes that are powers of two, zeros that reach no other
+    pixel are left out of the sum; the result is the same.
+    """
+    from PIL import Image
+
+    length, other = (plane.height, plane.width) if down else (plane.width, plane.height)
+    before, step = (side - length) // 2, side / size
+    first, last, low, high = 0, size, 0, side
+    if size & (size - 1) == 0 and side * size < 2**24:
+        reach = max(step, 1.0)
+        first = max(0, floor((before - reach) / step - 0.5))
+        last = min(size, ceil((before + length + reach) / step + 0.5))
+        low = max(0, floor((first + 0.5) * step - reach) - 1)
+        high = min(side, ceil((last + 0.5) * step + reach) + 1)
+
+    def of(across: float, along: float) -> tuple[Any, Any]:
+        return (across, along) if down else (along, across)
+
+    strip = Image.new(plane.mode, of(other, high - low))
+    strip.paste(plane, of(0, before - low))
+    box = (*of(0, first * step - low), *of(other, last * step - low))
+    found = strip.resize(of(other, last - first), Image.Resampling.BILINEAR, box)
+    if last - first == size:
+        return found
+    whole = Image.new(plane.mode, of(other, size))
+    whole.paste(found, of(0, first))
+    return whole
 
 
-def _check_elongation(array: UInt8Array) -> None:
-    height, width = array.shape[:2]
-    if max(height, width) > LONGEST_PADDED_SIDE:
+def _check_elongation(shape: Sequence[int]) -> None:
+    height, width = shape[:2]
+    if height != width and max(height, width) > LONGEST_PADDED_SIDE:
         raise DataError(
             f"the image is {width} x {height} pixels: too elongated to be padded to a square",
             cause=f"the square's side would be above {LONGEST_PADDED_SIDE} pixels",
             fix="crop or shrink it, or set `resize: stretch`",
         )
-
-
-def _bilinear(image: UInt8Array, width: int, height: int | None = None) -> UInt8Array:
-    from PIL import Image
-
-    # Pillow widens the bilinear kernel when it shrinks, which is the antialiasing; OpenCV's does not.
-    return _planes(image, (width, height or width), Image.Resampling.BILINEAR)
-
-
-def _nearest(mask: UInt8Array, size: int) -> UInt8Array:
-    from PIL import Image
-
-    return _planes(mask[:, :, None], (size, size), Image.Resampling.NEAREST)[:, :, 0]
-
-
-def _planes(array: UInt8Array, size: tuple[int, int], method: Any) -> UInt8Array:
-    """Return the array at `size`, (width, height)."""
-    from PIL import Image
-
-    if array.shape[1::-1] == size:
-        return array
-    if array.shape[2] == 3:
-        return np.asarray(Image.fromarray(np.ascontiguousarray(array)).resize(size, method))
-    planes = [
-        np.asarray(Image.fromarray(np.ascontiguousarray(array[:, :, channel])).resize(size, method))
-        for channel in range(array.shape[2])
-    ]
-    return np.stack(planes, axis=2)

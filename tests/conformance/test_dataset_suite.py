@@ -40,6 +40,13 @@ def test_a_right_dataset_has_every_property(cases: Path) -> None:
     ]
 
 
+def test_copies_are_kept_together_as_a_study_keeps_them(cases: Path) -> None:
+    """Images with equal pixels are joined before folds are dealt, so that they are no leak."""
+    (item,) = (item for item in PROPERTIES if item.name == "a cache can be made, and nothing leaks")
+    found = judge(item, subject_of(REGISTRY, "two-equal", {}, cases))
+    assert (found.state, found.note) == ("ok", "")
+
+
 def test_every_property_is_broken_by_something() -> None:
     caught = {broken.property for broken in BROKEN}
     assert {item.name for item in PROPERTIES} - caught == {"loading it is light"}

@@ -8,6 +8,7 @@ import multiprocessing
 import os
 import resource
 import shutil
+import tempfile
 import time
 import tracemalloc
 from collections.abc import Callable
@@ -17,11 +18,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
 from bench_core import Task
 from bench_core.data import hashing, locking
 from bench_core.data.cache import UNFINISHED, CachedArrays, open_cache
+from bench_core.data.grouping import Duplicates, apply
 from bench_core.data.samples import Sample, UInt8Array
 from bench_core.errors import DataError, StoreError
 from tests.helpers.pictures import (
@@ -428,6 +432,36 @@ def test_channels_must_agree_even_without_a_task(tmp_path: Path) -> None:
     source.images[2] = picture(2, channels=1)
     with pytest.raises(DataError, match=r"s2: image has 1 channel\(s\), expected 3"):
         open_arrays(source, tmp_path)
+
+
+@pytest.mark.parametrize("size", [4, 16, 40])
+def test_images_are_equal_where_every_pixel_is(tmp_path: Path, size: int) -> None:
+    """However small they become: a pixel that no small picture shows tells two images apart."""
+    one, mask = picture(1, 200, 240), blob(1, 200, 240, value=1)
+    almost, wider = one.copy(), np.pad(one, ((0, 0), (0, 1), (0, 0)))
+    almost[100, 120, 2] ^= 1
+    flat = np.full((200, 240, 3), 7, np.uint8)
+    images = [one, almost, one.copy(), wider, flat, flat[:, :, ::-1], flat[:, 1:], one[:, ::-1]]
+    masks = [np.zeros(image.shape[:2], np.uint8) for image in images]
+    masks[0], masks[2] = mask, 1 - mask
+    source = ArrayReader(images, masks)
+    arrays = open_arrays(source, tmp_path, image_size=size)
+    groups = [
+        [other for other in range(8) if arrays.pixel_hashes[other] == found] for found in arrays.pixel_hashes
+    ]
+    assert groups == [[0, 2], [1], [0, 2], [3], [4, 5], [4, 5], [6], [7]]
+    assert arrays.mask_hashes[0] != arrays.mask_hashes[2] and arrays.mask_hashes[4] == arrays.mask_hashes[5]
+    assert "s0 and s2" in " ".join(apply(arrays, Duplicates("report", "exact"), tmp_path).remarks)
+
+
+@given(st.lists(st.integers(0, 3), min_size=2, max_size=9))
+def test_equal_images_are_found_whatever_else_there_is(kinds: list[int]) -> None:
+    source = ArrayReader([picture(kind) for kind in kinds], [blob(0, value=1) for _ in kinds])
+    with tempfile.TemporaryDirectory() as cache:
+        arrays = open_arrays(source, Path(cache), image_size=2)
+    assert [kinds.index(kind) for kind in kinds] == [
+        arrays.pixel_hashes.index(found) for found in arrays.pixel_hashes
+    ]
 
 
 class BrokenReader(ArrayReader):

@@ -18,6 +18,8 @@ from bench_core.data import hashing
 from bench_core.data.cache import CachedArrays
 from bench_core.data.hashing import ChangedFileError
 from bench_core.data.loader import Split
+from bench_core.data.looks import study_hash_of
+from bench_core.data.picture import Picture
 from bench_core.data.samples import Sample, UInt8Array
 from bench_core.errors import StoreError
 from tests.helpers.pictures import ArrayReader, blob, cache_folder, open_arrays, picture, write_folder
@@ -114,14 +116,6 @@ def _labels_of_nothing(index: dict[str, object]) -> None:
     index["labels"] = [{"1": 10**12}] * COUNT
 
 
-def _text_for_hashes(index: dict[str, object]) -> None:
-    index["study_hashes"] = ["zz"] * COUNT
-
-
-def _huge_hashes(index: dict[str, object]) -> None:
-    index["study_hashes"] = ["f" * 17] * COUNT
-
-
 def _other_looks(index: dict[str, object]) -> None:
     index["looks"] = 7
 
@@ -137,8 +131,6 @@ INDEX_CHANGES = (
     _lists_for_pairs,
     _endless_sizes,
     _labels_of_nothing,
-    _text_for_hashes,
-    _huge_hashes,
     _other_looks,
     _no_numbers,
 )
@@ -155,6 +147,48 @@ def test_an_index_of_another_kind_is_rebuilt(
     path.write_text(json.dumps({"sha256": hashlib.sha256(body.encode()).hexdigest(), "index": body}))
     source = reader()
     assert len(open_arrays(source, tmp_path).ids) == COUNT and source.reads == COUNT
+
+
+def _study(path: Path, change: Callable[[list[object]], object]) -> None:
+    known = json.loads(json.loads(path.read_text())["study"])
+    change(known)
+    body = json.dumps(known)
+    path.write_text(json.dumps({"sha256": hashlib.sha256(body.encode()).hexdigest(), "study": body}))
+
+
+STUDY_CHANGES: dict[str, Callable[[Path], object]] = {
+    "gone": lambda path: path.unlink(),
+    "cut": lambda path: os.truncate(path, path.stat().st_size - 3),
+    "edited": lambda path: path.write_text(path.read_text().replace("0", "1")),
+    "of another content": lambda path: _study(path, lambda known: known.__setitem__(0, "f" * 64)),
+    "text": lambda path: _study(path, lambda known: known.__setitem__(1, ["zz"] * 12)),
+    "huge": lambda path: _study(path, lambda known: known.__setitem__(1, ["f" * 17] * 12)),
+    "too few": lambda path: _study(path, lambda known: known.__setitem__(1, ["f"])),
+    "no list": lambda path: path.write_text("7"),
+}
+
+
+@pytest.mark.parametrize("change", STUDY_CHANGES.values(), ids=STUDY_CHANGES)
+def test_the_study_s_hashes_are_added_to_a_cache_that_lacks_them(
+    tmp_path: Path, change: Callable[[Path], object]
+) -> None:
+    """Images and masks stay as they are; where the rule asked from the start, images are decoded once."""
+    source = reader(12)
+    plain = open_arrays(source, tmp_path)
+    assert plain.study_hashes is None and source.reads == 12
+    images = (folder(plain) / "images.npy").stat()
+    arrays = open_arrays(source, tmp_path, study=True)
+    assert source.reads == 24 and arrays.path == plain.path
+    assert (folder(plain) / "images.npy").stat() == images
+    expected = [study_hash_of(Picture(image)) for image in source.images]
+    assert arrays.study_hashes is not None and arrays.study_hashes.tolist() == expected
+    change(folder(plain) / "study.json")
+    again = open_arrays(source, tmp_path, study=True)
+    assert source.reads == 36 and again.study_hashes is not None and again.study_hashes.tolist() == expected
+    at_once = open_arrays(source, tmp_path / "at once", study=True)
+    assert source.reads == 48 and at_once.study_hashes is not None
+    assert at_once.study_hashes.tolist() == expected
+    assert open_arrays(source, tmp_path).study_hashes is not None and source.reads == 48
 
 
 class Changing(ArrayReader):

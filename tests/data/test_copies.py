@@ -14,7 +14,8 @@ from PIL import Image
 
 from bench_core.data.copies import equal_images, joined, near_pairs, partition, study_pairs
 from bench_core.data.grouping import Duplicates, apply
-from bench_core.data.looks import bits_apart, hashes_of, look_of, turns
+from bench_core.data.looks import bits_apart, hashes_of, look_of, study_hash_of, turns
+from bench_core.data.picture import Picture
 from tests.helpers.pictures import in_memory
 from tests.helpers.planted import plant
 
@@ -68,14 +69,15 @@ def test_hashes_are_those_of_imagehash() -> None:
     images += [np.full((50, 40, 3), gray, dtype=np.uint8) for gray in (0, 7, 255)]
     for image in images:
         expected = imagehash.phash(Image.fromarray(image.squeeze()))
-        assert f"{look_of(image)[1]:016x}" == str(expected)
+        assert f"{study_hash_of(Picture(image)):016x}" == str(expected)
 
 
 @pytest.mark.parametrize(("height", "width"), [(64, 64), (96, 160), (70, 41)])
 def test_a_copy_is_found_in_each_of_the_eight_positions(height: int, width: int) -> None:
     image = noise(3, height, width)
     copies = [np.rot90(side, quarter) for side in (image, image[:, ::-1]) for quarter in range(4)]
-    pictures = np.stack([look_of(copy)[0] for copy in copies] + [look_of(noise(4, height, width))[0]])
+    copies.append(noise(4, height, width))
+    pictures = np.stack([look_of(Picture(copy)) for copy in copies])
     assert joined(9, near_pairs(pictures)) == [tuple(range(8))]
 
 
@@ -127,7 +129,7 @@ def test_flat_images_are_no_copies_of_each_other() -> None:
 
 
 def test_pairs_do_not_depend_on_the_order_of_images() -> None:
-    pictures = np.stack([look_of(noise(seed % 20, 60 + seed, 80))[0] for seed in range(60)])
+    pictures = np.stack([look_of(Picture(noise(seed % 20, 60 + seed, 80))) for seed in range(60)])
     order = np.random.default_rng(5).permutation(60)
     turned = {tuple(sorted((int(order[a]), int(order[b])))) for a, b in near_pairs(pictures[order])}
     assert turned == set(near_pairs(pictures)) and len(turned) == 60

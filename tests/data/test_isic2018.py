@@ -197,7 +197,7 @@ def empty_image(root: Path) -> str:
 def a_web_page(root: Path) -> str:
     path = first(root, TRAIN, ".jpg")
     path.write_text("<html>please log in</html>")
-    return f"{TRAIN}/{path.name}: is neither a JPEG nor a PNG picture"
+    return f"{TRAIN}/{path.name}: is not an image in a known format (JPEG, PNG)"
 
 
 def another_size(root: Path) -> str:

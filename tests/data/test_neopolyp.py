@@ -276,7 +276,7 @@ def second_file(root: Path) -> str:
 def a_web_page(root: Path) -> str:
     path = first(root, TRAIN)
     path.write_text("<html></html>")
-    return f"{TRAIN}/{path.name}: is neither a JPEG nor a PNG picture"
+    return f"{TRAIN}/{path.name}: is not an image in a known format (JPEG, PNG)"
 
 
 def half_flat(root: Path) -> str:

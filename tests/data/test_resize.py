@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 from torchvision.transforms.v2 import functional
 
 from bench_core import IGNORE
-from bench_core.data.resize import Fit, fit_square, pad_square
+from bench_core.data.looks import look_of, study_hash_of
+from bench_core.data.picture import Picture
+from bench_core.data.resize import Fit, fit_image, fit_mask, fit_square
 from bench_core.errors import DataError
 from tests.helpers.pictures import blob, picture
 
@@ -18,10 +23,10 @@ from tests.helpers.pictures import blob, picture
 @given(st.integers(1, 40), st.integers(1, 40))
 def test_padding_centers_the_picture_in_zeros(height: int, width: int) -> None:
     image = picture(0, height, width) | 1
-    padded = pad_square(image)
     side = max(height, width)
+    padded, labels = fit_square(image, image[:, :, 0], Fit(side))
     top, left = (side - height) // 2, (side - width) // 2
-    assert padded.shape == (side, side, 3)
+    assert padded.shape == (side, side, 3) and (labels == padded[:, :, 0]).all()
     assert (padded[top : top + height, left : left + width] == image).all()
     assert np.count_nonzero(padded) == image.size
 
@@ -56,7 +61,7 @@ def test_stretching_and_padding_differ_only_off_square() -> None:
 
 def test_a_picture_too_thin_to_pad_is_refused_before_memory_is_taken() -> None:
     with pytest.raises(DataError, match="100000 x 1 pixels: too elongated"):
-        pad_square(np.zeros((1, 100_000, 3), dtype=np.uint8))
+        fit_square(np.zeros((1, 100_000, 3), np.uint8), np.zeros((1, 100_000), np.uint8), Fit(8))
 
 
 @pytest.mark.parametrize(("padding", "label"), [("background", 0), ("ignore", IGNORE)])
@@ -69,22 +74,17 @@ def test_padding_is_background_or_counts_nowhere(padding: str, label: int) -> No
 
 
 @given(
-    st.integers(1, 200),
-    st.integers(1, 200),
-    st.integers(1, 90),
+    st.integers(1, 300),
+    st.integers(1, 300),
+    st.one_of(st.integers(1, 90), st.sampled_from([1, 2, 4, 8, 16, 32, 64, 128, 256])),
     st.sampled_from([1, 3, 4]),
     st.integers(0, 2**31),
 )
 def test_a_padded_picture_is_what_pillow_makes_of_the_square(
     height: int, width: int, size: int, channels: int, seed: int
 ) -> None:
-    from PIL import Image
-
     image = np.random.default_rng(seed).integers(0, 256, (height, width, channels), dtype=np.uint8)
-    side = max(height, width)
-    square = np.zeros((side, side, channels), dtype=np.uint8)
-    top, left = (side - height) // 2, (side - width) // 2
-    square[top : top + height, left : left + width] = image
+    square = padded(image)
     expected = np.stack(
         [
             np.asarray(Image.fromarray(square[:, :, plane]).resize((size, size), Image.Resampling.BILINEAR))
@@ -94,3 +94,39 @@ def test_a_padded_picture_is_what_pillow_makes_of_the_square(
     )
     found, _ = fit_square(image, np.zeros((height, width), dtype=np.uint8), Fit(size))
     assert (found == expected).all()
+
+
+def padded(image: np.ndarray, value: int = 0) -> np.ndarray:
+    """Return [H, W, ...] in the middle of a square."""
+    height, width = image.shape[:2]
+    side = max(height, width)
+    square = np.full((side, side, *image.shape[2:]), value, dtype=np.uint8)
+    top, left = (side - height) // 2, (side - width) // 2
+    square[top : top + height, left : left + width] = image
+    return square
+
+
+@given(
+    st.integers(1, 700),
+    st.integers(1, 700),
+    st.integers(1, 600),
+    st.sampled_from([Fit(1), Fit(1, "stretch"), Fit(1, "pad-square", "ignore")]),
+)
+def test_masks_take_the_pixels_that_pillow_takes(height: int, width: int, size: int, fit: Fit) -> None:
+    mask = np.random.default_rng(height * 701 + width).integers(0, 5, (height, width), dtype=np.uint8)
+    square = mask if fit.resize == "stretch" else padded(mask, IGNORE if fit.padding == "ignore" else 0)
+    expected = np.asarray(Image.fromarray(square).resize((size, size), Image.Resampling.NEAREST))
+    assert (fit_mask(mask, replace(fit, size=size)) == expected).all()
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L"])
+@pytest.mark.parametrize("resize", ["pad-square", "stretch"])
+def test_a_decoded_picture_becomes_what_its_array_becomes(mode: str, resize: str) -> None:
+    for width, height, size in ((90, 60, 32), (60, 90, 32), (40, 40, 40), (64, 21, 64), (20, 31, 64)):
+        image = Image.fromarray(picture(width, height, width)).convert(mode)
+        whole, fit = Picture(image), Fit(size, resize)
+        array = np.atleast_3d(np.asarray(image))
+        assert whole.shape == array.shape and (whole.array == array).all()
+        assert (fit_image(whole, fit) == fit_image(Picture(array), fit)).all()
+        assert (look_of(whole) == look_of(Picture(array))).all()
+        assert study_hash_of(whole) == study_hash_of(Picture(array))

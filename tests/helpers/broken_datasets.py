@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from bench_core import Dataset, DatasetRequest, Option, Task, hookimpl
+from bench_core.data.picture import Picture
 from bench_core.data.samples import Sample, UInt8Array
 from bench_core.errors import DataError
 
@@ -289,6 +290,23 @@ class HashOrder(Right):
         return sorted(super().names(), key=lambda name: hash(name))
 
 
+class OtherPicture(Right):
+    """Hands preparing another image than it gives as an array."""
+
+    def read_picture(self, sample: Sample) -> tuple[Picture, UInt8Array]:
+        image, mask = self.read(sample)
+        return Picture(image ^ 1), mask
+
+
+class TwoEqual(Right):
+    """Publishes two images twice, as real datasets do."""
+
+    def read(self, sample: Sample) -> tuple[UInt8Array, UInt8Array]:
+        names = self.names()
+        twice = dict(zip(names[1:3], names[3:5], strict=True))
+        return super().read(self.sample(twice.get(sample.id, sample.id)))
+
+
 class SameImage(Right):
     def read(self, sample: Sample) -> tuple[UInt8Array, UInt8Array]:
         image, mask = super().read(sample)
@@ -352,6 +370,7 @@ BROKEN = (
     ),
     Broken("draws-noise", DrawsNoise, "reading repeats itself"),
     Broken("order-of-reads", OrderOfReads, "reading repeats itself"),
+    Broken("other-picture", OtherPicture, "reading repeats itself"),
     Broken("shared-position", SharedPosition, "reading in threads is safe"),
     Broken("working-folder", WorkingFolder, "the working folder does not matter"),
     Broken("unnamed-mask", UnnamedMask, "every file that is read is named"),
@@ -387,5 +406,6 @@ def _declared(name: str, reader: Callable[[DatasetRequest], Right], **changes: A
 def bench_datasets() -> list[Dataset]:
     return [
         _declared("right", Right, samples=CASES),
+        _declared("two-equal", TwoEqual),
         *(_declared(one.name, one.reader, **one.changes) for one in BROKEN),
     ]

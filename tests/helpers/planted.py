@@ -11,6 +11,7 @@ from PIL import Image, ImageEnhance
 
 from bench_core.data.copies import near_pairs
 from bench_core.data.looks import look_of
+from bench_core.data.picture import Picture
 from bench_core.data.samples import UInt8Array
 from bench_core.declarations import DatasetRequest, resolve_entry
 from bench_core.options import complete_options
@@ -98,11 +99,11 @@ def plant(count: int, copies: int, size: int, seed: int = 0) -> Found:
     images = [image for look in LOOKS for image in drawn(look, each, size)][: count - copies]
     sources = random.choice(len(images), copies, replace=False)
     kinds = [list(KINDS)[number % len(KINDS)] for number in range(copies)]
-    pictures = [look_of(image)[0] for image in images]
+    pictures = [look_of(Picture(image)) for image in images]
     for source, kind in zip(sources, kinds, strict=True):
         image = images[source]
         copy = KINDS[kind](Image.fromarray(image[:, :, 0] if image.shape[2] == 1 else image), random)
-        pictures.append(look_of(np.atleast_3d(np.asarray(copy)))[0])
+        pictures.append(look_of(Picture(np.atleast_3d(np.asarray(copy)))))
     truth = [*range(len(images)), *(int(source) for source in sources)]
     pairs = list(near_pairs(np.stack(pictures)))
     right = {pair for pair in pairs if truth[pair[0]] == truth[pair[1]]}

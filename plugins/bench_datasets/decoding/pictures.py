@@ -9,25 +9,51 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bench_core.data.picture import Picture
 from bench_core.data.samples import UInt8Array
 from bench_core.errors import DataError, MissingDependencyError
 from bench_datasets.decoding.dicom import decode_dicom, is_dicom
 from bench_datasets.decoding.nifti import decode_nifti, is_nifti
-from bench_datasets.decoding.pixels import MOST_PIXELS, REPLACE, Pixels
+from bench_datasets.decoding.pixels import MOST_PIXELS, REPLACE, Content, Pixels
 from bench_datasets.decoding.raster import FORMATS, decode_raster
-from bench_datasets.decoding.scaling import scaled
+from bench_datasets.decoding.scaling import scaled, taken_whole
 from bench_datasets.decoding.windows import Window
 
-__all__ = ["FORMATS", "MOST_PIXELS", "as_image", "decode_image", "decode_mask", "decode_pixels"]
+__all__ = [
+    "FORMATS",
+    "MOST_PIXELS",
+    "as_image",
+    "as_picture",
+    "decode_image",
+    "decode_mask",
+    "decode_picture",
+    "decode_pixels",
+]
 
 
-def decode_image(path: Path, channels: int, intensity: Window, *, upright: bool = True) -> UInt8Array:
-    """Return uint8 [H, W, channels]; raise DataError with the path for what cannot be converted.
+def decode_picture(path: Path, channels: int, intensity: Window, *, upright: bool = True) -> Picture:
+    """Return 8 bits in so many channels; raise DataError with the path for what cannot be converted.
 
     Gray images are repeated to three channels; any number of channels but 1 and 3 must be the file's own,
     transparency included if it is the fourth of four.
     """
-    return as_image(decode_pixels(path, colors=True, upright=upright), channels, intensity, path)
+    return as_picture(decode_pixels(path, colors=True, upright=upright), channels, intensity, path)
+
+
+def decode_image(path: Path, channels: int, intensity: Window, *, upright: bool = True) -> UInt8Array:
+    """Return uint8 [H, W, channels], as `decode_picture` does."""
+    return decode_picture(path, channels, intensity, upright=upright).array
+
+
+def as_picture(pixels: Pixels, channels: int, intensity: Window, path: Path) -> Picture:
+    """Return decoded values with 8 bits in so many channels, as `decode_picture` does."""
+    picture = pixels.picture
+    if picture is not None and taken_whole(pixels, intensity):
+        if picture.mode == "L" and channels == 3:
+            return Picture(picture.convert("RGB"))
+        if (picture.mode, channels) in (("RGB", 3), ("L", 1)):
+            return Picture(picture)
+    return Picture(as_image(pixels, channels, intensity, path))
 
 
 def as_image(pixels: Pixels, channels: int, intensity: Window, path: Path) -> UInt8Array:
@@ -96,14 +122,24 @@ def decode_mask(
     return values
 
 
-def decode_pixels(path: Path, *, colors: bool, upright: bool = True, page: int | None = None) -> Pixels:
-    """Return the values that a file, or a page of a TIFF, holds; raise DataError with the path."""
+def decode_pixels(
+    path: Path | Content,
+    *,
+    colors: bool,
+    upright: bool = True,
+    page: int | None = None,
+    formats: tuple[str, ...] = FORMATS,
+) -> Pixels:
+    """Return the values that a file, or a page of a TIFF, holds; raise DataError with the path.
+
+    What was read already is a picture in one of the formats, whatever its name says.
+    """
     try:
-        if is_nifti(path):
+        if isinstance(path, Path) and is_nifti(path):
             return decode_nifti(path)
-        if is_dicom(path):
+        if isinstance(path, Path) and is_dicom(path):
             return decode_dicom(path)
-        return decode_raster(path, colors=colors, upright=upright, page=page)
+        return decode_raster(path, colors=colors, upright=upright, page=page, formats=formats)
     except (DataError, MissingDependencyError):
         raise
     except Exception as error:

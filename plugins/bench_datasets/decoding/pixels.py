@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from functools import cached_property
+from io import BytesIO
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -25,8 +27,8 @@ _FULL = {"uint8": (0.0, 255.0), "uint16": (0.0, 65535.0)}
 class Pixels:
     """One decoded image or mask."""
 
-    values: NDArray[Any]
-    """[H, W] or [H, W, C], as stored; without an alpha channel."""
+    stored: Any
+    """[H, W] or [H, W, C], as stored, without an alpha channel; or a Pillow image, RGB or L, that says so."""
     alpha: NDArray[Any] | None = None
     """[H, W] of the transparency channel, where there is one."""
     full: tuple[float, float] | None = None
@@ -35,6 +37,23 @@ class Pixels:
     """Range in which the file says that it should be looked at."""
     inverted: bool = False
     """Whether low values are bright."""
+    mode: str = ""
+    """Pillow's name of how a picture is stored, such as RGB, CMYK or I;16."""
+
+    @cached_property
+    def values(self) -> NDArray[Any]:
+        """What is stored, as an array; read-only where Pillow decoded it."""
+        return np.asarray(self.stored)
+
+    @property
+    def values_type(self) -> np.dtype[Any]:
+        """That of the values, which need not be made for it."""
+        return self.stored.dtype if self.picture is None else np.dtype(np.uint8)
+
+    @property
+    def picture(self) -> Any | None:
+        """The Pillow image, where there is one."""
+        return None if isinstance(self.stored, np.ndarray) else self.stored
 
     @property
     def range(self) -> tuple[float, float] | None:
@@ -42,16 +61,37 @@ class Pixels:
         return self.full or _FULL.get(self.values.dtype.name)
 
 
-def content_of(path: Path, file: BinaryIO) -> bytes:
+@dataclass(frozen=True)
+class Content:
+    """Bytes that were read already, such as those of an archive's member; stands where a path does."""
+
+    place: str
+    """Names them in messages."""
+    data: bytes
+
+    def __str__(self) -> str:
+        return self.place
+
+    def open(self, mode: str = "rb") -> BinaryIO:
+        """Return them as a file."""
+        return BytesIO(self.data)
+
+    def read_bytes(self) -> bytes:
+        """Return them."""
+        return self.data
+
+
+def content_of(path: Path | Content, file: BinaryIO) -> bytes:
     """Return a file's content; raise DataError for one larger than what is decoded."""
-    if os.fstat(file.fileno()).st_size > MOST_BYTES:
+    size = len(path.data) if isinstance(path, Content) else os.fstat(file.fileno()).st_size
+    if size > MOST_BYTES:
         raise DataError(
             f"is larger than {MOST_BYTES // 2**20} MB", place=str(path), fix="shrink or replace the image"
         )
     return file.read()
 
 
-def check_size(path: Path, width: int, height: int, channels: int = 1, item_bytes: int = 1) -> None:
+def check_size(path: Path | Content, width: int, height: int, channels: int = 1, item_bytes: int = 1) -> None:
     """Raise DataError for a header that promises more than is decoded, or nothing."""
     if width < 1 or height < 1 or width * height > MOST_PIXELS:
         raise DataError(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from contextlib import ExitStack
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench_core.errors import DataError
-from bench_datasets.decoding.pixels import MOST_PIXELS, REPLACE, Pixels, check_size, content_of, turned
+from bench_datasets.decoding.pixels import (
+    MOST_PIXELS,
+    REPLACE,
+    Content,
+    Pixels,
+    check_size,
+    content_of,
+    turned,
+)
 from bench_datasets.decoding.tiff import decode_tiff, is_tiff
 
 FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "GIF", "WEBP")
@@ -22,7 +31,14 @@ _PNG_GRAY, _PNG_GRAY_ALPHA = 0, 4
 _ORIENTATION = 0x0112
 
 
-def decode_raster(path: Path, *, colors: bool, upright: bool = True, page: int | None = None) -> Pixels:
+def decode_raster(
+    path: Path | Content,
+    *,
+    colors: bool,
+    upright: bool = True,
+    page: int | None = None,
+    formats: tuple[str, ...] = FORMATS,
+) -> Pixels:
     """Return a picture's values; of a palette the colors, or without `colors` its indices.
 
     Gray of 2 and 4 bits is 0..255 with `colors`, else 0..3 and 0..15. `upright` applies the orientation
@@ -36,7 +52,7 @@ def decode_raster(path: Path, *, colors: bool, upright: bool = True, page: int |
         file: Any = opened.enter_context(path.open("rb"))
         head = file.read(32)
         file.seek(0)
-        if is_tiff(head):
+        if is_tiff(head) and "TIFF" in formats:
             found = decode_tiff(path, file, page, upright=upright)
             if found is not None:
                 return found
@@ -45,9 +61,9 @@ def decode_raster(path: Path, *, colors: bool, upright: bool = True, page: int |
             # From a file, Python reserves whatever length a damaged part claims.
             file = BytesIO(content_of(path, file))
         try:
-            image: Any = opened.enter_context(Image.open(file, formats=FORMATS))
+            image: Any = opened.enter_context(Image.open(file, formats=formats))
         except UnidentifiedImageError as error:
-            raise _unidentified(path, head) from error
+            raise _unidentified(path, head, formats) from error
         except Image.DecompressionBombError as error:
             raise DataError(
                 f"its header promises more than {MOST_PIXELS} pixels",
@@ -76,10 +92,11 @@ def decode_raster(path: Path, *, colors: bool, upright: bool = True, page: int |
             pixels = _deep_png(path, head[25])
         else:
             pixels = _values(image, bits, colors=colors)
+    pixels = replace(pixels, mode=image.mode)
     if orientation == 1:
         return pixels
     alpha = None if pixels.alpha is None else turned(pixels.alpha, orientation)
-    return Pixels(turned(pixels.values, orientation), alpha)
+    return replace(pixels, stored=turned(pixels.values, orientation), alpha=alpha)
 
 
 def noted_orientation(image: Any) -> int:
@@ -120,6 +137,8 @@ def _values(image: Any, bits: int, *, colors: bool) -> Pixels:
         return Pixels(np.array(image) // np.uint8(255 // ((1 << bits) - 1)))
     if bits == 12:
         return Pixels(_native(np.array(image)), full=(0.0, 4095.0))
+    if mode == "L" and image.format != "TIFF" and "transparency" not in image.info:
+        return Pixels(image)
     if mode in ("L", "I", "F") or mode.startswith("I;16"):
         return Pixels(_native(np.array(image)))
     if mode in ("LA", "La"):
@@ -129,7 +148,7 @@ def _values(image: Any, bits: int, *, colors: bool) -> Pixels:
         four = np.array(image.convert("RGBA"))
         return Pixels(np.ascontiguousarray(four[:, :, :3]), four[:, :, 3])
     # Converted to what it is already, an image is copied; a TIFF that Pillow has turned needs that.
-    return Pixels(np.array(image if mode == "RGB" and image.format != "TIFF" else image.convert("RGB")))
+    return Pixels(image if mode == "RGB" and image.format != "TIFF" else image.convert("RGB"))
 
 
 def _indices(image: Any) -> NDArray[Any]:
@@ -146,7 +165,7 @@ def _indices(image: Any) -> NDArray[Any]:
     return indices
 
 
-def _deep_png(path: Path, color_type: int) -> Pixels:
+def _deep_png(path: Path | Content, color_type: int) -> Pixels:
     """Return a PNG of 16 bits a channel, of which Pillow keeps 8; it must have been decoded once."""
     import cv2
 
@@ -164,11 +183,11 @@ def _native(values: NDArray[Any]) -> NDArray[Any]:
     return np.asarray(values, values.dtype.newbyteorder("="))
 
 
-def _unidentified(path: Path, head: bytes) -> DataError:
+def _unidentified(path: Path | Content, head: bytes, formats: tuple[str, ...]) -> DataError:
     if not head:
         return DataError("is an empty file", place=str(path), fix="copy or export it again")
     return DataError(
-        f"is not an image in a known format ({', '.join(FORMATS)})", place=str(path), fix=REPLACE
+        f"is not an image in a known format ({', '.join(formats)})", place=str(path), fix=REPLACE
     )
 
 

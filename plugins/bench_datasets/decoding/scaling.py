@@ -30,7 +30,9 @@ def scaled(pixels: Pixels, window: Window, path: Path) -> UInt8Array:
     values = pixels.values
     if values.dtype.kind == "f" and not np.isfinite(values).all():
         raise DataError("holds values that are not finite", place=str(path), fix="replace NaN and infinity")
-    if values.dtype == np.uint8 and window_of(pixels, window, path) == (0.0, 255.0) and not pixels.inverted:
+    if taken_whole(pixels, window) or (
+        values.dtype == np.uint8 and window_of(pixels, window, path) == (0.0, 255.0) and not pixels.inverted
+    ):
         return np.asarray(values, dtype=np.uint8)
     if isinstance(window, tuple) and isinstance(window[0], tuple):
         if values.ndim != 3 or values.shape[2] != len(window):
@@ -45,6 +47,12 @@ def scaled(pixels: Pixels, window: Window, path: Path) -> UInt8Array:
     else:
         found = _stretched(values, window_of(pixels, window, path))
     return 255 - found if pixels.inverted else found
+
+
+def taken_whole(pixels: Pixels, window: Window) -> bool:
+    """Say whether the stored 8 bits are the result already, which can be told without looking at them."""
+    plain = pixels.picture is not None and pixels.full in (None, (0.0, 255.0)) and not pixels.inverted
+    return plain and window in ("dtype", (0.0, 255.0))
 
 
 def window_of(pixels: Pixels, window: Window, path: Path) -> Range | None:

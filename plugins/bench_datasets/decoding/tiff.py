@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench_core.errors import DataError
-from bench_datasets.decoding.pixels import REPLACE, Pixels, check_size, turned
+from bench_datasets.decoding.pixels import REPLACE, Content, Pixels, check_size, turned
 
 MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _DEFLATE = (8, 32946)
@@ -28,7 +28,7 @@ def is_tiff(head: bytes) -> bool:
 
 
 def decode_tiff(
-    path: Path, file: BinaryIO, number: int | None = None, *, upright: bool = True
+    path: Path | Content, file: BinaryIO, number: int | None = None, *, upright: bool = True
 ) -> Pixels | None:
     """Return the values of a TIFF, or of one of its pages; None for the kinds that Pillow reads as they are.
 
@@ -76,7 +76,7 @@ def deep(file: BinaryIO) -> bool:
         return bool(page.dtype is not None and page.dtype.itemsize > 1)
 
 
-def _check(path: Path, file: BinaryIO, page: Any) -> None:
+def _check(path: Path | Content, file: BinaryIO, page: Any) -> None:
     if page.imagewidth < 1 or page.imagelength < 1 or not page.dataoffsets or not any(page.dataoffsets):
         raise _cut_off(path, "its header lacks the image's size or place")
     channels = page.samplesperpixel
@@ -113,7 +113,7 @@ def count_pages(path: Path, most: int) -> int:
     return found
 
 
-def _several(path: Path, opened: Any) -> bool:
+def _several(path: Path | Content, opened: Any) -> bool:
     images = (opened.imagej_metadata or {}).get("images", 1) if opened.is_imagej else 1
     if _has_page(opened, 1):
         return True
@@ -148,7 +148,7 @@ def _pillow_reads(page: Any) -> bool:
     return bool(simple and (exact or (kind, bits) == ("u", 12)))
 
 
-def _check_segments(path: Path, file: BinaryIO, page: Any) -> None:
+def _check_segments(path: Path | Content, file: BinaryIO, page: Any) -> None:
     """Raise DataError where parts of the file are missing, or unpack to more than the header promises."""
     _check_places(path, file, page)
     lengths = _unpacked_lengths(page)
@@ -166,7 +166,7 @@ def _check_segments(path: Path, file: BinaryIO, page: Any) -> None:
         raise _cut_off(path, "it holds fewer pixels than its header promises")
 
 
-def _check_parts(path: Path, page: Any) -> None:
+def _check_parts(path: Path | Content, page: Any) -> None:
     """Raise DataError where strips or tiles are not listed, which decoders would leave black."""
     planes = page.samplesperpixel if int(page.planarconfig) == 2 else 1
     if page.is_tiled:
@@ -189,7 +189,7 @@ def _unpacked_lengths(page: Any) -> list[int]:
     return [*[whole] * (strips - 1), whole // rows * last] * planes
 
 
-def _check_places(path: Path, file: BinaryIO, page: Any) -> None:
+def _check_places(path: Path | Content, file: BinaryIO, page: Any) -> None:
     file.seek(0, 2)
     end = file.tell()
     for offset, count in zip(page.dataoffsets, page.databytecounts, strict=True):
@@ -206,7 +206,7 @@ def _channels_last(values: NDArray[Any], page: Any) -> NDArray[Any]:
     return values.reshape(page.imagelength, page.imagewidth, page.samplesperpixel)
 
 
-def _with_opencv(path: Path, page: Any) -> NDArray[Any]:
+def _with_opencv(path: Path | Content, page: Any) -> NDArray[Any]:
     """Decode what libtiff unpacks and OpenCV passes on as it is: up to 4 interleaved channels."""
     import cv2
 
@@ -245,5 +245,5 @@ def _orientation(page: Any) -> int:
     return int(tag.value) if tag is not None and isinstance(tag.value, int) else 1
 
 
-def _cut_off(path: Path, reason: str) -> DataError:
+def _cut_off(path: Path | Content, reason: str) -> DataError:
     return DataError(f"is a TIFF that is cut off or damaged: {reason}", place=str(path), fix=REPLACE)

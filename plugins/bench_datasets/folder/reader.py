@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 
 from bench_core import DatasetRequest
+from bench_core.data.picture import Picture
 from bench_core.data.samples import Sample, UInt8Array
 from bench_core.errors import DataError
 from bench_datasets.decoding.nifti import on_grid_of
-from bench_datasets.decoding.pictures import as_image, decode_image, decode_pixels
+from bench_datasets.decoding.pictures import as_picture, decode_picture, decode_pixels
 from bench_datasets.decoding.pixels import Pixels
 from bench_datasets.decoding.windows import parse_window
 from bench_datasets.folder.classes import parse_classes
@@ -49,13 +50,18 @@ class FolderReader:
 
     def read(self, sample: Sample) -> tuple[UInt8Array, UInt8Array]:
         """Decode one pair; raise DataError with the path of the file that cannot be used."""
+        image, mask = self.read_picture(sample)
+        return image.array, mask
+
+    def read_picture(self, sample: Sample) -> tuple[Picture, UInt8Array]:
+        """Decode one pair as `read` does; the image stays as it was decoded where nothing changes it."""
         image_path, *mask_paths = sample.files
         number = self._slices.number_of(sample)
         if number is not None:
             pixels, window = self._slices.pixels(sample, number)
-            image = as_image(pixels, self._channels, window, image_path)
+            image = as_picture(pixels, self._channels, window, image_path)
             return image, self._slices.mask(mask_paths, number) if mask_paths else _empty(image)
-        image = decode_image(image_path, self._channels, self._intensity, upright=self._upright)
+        image = decode_picture(image_path, self._channels, self._intensity, upright=self._upright)
         masks = [self._read_mask(path, image_path, image) for path in mask_paths]
         return image, joined(masks, mask_paths) if masks else _empty(image)
 
@@ -65,7 +71,7 @@ class FolderReader:
             return decode_pixels(sample.files[0], colors=True, upright=self._upright)
         return self._slices.pixels(sample, number)[0]
 
-    def _read_mask(self, path: Path, image_path: Path, image: UInt8Array) -> UInt8Array:
+    def _read_mask(self, path: Path, image_path: Path, image: Picture) -> UInt8Array:
         mask = read_mask(path, self._classes, alpha=self._alpha, upright=self._upright)
         mask = on_grid_of(mask, path, image_path)
         if image.shape[:2] != mask.shape:
@@ -81,7 +87,7 @@ class FolderReader:
         return mask
 
 
-def _empty(image: UInt8Array) -> UInt8Array:
+def _empty(image: Picture) -> UInt8Array:
     return np.zeros(image.shape[:2], dtype=np.uint8)
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from bench_core import Dataset, DatasetRequest
+from bench_core.data.picture import Picture
 from bench_core.data.samples import Sample, UInt8Array
 from bench_core.errors import DataError
 from bench_datasets.problems import Problems
@@ -65,8 +66,8 @@ class ListedReader(ABC):
         """Fill the listing from names, headers and tables; no image is decoded."""
 
     @abstractmethod
-    def pixels(self, sample: Sample) -> tuple[UInt8Array, UInt8Array]:
-        """Return image [H, W, C] and class indices [H, W]; raise DataError with the file's place."""
+    def pixels(self, sample: Sample) -> tuple[Picture, UInt8Array]:
+        """Return image and class indices [H, W]; raise DataError with the file's place."""
 
     def place_of_mask(self, sample: Sample) -> str:
         """Return where a sample's mask lies, for messages."""
@@ -85,6 +86,11 @@ class ListedReader(ABC):
 
     def read(self, sample: Sample) -> tuple[UInt8Array, UInt8Array]:
         """Decode one pair; raise DataError with the path of the file that cannot be used."""
+        image, mask = self.read_picture(sample)
+        return image.array, mask
+
+    def read_picture(self, sample: Sample) -> tuple[Picture, UInt8Array]:
+        """Decode one pair as `read` does, the image as it was decoded."""
         image, mask = self.pixels(sample)
         if image.shape[:2] != mask.shape:
             raise DataError(
@@ -115,14 +121,14 @@ class StoredReader(ListedReader):
     """A dataset whose files may lie in archives; a subclass decodes a pair wherever it is stored."""
 
     @abstractmethod
-    def decode(self, image: Stored, mask: Stored) -> tuple[UInt8Array, UInt8Array]:
-        """Return image [H, W, C] and class indices [H, W]; raise DataError with the file's place."""
+    def decode(self, image: Stored, mask: Stored) -> tuple[Picture, UInt8Array]:
+        """Return image and class indices [H, W]; raise DataError with the file's place."""
 
     def pair(self, sample: Sample) -> Pair:
         """Return where image and mask of a sample are, from its own files alone."""
         return Stored(sample.files[0]), Stored(sample.files[1])
 
-    def pixels(self, sample: Sample) -> tuple[UInt8Array, UInt8Array]:
+    def pixels(self, sample: Sample) -> tuple[Picture, UInt8Array]:
         """Decode the pair of a sample."""
         return self.decode(*self.pair(sample))
 

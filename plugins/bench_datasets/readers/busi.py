@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from bench_core import DatasetRequest
+from bench_core.data.picture import Picture
 from bench_core.data.samples import Sample, UInt8Array
 from bench_core.errors import DataError
 from bench_datasets.declared.breast import BUSI
@@ -90,7 +91,7 @@ def _of_kind(listing: Listing, folder: Path, kind: str, published: int) -> list[
     return pairs
 
 
-def _decode(sample: Sample) -> tuple[UInt8Array, UInt8Array]:
+def _decode(sample: Sample) -> tuple[Picture, UInt8Array]:
     normal = sample.attributes["class"] == NORMAL
     parts = [two_levels(path, exact=True, empty=normal) for path in sample.files[1:]]
     if any(part.shape != parts[0].shape for part in parts):

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from bench_core import DatasetRequest
+from bench_core.data.picture import Picture
 from bench_core.data.samples import Attribute, Sample, UInt8Array
 from bench_datasets.declared.study import CAMUS
 from bench_datasets.readers.base import (
@@ -66,9 +67,10 @@ class CamusReader(StoredReader):
         image, mask = sample.files if len(sample.files) == 2 else sample.files[::2]
         return Stored(image), Stored(mask)
 
-    def decode(self, image: Stored, mask: Stored) -> tuple[UInt8Array, UInt8Array]:
+    def decode(self, image: Stored, mask: Stored) -> tuple[Picture, UInt8Array]:
         """Return the image [H, W, 1], probe on top, and its mask: 1 = ventricle, 2 = its wall, 3 = atrium."""
-        return to_gray(pixels_of(image.path), image.path), to_labels(pixels_of(mask.path), mask.path)
+        gray = to_gray(pixels_of(image.path), image.path)
+        return Picture(gray), to_labels(pixels_of(mask.path), mask.path)
 
     def _add(self, container: Container, splits: Mapping[str, str], listing: Listing) -> None:
         release, folder, problems = container.release, container.folder, listing.problems

@@ -9,6 +9,7 @@ import bisect
 from pathlib import Path
 
 from bench_core import DatasetRequest
+from bench_core.data.picture import Picture
 from bench_core.data.samples import Sample, UInt8Array
 from bench_datasets.declared.polyps import CVC_CLINICDB
 from bench_datasets.folder.tables import read_rows
@@ -116,5 +117,5 @@ def _given_sequences(listing: Listing, folders: list[Path]) -> dict[str, int] | 
     return table
 
 
-def _decode(sample: Sample) -> tuple[UInt8Array, UInt8Array]:
+def _decode(sample: Sample) -> tuple[Picture, UInt8Array]:
     return color_image(sample.files[0]), two_levels(sample.files[1], exact=False)

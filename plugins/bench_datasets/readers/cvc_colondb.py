@@ -6,6 +6,7 @@ Bernal, Sánchez and Vilariño, Pattern Recognition 2012, doi:10.1016/j.patcog.2
 from __future__ import annotations
 
 from bench_core import DatasetRequest
+from bench_core.data.picture import Picture
 from bench_core.data.samples import Sample, UInt8Array
 from bench_datasets.declared.polyps import CVC_COLONDB
 from bench_datasets.readers.base import Listing
@@ -85,5 +86,5 @@ def _official(listing: Listing, folder: str) -> list[Pair]:
     return [Pair(key, key, images[key], (masks[key],)) for key in keys if int(key) <= OFFICIAL]
 
 
-def _decode(sample: Sample) -> tuple[UInt8Array, UInt8Array]:
+def _decode(sample: Sample) -> tuple[Picture, UInt8Array]:
     return color_image(sample.files[0]), two_levels(sample.files[1], exact=False)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from bench_core import DatasetRequest
+from bench_core.data.picture import Picture
 from bench_core.data.samples import Sample, UInt8Array
 from bench_datasets.declared.polyps import ETIS
 from bench_datasets.readers.base import Listing
@@ -60,5 +61,5 @@ def _pairs(listing: Listing, image_place: Path, mask_place: Path, prefix: str) -
     return [Pair(key, key, images[key], (masks[key],)) for key in keys if int(key) <= PUBLISHED]
 
 
-def _decode(sample: Sample) -> tuple[UInt8Array, UInt8Array]:
+def _decode(sample: Sample) -> tuple[Picture, UInt8Array]:
     return color_image(sample.files[0]), two_levels(sample.files[1], exact=False)

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from bench_core import DatasetRequest
+from bench_core.data.picture import Picture
 from bench_core.data.samples import Attribute, Sample, UInt8Array
 from bench_datasets.declared.skin import HAM10000
 from bench_datasets.folder.tables import read_rows
@@ -161,6 +162,6 @@ def _attributes(row: Mapping[str, str]) -> dict[str, Attribute]:
     return {"age": age, **found} if math.isfinite(age) else found
 
 
-def _decode(sample: Sample) -> tuple[UInt8Array, UInt8Array]:
+def _decode(sample: Sample) -> tuple[Picture, UInt8Array]:
     mask = two_levels(sample.files[1], exact=True, empty=sample.id in ONE_VALUED)
     return color_image(sample.files[0]), mask

@@ -13,8 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bench_core import Dataset, DatasetRequest
+from bench_core.data.picture import Picture
 from bench_core.data.samples import Sample, UInt8Array
 from bench_core.errors import DataError
 from bench_core.files.bounded import BoundError
@@ -94,7 +96,7 @@ class IsicReader(StoredReader):
         matches = ((pattern.fullmatch(name), stored) for name, stored in files.items())
         return {match[1].upper(): stored for match, stored in matches if match is not None}
 
-    def decode(self, image: Stored, mask: Stored) -> tuple[UInt8Array, UInt8Array]:
+    def decode(self, image: Stored, mask: Stored) -> tuple[Picture, UInt8Array]:
         """Return the image and its mask: 1 = lesion (255 in the file)."""
         return rgb(image), _labels(gray(mask), mask)
 
@@ -111,14 +113,14 @@ def names_of(part: str) -> tuple[str, str]:
 
 
 def _labels(values: UInt8Array, stored: Stored) -> UInt8Array:
-    counts = np.bincount(values.reshape(-1), minlength=256)
-    counts[[0, 255]] = 0
-    if counts.any():
-        shown = some([str(value) for value in np.flatnonzero(counts)], 5)
+    lesion: NDArray[np.bool_] = values == 255
+    odd = values.astype(bool) != lesion
+    if odd.any():
+        shown = some([str(value) for value in np.unique(values[odd])], 5)
         raise DataError(
             f"the mask holds the values {shown} beside 0 and 255", place=stored.place, fix=REPLACE
         )
-    labels: UInt8Array = (values == 255).astype(np.uint8)
+    labels: UInt8Array = lesion.view(np.uint8)
     return labels
 
 

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bench_core import Dataset, DatasetRequest
+from bench_core.data.picture import Picture
 from bench_core.data.samples import Sample, UInt8Array
 from bench_core.files.bounded import BoundError, read_json
 from bench_datasets.declared.polyps import HYPERKVASIR, KVASIR_SEG
@@ -100,5 +101,5 @@ def _boxes(listing: Listing, top: Path) -> set[str]:
     return set(table)
 
 
-def _decode(sample: Sample) -> tuple[UInt8Array, UInt8Array]:
+def _decode(sample: Sample) -> tuple[Picture, UInt8Array]:
     return color_image(sample.files[0]), two_levels(sample.files[1], exact=False)

@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from bench_core import DatasetRequest
+from bench_core.data.picture import Picture
 from bench_core.data.samples import Sample, UInt8Array
 from bench_core.errors import DataError
 from bench_datasets.declared.study import NEOPOLYP
@@ -66,7 +67,7 @@ class NeoPolypReader(StoredReader):
                 f"not used: {counted(len(unused), 'image')} in {UNLABELLED}/, published without masks"
             )
 
-    def decode(self, image: Stored, mask: Stored) -> tuple[UInt8Array, UInt8Array]:
+    def decode(self, image: Stored, mask: Stored) -> tuple[Picture, UInt8Array]:
         """Return the image and its mask: 1 = non-neoplastic (green), 2 = neoplastic (red)."""
         return rgb(image), classify(mask)
 

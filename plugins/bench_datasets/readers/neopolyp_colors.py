@@ -49,7 +49,7 @@ def classify(mask: Stored) -> UInt8Array:
 
     Raises DataError for a file that cannot be decoded or whose colors are others.
     """
-    pixels = rgb(mask)
+    pixels = rgb(mask).array
     red, green, blue = (np.ascontiguousarray(pixels[:, :, number]) for number in range(3))
     toward = np.maximum(red, green)
     # Blue is as far from all three, and red and green move from black alone: halves decide.

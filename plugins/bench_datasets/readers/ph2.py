@@ -10,6 +10,7 @@ import re
 from pathlib import Path
 
 from bench_core import DatasetRequest
+from bench_core.data.picture import Picture
 from bench_core.data.samples import Sample, UInt8Array
 from bench_datasets.declared.skin import PH2
 from bench_datasets.readers.base import Listing
@@ -90,5 +91,5 @@ def _diagnoses(listing: Listing, folder: Path) -> dict[str, str]:
     return table
 
 
-def _decode(sample: Sample) -> tuple[UInt8Array, UInt8Array]:
+def _decode(sample: Sample) -> tuple[Picture, UInt8Array]:
     return color_image(sample.files[0]), two_levels(sample.files[1], exact=True)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bench_core import Dataset, DatasetRequest
+from bench_core.data.picture import Picture
 from bench_core.data.samples import Attribute, Sample, UInt8Array
 from bench_core.errors import DataError
 from bench_datasets.readers.base import ListedReader, Listing, root_of
@@ -39,7 +40,7 @@ class PublishedReader(ListedReader):
         request: DatasetRequest,
         declared: Dataset,
         find: Callable[[Listing], Sequence[Pair]],
-        decode: Callable[[Sample], tuple[UInt8Array, UInt8Array]],
+        decode: Callable[[Sample], tuple[Picture, UInt8Array]],
         size: Callable[[Listing], Size | None] = lambda listing: None,
     ) -> None:
         super().__init__(declared, root_of(request, declared), request.options)
@@ -58,7 +59,7 @@ class PublishedReader(ListedReader):
             if _headers_fit(pair, published, listing)
         ]
 
-    def pixels(self, sample: Sample) -> tuple[UInt8Array, UInt8Array]:
+    def pixels(self, sample: Sample) -> tuple[Picture, UInt8Array]:
         """Decode a sample's files."""
         return self._decode(sample)
 
