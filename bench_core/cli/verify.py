@@ -143,7 +143,7 @@ def _verified(
     digest = study_digest(loaded.spec, plan, source.store)
     checks = digests(digest, asked.digest, source.manifest, source.unpacked)
     sampling, notes = asked.sampling(), list[str]()
-    with _progress() as progress:
+    with progress_bar("verifying") as progress:
         found, sampling = _found(source, audit, asked, sampling, checks, notes, progress)
     if sampling is not None and not any(
         item.check.name == "weights" and item.jobs for item in found.outcomes
@@ -192,13 +192,13 @@ def _found(
 
 
 @contextmanager
-def _progress() -> Iterator[Callable[[int, int], None]]:
+def progress_bar(what: str) -> Iterator[Callable[[int, int], None]]:
     """Yield what hears of the jobs that were looked at; a bar appears on a terminal when it takes long."""
     from rich.progress import Progress
 
     screen = console(stderr=True)
     bar = Progress(console=screen, transient=True)
-    task = bar.add_task("verifying", total=None)
+    task = bar.add_task(what, total=None)
     started = time.monotonic()
     shown = False
 
