@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench_core.analysis.measured import StepTables
-from bench_core.declarations import Departure, Metric
+from bench_core.declarations import Departure, Metric, Reference
 from bench_core.declarations.work import Track
 from bench_core.errors import StoreError
 from bench_core.execute.ground import Change
@@ -142,6 +142,10 @@ class DatasetFacts:
     """Names of what is known of its samples besides their groups."""
     options: Mapping[str, tuple[Any, Any]] = field(default_factory=dict)
     """Those that differ from the declared defaults: the value taken, and the default."""
+    name: str = ""
+    """Of the declaration."""
+    references: tuple[Reference, ...] = ()
+    """Published scores on it of networks that were trained elsewhere."""
 
 
 @dataclass(frozen=True)
@@ -201,6 +205,8 @@ class Evidence:
     """On what the results stand; those that do not go with the others are gaps."""
     memo: dict[Hashable, Any] = field(init=False, default_factory=dict, compare=False, repr=False)
     """What several parts of a report need and takes long, by what was asked."""
+    elsewhere: tuple[DatasetFacts, ...] = ()
+    """The datasets that steps look at, each label once; they may be among `datasets`, too."""
 
     def cell(self, model: str, dataset: str) -> Cell:
         """Return one cell of the matrix."""

@@ -75,6 +75,8 @@ def dataset_facts(
         classes=task.classes,
         attributes=_attributes(label, cells, store),
         options=_differing(declared.options, entry.options),
+        name=declared.name,
+        references=declared.references,
     )
 
 

@@ -15,6 +15,7 @@ from bench_core.plan.expand import Plan
 from bench_core.plan.job import Apply, Job
 from bench_core.plugins.registry import Registry
 from bench_core.spec.model import Spec
+from bench_core.spec.rules.labels import label_of
 from bench_core.store.accepted import read_accepted
 from bench_core.store.store import Store
 
@@ -105,6 +106,12 @@ def gather(
         command=command,
         base=base,
         standing=found,
+        elsewhere=tuple(
+            dataset_facts(label, entry, registry, cells, store)
+            for label, entry in {
+                label_of(step.dataset): step.dataset for step in spec.steps if step.dataset is not None
+            }.items()
+        ),
     )
 
 

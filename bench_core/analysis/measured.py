@@ -1,4 +1,4 @@
-"""What steps left about the test images of evaluate jobs, read once and checked."""
+"""What steps left about the test images of evaluate jobs, and of other datasets, read once and checked."""
 
 from __future__ import annotations
 
@@ -10,18 +10,37 @@ from numpy.typing import NDArray
 
 from bench_core.errors import StoreError
 from bench_core.metrics.tables import (
+    HOME_COUNTS,
     NATIVE_COUNTS,
     SCORES,
+    TRANSFER_IMAGES,
     ImageScores,
+    Rows,
     TableError,
+    classes_of,
     read_counts,
     read_scores,
+    read_seen,
 )
 from bench_core.plan.job import Apply, Job
-from bench_core.plugins.quantities import MEASURE, NATIVE
+from bench_core.plugins.quantities import MEASURE, NATIVE, TRANSFER
 from bench_core.records import Counts
 from bench_core.store.folder import fix_for
 from bench_core.store.store import Store
+
+
+@dataclass(frozen=True, eq=False)
+class Transferred:
+    """A network on another dataset: the images and classes that are scored."""
+
+    there: Counts
+    """Of the images there, without those that are copies of training images."""
+    home: Counts
+    """Of the images that the network's own job tested, in the classes there."""
+    left_out: Mapping[str, str]
+    """Images there that are not scored, and the training images that they are copies of."""
+    unscored: tuple[str, ...]
+    """Classes there that no class of the network stands for."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,6 +51,7 @@ class StepTables:
     """By metric; images and classes in the order of the evaluate job's counts."""
     native_counts: NDArray[np.int64] | None = None
     """[N, K, 3] at the images' original sizes, in the same order."""
+    transferred: Transferred | None = None
 
 
 def read_tables(job: Job, store: Store, counts: Counts) -> StepTables:
@@ -40,11 +60,14 @@ def read_tables(job: Job, store: Store, counts: Counts) -> StepTables:
     Raises StoreError for a table that is missing, damaged or about other images.
     """
     step = job.work.step if isinstance(job.work, Apply) else ""
-    name = {MEASURE: SCORES, NATIVE: NATIVE_COUNTS}.get(step)
+    name = {MEASURE: SCORES, NATIVE: NATIVE_COUNTS, TRANSFER: HOME_COUNTS}.get(step)
     if name is None:
         return StepTables()
     rows = store.records(job.digest, name)
     try:
+        if step == TRANSFER:
+            there, images = store.counts(job.digest), store.records(job.digest, TRANSFER_IMAGES)
+            return StepTables(transferred=_transferred(rows, images, there, counts))
         if step == NATIVE:
             return StepTables(native_counts=read_counts(rows, counts.ids, counts.classes))
         return StepTables(scores=read_scores(rows, counts.ids, counts.classes))
@@ -53,3 +76,22 @@ def read_tables(job: Job, store: Store, counts: Counts) -> StepTables:
         place = str(folder / "records" / f"{name}.csv")
         fix = fix_for(folder)
         raise StoreError("damaged file in the store", place=place, cause=str(error), fix=fix) from error
+
+
+def _transferred(rows: Rows, images: Rows, there: Counts, home: Counts) -> Transferred:
+    left_out, classes = read_seen(images, there.ids), classes_of(rows)
+    places = [place for place, name in enumerate(there.classes) if name in classes]
+    if not places or tuple(there.classes[place] for place in places) != classes:
+        raise TableError("its classes are not among those of the images there")
+    used = [place for place, sample in enumerate(there.ids) if sample not in left_out]
+    return Transferred(
+        there=Counts(
+            tuple(there.ids[place] for place in used),
+            tuple(there.groups[place] for place in used),
+            classes,
+            there.values[used][:, places],
+        ),
+        home=Counts(home.ids, home.groups, classes, read_counts(rows, home.ids, classes)),
+        left_out=left_out,
+        unscored=tuple(name for name in there.classes if name not in classes),
+    )

@@ -87,7 +87,11 @@ def _steps_on(store: Store, job: Job) -> list[Job]:
 
 
 def _of_counts(
-    counts: Counts, values: NDArray[np.int64], metrics: Mapping[str, Metric], label: str = ""
+    counts: Counts,
+    values: NDArray[np.int64],
+    metrics: Mapping[str, Metric],
+    label: str = "",
+    where: str = "",
 ) -> Iterator[JobMetric]:
     for metric in metrics.values():
         if metric.needs != "counts":
@@ -97,7 +101,7 @@ def _of_counts(
         yield JobMetric(
             name=native_name(metric.name, label) if label else metric.name,
             scale=scale,
-            how="pooled over images and classes" + (", at original size" if label else ""),
+            how=f"pooled over images and classes{where}",
             value=declared.micro(metric, values),
             classes=dict(zip(counts.classes, classes, strict=True)),
             unit=scale.unit,
@@ -122,4 +126,7 @@ def _of_steps(
         )
     for label, step in tables.items():
         if step.native_counts is not None:
-            yield from _of_counts(counts, step.native_counts, metrics, label)
+            yield from _of_counts(counts, step.native_counts, metrics, label, ", at original size")
+        if step.transferred is not None:
+            there = step.transferred.there
+            yield from _of_counts(there, there.values, metrics, label, ", on another dataset")

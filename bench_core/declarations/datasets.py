@@ -61,7 +61,8 @@ class Reference:
 
     model: str
     trained: tuple[str, ...]
-    """Names of the declared datasets that it was trained on, all of them together."""
+    """Names of the declared datasets that it was trained on, all of them together; of one that is known under
+    two names, both."""
     value: float
     """In [0, 1]."""
     metric: str

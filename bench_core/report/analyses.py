@@ -214,6 +214,24 @@ def bench_analyses() -> Sequence[Analysis]:
             },
         ),
         Analysis(
+            name="transfer",
+            help="networks on other datasets beside home: scores, intervals, what is lost, and ranks",
+            section=f"{_HOME}.transfer:section",
+            options={
+                "metric": Option(type=str, default="mdsc", help="Metric of the scores.", choices=MONITORED),
+                "alpha": Option(
+                    type=float,
+                    default=0.05,
+                    help="Intervals have confidence 1 - alpha.",
+                    minimum=0.001,
+                    maximum=0.5,
+                ),
+                "samples": Option(
+                    type=int, default=2000, help="Resamples of the bootstrap.", minimum=200, maximum=20_000
+                ),
+            },
+        ),
+        Analysis(
             name="search",
             help="learning rate against validation metric, the chosen rate, warnings at the grid's edge",
             section=f"{_HOME}.search:section",

@@ -28,8 +28,8 @@ class ClassMap:
 
     @property
     def words(self) -> str:
-        """What becomes of what: a > b; c > b."""
-        return "; ".join(f"{mine} > {theirs}" for mine, theirs in self.names.items())
+        """What becomes of what: a to b; c to b."""
+        return "; ".join(f"{mine} to {theirs}" for mine, theirs in self.names.items())
 
 
 def class_map(options: Mapping[str, Any], trained: Task, there: Task) -> ClassMap:

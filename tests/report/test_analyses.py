@@ -30,6 +30,7 @@ FIRST_PARTY = (
     "subgroups",
     "failures",
     "suspects",
+    "transfer",
     "search",
     "curves",
     "predictions",

@@ -209,7 +209,7 @@ FORGED: dict[str, tuple[str, Callable[[Path], object], bool, str]] = {
     "a class that nothing reaches": ("fewer", painted, False, "label 3, to which no class is mapped"),
     "another map": (
         "transfer",
-        in_json(files.RESULT, lambda data: data["values"].update(map="dark > crate")),
+        in_json(files.RESULT, lambda data: data["values"].update(map="dark to crate")),
         False,
         "its value 'map'",
     ),
@@ -344,3 +344,51 @@ def test_work_is_a_step_and_trains_nothing(taken: Taken) -> None:
         if isinstance(job.work, Apply):
             assert job.pixels == taken.needed(job).pixels and job.scoring == taken.needed(job).scoring
             assert taken.store.result(job.digest).training is None
+
+
+def tables(folder: Path) -> dict[str, list[dict[str, str]]]:
+    found = {}
+    for path in (folder / "tables").glob("transfer*.csv"):
+        with path.open(newline="") as file:
+            found[path.stem] = list(csv.DictReader(file))
+    return found
+
+
+def test_the_report_sets_home_and_there_side_by_side(taken: Taken, tmp_path: Path) -> None:
+    done = call_bench("report", taken.spec, "--store", taken.store.path, "--out", tmp_path / "report")
+    assert done.returncode == 0, done.stderr
+    found = tables(tmp_path / "report")
+    assert set(found) == {
+        "transfer-data",
+        *(f"transfer-{label}-boxes" for label in ("transfer", "rest", "fewer")),
+        *(f"transfer-classes-{label}-boxes" for label in ("rest", "fewer")),
+        "transfer-published-transfer-boxes",
+        "transfer-published-rest-boxes",
+    }
+    for stage in ("transfer", "rest", "fewer"):
+        values = [taken.store.result(job.digest).values for job in taken.of(stage)]
+        (row,) = found[f"transfer-{stage}-boxes"]
+        home, there = (np.array([item[name] for item in values]) for name in ("home-mdsc", "mdsc"))
+        assert float(row["home_mean"]) == pytest.approx(home.mean())
+        assert float(row["there_mean"]) == pytest.approx(there.mean())
+        assert float(row["there_std"]) == pytest.approx(there.std(ddof=1))
+        assert float(row["change"]) == pytest.approx((there - home).mean())
+    assert {
+        row["dataset"]: (row["images"], row["left_out"], row["map"]) for row in found["transfer-data"]
+    } == {
+        "crates": ("14", "0", "dark to crate; bright to crate"),
+        "mixed": ("10", "4", "dark to dark; bright to bright"),
+        "lidded": ("14", "0", "dark to dark; bright to bright"),
+    }
+    told = found["transfer-published-transfer-boxes"]
+    assert (told[0]["model"], told[0]["value"], told[0]["source"]) == ("U-Net", "0.512", "A survey, 2023")
+    page = (tmp_path / "report" / "report.html").read_text()
+    assert "4 images of mixed are copies of images of boxes and not scored: crate00 (of box00)" in page
+    assert "no class of the networks stands for it: lid" in page
+
+
+def test_a_job_shows_its_scores_there(taken: Taken) -> None:
+    job = taken.of("rest")[0]
+    shown = json.loads(call_bench("show", job.digest, "--store", taken.store.path, "--json").stdout)
+    text = json.dumps(shown)
+    assert "mdsc-rest" in text and repr(taken.store.result(job.digest).values["mdsc"]) in text

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from bench_core import Dataset, Task
+from bench_datasets.declared import published
 from bench_datasets.declared.common import ALLOW_MISSING
+from bench_datasets.declared.published import of_pranet_split
 
 POLYP = Task(classes=("polyp",), channels=3)
 MODALITY = "colonoscopy"
@@ -96,6 +98,7 @@ CVC_COLONDB = Dataset(
         "CVC-300": "60, as EndoScene's test part",
         "PraNet's TestDataset": "380 as CVC-ColonDB, 60 as CVC-300",
     },
+    references=of_pranet_split(published.COLONDB),
     requires=("PIL",),
     install="data",
     options=OPTIONS,
@@ -115,6 +118,7 @@ ETIS = Dataset(
     "or images/ and masks/ of PraNet's test data",
     samples=196,
     same_images={"PraNet's TestDataset": "all 196"},
+    references=of_pranet_split(published.ETIS),
     requires=("PIL",),
     install="data",
     options=OPTIONS,
