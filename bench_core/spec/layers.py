@@ -39,8 +39,10 @@ def merge(base: Node, over: Node, loc: Loc = ()) -> Node:
     """Return `over` laid over `base`: mappings key by key, everything else (lists too) replaced.
 
     A section that names another form (another optimizer, say) is replaced as a whole, since the settings of
-    the one mean nothing to the other.
+    the one mean nothing to the other; so is a pool, since each key of one narrows it.
     """
+    if len(loc) == 2 and loc[0] == "pools":
+        return over
     if loc in FORMS:
         key, usual = FORMS[loc]
         base, over = _written_out(base, key), _written_out(over, key)

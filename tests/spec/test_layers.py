@@ -13,6 +13,7 @@ from bench_core.spec.diagnostics import Diagnostic
 from bench_core.spec.layers import merge, read_layers
 from bench_core.spec.load import load_spec
 from bench_core.spec.nodes import Node, place_of, plain
+from bench_core.spec.pools import Selection
 from tests.helpers.spec_files import VALID, edited, findings, small_registry, write
 
 
@@ -32,6 +33,17 @@ def test_a_spec_is_laid_over_its_base(tmp_path: Path) -> None:
     assert (spec.protocol.search.epochs, spec.protocol.search.learning_rate) == (9, [1e-4, 5e-5])
     assert spec.protocol.evaluate.epochs == 4
     assert spec.exclude == []
+
+
+def test_a_pool_is_laid_over_as_a_whole_and_beside_the_bases_others(tmp_path: Path) -> None:
+    write(tmp_path, VALID + "pools: {some: {family: [A, B]}, both: all}\n", "base.yaml")
+    text = "extends: base.yaml\npools: {some: {models: [tiny, boxy]}}\n"
+    spec = load_spec(write(tmp_path, text), ["pools.more=[boxy, tiny]"], registry=small_registry()).spec
+    assert spec.pools == {
+        "some": Selection(models=["tiny", "boxy"]),
+        "both": "all",
+        "more": ["boxy", "tiny"],
+    }
 
 
 def test_mistakes_point_into_the_file_that_holds_them(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import count
 from typing import Any
 
 from bench_core.analysis.evidence import Evidence
@@ -37,11 +38,8 @@ def section(evidence: Evidence, options: Mapping[str, Any]) -> Section:
     for table in tables:
         found = published(evidence, table, alpha)
         stem = f"expected-{found.quantity.name}" + ("" if table.of_class is None else "-class")
-        name = next(
-            name
-            for place in range(len(tables))
-            if (name := stem + (f"-{place + 1}" if place else "")) not in used
-        )
+        names_of = (stem + (f"-{place + 1}" if place else "") for place in count())
+        name = next(name for name in names_of if name not in used)
         used.add(name)
         blocks.append(Prose((_sentence(found, alpha),)))
         panels = tuple(panel for data in evidence.datasets for panel in _panel(evidence, found, data.label))

@@ -49,7 +49,7 @@ def means_table(
         by_value = {group.value: group for group in groups}
         model = evidence.model(label)
         cells = [_cell(scale, by_value.get(value)) for value in values]
-        rows.append(Row((Cell(model.title, (label,)), *cells), model.family))
+        rows.append(Row((Cell(model.title, (label,)), *cells), names.group_of(evidence, label)))
     lower = ", lower is better" if scale.better == "lower" else ""
     return Table(
         name=f"subgroups-{data.label}-{found.name}-{place}",
