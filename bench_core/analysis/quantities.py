@@ -74,6 +74,10 @@ class Quantity(ABC):
         """Return the fold's number of each class."""
 
     @abstractmethod
+    def of_structures(self, fold: Finished) -> NDArray[np.float64]:
+        """Return the numbers [N, K] of each test image's classes, in the order of the fold's counts."""
+
+    @abstractmethod
     def of_images(self, fold: Finished, empty: EmptyPolicy = "ignore") -> NDArray[np.float64]:
         """Return the mean [N] over each test image's classes.
 
@@ -125,6 +129,13 @@ class Pooled(Quantity):
         if counts is None:
             return np.full(len(fold.counts.ids), np.nan)
         return declared.per_image(self.metric, counts, empty)
+
+    def of_structures(self, fold: Finished) -> NDArray[np.float64]:
+        """Return the score [N, K] of each test image's classes."""
+        counts = self.counts(fold)
+        if counts is None:
+            return np.full((len(fold.counts.ids), len(fold.counts.classes)), np.nan)
+        return declared.of_counts(self.metric, counts)
 
     def of_groups(self, fold: Finished, empty: EmptyPolicy = "ignore") -> NDArray[np.float64]:
         """Return the mean [G] over each group's classes: of a patient or volume, its test images pooled."""
@@ -203,23 +214,23 @@ class Measured(Quantity):
 
     def of_classes(self, fold: Finished) -> Mapping[str, float]:
         """Return the mean of each class over the fold's images."""
-        means = mean_defined(self._values(fold).T)
+        means = mean_defined(self.of_structures(fold).T)
         return dict(zip(fold.counts.classes, map(float, means), strict=True))
 
     def of_images(self, fold: Finished, empty: EmptyPolicy = "ignore") -> NDArray[np.float64]:
         """Return the mean [N] over each test image's classes."""
-        return mean_defined(self._values(fold))
+        return mean_defined(self.of_structures(fold))
+
+    def of_structures(self, fold: Finished) -> NDArray[np.float64]:
+        """Return the step's scores [N, K]; all NaN where there are none."""
+        scores = self._scores(fold)
+        shape = len(fold.counts.ids), len(fold.counts.classes)
+        return np.full(shape, np.nan) if scores is None else scores.values
 
     def _unit(self, dataset: str) -> KnownUnit:
         usual = Counter(self.lengths.values()).most_common(1)
         unit = self.lengths.get(dataset, usual[0][0] if usual else "px")
         return known_unit(self.metric, unit == "mm")
-
-    def _values(self, fold: Finished) -> NDArray[np.float64]:
-        """Return the scores [N, K]; all NaN where there are none."""
-        scores = self._scores(fold)
-        shape = len(fold.counts.ids), len(fold.counts.classes)
-        return np.full(shape, np.nan) if scores is None else scores.values
 
     def _scores(self, fold: Finished) -> ImageScores | None:
         """Return the step's scores; None where it is not done or has measured in another unit."""

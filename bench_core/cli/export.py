@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,15 +15,22 @@ if TYPE_CHECKING:
     from bench_core.study import StudyResults
 
 WHAT = ("table", "counts", "predictions")
+OTHERS = {
+    "scores": "bench_core.cli.export_scores",
+}
+"""What has options of its own, and the module of its command."""
 
 
 class _Export(click.Command):
-    """Hands over to the command that packs an archive where --archive is given."""
+    """Hands over to the command of an archive where --archive is given, and to those of OTHERS."""
 
     def make_context(
         self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
     ) -> click.Context:
         """Return the context of the command that the options ask for."""
+        if args and args[0] in OTHERS:
+            other: click.Command = import_module(OTHERS[args[0]]).command
+            return other.make_context(f"{info_name} {args[0]}", args[1:], parent, **extra)
         if not any(word == "--archive" or word.startswith("--archive=") for word in args):
             return super().make_context(info_name, args, parent, **extra)
         from bench_core.cli.export_archive import command as archive
@@ -31,7 +39,7 @@ class _Export(click.Command):
 
 
 @click.command(cls=_Export)
-@click.argument("what", type=click.Choice(WHAT))
+@click.argument("what", type=click.Choice((*WHAT, *OTHERS)))
 @SPEC
 @SET
 @STORE
@@ -76,8 +84,11 @@ def command(
     """Write tables or pixel counts of SPEC as CSV, or predicted label maps as PNG.
 
     Pixels of the PNGs are class indices, and the palette gives them the report's colors. Nothing is
-    overwritten. Exit codes: 0 written, 1 invalid spec, 2 could not write, or nothing is finished.
+    overwritten. What else there is has options of its own: see `bench export scores --help`. Exit codes: 0
+    written, 1 invalid spec, 2 could not write, or nothing is finished.
     """
+    if what in OTHERS:
+        raise click.UsageError(f"{what} comes first: bench export {what} SPEC ...")
     from bench_core.export.write import count_files, prediction_files, table_files, write_files
     from bench_core.study import opened
 

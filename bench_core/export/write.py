@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
+from typing import BinaryIO
 
 from bench_core.analysis.evidence import Finished
 from bench_core.errors import StoreError
@@ -12,7 +13,9 @@ from bench_core.export.names import file_names
 from bench_core.report.delimited import csv_text
 from bench_core.study import StudyResults
 
-File = tuple[PurePosixPath, bytes]
+Content = bytes | Callable[[BinaryIO], None]
+"""What a file holds, or what writes it."""
+File = tuple[PurePosixPath, Content]
 COUNT_COLUMNS = ("id", "group", "class", "tp", "fp", "fn")
 
 
@@ -73,7 +76,10 @@ def write_files(files: Iterator[File], folder: Path) -> int:
             path = folder / name
             path.parent.mkdir(parents=True, exist_ok=True)
             with path.open("xb") as file:
-                file.write(content)
+                if isinstance(content, bytes):
+                    file.write(content)
+                else:
+                    content(file)
             number += 1
     except OSError as error:
         raise StoreError(

@@ -85,6 +85,23 @@ def test_tables_are_the_report_s(folder: Path, tmp_path: Path) -> None:
     assert export(folder, "table", tmp_path / "two", "--name", "study-mdcs").exit_code != 0
 
 
+def test_scores_have_the_attributes_of_their_images(folder: Path, tmp_path: Path) -> None:
+    done = export(folder, "scores", tmp_path / "out", "--metric", "mdsc")
+    assert done.exit_code == 0, done.output
+    known = {
+        row["id"]: row for row in open_study(folder / "spec.yaml", folder / "results").attributes("dots")
+    }
+    names = {name for row in known.values() for name in row} - {"id", "group", "height", "width"}
+    found = rows(tmp_path / "out" / "scores.csv")
+    assert names and {name for name in found[0] if name.startswith("attribute.")} == {
+        f"attribute.{name}" for name in names
+    }
+    for row in found:
+        for name in names:
+            value = known[row["image"]][name]
+            assert row[f"attribute.{name}"] == ("" if value is None else str(value))
+
+
 def test_nothing_is_overwritten(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "mine.txt").write_text("precious")
     done = export(folder, "counts", tmp_path)

@@ -182,6 +182,9 @@ class Distance(Quantity):
     def of_classes(self, fold: Finished) -> Mapping[str, float]:
         return {name: self.of_fold(fold) for name in fold.counts.classes}
 
+    def of_structures(self, fold: Finished) -> np.ndarray:
+        return np.full(fold.counts.values.shape[:2], self.of_fold(fold))
+
     def of_images(self, fold: Finished, empty: EmptyPolicy = "ignore") -> np.ndarray:
         return np.full(len(fold.counts.ids), self.of_fold(fold))
 
