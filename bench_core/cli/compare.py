@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bench_core.cli.common import JSON, SET, SPEC, STORE, print_json, say
+from bench_core.cli.common import JSON, SET, STORE, print_json, say
 from bench_core.cli.reading import TRUST, reading
 
 if TYPE_CHECKING:
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("model")
-@click.argument("reference")
-@SPEC
+@click.argument("model", metavar="MODEL|STORE")
+@click.argument("reference", metavar="REFERENCE|STORE")
+@click.argument("spec", type=click.Path(path_type=Path), required=False)
 @SET
 @STORE
 @click.option("--dataset", "datasets", multiple=True, help="Label of a dataset.  [default: all]")
@@ -50,7 +50,7 @@ if TYPE_CHECKING:
 def command(
     model: str,
     reference: str,
-    spec: Path,
+    spec: Path | None,
     overrides: tuple[str, ...],
     store: Path,
     datasets: tuple[str, ...],
@@ -65,14 +65,34 @@ def command(
     """Say whether MODEL and REFERENCE (labels in SPEC) differ, and what may be written of them.
 
     Tests are over groups and corrected for all pairs of models of a dataset, as in the report's part
-    `comparisons`. Exit codes: 0 answered on at least one dataset, 1 invalid spec or unknown name, 2 could
-    not be answered.
+    `comparisons`. Where both are stores or archives, two runs of one study are compared instead: which jobs
+    are equal bit for bit, how much each model's number differs, and what the jobs were computed with; SPEC
+    then chooses jobs and can be left away. Exit codes: 0 answered on at least one dataset, 1 invalid spec or
+    unknown name, 2 could not be answered.
     """
+    from bench_core.cli.compare_runs import Asked, compare_runs, is_place
+
+    if is_place(model) and is_place(reference):
+        if planned or _given("store"):
+            raise click.UsageError("--planned and --store are of models, and these are two stores")
+        places = Path(model), Path(reference)
+        compare_runs(Asked(places, spec, overrides, datasets, metric, view, margin, alpha), as_json)
+        return
+    if spec is None:
+        other = reference if is_place(model) else model
+        raise click.UsageError(
+            f"{other!r} is neither a store nor an archive; to compare two models, name the spec, too"
+        )
     from bench_core.analysis.inference.question import Question
 
     question = Question(model, reference, metric, view, margin, alpha, planned)
     with reading(spec, store, trust_code) as source:
         _answer(source, overrides, question, datasets, as_json)
+
+
+def _given(name: str) -> bool:
+    source = click.get_current_context().get_parameter_source(name)
+    return source is click.core.ParameterSource.COMMANDLINE
 
 
 def _answer(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -113,7 +113,7 @@ def _compare_cell(
         changed=len(pairs),
         only_left=len(alone_here),
         only_right=len(alone_there),
-        changes=_changes(pairs),
+        changes=changes_of(pairs),
         reasons=(
             *_reasons(alone_here, there, cell, plans[1], names[1]),
             *_reasons(alone_there, here, cell, plans[0], names[0]),
@@ -128,7 +128,8 @@ def _place(job: Job) -> tuple[str, int, int, float | None]:
     return (job.stage, job.fold.index, job.repeat, job.learning_rate if job.stage == "search" else None)
 
 
-def _changes(pairs: list[tuple[Job, Job]]) -> tuple[FieldChange, ...]:
+def changes_of(pairs: Sequence[tuple[Job, Job]]) -> tuple[FieldChange, ...]:
+    """Return where jobs of one cell differ from their counterparts in what counts for identity."""
     # Within a cell and stage, jobs differ from their counterparts in the same way: ask one pair of each.
     first = {left.stage: (left, right) for left, right in reversed(pairs)}
     found: dict[str, FieldChange] = {}
