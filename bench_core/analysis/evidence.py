@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Hashable, Mapping
+from collections.abc import Callable, Generator, Hashable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench_core.analysis.measured import StepTables
+from bench_core.data.arrays import CachedArrays
 from bench_core.declarations import Departure, Metric, Reference
 from bench_core.declarations.work import Track
 from bench_core.errors import StoreError
@@ -201,6 +202,8 @@ class Evidence:
     """Spec and overrides as the user gave them, quoted for a shell, for the commands that a report prints."""
     base: Path | None = None
     """Folder of the spec; paths below it are printed relative to it."""
+    arrays: Callable[[Job], CachedArrays] | None = None
+    """Opens the data of a job, where a user wants them opened; analyses need none."""
     standing: Standing = field(default_factory=Standing)
     """On what the results stand; those that do not go with the others are gaps."""
     memo: dict[Hashable, Any] = field(init=False, default_factory=dict, compare=False, repr=False)

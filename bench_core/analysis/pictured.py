@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence, Set
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from math import isnan, nan
 from statistics import fmean, pstdev
@@ -105,26 +105,36 @@ def kept_images(evidence: Evidence, dataset: str) -> dict[str, PicturedImage]:
 
 def with_label_maps(
     evidence: Evidence, dataset: str, images: Mapping[str, PicturedImage]
-) -> dict[str, PicturedImage]:
-    """Return the images with the label map of every model that left one; each job's file is read once."""
-    maps: dict[str, dict[str, UInt8]] = {sample: dict(image.maps) for sample, image in images.items()}
-    for cell in _cells(evidence, dataset):
-        missing = {sample for sample in images if cell.model not in maps[sample]}
-        for done in cell.folds:
-            for sample, labels in _maps(done, missing):
-                if labels.shape == images[sample].mask.shape:
-                    maps[sample][cell.model] = labels
-                    missing.discard(sample)
+) -> Iterator[PicturedImage]:
+    """Yield the images that any model was tested on, with the label map of every model that left one.
+
+    They come fold by fold, and each job's file is read once: what is in memory are one fold's label maps of
+    these images. Of repeats, the first that left a label map is shown.
+    """
     order = [cell.model for cell in _cells(evidence, dataset)]
-    return {
-        sample: PicturedImage(
-            sample,
-            image.image,
-            image.mask,
-            {model: maps[sample][model] for model in order if model in maps[sample]},
-        )
-        for sample, image in images.items()
-    }
+    folds: dict[int, list[tuple[str, Finished]]] = {}
+    for cell in _cells(evidence, dataset):
+        for done in cell.folds:
+            folds.setdefault(done.job.fold.index, []).append((cell.model, done))
+    left = set(images)
+    for index in sorted(folds):
+        maps: dict[str, dict[str, UInt8]] = {}
+        for model, done in folds[index]:
+            tested = left.intersection(done.counts.ids)
+            for sample in tested:
+                maps.setdefault(sample, dict(images[sample].maps))
+            wanted = {sample for sample in tested if model not in maps[sample]}
+            for sample, labels in _maps(done, wanted):
+                if labels.shape == images[sample].mask.shape:
+                    maps[sample][model] = labels
+        left -= set(maps)
+        for sample in images:
+            if sample in maps:
+                found = maps[sample]
+                yield replace(images[sample], maps={model: found[model] for model in order if model in found})
+    for sample in images:
+        if sample in left and images[sample].maps:
+            yield images[sample]
 
 
 def exemplary(
@@ -166,7 +176,7 @@ def _cells(evidence: Evidence, dataset: str) -> list[Cell]:
 
 
 def _maps(done: Finished, wanted: Set[str]) -> Iterator[tuple[str, UInt8]]:
-    if not wanted.isdisjoint(done.counts.ids):
+    if wanted:
         try:
             found = done.predictions()
         except BenchError:

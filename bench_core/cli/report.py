@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import shlex
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from bench_core.cli.reading import Source
     from bench_core.report.latex.paper import Paper
 
+ROOM = 2000
+"""Megabytes of pictures beside a page."""
 FORMATS = ("html", "csv", "markdown", "latex")
 
 
@@ -88,6 +91,19 @@ _POINTS = click.FloatRange(min=100, max=5000)
     help="LaTeX: these columns only of these tables (model, isic2018: names in the CSV without _mean and "
     "the like); * stands for any text.",
 )
+@click.option(
+    "--images",
+    type=click.Choice(["kept", "data"]),
+    default=None,
+    help="Single images to look at: those that results keep, or any, read from the data.  [default: kept]",
+)
+@click.option(
+    "--pages",
+    type=click.Choice(["one", "folder"]),
+    default="one",
+    show_default=True,
+    help="One file, or a page with the pictures of single images in a folder beside it.",
+)
 @click.option("--force", is_flag=True, help="Overwrite the report of another study in that folder.")
 @TRUST
 @JSON
@@ -102,6 +118,8 @@ def command(
     height: float,
     siunitx: bool,
     choices: tuple[tuple[str, tuple[str, ...]], ...],
+    images: str | None,
+    pages: str,
     force: bool,
     trust_code: bool,
     as_json: bool,
@@ -116,7 +134,7 @@ def command(
 
     paper = Paper(two_columns, width, height, siunitx, choices)
     with reading(spec, store, trust_code) as source:
-        _report(source, overrides, out, formats, paper, force, as_json)
+        _report(source, overrides, out, formats, paper, (images, pages), force, as_json)
 
 
 def _report(
@@ -125,13 +143,16 @@ def _report(
     out: Path | None,
     formats: tuple[str, ...],
     paper: Paper,
+    pictures: tuple[str | None, str],
     force: bool,
     as_json: bool,
 ) -> None:
     from bench_core.analysis.gather import gather
     from bench_core.analysis.study_digest import study_digest
+    from bench_core.cli.data import cache_folder
     from bench_core.cli.fresh import ground_of
     from bench_core.errors import StoreError
+    from bench_core.execute.datasets import arrays_of as opened_arrays
     from bench_core.execute.fresh import MOST_NEW_BYTES
     from bench_core.plan.load import load_plan
     from bench_core.report.compose import compose
@@ -150,10 +171,18 @@ def _report(
             cause=f"none of its {len(plan.jobs)} jobs is finished in this store",
             fix=f"bench run {command_line} --store {shlex.quote(str(source.place))}",
         )
-    report = compose(evidence, loaded.registry)
+    images, pages = pictures
+    asked: dict[str, Any] = {"images": images} if images else {}
+    if pages == "folder":
+        asked["megabytes"] = ROOM
+    cache = cache_folder() or opened.cache
+    evidence = replace(evidence, arrays=lambda job: opened_arrays(job, loaded.registry, cache))
+    report = compose(evidence, loaded.registry, {"predictions": asked})
     folder = out or Path("reports") / loaded.spec.name
     origin = Origin.of(loaded.spec, source.given, overrides)
-    written = write_report(report, folder, formats, origin=origin, force=force, paper=paper)
+    written = write_report(
+        report, folder, formats, origin=origin, force=force, paper=paper, beside=pages == "folder"
+    )
     done = len(plan.jobs) - len(evidence.gaps)
     digest = study_digest(loaded.spec, plan, opened)
     for text in evidence.standing.unknown:
@@ -186,12 +215,11 @@ def _report(
             out_console.print(f"    {callout.code}", markup=False, soft_wrap=True)
     for item in verdicts(evidence, loaded.registry):
         out_console.print(f"  claim {item['claim']}: {item['verdict']}", markup=False, soft_wrap=True)
-    pages = [path for path in written if path.suffix == ".html"]
-    for path in pages:
+    for path in (path for path in written if path.suffix == ".html"):
         out_console.print(f"wrote {path}", markup=False, soft_wrap=True)
-    if len(written) > len(pages):
-        folder = next(path.parent for path in written if path.suffix != ".html")
-        out_console.print(
-            f"wrote {len(written) - len(pages)} files of tables to {folder}", markup=False, soft_wrap=True
-        )
+    for what, suffixes in (("pictures", (".jpg", ".png")), ("tables", (".csv", ".md", ".tex"))):
+        files = [path for path in written if path.suffix in suffixes]
+        if files:
+            text = f"wrote {len(files)} files of {what} to {files[0].parent}"
+            out_console.print(text, markup=False, soft_wrap=True)
     say(f"study digest: {digest}")

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from pathlib import Path
 
+from bench_core.data.arrays import CachedArrays
 from bench_core.data.check import Dealing, Roles, Wanted
 from bench_core.data.grouping import Duplicates
-from bench_core.data.opening import Source
+from bench_core.data.opening import Source, open_arrays
 from bench_core.data.resize import Fit
 from bench_core.plan.job import Job, JobDataset, fold_seed
 from bench_core.plugins.registry import Registry
@@ -32,6 +34,11 @@ def source_of(dataset: JobDataset, registry: Registry) -> Source:
 def fit_of(job: Job) -> Fit:
     """Return the square that a job's images are brought to."""
     return Fit(job.pixels.image_size, job.pixels.resize, job.pixels.padding)
+
+
+def arrays_of(job: Job, registry: Registry, cache: Path) -> CachedArrays:
+    """Open the dataset of a job through the cache, which is built if it is missing; needs no framework."""
+    return open_arrays(source_of(job.dataset, registry), fit_of(job), cache)
 
 
 def folds_name(job: Job) -> str:

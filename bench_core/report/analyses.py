@@ -260,6 +260,19 @@ def bench_analyses() -> Sequence[Analysis]:
                     minimum=32,
                     maximum=512,
                 ),
+                "images": Option(
+                    type=str,
+                    default="kept",
+                    choices=("kept", "data"),
+                    help="Single images to look at: those that results keep, or any, read from the data.",
+                ),
+                "megabytes": Option(
+                    type=int,
+                    default=8,
+                    help="Room for pictures of single images; 0 leaves out viewer and scatter plot.",
+                    minimum=0,
+                    maximum=10_000,
+                ),
             },
         ),
         Analysis(

@@ -121,16 +121,14 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Explorer:
-    """A tool of the page, made by its script from data; where there is no script, `instead` is read."""
+    """The tools that look at single images, made by the page's script; at most one in a page."""
 
-    kind: Literal["images", "scatter"]
-    name: str
-    """Unique in the page."""
     data: Mapping[str, Any]
-    """Plain JSON data; numbers as they are shown."""
+    """Plain JSON data, as templates/js/explorer.js reads it; numbers are rounded to what is shown."""
     files: Mapping[str, bytes] = field(default_factory=dict)
     """PNG and JPEG files that the data name: part of the page, or beside it."""
     instead: str = ""
+    """What is read where there is no script."""
 
 
 @dataclass(frozen=True)

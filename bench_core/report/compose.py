@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from bench_core.analysis.evidence import Evidence
 from bench_core.declarations import resolve_entry
@@ -58,10 +60,13 @@ class ReportError(BenchError):
     exit_code = 1
 
 
-def compose(evidence: Evidence, registry: Registry) -> Report:
+def compose(
+    evidence: Evidence, registry: Registry, asked: Mapping[str, Mapping[str, Any]] | None = None
+) -> Report:
     """Return the report, without the parts that nobody asked for and that have nothing to say.
 
-    Raises UnknownNameError, ReportError or PluginError naming the part that failed."""
+    `asked` are options of parts, by the part's name, that go before the spec's. Raises UnknownNameError,
+    ReportError or PluginError naming the part that failed."""
     entries = evidence.spec.analyses
     wanted = [(entry.name, entry.options) for entry in entries] if entries is not None else None
     if wanted is None:
@@ -71,7 +76,7 @@ def compose(evidence: Evidence, registry: Registry) -> Report:
         analysis = registry.analysis(name)
         place = f"analyses: {name}"
         try:
-            completed = complete_options(analysis.options, options)
+            completed = complete_options(analysis.options, {**options, **(asked or {}).get(name, {})})
         except ValueError as error:
             raise ReportError(str(error), place=place) from error
         section = resolve_entry(analysis.section)(evidence, completed)

@@ -65,7 +65,13 @@ def _row(row: ForestRow, y: float, scale: svg.Scale, digits: int) -> str:
         whisker = svg.tag(
             "line", x1=scale(row.low), x2=scale(row.high), y1=y, y2=y, class_=f"whisker {color}"
         )
-    numbers = {"model": row.label, "value": row.value, "low": row.low, "high": row.high, "verdict": row.said}
+    numbers: svg.Row = {
+        "model": row.label,
+        "value": row.value,
+        "low": row.low,
+        "high": row.high,
+        "verdict": row.said,
+    }
     dot = svg.marker(row.series, scale(row.value), y, 4.0, f"dot {color}", _spoken(row, digits), numbers)
     shown = f"{row.value:+.{digits}f}".replace("-", "−") if row.value else "0"
     return name + whisker + dot + svg.text(shown, WIDTH - 4, y + 4, "value", "end")

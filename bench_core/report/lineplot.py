@@ -56,7 +56,7 @@ def epoch_plot(title: str, axis: str, series: Sequence[Series], top: float | Non
         color = svg.series_class(item.index)
         for fold, line, chosen in item.folds:
             tip = f"{item.label}, fold {fold}"
-            row = {"model": item.label, "fold": fold}
+            row: svg.Row = {"model": item.label, "fold": fold}
             parts.append(svg.path(_points(line, x, y), f"thin {color}", None, tip, row, line))
             if 0 <= chosen < len(line) and math.isfinite(line[chosen]):
                 place = f"{tip}: epoch {chosen + 1} was tested"

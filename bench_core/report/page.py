@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from importlib.resources import files
 from typing import Any
 
@@ -12,6 +13,7 @@ from bench_core.install import install_command
 from bench_core.report import blocks
 from bench_core.report.compose import Report
 from bench_core.report.delimited import texts
+from bench_core.report.pictures import data_uri
 from bench_core.report.script import policy, script
 from bench_core.report.tables import Cell, Column, Table
 from bench_core.text import table_cell, visible
@@ -37,12 +39,36 @@ FEW_NOTES = 4
 
 
 def to_html(report: Report) -> str:
-    """Return the page; raises MissingDependencyError without jinja2."""
+    """Return the page, all in one; raises MissingDependencyError without jinja2."""
+    return _page(report, "")
+
+
+def to_folder(report: Report, images: str = "images") -> tuple[str, Mapping[str, bytes]]:
+    """Return a page whose images lie in a folder beside it, and these files by name.
+
+    What is embedded is the same but for the pictures of single images, of which there may be thousands.
+    """
+    return _page(report, f"{images}/"), files_of(report)
+
+
+def files_of(report: Report) -> Mapping[str, bytes]:
+    """Return the files that the page's tools for single images name."""
+    found: dict[str, bytes] = {}
+    for section in report.sections:
+        for block in section.blocks:
+            if isinstance(block, blocks.Explorer):
+                found.update(block.files)
+    return found
+
+
+def _page(report: Report, beside: str) -> str:
     environment = templates()
     environment.tests["kind"] = _is_kind
     environment.globals.update(shown_above=_Shown(), fields=_fields, names=_names, csv=table_cell)
+    environment.globals["explorer"] = partial(_explorer, beside=beside)
     code, style = script(), _template("style.css")
-    return render(environment, "page.html.j2", report=report, script=code, policy=policy(style, code))
+    allowed = policy(style, code, beside=bool(beside))
+    return render(environment, "page.html.j2", report=report, script=code, policy=allowed)
 
 
 def templates() -> Any:
@@ -95,6 +121,24 @@ def _fields(cell: Cell) -> str:
 
 def _names(column: Column) -> str:
     return json.dumps([table_cell(name) for name in column.names], ensure_ascii=False)
+
+
+def _explorer(block: blocks.Explorer, beside: str) -> str:
+    """Return the block's data as JSON that cannot end its element, each file as its content or its place."""
+    named = {
+        name: f"{beside}{name}" if beside else data_uri(content) for name, content in block.files.items()
+    }
+    data = json.dumps({**_shown(block.data), "files": named}, ensure_ascii=False, separators=(",", ":"))
+    return data.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+
+
+def _shown(value: Any) -> Any:
+    """Return plain data with every text made visible: the script puts it into the page as it is."""
+    if isinstance(value, str):
+        return visible(value)
+    if isinstance(value, Mapping):
+        return {visible(str(key)): _shown(item) for key, item in value.items()}
+    return [_shown(item) for item in value] if isinstance(value, (list, tuple)) else value
 
 
 def _is_kind(block: Any, kind: str) -> bool:

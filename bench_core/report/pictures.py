@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import io
+import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -75,6 +77,22 @@ def layer(picture: UInt8) -> bytes:
     found = pillow.fromarray(places.reshape(picture.shape[:2]).astype(np.uint8), mode="P")
     found.putpalette(colors[:, :3].tobytes())
     return _saved(found, "PNG", transparency=bytes(colors[:, 3].tolist()))
+
+
+def sheet(areas: Sequence[NDArray[np.bool_]]) -> bytes:
+    """Return areas [H, W] as tiles of one transparent PNG, from left to right and then down.
+
+    There are as many columns as rows, or one more; the page draws with the tiles and never reads a pixel.
+    """
+    columns = max(1, math.ceil(math.sqrt(len(areas))))
+    height, width = areas[0].shape
+    found = np.zeros((-(-len(areas) // columns) * height, columns * width), dtype=np.uint8)
+    for number, area in enumerate(areas):
+        top, left = number // columns * height, number % columns * width
+        found[top : top + height, left : left + width] = area
+    picture = _pillow().fromarray(found, mode="P")
+    picture.putpalette([0] * 6)
+    return _saved(picture, "PNG", bits=1, transparency=b"\0\xff")
 
 
 def data_uri(content: bytes) -> str:

@@ -7,7 +7,19 @@ import hashlib
 import re
 from importlib.resources import files
 
-MODULES = ("base", "state", "theme", "choices", "tables", "figures", "main")
+MODULES = (
+    "base",
+    "state",
+    "theme",
+    "choices",
+    "tables",
+    "figures",
+    "explorer",
+    "paint",
+    "viewer",
+    "scatter",
+    "main",
+)
 """Files of templates/js, each after those that it imports."""
 _IMPORT = re.compile(r"^import \{[^}]*\} from \"\./([a-z]+)\.js\";\n", re.MULTILINE)
 _EXPORT = re.compile(r"^export (?=(async )?(function|const|let|class) )", re.MULTILINE)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -16,11 +17,13 @@ from bench_core.report.latex.paper import Paper
 from bench_core.report.latex.render import to_latex
 from bench_core.report.markdown import to_markdown
 from bench_core.report.numbers import NAME, numbers_csv, numbers_of, numbers_tex
-from bench_core.report.page import to_html
+from bench_core.report.page import to_folder, to_html
 from bench_core.report.tables import Table
 
 FORMATS = ("html", "csv", "markdown", "latex")
 PAGE = "report.html"
+IMAGES = "images"
+_PICTURE = re.compile(r"[0-9]+-[0-9]+\.(jpg|png)")
 ARTICLE = Paper()
 _SUFFIXES = {"csv": "csv", "markdown": "md", "latex": "tex"}
 
@@ -33,11 +36,13 @@ def write_report(
     origin: Origin | None = None,
     force: bool = False,
     paper: Paper = ARTICLE,
+    beside: bool = False,
 ) -> tuple[Path, ...]:
     """Write the chosen formats and return the files; equal evidence gives equal bytes.
 
     report.html lies in `folder`, tables in `folder`/tables, and beside them whose they are (`origin`);
-    `paper` says for what page LaTeX is set. Raises StoreError where it cannot be written, or, without
+    `paper` says for what page LaTeX is set. With `beside`, pictures of single images are files in
+    `folder`/images and no part of the page. Raises StoreError where it cannot be written, or, without
     `force`, where another study's report lies; LatexOptionError for columns that no table has.
     """
     if origin is not None and not force:
@@ -49,8 +54,13 @@ def write_report(
         "markdown": to_markdown,
         "latex": partial(to_latex, paper=paper),
     }
-    contents: dict[Path, str] = {}
-    if "html" in formats:
+    contents: dict[Path, str | bytes] = {}
+    if "html" in formats and beside:
+        page, images = to_folder(report, IMAGES)
+        contents.update({folder / IMAGES / name: content for name, content in images.items()})
+        contents[folder / PAGE] = page
+        _remove_others(folder / IMAGES, images)
+    elif "html" in formats:
         contents[folder / PAGE] = to_html(report)
     for name in FORMATS[1:]:
         if name in formats:
@@ -76,11 +86,19 @@ def _numbers(tables: Sequence[Table], folder: Path) -> dict[Path, str]:
     return {folder / f"{NAME}.tex": numbers_tex(numbers), folder / f"{NAME}.csv": numbers_csv(numbers)}
 
 
-def _write(path: Path, content: str) -> None:
+def _remove_others(folder: Path, images: Mapping[str, bytes]) -> None:
+    """Remove the pictures of an earlier report, known by their names."""
+    with suppress(OSError):
+        for path in folder.iterdir():
+            if _PICTURE.fullmatch(path.name) and path.name not in images:
+                path.unlink()
+
+
+def _write(path: Path, content: str | bytes) -> None:
     partial = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text(content, encoding="utf-8", newline="\n")
+        partial.write_bytes(content if isinstance(content, bytes) else content.encode())
         partial.replace(path)
     except OSError as error:
         with suppress(OSError):

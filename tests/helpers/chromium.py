@@ -19,7 +19,7 @@ from typing import Any
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 MISSING = "no chromium is installed"
-PATIENCE = 60.0
+PATIENCE = 20.0
 """Seconds to wait for an answer before the test fails."""
 
 

@@ -11,6 +11,8 @@ from unittest import mock
 import numpy as np
 from numpy.typing import NDArray
 
+from bench_core.data.samples import Sample
+from bench_core.execute.datasets import arrays_of
 from bench_core.labels import choose_cases, count_all
 from bench_core.plan.expand import make_plan
 from bench_core.plan.job import Job
@@ -22,25 +24,52 @@ from bench_core.store.store import Store
 from tests.helpers.fake_study import PLUGIN, SPEC, Study, fake_result
 
 UInt8 = NDArray[np.uint8]
+READERS = PLUGIN.replace('"nowhere:open"', "partial(Drawn, name, len(classes), channels)").replace(
+    "\nfrom bench_core import",
+    """
+from functools import partial
+
+from tests.helpers.pictured_study import Drawn
+from bench_core import""",
+    1,
+)
+"""The plugin with datasets that can be read: with IMAGES images of SIZE pixels."""
+SIZE = 40
 IMAGES = {"moles": 15, "polyps": 20, "hearts": 10}
 SHIFTS = {"broad": 0, "wide": 1, "ring": 3}
 """Pixels by which a model's usual prediction is off."""
 
 
+class Drawn:
+    """Reads what `drawn` draws."""
+
+    def __init__(self, name: str, classes: int, channels: int, request: object) -> None:
+        self.name, self.shape = name, (classes, channels, SIZE)
+
+    def samples(self) -> list[Sample]:
+        names = [f"{self.name}-{number:04d}" for number in range(IMAGES[self.name])]
+        return [Sample(name, name) for name in names]
+
+    def read(self, sample: Sample) -> tuple[UInt8, UInt8]:
+        return drawn(self.name, int(sample.id[-4:]), *self.shape)
+
+
 def write_pictured(
     folder: Path,
     images: Mapping[str, int] = IMAGES,
-    size: int = 40,
+    size: int = SIZE,
     plugin: str = PLUGIN,
     models: str = "[broad, wide, ring]",
     shifts: Mapping[str, int] = SHIFTS,
     more: str = "",
     searches: bool = True,
     pictured: Callable[[Job], bool] = lambda job: True,
+    cache: Path | None = None,
 ) -> Study:
     """Write spec, plugin and finished jobs; `images` says how many each dataset has.
 
-    Jobs that are not `pictured` leave counts alone.
+    Jobs that are not `pictured` leave counts alone. With a `cache`, results are of the data that the plugin's
+    readers read through it.
     """
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "study_plugin.py").write_text(plugin)
@@ -50,11 +79,16 @@ def write_pictured(
     loaded = load_spec(path)
     plan = make_plan(loaded.spec, loaded.registry)
     store = Store(folder / "results", create=True)
+    prints = {
+        job.dataset.name: arrays_of(job, loaded.registry, cache).fingerprint
+        for job in plan.jobs
+        if cache is not None
+    }
     with mock.patch("os.fsync"):
         for job in plan.jobs:
             if searches or job.stage == "evaluate":
                 shift = shifts.get(job.model.label, 2)
-                _write(store, job, images[job.dataset.name], size, shift, pictured(job))
+                _write(store, job, images[job.dataset.name], size, shift, pictured(job), prints)
     return Study(loaded, plan, store)
 
 
@@ -87,7 +121,9 @@ def _all(dataset: str, count: int, classes: int, channels: int, size: int) -> tu
     return np.stack([image for image, _ in pairs]), np.stack([mask for _, mask in pairs])
 
 
-def _write(store: Store, job: Job, count: int, size: int, shift: int, pictured: bool) -> None:
+def _write(
+    store: Store, job: Job, count: int, size: int, shift: int, pictured: bool, prints: Mapping[str, str]
+) -> None:
     name, task = job.dataset.name, job.dataset.task
     images, masks = _all(name, count, len(task.classes), task.channels, size)
     tested = [number for number in range(count) if number % job.fold.count in (job.fold.test or (0,))]
@@ -102,6 +138,7 @@ def _write(store: Store, job: Job, count: int, size: int, shift: int, pictured: 
     )
     result = fake_result(job, counts)
     facts = replace(result.data, samples=count, groups=count, test=len(tested))
+    facts = replace(facts, fingerprint=prints.get(name, facts.fingerprint))
     store.keep_samples(
         Samples(
             facts.fingerprint,
@@ -119,4 +156,4 @@ def _write(store: Store, job: Job, count: int, size: int, shift: int, pictured: 
     store.write(job, replace(result, data=facts), counts, *kept)
 
 
-__all__ = ["IMAGES", "SHIFTS", "drawn", "predicted", "write_pictured"]
+__all__ = ["IMAGES", "READERS", "SHIFTS", "drawn", "predicted", "write_pictured"]

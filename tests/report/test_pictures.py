@@ -136,7 +136,7 @@ def test_lab_is_that_of_the_literature() -> None:
 
 def test_all_models_are_shown_on_the_same_images(study: Study) -> None:
     evidence = study.evidence()
-    found = section(evidence, {"median": True, "width": 256})
+    found = section(evidence, {"median": True, "width": 256, "megabytes": 8, "images": "kept"})
     for number, data in enumerate(evidence.datasets):
         details = found.blocks[number]
         assert isinstance(details, Details)
@@ -163,7 +163,9 @@ def test_all_models_are_shown_on_the_same_images(study: Study) -> None:
 
 def test_label_maps_are_those_of_the_store(study: Study) -> None:
     evidence = study.evidence()
-    images = with_label_maps(evidence, "polyps", kept_images(evidence, "polyps"))
+    images = {
+        image.id: image for image in with_label_maps(evidence, "polyps", kept_images(evidence, "polyps"))
+    }
     assert images
     for cell in evidence.cells.values():
         for done in cell.folds if cell.dataset == "polyps" else ():

@@ -9,8 +9,6 @@ from typing import Any
 
 from bench_core.analysis.evidence import DatasetFacts, Evidence
 from bench_core.analysis.pictured import (
-    ImageScores,
-    PicturedImage,
     defined,
     exemplary,
     image_scores,
@@ -20,23 +18,21 @@ from bench_core.analysis.pictured import (
 from bench_core.errors import MissingDependencyError
 from bench_core.report import comparing
 from bench_core.report.blocks import Block, Callout, Compared, Comparison, Details, Prose, Section
-from bench_core.report.colors import ErrorColors, standing_out
+from bench_core.report.colors import standing_out
 from bench_core.report.names import listed
+from bench_core.report.sections.single_images import Known, key, single_images
 
 TITLE = "Predictions next to ground truth"
 BUDGET = 3_200_000
-"""Bytes of these pictures on the page."""
+"""Bytes of the pictures that need no script."""
+MEGABYTE = 1_000_000
 
 
 @dataclass(frozen=True, eq=False)
-class Shown:
-    """What is known of a dataset's pictures."""
+class Shown(Known):
+    """What is known of a dataset's images, and which of them are shown."""
 
-    data: DatasetFacts
-    scores: ImageScores
-    images: Mapping[str, PicturedImage]
     picks: tuple[tuple[str, str], ...]
-    colors: ErrorColors
 
 
 def section(evidence: Evidence, options: Mapping[str, Any]) -> Section:
@@ -48,6 +44,10 @@ def section(evidence: Evidence, options: Mapping[str, Any]) -> Section:
         return Section("predictions", TITLE, (Prose(("No finished fold holds pictures yet.",)),))
     try:
         blocks = _compared(evidence, shown, int(options["width"]))
+        room, from_data = int(options["megabytes"]) * MEGABYTE, options["images"] == "data"
+        if room:
+            width = int(options["width"])
+            blocks.append(single_images(evidence, shown, room, width, from_data=from_data))
     except MissingDependencyError as error:
         # Tables do not need pictures, so they must not fail for want of them; the page says what it lacks.
         return Section("predictions", TITLE, (Callout("warning", error.message, code=error.fix or ""),))
@@ -67,7 +67,9 @@ def section(evidence: Evidence, options: Mapping[str, Any]) -> Section:
 
 def _shown(evidence: Evidence, data: DatasetFacts, median: bool) -> Shown:
     scores = image_scores(evidence, data.label)
-    images = with_label_maps(evidence, data.label, kept_images(evidence, data.label))
+    images = {
+        image.id: image for image in with_label_maps(evidence, data.label, kept_images(evidence, data.label))
+    }
     most = max((len(image.maps) for image in images.values()), default=0)
     # Images that every model was tested on come first: a row with gaps compares little.
     known = {
@@ -75,11 +77,11 @@ def _shown(evidence: Evidence, data: DatasetFacts, median: bool) -> Shown:
     }
     picks = exemplary(known, median)
     colors = standing_out([images[sample].image for _, sample in picks])
-    return Shown(data, scores, images, picks, colors)
+    return Shown(data, scores, images, colors, picks)
 
 
 def _has(item: Shown, model: str, dataset: str) -> bool:
-    return item.data.label == dataset and any(model in image.maps for image in item.images.values())
+    return item.data.label == dataset and any(model in image.maps for image in item.kept.values())
 
 
 def _compared(evidence: Evidence, shown: Sequence[Shown], widest: int) -> list[Block]:
@@ -107,10 +109,11 @@ def _row(evidence: Evidence, item: Shown, why: str, sample: str, width: int) -> 
     dice, fold = item.scores.of(sample), item.scores.fold(sample)
     return comparing.compared(
         evidence,
-        item.images[sample],
+        item.kept[sample],
         {model: value for model, value in dice.items() if not isnan(value)},
         item.colors,
         width,
         title=why,
         detail=sample if fold is None else f"{sample}, fold {fold}",
+        key=key(evidence, item.data.label, sample),
     )

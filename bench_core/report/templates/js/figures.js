@@ -14,25 +14,26 @@ export function startFigures() {
   }
 }
 
-/** Return buttons that save a chart and show its numbers. */
-export function tools(chart, title) {
+/** Return buttons that save a chart and show its numbers: those of its marks, or others. */
+export function tools(chart, title, given = null) {
+  const known = () => (given ? given() : numbers(chart()));
   const row = element("div", { className: "tools" });
   const name = () => fileName(`${document.querySelector("h1").textContent} ${title}`);
   const said = (what) => ({ ariaLabel: `${what} of ${title}` });
   row.append(
-    button("SVG", () => save(`${name()}.svg`, standalone(chart(), title), "image/svg+xml"), said("Save SVG")),
-    button("PNG", () => png(chart(), title).then((blob) => save(`${name()}.png`, blob)), said("Save PNG")),
+    button("SVG", () => save(`${name()}.svg`, standalone(chart(), title, known()), "image/svg+xml"), said("Save SVG")),
+    button("PNG", () => png(chart(), title, known()).then((blob) => save(`${name()}.png`, blob)), said("Save PNG")),
   );
-  if (numbers(chart()).length > 1) {
+  if (given || numbers(chart()).length > 1) {
     let list = null;
     const show = button("Numbers", () => {
       if (list) list.remove();
-      list = list ? null : element("div", { className: "scroll numbers", tabIndex: 0 }, asTable(numbers(chart()), title));
+      list = list ? null : element("div", { className: "scroll numbers", tabIndex: 0 }, asTable(known(), title));
       if (list) row.after(list);
       show.setAttribute("aria-expanded", String(Boolean(list)));
     }, said("Show numbers"));
     show.setAttribute("aria-expanded", "false");
-    row.append(button("CSV", () => save(`${name()}.csv`, csv(numbers(chart())), "text/csv"), said("Save CSV")), show);
+    row.append(button("CSV", () => save(`${name()}.csv`, csv(known()), "text/csv"), said("Save CSV")), show);
   }
   return row;
 }
@@ -58,7 +59,7 @@ function asTable(rows, title) {
 }
 
 /** Return a chart's markup as it looks now, with its title and its numbers inside. */
-export function standalone(chart, title) {
+export function standalone(chart, title, rows) {
   const twin = chart.cloneNode(true);
   const [, , width, height] = chart.getAttribute("viewBox").split(" ").map(Number);
   const twins = all("*", twin);
@@ -82,14 +83,14 @@ export function standalone(chart, title) {
   paper.setAttribute("width", "100%");
   paper.setAttribute("height", "100%");
   paper.setAttribute("fill", getComputedStyle(document.documentElement).getPropertyValue("--paper"));
-  twin.prepend(made("title", title), made("metadata", csv(numbers(chart))), paper);
+  twin.prepend(made("title", title), made("metadata", csv(rows)), paper);
   return new XMLSerializer().serializeToString(twin);
 }
 
-async function png(chart, title) {
+async function png(chart, title, rows) {
   const [, , width, height] = chart.getAttribute("viewBox").split(" ").map(Number);
   const picture = new Image(width * SHARP, height * SHARP);
-  picture.src = `data:image/svg+xml;charset=utf-8,${encodeURIComponent(standalone(chart, title))}`;
+  picture.src = `data:image/svg+xml;charset=utf-8,${encodeURIComponent(standalone(chart, title, rows))}`;
   await picture.decode();
   const canvas = element("canvas", { width: width * SHARP, height: height * SHARP });
   canvas.getContext("2d").drawImage(picture, 0, 0, canvas.width, canvas.height);
