@@ -147,6 +147,8 @@ class DatasetFacts:
     """Of the declaration."""
     references: tuple[Reference, ...] = ()
     """Published scores on it of networks that were trained elsewhere."""
+    grouping: Mapping[str, tuple[Any, bool]] = field(default_factory=dict)
+    """Options that say what never lies in two folds: the value taken, and whether it is the default."""
 
 
 @dataclass(frozen=True)

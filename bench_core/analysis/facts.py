@@ -77,7 +77,14 @@ def dataset_facts(
         options=_differing(declared.options, entry.options),
         name=declared.name,
         references=declared.references,
+        grouping=_grouping(declared.options, entry.options),
     )
+
+
+def _grouping(declared: Mapping[str, Option], given: Mapping[str, Any]) -> dict[str, tuple[Any, bool]]:
+    """Return the options whose names begin with `group`, as all do by which a reader groups samples."""
+    taken, usual = complete_options(declared, given), complete_options(declared, {})
+    return {name: (value, value == usual[name]) for name, value in taken.items() if name.startswith("group")}
 
 
 def _attributes(label: str, cells: Mapping[tuple[str, str], Cell], store: Store | None) -> tuple[str, ...]:

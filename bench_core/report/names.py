@@ -90,6 +90,15 @@ def options(facts: ModelFacts | DatasetFacts) -> str:
     return _differing(facts.options)
 
 
+def grouping(facts: DatasetFacts) -> str:
+    """Return by which option, also a default one, samples are kept together; empty where there is none."""
+    given = {name: item for name, item in facts.grouping.items() if item[0]} or facts.grouping
+    return ", ".join(
+        f"{name} {setting(value or None)}" + (" (default)" if usual else "")
+        for name, (value, usual) in given.items()
+    )
+
+
 def procedure(model: ModelFacts) -> str:
     """Return what a reader must know of a model whose runner has a procedure of its own."""
     settings = _differing(model.settings)

@@ -85,3 +85,19 @@ def test_a_dataset_with_other_options_than_the_default_says_so() -> None:
     assert names.options(dataset_facts("a", given, registry, {}, None)) == "groups session (default: none)"
     usual = DatasetEntry(name="neopolyp", root="data", options={"groups": "none"})
     assert names.options(dataset_facts("b", usual, registry, {}, None)) == ""
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "said"),
+    [
+        ("neopolyp", {}, "groups none (default)"),
+        ("neopolyp", {"groups": "session"}, "groups session"),
+        ("folder", {"classes": {"a": 1}, "group_pattern": "p([0-9]+)"}, "group_pattern p([0-9]+)"),
+        ("isic2018", {}, ""),
+    ],
+)
+def test_the_grouping_is_named_also_where_it_is_the_default(
+    name: str, options: dict[str, object], said: str
+) -> None:
+    given = DatasetEntry(name=name, label="a", root="data", options=options)
+    assert names.grouping(dataset_facts("a", given, load_registry(), {}, None)) == said

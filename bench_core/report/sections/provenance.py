@@ -93,19 +93,23 @@ def data_table(evidence: Evidence) -> Table:
             Cell(", ".join(facts.classes)),
             Cell(", ".join(facts.attributes) or "–"),
             Cell(facts.license or "–"),
+            Cell(names.grouping(facts) or "–"),
             _hashes(data.fingerprints),
             _hashes(data.fold_hashes),
             Cell(sizes or "–"),
         )
         rows.append(Row(cells))
-    titles = ("Dataset", "Modality", "Classes", "Attributes", "License", "Samples", "Folds", "Sizes")
-    keys = ("dataset", "modality", "classes", "attributes", "license", "fingerprint", "fold_hash", "sizes")
+    titles = {
+        **{key: key.capitalize() for key in ("dataset", "modality", "classes", "attributes", "license")},
+        **{"grouping": "Grouping", "fingerprint": "Samples", "fold_hash": "Folds", "sizes": "Sizes"},
+    }
     return Table(
         name="data",
         title="Data as the jobs saw it",
-        columns=tuple(Column(key, title, numeric=False) for key, title in zip(keys, titles, strict=True)),
+        columns=tuple(Column(key, title, numeric=False) for key, title in titles.items()),
         rows=tuple(rows),
-        caption="Samples: hash over the files' content. Folds: hash over the assignment of samples to folds.",
+        caption="Grouping: the option by which the reader keeps samples together. Samples: hash over the "
+        "files' content. Folds: hash over the assignment of samples to folds.",
     )
 
 
