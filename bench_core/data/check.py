@@ -15,8 +15,8 @@ from bench_core.data.describe import Part, data_warnings, describe, large_groups
 from bench_core.data.folds import check_leaks
 from bench_core.data.grouping import across_folds
 from bench_core.data.opening import Source, deal, open_arrays, open_reader
+from bench_core.data.remarks import remarks_of
 from bench_core.data.resize import Fit
-from bench_core.data.samples import Remarking
 from bench_core.data.twins import group_hints
 from bench_core.errors import DataError, MissingDependencyError
 from bench_core.samples import Samples, dealing_name, given_name
@@ -98,7 +98,7 @@ def _prepared(item: Wanted, cache: Path, progress: Progress | None) -> Prepared:
         large += large_groups(arrays.groups, dealing.count)
         parts += [part for roles in dealing.roles for part in parts_of(roles, cut)]
     reader = open_reader(item.source)
-    warnings = [*reader.remarks()] if isinstance(reader, Remarking) else []
+    warnings = remarks_of(reader, arrays.fingerprint, cache)
     warnings += group_hints(arrays.ids, arrays.groups)
     warnings += arrays.remarks
     warnings += dict.fromkeys(large)

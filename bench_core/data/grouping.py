@@ -27,7 +27,7 @@ NAMED = 3
 _FORMAT = 1
 """Raise it with any change to what the rules find."""
 _MOST_BYTES = 64 * 1024**2
-_CONTENT = 32
+CONTENT = 32
 """Digits of a fingerprint that are of the files' content, whatever the grouping."""
 _GIANT_SHARE, _GIANT = 3, 10
 
@@ -92,7 +92,7 @@ def present_fingerprint(content: str, duplicates: Duplicates, cache: Path) -> st
 
 def same_content(one: str, other: str) -> bool:
     """Say whether two fingerprints are of the same files, whatever the grouping of their samples."""
-    return one[:_CONTENT] == other[:_CONTENT]
+    return one[:CONTENT] == other[:CONTENT]
 
 
 def _applied(
@@ -123,7 +123,7 @@ def _applied(
 
 def _fingerprint(content: str, arrays: CachedArrays) -> str:
     text = json.dumps([content, list(arrays.ids), list(arrays.groups)])
-    return content[:_CONTENT] + hashlib.sha256(text.encode()).hexdigest()[_CONTENT:]
+    return content[:CONTENT] + hashlib.sha256(text.encode()).hexdigest()[CONTENT:]
 
 
 def _merged(groups: Sequence[str], clusters: Iterable[tuple[int, ...]]) -> tuple[str, ...]:

@@ -54,3 +54,11 @@ class Remarking(Protocol):
 
     def remarks(self) -> Sequence[str]:
         """Return sentences that a user should see, such as which files are passed over; none as a rule."""
+
+
+@runtime_checkable
+class PixelRemarking(Protocol):
+    """A reader that must decode its files to say what it has to say of them."""
+
+    def pixel_remarks(self) -> Sequence[str]:
+        """Return sentences about the samples' pixels; asked once for each content of the files."""

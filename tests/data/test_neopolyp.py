@@ -16,9 +16,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from bench_core import Task
+from bench_core.data.check import Wanted, prepare
 from bench_core.data.layout import LayoutError
+from bench_core.data.opening import Source
+from bench_core.data.resize import Fit
 from bench_core.data.samples import UInt8Array
+from bench_core.options import complete_options
 from bench_datasets.declared.study import NEOPOLYP
+from bench_datasets.readers import neopolyp
 from bench_datasets.readers.neopolyp import NeoPolypReader
 from bench_datasets.readers.neopolyp_colors import classify, measured
 from bench_datasets.readers.neopolyp_sessions import TABLE, sessions
@@ -141,9 +147,40 @@ def test_undecidable_pixels_are_counted_and_the_worst_masks_named(root: Path) ->
     Image.fromarray(pixels).save(path, quality=95)
     doubts = [measured(Stored(mask)) for mask in sorted((root / TRAIN_GT).glob("*.jpeg"))]
     assert doubts[3].unsure >= 400
-    (remark,) = [text for text in reader(NEOPOLYP, root).remarks() if "undecidable" in text]
+    (remark,) = reader(NEOPOLYP, root).pixel_remarks()
     assert f"{sum(doubt.unsure for doubt in doubts):,} of {sum(doubt.pixels for doubt in doubts):,}" in remark
     assert f"most in {TRAIN_GT}/{path.name} {doubts[3].share:.2%}" in remark
+
+
+def test_masks_are_looked_at_once_for_each_content(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Opened again, no mask is decoded to say which pixels are undecidable; a changed mask is."""
+    path = sorted((root / TRAIN_GT).glob("*.jpeg"))[3]
+    with Image.open(path) as image:
+        pixels = np.array(image)
+    pixels[100:120, 100:120] = (0, 0, 100)
+    Image.fromarray(pixels).save(path, quality=95)
+    options = complete_options(NEOPOLYP.options, {"allow_missing": True})
+    task = NEOPOLYP.task
+    assert isinstance(task, Task)
+    wanted = Wanted(Source("a", NEOPOLYP, task, str(root), options), Fit(16))
+
+    def said() -> list[str]:
+        (ready,) = prepare([wanted], tmp_path / "cache")
+        return [text for text in ready.warnings if "undecidable" in text]
+
+    (first,) = said()
+    with monkeypatch.context() as patched:
+        patched.setattr(neopolyp, "measured", lambda mask: pytest.fail("decoded again"))
+        assert said() == [first]
+    (note,) = (tmp_path / "cache").glob("remarks-*")
+    for damage in ("", "{}", '{"remarks": [7]}', "null"):
+        note.write_text(damage)
+        assert said() == [first]
+    pixels[120:160, 100:140] = (0, 0, 100)
+    Image.fromarray(pixels).save(path, quality=95)
+    assert said() != [first]
 
 
 def save_mask(path: Path, pixels: UInt8Array) -> Stored:

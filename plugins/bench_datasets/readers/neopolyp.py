@@ -71,10 +71,10 @@ class NeoPolypReader(StoredReader):
         """Return the image and its mask: 1 = non-neoplastic (green), 2 = neoplastic (red)."""
         return rgb(image), classify(mask)
 
-    def remarks(self) -> Sequence[str]:
-        """Return also which masks hold colors that lie between the classes, as JPEG makes them."""
+    def pixel_remarks(self) -> Sequence[str]:
+        """Return which masks hold colors that lie between the classes, as JPEG makes them."""
         told = _doubtful(self.root, [self.pair(sample)[1] for sample in self._listed().samples])
-        return [*super().remarks(), *([told] if told else [])]
+        return [told] if told else []
 
     def _pair(self, images: Mapping[str, Stored], masks: Mapping[str, Stored], listing: Listing) -> None:
         problems = listing.problems
