@@ -22,7 +22,7 @@ def ground_of(registry: Registry, store: Store, most_bytes: int | None = None) -
     from bench_core.cli.data import cache_folder
     from bench_core.execute.ground import Ground
 
-    return Ground(registry, cache_folder() or store.cache, most_bytes)
+    return Ground(registry, cache_folder() or store.cache, most_bytes, store.result)
 
 
 def reasons(jobs: Sequence[Job], found: Freshness) -> list[tuple[str, list[Job]]]:

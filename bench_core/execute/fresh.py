@@ -30,7 +30,7 @@ class Freshness:
 
 
 def freshness(jobs: Iterable[Job], store: Store, ground: Ground) -> Freshness:
-    """Compare the finished ones among the jobs with what is there now.
+    """Compare the finished ones among the jobs with what is there now; needed jobs come before others.
 
     Raises StoreError if the store's list of acceptances is damaged.
     """
@@ -46,6 +46,8 @@ def freshness(jobs: Iterable[Job], store: Store, ground: Ground) -> Freshness:
         except StoreError as error:
             damaged[job.digest] = error
             continue
+        # What looks at a stale result goes with it, whatever it stands on itself.
+        changes = changes or next((stale[need.digest] for need in job.needs if need.digest in stale), ())
         if changes:
             stale[job.digest] = changes
     unknown = tuple(f"{what} could not be compared: {why}" for what, why in ground.unknown.items())

@@ -1,9 +1,10 @@
-"""What a result stands on besides its settings: data, the user's own plugin files, weights files."""
+"""What a result stands on besides its settings: data, the user's own plugin files, weights files; and for a
+step what the results stand on that it needs."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from bench_core.data.cache import HASHES
 from bench_core.data.grouping import same_content
 from bench_core.data.hashing import FileHashes
 from bench_core.data.opening import Present, present_data
-from bench_core.errors import BenchError
+from bench_core.errors import BenchError, StoreError
 from bench_core.execute.datasets import source_of
 from bench_core.plan.job import Apply, Job
 from bench_core.plugins.registry import Registry
@@ -19,8 +20,8 @@ from bench_core.store.accepted import Acceptance
 from bench_core.store.result import Result
 from bench_core.weights.files import find_files
 
-DATA, PLUGIN, WEIGHTS = "data", "plugin", "weights"
-KINDS = (DATA, PLUGIN, WEIGHTS)
+DATA, PLUGIN, WEIGHTS, NEEDED = "data", "plugin", "weights", "needed"
+KINDS = (DATA, PLUGIN, WEIGHTS, NEEDED)
 _SHORT = 12
 
 
@@ -29,7 +30,7 @@ class Change:
     """Something that a result stands on, and that is another now."""
 
     what: str
-    """"data", "plugin NAME" or "weights NAME"."""
+    """"data", "plugin NAME", "weights NAME", or one of these after "needed ": of a result that is needed."""
     was: str
     """SHA-256; empty where it did not exist."""
     now: str
@@ -83,6 +84,25 @@ def weights_basis(job: Job, registry: Registry, hashes: FileHashes | None = None
     return {f"{WEIGHTS} {path.name}": hashes.sha256(path) for path in files}
 
 
+def needed_basis(
+    job: Job, result_of: Callable[[str], Result], accepted: Sequence[Acceptance] = ()
+) -> dict[str, str]:
+    """Return "needed data" and "needed weights FILE" of the results that a step's job needs.
+
+    A network that was trained anew on other data is another one, though its job has the same digest. Plugins
+    are a step's own. Raises StoreError where a result cannot be read.
+    """
+    found: dict[str, str] = {}
+    for need in job.needs if isinstance(job.work, Apply) else ():
+        stands_on = effective_basis(result_of(need.digest), accepted)
+        found |= {
+            f"{NEEDED} {name}": digest
+            for name, digest in stands_on.items()
+            if kind_of(name) in (DATA, WEIGHTS)
+        }
+    return found
+
+
 def changes_between(was: Mapping[str, str], now: Mapping[str, str]) -> tuple[Change, ...]:
     """Return what differs between the bases of two attempts at one job."""
     return tuple(
@@ -104,9 +124,17 @@ class Ground:
     """What jobs would stand on if they ran now; everything is looked at once.
 
     Datasets whose files have never been hashed here are not read if they hold more than `most_bytes`.
+    `result_of` gives the results that steps need, by digest.
     """
 
-    def __init__(self, registry: Registry, cache: Path, most_bytes: int | None = None) -> None:
+    def __init__(
+        self,
+        registry: Registry,
+        cache: Path,
+        most_bytes: int | None = None,
+        result_of: Callable[[str], Result] | None = None,
+    ) -> None:
+        self._result_of = result_of
         self._registry, self._cache, self._most_bytes = registry, cache, most_bytes
         self._hashes = FileHashes(cache / HASHES)
         self._data: dict[str, Present] = {}
@@ -122,17 +150,26 @@ class Ground:
         was = effective_basis(result, accepted)
         return tuple(
             change
-            for kind, now in self._now(job, was.get(DATA, "")).items()
+            for kind, now in self._now(job, was.get(DATA, ""), accepted).items()
             if now is not None
             for change in _differences(kind, _of_kind(was, kind), now)
         )
 
-    def _now(self, job: Job, was: str) -> dict[str, dict[str, str] | None]:
+    def _now(self, job: Job, was: str, accepted: Sequence[Acceptance]) -> dict[str, dict[str, str] | None]:
         return {
             DATA: self._of_data(job, was),
             PLUGIN: plugin_basis(job, self._registry),
             WEIGHTS: self._of_weights(job),
+            NEEDED: self._of_needed(job, accepted),
         }
+
+    def _of_needed(self, job: Job, accepted: Sequence[Acceptance]) -> dict[str, str] | None:
+        if self._result_of is None:
+            return None
+        try:
+            return needed_basis(job, self._result_of, accepted)
+        except StoreError:
+            return None  # Of the needed job there is none, or it is damaged, which is told of it.
 
     def _of_data(self, job: Job, was: str) -> dict[str, str] | None:
         data = job.dataset

@@ -17,7 +17,13 @@ from bench_core.declarations import JobEvent, resolve_entry
 from bench_core.errors import BenchError, DataError, StoreError, WeightsError
 from bench_core.execute.attempts import Attempts
 from bench_core.execute.failures import describe, summary
-from bench_core.execute.ground import DATA, changes_between, plugin_basis, weights_basis
+from bench_core.execute.ground import (
+    DATA,
+    changes_between,
+    needed_basis,
+    plugin_basis,
+    weights_basis,
+)
 from bench_core.execute.keeper import FolderKeeper
 from bench_core.execute.logs import job_log
 from bench_core.execute.outcome import checked, counted, plain_values, provenance
@@ -30,6 +36,7 @@ from bench_core.plugins.registry import Registry
 from bench_core.protocol.session import ARTIFACTS, RECORDS, Session
 from bench_core.protocol.site import Site
 from bench_core.records import NetworkFacts
+from bench_core.store.accepted import read_accepted
 from bench_core.store.claim import Claim, claiming
 from bench_core.store.files import disk_error, remove_tree, storing
 from bench_core.store.folder import LOG, RUNNER, TRACE
@@ -247,6 +254,7 @@ class _Run:
         # Weights that are not declared are known by what the network reports of them.
         with suppress(WeightsError):
             basis |= weights_basis(self.job, self.registry, FileHashes(self.cache / HASHES))
+        basis |= needed_basis(self.job, self.store.result, read_accepted(self.store.path))
         return basis
 
     def _site(self, folder: Path, data: JobData) -> Site:
