@@ -149,6 +149,8 @@ class DatasetFacts:
     """Published scores on it of networks that were trained elsewhere."""
     grouping: Mapping[str, tuple[Any, bool]] = field(default_factory=dict)
     """Options that say what never lies in two folds: the value taken, and whether it is the default."""
+    citation: str = ""
+    """How its publishers want it to be cited."""
 
 
 @dataclass(frozen=True)

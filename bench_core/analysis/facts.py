@@ -78,6 +78,7 @@ def dataset_facts(
         name=declared.name,
         references=declared.references,
         grouping=_grouping(declared.options, entry.options),
+        citation=declared.citation,
     )
 
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 WHAT = ("table", "counts", "predictions")
 OTHERS = {
     "scores": "bench_core.cli.export_scores",
+    "every-eval-ever": "bench_core.cli.export_every_eval",
 }
 """What has options of its own, and the module of its command."""
 
@@ -27,15 +28,20 @@ class _Export(click.Command):
     def make_context(
         self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
     ) -> click.Context:
-        """Return the context of the command that the options ask for."""
-        if args and args[0] in OTHERS:
-            other: click.Command = import_module(OTHERS[args[0]]).command
-            return other.make_context(f"{info_name} {args[0]}", args[1:], parent, **extra)
-        if not any(word == "--archive" or word.startswith("--archive=") for word in args):
+        """Return the context of the command that the words ask for."""
+        other, rest = self.handed(args)
+        if other is None:
             return super().make_context(info_name, args, parent, **extra)
-        from bench_core.cli.export_archive import command as archive
+        words = [str(info_name), *args[: len(args) - len(rest)]]
+        return other.make_context(" ".join(words), rest, parent, **extra)
 
-        return archive.make_context(info_name, args, parent, **extra)
+    def handed(self, args: list[str]) -> tuple[click.Command | None, list[str]]:
+        """Return the other command that the words ask for and what they say to it, or None."""
+        module = OTHERS.get(args[0]) if args else None
+        rest = args[1:] if module else args
+        if any(word == "--archive" or word.startswith("--archive=") for word in args):
+            module, rest = "bench_core.cli.export_archive", args
+        return (import_module(module).command if module else None), rest
 
 
 @click.command(cls=_Export)
@@ -84,8 +90,9 @@ def command(
     """Write tables or pixel counts of SPEC as CSV, or predicted label maps as PNG.
 
     Pixels of the PNGs are class indices, and the palette gives them the report's colors. Nothing is
-    overwritten. What else there is has options of its own: see `bench export scores --help`. Exit codes: 0
-    written, 1 invalid spec, 2 could not write, or nothing is finished.
+    overwritten. What else there is has options of its own: see `bench export scores --help`, and
+    likewise every-eval-ever. Exit codes: 0 written, 1 invalid spec, 2 could not write, or nothing is
+    finished.
     """
     if what in OTHERS:
         raise click.UsageError(f"{what} comes first: bench export {what} SPEC ...")

@@ -63,6 +63,9 @@ def test_commands_on_the_pages_parse(page: Path, line: str) -> None:
     while isinstance(command, click.Group) and words[1:2]:
         command, words = command.commands[words[1]], words[1:]
     assert isinstance(command, click.Command)
+    other, rest = command.handed(words[1:]) if hasattr(command, "handed") else (None, [])
+    if other is not None:
+        command, words = other, [words[0], *rest]
     with click.Context(command, info_name=words[0], resilient_parsing=True) as context:
         command.parse_args(context, words[1:])
     known = {option for parameter in command.params for option in parameter.opts + parameter.secondary_opts}

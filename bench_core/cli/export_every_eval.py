@@ -1,0 +1,73 @@
+"""`bench export every-eval-ever`: results in a schema that many kinds of evaluations share."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+import click
+
+from bench_core.cli.common import JSON, SET, SPEC, STORE, PathType, print_json, say
+
+
+@click.command()
+@SPEC
+@SET
+@STORE
+@click.option("--organization", required=True, metavar="NAME", help="Who ran the evaluation.")
+@click.option("--organization-url", "url", default="", metavar="URL", help="Its page.")
+@click.option(
+    "--relationship",
+    type=click.Choice(["first_party", "third_party", "collaborative", "other"]),
+    default="first_party",
+    show_default=True,
+    help="Of the evaluator to whoever trained the models.",
+)
+@click.option(
+    "--out",
+    type=PathType(file_okay=False),
+    default=None,
+    help="A new or empty folder.  [default: exports/NAME/every-eval-ever]",
+)
+@JSON
+def command(
+    spec: Path,
+    overrides: tuple[str, ...],
+    store: Path,
+    organization: str,
+    url: str,
+    relationship: str,
+    out: Path | None,
+    as_json: bool,
+) -> None:
+    """Write the scores of SPEC as records of Every Eval Ever 0.3.0, one JSON file per model.
+
+    Each dataset and metric has two scores: the mean over folds, and the mean over test images with its
+    standard deviation. Files lie where the schema's collection has them, data/STUDY/ORGANIZATION/MODEL/. No
+    id of an image is in them. The time of the record is now, or SOURCE_DATE_EPOCH. Nothing is overwritten.
+    Exit codes: 0 written, 1 invalid spec, 2 could not write, or nothing is finished.
+    """
+    from bench_core.errors import StoreError
+    from bench_core.export.every_eval import Source, record_files
+    from bench_core.export.write import write_files
+    from bench_core.study import opened
+
+    if not organization.strip():
+        raise click.UsageError("--organization is empty")
+    study = opened(spec, store, overrides)
+    if not study.evidence.folds:
+        raise StoreError("no evaluation is finished", place=str(store))
+    source = Source(organization.strip(), url.strip(), relationship)  # type: ignore[arg-type]
+    folder = out or Path("exports") / study.name / "every-eval-ever"
+    number = write_files(iter(record_files(study.evidence, source, _now())), folder)
+    if as_json:
+        print_json({"folder": str(folder), "files": number, "complete": study.complete})
+        return
+    say(f"wrote {number} {'record' if number == 1 else 'records'} to {folder}")
+
+
+def _now() -> int:
+    """Return seconds since 1970: those of the convention for reproducible builds, where they are set."""
+    fixed = os.environ.get("SOURCE_DATE_EPOCH", "")
+    return int(fixed) if fixed.isdecimal() else int(time.time())
