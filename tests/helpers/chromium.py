@@ -20,7 +20,9 @@ from typing import Any
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 MISSING = "no chromium is installed"
 PATIENCE = 20.0
-"""Seconds to wait for an answer before the test fails."""
+"""Seconds to wait for what the page should become before the test fails."""
+SILENCE = 120.0
+"""Seconds without an answer after which the browser is given up."""
 
 
 class BrowserError(AssertionError):
@@ -168,7 +170,7 @@ class Browser:
             self.complaints.append(facts["entry"]["text"])
 
     def _next(self) -> dict[str, Any]:
-        end = time.monotonic() + PATIENCE
+        end = time.monotonic() + SILENCE
         while not self._pending:
             ready, _, _ = select.select([self._in], [], [], max(0.0, end - time.monotonic()))
             if not ready:
