@@ -37,9 +37,10 @@ class Stored:
         """
         try:
             if self.member is not None:
-                return self.member.read(self.path, most_bytes)
-            with open_regular(self.path) as file:
-                content = file.read(most_bytes + 1)
+                content = self.member.read(self.path, most_bytes)
+            else:
+                with open_regular(self.path) as file:
+                    content = file.read(most_bytes + 1)
         except BoundError as error:
             raise DataError(str(error), place=self.place, fix=REPLACE) from error
         except OSError as error:
