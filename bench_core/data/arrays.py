@@ -24,13 +24,14 @@ from bench_core.data.samples import Attribute, UInt8Array
 from bench_core.data.study_hashes import load_study_hashes
 from bench_core.errors import StoreError
 
-CACHE_FORMAT = 5
+CACHE_FORMAT = 6
 INDEX, IMAGES, MASKS, CHECKED = "index.json", "images.npy", "masks.npy", "checked.json"
 LOOKS = "looks.npy"
 COLUMNS = (
     "groups",
     "pixel_hashes",
     "mask_hashes",
+    "keys",
     "checksums",
     "sizes",
     "spacing",
@@ -82,6 +83,9 @@ class CachedArrays:
     study_hashes: NDArray[np.uint64] | None = None
     """[N] perceptual hashes of the original images by the study's rule; None where no rule has asked for
     them."""
+    keys: tuple[str, ...] = ()
+    """Hash of each image's original size, small gray picture and cached pixels, for comparing datasets whose
+    caches are of one image size; empty for arrays in memory."""
     mask_hashes: tuple[str, ...] = ()
     """sha256 of each mask as decoded; empty where no other image is equal."""
     copies: tuple[tuple[str, ...], ...] = ()
@@ -140,6 +144,7 @@ class CachedArrays:
             labels=some(self.labels),
             looks=None if self.looks is None else self.looks[numbers],
             study_hashes=None if self.study_hashes is None else self.study_hashes[numbers],
+            keys=some(self.keys),
             mask_hashes=some(self.mask_hashes),
             checksums=some(self.checksums),
             rows=rows,
@@ -281,6 +286,7 @@ def _mapped(folder: Path, index: Mapping[str, Any]) -> CachedArrays:
         labels=tuple(_labels(row, side * side) for row in index["labels"]),
         looks=looks,
         study_hashes=load_study_hashes(folder, index["fingerprint"], count),
+        keys=tuple(index["keys"]),
         mask_hashes=tuple(index["mask_hashes"]),
         path=folder,
         checksums=tuple(index["checksums"]),

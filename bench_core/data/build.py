@@ -68,7 +68,7 @@ def build_cache(
                 cache.append(outcome.image, outcome.mask, _row(outcome), outcome.look)
         if failures:
             raise _all_at_once(failures)
-        known = told_apart(recipe, samples, [row.pop("key") for row in cache.rows])
+        known = told_apart(recipe, samples, [row["keys"] for row in cache.rows])
         cache.close()
     study = [row.pop("study_hash") for row in cache.rows]
     rows = [
@@ -121,7 +121,7 @@ def _row(prepared: _Prepared) -> dict[str, Any]:
     return {
         "sizes": list(prepared.size),
         "labels": {str(label): int(counts[label]) for label in np.flatnonzero(counts)},
-        "key": _key(prepared),
+        "keys": _key(prepared),
         "study_hash": prepared.study_hash,
         "checksums": sample_checksum(prepared.image, prepared.mask),
     }

@@ -24,7 +24,8 @@ class Seen:
     image: str
     """The id of that one."""
     how: Literal["equal", "alike"]
-    """equal: pixel by pixel, as decoded; alike: re-encoded, resized, brightened, turned or mirrored."""
+    """equal: of one size, and pixel by pixel as cached; alike: re-encoded, resized, brightened, turned or
+    mirrored."""
 
 
 def seen_in(trained: CachedArrays, there: CachedArrays) -> Mapping[str, Seen]:
@@ -52,9 +53,9 @@ def _pairs(
     trained: CachedArrays, there: CachedArrays
 ) -> Iterator[tuple[int, int, Literal["equal", "alike"]]]:
     first: dict[str, int] = {}
-    for number, digest in enumerate(trained.pixel_hashes):
+    for number, digest in enumerate(trained.keys or trained.pixel_hashes):
         first.setdefault(digest, number)
-    for place, digest in enumerate(there.pixel_hashes):
+    for place, digest in enumerate(there.keys or there.pixel_hashes):
         if digest in first:
             yield place, first[digest], "equal"
     if trained.looks is not None and there.looks is not None:

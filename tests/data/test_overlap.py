@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
+
 import numpy as np
 
+from bench_core.data.arrays import CachedArrays
 from bench_core.data.copies import near_between, near_pairs
 from bench_core.data.overlap import Seen, seen_in, told
-from tests.helpers.pictures import in_memory
+from tests.helpers.pictures import ArrayReader, blob, in_memory, open_arrays, picture
 
 
 def test_what_is_found_between_is_what_is_found_in_both_together() -> None:
@@ -49,3 +53,16 @@ def test_an_equal_image_is_named_before_one_that_is_alike() -> None:
         "z": Seen("c", "equal"),
     }
     assert told(found) == "v looks like d; w equals e; y looks like f; and 1 more"
+
+
+def test_an_image_that_is_twice_in_one_dataset_equals_that_of_the_other(tmp_path: Path) -> None:
+    """Each image that is alone in its dataset is known as well as one that is there twice."""
+
+    def cached(numbers: Sequence[int], dataset: str) -> CachedArrays:
+        images = [picture(number, 40, 52) for number in numbers]
+        masks = [blob(number, 40, 52, value=1) for number in numbers]
+        return open_arrays(ArrayReader(images, masks), tmp_path, dataset=dataset)
+
+    here, there = cached((1, 2, 2, 3), "here"), cached((4, 3, 2, 1, 1), "there")
+    assert seen_in(here, there) == {"s1": Seen("s3", "equal"), "s2": Seen("s1", "equal"),
+                                    "s3": Seen("s0", "equal"), "s4": Seen("s0", "equal")}  # fmt: skip
