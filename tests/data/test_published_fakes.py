@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import itertools
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from bench_core import Dataset, DatasetRequest
+from bench_core.data.fake import draw_fake
+from bench_core.declarations import resolve_entry
 from bench_core.errors import DataError
+from bench_core.options import complete_options
+from bench_datasets.declared.layouts import LAYOUTS
 from tests.helpers.published import DECLARED, draw, reader
 
 OURS = ("kvasir-seg", "hyperkvasir", "cvc-clinicdb", "cvc-colondb", "etis", "ph2", "ham10000", "busi")
@@ -41,6 +47,37 @@ def test_a_copy_reads_back_as_its_truth_says(name: str, seed: int, tmp_path: Pat
         assert sample.group == row["group"] and dict(sample.attributes) == row.get("attributes", {})
         assert int(mask.sum()) == row["foreground"] and [mask.shape[1], mask.shape[0]] == row["size"]
         assert image.shape == (*mask.shape, DECLARED[name].task.channels)  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("declared", LAYOUTS, ids=lambda declared: declared.name)
+def test_data_drawn_in_another_tool_s_layout_read_back_as_their_truth_says(
+    declared: Dataset, tmp_path: Path
+) -> None:
+    drawn = draw_fake(declared, tmp_path, samples=7, seed=1)
+    truth = json.loads(drawn.truth.read_text())
+    options = complete_options(declared.options, truth["options"])
+    task = declared.task_for(options)
+    assert declared.open is not None and truth["traps"] and len(truth["samples"]) >= 7
+    opened = resolve_entry(declared.open)(DatasetRequest(root=drawn.root, options=options))
+    rows = {row["id"]: row for row in truth["samples"]}
+    samples = opened.samples()
+    assert [sample.id for sample in samples] == list(rows)
+    assert not [remark for remark in opened.remarks() if "passed over" in remark]
+    found = set()
+    for sample in samples:
+        image, mask = opened.read(sample)
+        row = rows[sample.id]
+        assert sample.group == row["group"] and [mask.shape[1], mask.shape[0]] == row["size"]
+        assert dict(sample.attributes).items() >= row.get("attributes", {}).items()
+        assert image.shape == (*mask.shape, task.channels)
+        for label in (1, 2):
+            # An outline's rim is half a pixel off.
+            rim = 4 * row["pixels"][str(label)] ** 0.5 if declared.name == "coco" else 0
+            assert abs(int((mask == label).sum()) - row["pixels"][str(label)]) <= rim
+        found |= set(np.unique(mask).tolist())
+    assert found == set(range(len(task.classes) + 1))
+    again = draw_fake(declared, tmp_path / "again", samples=7, seed=1)
+    assert content(drawn.root) == content(again.root)
 
 
 @pytest.mark.parametrize("name", OURS)
