@@ -88,7 +88,14 @@ def _row(row: LevelRow, top: float, height: float, scale: svg.Scale, digits: int
                 )
             )
         tip = f"{row.label}, {_spoken(point, digits)}"
-        parts.append(svg.marker(point.series, scale(point.value), y, 3.4, f"dot {color}", tip))
+        kept: svg.Row = {
+            "model": row.label,
+            "level": point.name,
+            "value": point.value,
+            "low": point.low,
+            "high": point.high,
+        }
+        parts.append(svg.marker(point.series, scale(point.value), y, 3.4, f"dot {color}", tip, kept))
     return "".join(parts)
 
 

@@ -198,6 +198,13 @@ def test_jobs_keep_them_data_check_adds_them_and_verify_computes_them_again(tmp_
     said = call("verify", path, "--data")
     assert "auto:sharpness of box11" in " ".join(said.split())
 
+    # Without the data, only the size can be told: counts hold it.
+    forged = {**samples.automatic[GRID], "size": (*size[:3], 0.3, *size[4:])}
+    kept.write_text(json.dumps(replace(samples, automatic={GRID: forged}).to_json()))
+    assert "pixels of structure in box03" in " ".join(call("verify", path).split())
+    kept.write_bytes(written)
+    assert "structure" not in call("verify", path)
+
 
 def test_with_automatic_keeps_what_is_known() -> None:
     class Arrays:

@@ -318,7 +318,7 @@ MUTATIONS: dict[str, tuple[str, Callable[[Path], object], set[str], str]] = {
     "a hit more": (
         EVALUATE,
         in_counts(add(3)),
-        {"metrics", "label maps"},
+        {"samples", "metrics", "label maps"},
         "its ground truth (TP + FN) of dot",
     ),
     "a false alarm more": (SEARCH, in_counts(add(4)), {"metrics", "label maps"}, "the counts give mdsc"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -11,11 +12,12 @@ import numpy as np
 
 from bench_core.analysis.verify.audit import Audit, Subject
 from bench_core.analysis.verify.findings import Finding, told
+from bench_core.data.automatic import image_box
 from bench_core.data.folds import assign_folds, fold_hash
 from bench_core.errors import BenchError
 from bench_core.execute.datasets import folds_name
 from bench_core.plan.job import fold_seed
-from bench_core.samples import Samples
+from bench_core.samples import PREFIX, Samples, automatic_name
 from bench_core.store.folder import COUNTS, RESULT, TRACE
 from bench_core.store.result import Result
 
@@ -60,7 +62,12 @@ def samples(subject: Subject, audit: Audit) -> Iterable[Finding] | None:
     dealt = _dealt(subject, audit)
     if dealt is None:
         return [subject.finding(f"the kept dataset has no folds {folds_name(subject.job)!r}", RESULT)]
-    return [*_sizes(subject, result, dealt), *_images(subject, dealt), *_dealing(subject, audit, dealt)]
+    return [
+        *_sizes(subject, result, dealt),
+        *_images(subject, dealt),
+        *_dealing(subject, audit, dealt),
+        *_structures(subject, dealt.samples),
+    ]
 
 
 def _first(subject: Subject, audit: Audit) -> Subject:
@@ -127,6 +134,31 @@ def _images(subject: Subject, dealt: Dealt) -> Iterator[Finding]:
     if strange:
         text = f"it trains on {min(strange)}, which is in none of the folds that it trains on"
         yield subject.finding(text, TRACE)
+
+
+def _structures(subject: Subject, held: Samples) -> Iterator[Finding]:
+    """Compare the kept sizes of structures with what the counts say of the labels."""
+    pixels, counts = subject.job.pixels, subject.counts
+    columns = held.automatic.get(automatic_name(pixels.image_size, pixels.resize, pixels.padding))
+    # A step may count other classes than the dataset's.
+    if columns is None or counts is None or subject.job.work.kind == "apply":
+        return
+    places = {sample: place for place, sample in enumerate(held.ids)}
+    for sample, values in zip(counts.ids, counts.values, strict=True):
+        size = columns["size"][places[sample]] if sample in places else None
+        if size is None:
+            continue
+        box = image_box(held.sizes[places[sample]], pixels.image_size, pixels.resize)
+        area = math.prod(part.stop - part.start for part in box)
+        labelled = int(values[:, [0, 2]].sum())
+        # Kept sizes have six digits.
+        if not math.isclose(float(size) * area, labelled, rel_tol=1e-5):
+            yield subject.finding(
+                f"it counts {labelled} pixels of structure in {sample}, {PREFIX}size of the kept dataset "
+                f"says {float(size) * area:.0f}",
+                COUNTS,
+            )
+            return
 
 
 def _dealing(subject: Subject, audit: Audit, dealt: Dealt) -> Iterator[Finding]:

@@ -36,7 +36,7 @@ CHECKS = (
     Check("network", "networks have the declared size, and one size in each cell", planned.network, TRAINED),
     Check("protocol", "settings differ from the protocol only where declared", settings.protocol, TRAINED),
     Check("data", "all jobs saw the same samples in the same folds", images.data),
-    Check("samples", "ids, groups and folds are those of the kept datasets", dealt.samples),
+    Check("samples", "ids, groups, folds and label sizes are those of the kept datasets", dealt.samples),
     Check("order", "all models saw the samples in the same order, the seed's", training.order, TRAINED),
     Check("schedule", "every step's learning rate is the schedule's", training.schedule, TRAINED),
     Check("history", "the result's history is the trace's", training.history, TRAINED),
