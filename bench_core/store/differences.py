@@ -98,7 +98,7 @@ def stands_on(left: Result, right: Result) -> Iterator[str]:
         yield _said("data", left.data.fingerprint[:12], right.data.fingerprint[:12])
     elif left.data.fold_hash != right.data.fold_hash:
         yield _said("folds", left.data.fold_hash[:12], right.data.fold_hash[:12])
-    for name in sorted({*left.basis, *right.basis}):
+    for name in sorted({*left.basis, *right.basis} - {"data"}):
         mine, theirs = left.basis.get(name, "none"), right.basis.get(name, "none")
         if mine != theirs:
             yield _said(name, mine[:12], theirs[:12])

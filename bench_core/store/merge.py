@@ -20,6 +20,8 @@ from bench_core.store.differences import Side, differences
 from bench_core.store.files import flush_folder, make_folder, remove_tree, storing
 from bench_core.store.store import Store
 
+DATA = "data"
+"""What a result calls its dataset among what it stands on."""
 MERGING = "merging"
 """Folder of a store in which jobs are copied before they take their place."""
 Facts = Mapping[str, tuple[int, str]]
@@ -296,7 +298,9 @@ def _other_code(held: Sequence[Held]) -> Iterator[str]:
     seen: dict[tuple[str, str], dict[str, set[Path]]] = {}
     for item in held:
         for name, digest in item.basis:
-            seen.setdefault((item.job.model.label, name), {}).setdefault(digest, set()).add(item.store.path)
+            if name != DATA:
+                places = seen.setdefault((item.job.model.label, name), {}).setdefault(digest, set())
+                places.add(item.store.path)
     for (model, name), digests in seen.items():
         if len(digests) > 1:
             listed = "; ".join(

@@ -13,8 +13,8 @@ from packaging.requirements import Requirement
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 
-def core_distributions() -> dict[str, Distribution]:
-    """Follow the core requirements that segtrial's metadata declares, extras left out."""
+def core_distributions(extra: str = "") -> dict[str, Distribution]:
+    """Follow the core requirements that segtrial's metadata declares, and those of one of its extras."""
     found: dict[str, Distribution] = {}
     queue = ["segtrial"]
     while queue:
@@ -22,19 +22,21 @@ def core_distributions() -> dict[str, Distribution]:
         if name in found:
             continue
         found[name] = distribution(name)
+        wanted = ("", extra) if name == "segtrial" else ("",)
         for text in found[name].requires or []:
             requirement = Requirement(text)
-            if requirement.marker is None or requirement.marker.evaluate({"extra": ""}):
+            marker = requirement.marker
+            if marker is None or any(marker.evaluate({"extra": item}) for item in wanted):
                 queue.append(requirement.name)
     return found
 
 
-def make_core_environment(folder: Path) -> Path:
+def make_core_environment(folder: Path, extra: str = "") -> Path:
     """Create the environment and return its Python; what pip would install is linked, not fetched."""
     venv.create(folder, with_pip=False, symlinks=True)
     python = folder / "bin" / "python"
     target = Path(sysconfig.get_path("purelib", vars={"base": str(folder), "platbase": str(folder)}))
-    for found in core_distributions().values():
+    for found in core_distributions(extra).values():
         for file in found.files or []:
             top = file.parts[0]
             source = Path(str(found.locate_file(top)))

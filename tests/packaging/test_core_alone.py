@@ -1,4 +1,4 @@
-"""`pip install segtrial` alone validates and plans specs: no framework, no image library."""
+"""`pip install segtrial` alone plans specs and reads finished studies: no framework, no image library."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.helpers.core_env import BENCH, REPOSITORY, core_distributions, make_core_environment, run_in
+from tests.helpers.verified_study import STOPPING, Finished
 
 
 @pytest.fixture(scope="module")
@@ -68,3 +69,40 @@ def test_a_run_is_refused_with_the_install_line(python: Path, tmp_path: Path) ->
     done = run_in(python, *BENCH, "run", str(spec), "--store", str(tmp_path / "results"))
     assert done.returncode == 2
     assert "pip install" in done.stderr and "[torch]" in done.stderr and "Traceback" not in done.stderr
+
+
+IN_TURN = """
+import json, sys
+from importlib.util import find_spec
+from bench_core.cli.main import run
+assert find_spec("torch") is None and find_spec("jinja2") is not None
+for words in json.loads(sys.argv[1]):
+    sys.argv = ["bench", *words]
+    print(">", words[0], run(), flush=True)
+"""
+
+
+def test_finished_studies_are_read_without_any_framework(verified_study: Finished, tmp_path: Path) -> None:
+    python = make_core_environment(tmp_path / "venv", "report")
+    spec = [str(verified_study.path), "--set", STOPPING, "--store"]
+    merged, archive = (str(tmp_path / name) for name in ("merged", "study.zip"))
+    trusted = [archive, "--trust-code"]
+    commands = [
+        ["merge", str(verified_study.store), "--out", merged],
+        ["verify", *spec, merged],
+        ["export", "--archive", archive, *spec, merged],
+        ["verify", *trusted],
+        ["report", *trusted, "--out", str(tmp_path / "again")],
+        ["compare", "heavy", "dots-net", *trusted],
+        ["compare", merged, archive],
+        ["show", "evaluate/heavy/dots/fold-1", "--store", archive],
+        ["verify", *spec, merged, "--data"],
+    ]
+    done = run_in(python, "-c", IN_TURN, json.dumps(commands))
+    assert done.returncode == 0, done.stderr
+    codes = [line.split()[1:] for line in done.stdout.splitlines() if line.startswith("> ")]
+    assert codes == [[words[0], "0"] for words in commands[:-1]] + [["verify", "2"]], done.stderr
+    assert "[torch]" in done.stderr and "Traceback" not in done.stderr
+    digests = {line for line in done.stdout.splitlines() if line.startswith("study digest: ")}
+    assert len(digests) == 1 and "9 of them equal bit for bit" in done.stdout
+    assert (tmp_path / "again" / "report.html").stat().st_size > 10_000

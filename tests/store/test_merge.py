@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from bench_core.store.claim import claiming
 from bench_core.store.store import Store
 from tests.cli.test_damaged_store import DEEP
 from tests.helpers.bench import call_bench
+from tests.helpers.fake_study import write_study
 from tests.helpers.forgeries import counts, halved, result, sealed
 from tests.helpers.forgery_list import other_hardware
 from tests.helpers.verified_study import Finished
@@ -153,6 +155,16 @@ def test_other_data_code_and_descriptions_are_told(
     assert 'attributes":{}' in (tmp_path / "out" / "datasets" / path.name).read_text()
     merged(first, second, "--out", tmp_path / "out")
     assert read_accepted(tmp_path / "out") == (accepted,), "taken once"
+
+
+def test_different_datasets_of_one_model_are_no_difference(tmp_path: Path) -> None:
+    study = write_study(
+        tmp_path / "study",
+        keep=lambda job: job.stage == "search",
+        change=lambda job, found: replace(found, basis={"data": found.data.fingerprint}),
+    )
+    found = merged(study.store.path, "--out", tmp_path / "out")
+    assert sum(found["taken"].values()) == 27 and found["notes"] == []
 
 
 def test_a_job_that_another_process_works_on_waits(
