@@ -18,6 +18,7 @@ WHAT = ("table", "counts", "predictions")
 OTHERS = {
     "scores": "bench_core.cli.export_scores",
     "every-eval-ever": "bench_core.cli.export_every_eval",
+    "ro-crate": "bench_core.cli.export_crate",
 }
 """What has options of its own, and the module of its command."""
 
@@ -90,8 +91,8 @@ def command(
     """Write tables or pixel counts of SPEC as CSV, or predicted label maps as PNG.
 
     Pixels of the PNGs are class indices, and the palette gives them the report's colors. Nothing is
-    overwritten. What else there is has options of its own: see `bench export scores --help`, and
-    likewise every-eval-ever. Exit codes: 0 written, 1 invalid spec, 2 could not write, or nothing is
+    overwritten. What else there is has options of its own: see `bench export scores --help`, and likewise
+    every-eval-ever and ro-crate. Exit codes: 0 written, 1 invalid spec, 2 could not write, or nothing is
     finished.
     """
     if what in OTHERS:

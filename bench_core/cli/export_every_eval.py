@@ -60,14 +60,14 @@ def command(
         raise StoreError("no evaluation is finished", place=str(store))
     source = Source(organization.strip(), url.strip(), relationship)  # type: ignore[arg-type]
     folder = out or Path("exports") / study.name / "every-eval-ever"
-    number = write_files(iter(record_files(study.evidence, source, _now())), folder)
+    number = write_files(iter(record_files(study.evidence, source, now())), folder)
     if as_json:
         print_json({"folder": str(folder), "files": number, "complete": study.complete})
         return
     say(f"wrote {number} {'record' if number == 1 else 'records'} to {folder}")
 
 
-def _now() -> int:
+def now() -> int:
     """Return seconds since 1970: those of the convention for reproducible builds, where they are set."""
     fixed = os.environ.get("SOURCE_DATE_EPOCH", "")
     return int(fixed) if fixed.isdecimal() else int(time.time())
