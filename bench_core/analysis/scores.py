@@ -120,7 +120,8 @@ def board(evidence: Evidence, quantity: Quantity) -> Board:
 
     Models are ranked on a dataset only if they have the same finished folds there, and by their average only
     if they are ranked on every dataset that has a ranking: what is printed is what is compared. Datasets
-    whose numbers have different units have no average.
+    whose numbers have different units have no average. Each track is ranked over the folds that its own
+    models share.
     """
     scores: dict[str, dict[str, Score]] = {}
     undefined: dict[str, set[str]] = {}
@@ -138,6 +139,19 @@ def board(evidence: Evidence, quantity: Quantity) -> Board:
         folds = shared_folds([found[data.label] for found in scores.values() if data.label in found])
         if folds:
             shared[data.label] = folds
+    own = {
+        track: {
+            data.label: shared_folds(
+                [
+                    scores[model.label][data.label]
+                    for model in evidence.models
+                    if model.track == track and data.label in scores[model.label]
+                ]
+            )
+            for data in evidence.datasets
+        }
+        for track in evidence.tracks
+    }
     one_unit = common_scale(quantity.scale(label) for label in shared) is not None
     rows = []
     for model in evidence.models:
@@ -145,7 +159,7 @@ def board(evidence: Evidence, quantity: Quantity) -> Board:
         ranked = {
             label: mine[label].mean
             for label, folds in shared.items()
-            if label in mine and tuple(sorted(mine[label].folds)) == folds
+            if label in mine and tuple(sorted(mine[label].folds)) == (own[model.track][label] or folds)
         }
         if one_unit and len(ranked) == len(shared):
             ranked[AVERAGE] = fmean(ranked.values())

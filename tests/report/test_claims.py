@@ -205,7 +205,10 @@ def test_each_pool_is_computed_and_no_filter_of_another(study: Study) -> None:
     # One pair is corrected for no other, all four models for six.
     assert row["p_holm"] == row["p_raw"] and float(whole["p_holm"]) > float(whole["p_raw"])
     assert "corrected for 1 pair of models" in table(pair, "comparisons-pair-moles-mdsc").caption
-    assert "Pool pair: Moles'26: in pooled mDSC, WideNeXt, the leader" in text(pair)
+    assert (
+        "Pool pair: Moles'26: in pooled mDSC, WideNeXt, the leader of the table of these models, is"
+        in text(pair)
+    )
     alone = replace(evidence, models=evidence.models[1:3])
     assert rows(made(comparisons, alone), "comparisons-moles-mdsc") == rows(
         pair, "comparisons-pair-moles-mdsc"
@@ -326,13 +329,37 @@ def test_tracks_rank_and_mark_their_own_models(study: Study) -> None:
     assert "broad is in track zero-shot/oracle, ring in track shared" in why
 
 
+def test_a_track_is_ranked_over_the_folds_that_its_own_models_share(tmp_path: Path) -> None:
+    partial = write_study(
+        tmp_path,
+        lambda job: (
+            job.stage == "evaluate"
+            and job.dataset.name == "moles"
+            and (job.fold.index < 3 or job.model.name in ("broad", "wide"))
+        ),
+        counts_of=counts,
+        models="[broad, wide, ring, loop]",
+        plugin=FOUR,
+    )
+    evidence = partial.evidence()
+    tracks = {"broad": "shared", "wide": "shared", "ring": "zero-shot/auto", "loop": "zero-shot/auto"}
+    models = tuple(replace(model, track=tracks[model.label]) for model in evidence.models)
+    shown = table(made(summary, replace(evidence, models=models)), "study-mdsc")
+    marks = {row.cells[0].values[0]: row.cells[2].marks for row in shown.rows}
+    assert marks["ring"] == marks["broad"] == {"best", "family"} or marks["ring"] == {"best"}
+    assert marks["loop"] == frozenset()
+    found = made(ranks, replace(evidence, models=models))
+    assert [row["moles_rank"] for row in rows(found, "ranks-zero-shot-auto-mdsc")] == ["1.0", "2.0"]
+
+
 def test_families_are_dealt_anew(study: Study) -> None:
     found = made(families, study.evidence())
     shown = {row["dataset"]: row for row in rows(found, "families-mdsc")}
     assert set(shown) == {"moles", "polyps", "hearts", ""}
     for row in shown.values():
         # Two and two: of six deals the observed one and its mirror image are as far apart.
-        assert float(row["p_raw"]) == pytest.approx(2 / 6) and row["p_deals"] == "6"
+        assert float(row["p_dealt"]) == pytest.approx(2 / 6) and row["p_dealt_deals"] == "6"
+        assert float(row["p_raw"]) == max(float(row["p_dealt"]), float(row["p_unequal"]))
         assert float(row["difference_low"]) < float(row["difference_mean"]) < float(row["difference_high"])
     assert float(shown["polyps"]["difference_mean"]) == pytest.approx(0.055, abs=0.01)
     assert "so few models cannot show whether GP-VM is better than SMA" in text(found)

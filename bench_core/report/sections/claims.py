@@ -150,8 +150,9 @@ def _ground(evidence: Evidence, found: tuple[Answer, ...]) -> Table:
         ),
         rows=tuple(rows),
         caption="One-sided p-values of each comparison, uncorrected: without a margin by the exchange test "
-        "over groups, with one by Student's t on the jackknife over groups; of averages of models by "
-        "permutation of labels. By itself: the word if this were the whole claim.",
+        "over groups, with one by Student's t on the jackknife over groups; of averages of models "
+        "by permutation of labels and Welch's test, the larger of both. By itself: the word if this were "
+        "the whole claim.",
     )
 
 

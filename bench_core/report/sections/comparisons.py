@@ -146,7 +146,8 @@ def _headline(evidence: Evidence, answer: Answer) -> str:
     if counted["equivalent"]:
         parts.append(f"is equivalent to {counted['equivalent']} (±{words.margin_text(scale, settings)})")
     what = words.view_title(field.quantity, judged.view)
-    text = f"{data}: in {what}, {leader}, the leader of the study's table, {listed(parts)}"
+    table = "study's table" if not answer.said else "table of these models"
+    text = f"{data}: in {what}, {leader}, the leader of the {table}, {listed(parts)}"
     if counted["no difference shown"]:
         text += f"; for {counted['no difference shown']} no difference is shown"
     if counted["cannot be judged"]:

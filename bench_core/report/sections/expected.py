@@ -123,9 +123,9 @@ def _table(evidence: Evidence, found: Published, name: str, alpha: float) -> Tab
         ),
         rows=tuple(rows),
         caption=f"Theirs: {found.table.source}, mean ± standard deviation over "
-        f"{plural(found.table.folds, 'fold')}. Ours, then theirs, and in brackets the difference. ✓: theirs "
-        f"lies within the {100 * (1 - alpha):g} % prediction interval of ours for the mean of as many folds, "
-        "rounding allowed for; ✗: it does not. The interval takes folds for independent draws; those of one "
+        f"{plural(found.table.folds, 'fold')}. Ours, then theirs, and in brackets the difference. Within: "
+        f"theirs lies within the {100 * (1 - alpha):g} % prediction interval of ours for the mean of as many "
+        "folds, rounding allowed for. The interval takes folds for independent draws; those of one "
         "cross-validation share images, so that it is rather too wide.",
     )
 
@@ -147,7 +147,7 @@ def _cell(found: Published, cell: Beside | None) -> Cell:
         )
     low, high = (cell.interval.low, cell.interval.high) if cell.interval else (None, None)
     word = None if cell.within is None else "yes" if cell.within else "no"
-    mark = {"yes": " ✓", "no": " ✗"}.get(word or "", "")
+    mark = {"yes": ", within", "no": ", outside"}.get(word or "", "")
     mine = (
         cell.ours.mean,
         cell.ours.std,
@@ -160,5 +160,5 @@ def _cell(found: Published, cell: Beside | None) -> Cell:
         unit,
     )
     part = "" if cell.ours.complete else f", {len(cell.ours.folds)} of {cell.ours.planned} folds"
-    small = f"{theirs} ({words.signed(scale, cell.difference)}{part}){mark}"
+    small = f"{theirs} ({words.signed(scale, cell.difference)}{mark}{part})"
     return Cell(scale.text(cell.ours.mean), mine, small=small)

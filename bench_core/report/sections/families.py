@@ -74,7 +74,7 @@ def _of_group(evidence: Evidence, group: Among, options: Mapping[str, Any]) -> l
         verb = "differs" if found.p < settings.alpha else "is not shown to differ"
         said.append(
             f"The gap between {first} and {second} {verb} between datasets (labels dealt among what is left "
-            f"after each model's mean: {words.p_said(found.p)})."
+            f"after each model's mean, and Welch's tests: {words.p_said(found.p)})."
         )
     if left:
         said.append(f"Left out of the mean over datasets, for they lack one: {listed(left)}.")
@@ -155,7 +155,7 @@ def _sentence(line: _Line, p: float, settings: Settings) -> str:
     size = words.signed(scale, abs(effect.difference)).lstrip("+")
     where = line.dataset if line.label else "Over datasets"
     deals = f"{'all' if effect.exact else 'random'} {effect.deals:,} deals of the labels"
-    test = f"{deals}, {words.p_said(p)}"
+    test = f"{deals}, and Welch's test: {words.p_said(p)}"
     if effect.least_p >= settings.alpha:
         return f"{where}: so few models cannot show whether {ahead} is better than {behind} ({test})."
     if p < settings.alpha:
@@ -182,8 +182,10 @@ def _table(
                 (effect.difference, low, high, scale.unit),
                 small=f"({words.interval_text(scale, ends)})" if ends else "",
             ),
-            Cell(words.p_text(adjusted[place]), (adjusted[place], effect.p, effect.deals)),
+            Cell(words.p_text(adjusted[place]), (adjusted[place], effect.p)),
+            Cell(words.p_text(effect.p_dealt), (effect.p_dealt, effect.deals)),
             Cell(words.p_text(effect.p_mixed), (effect.p_mixed,)),
+            Cell(words.p_text(effect.p_unequal), (effect.p_unequal,)),
         )
         rows.append(Row(cells, f"{line.first} ({line.sizes[0]}) minus {line.second} ({line.sizes[1]})"))
     quantity = group.known.quantity
@@ -195,13 +197,16 @@ def _table(
         columns=(
             Column("dataset", "Dataset", numeric=False),
             Column("difference", "Difference", ("mean", "low", "high", "unit")),
-            Column("p", "p", ("holm", "raw", "deals")),
-            Column("p_mixed", "p, mixed model"),
+            Column("p", "p", ("holm", "raw")),
+            Column("p_dealt", "Labels dealt", ("", "deals")),
+            Column("p_mixed", "Mixed model"),
+            Column("p_unequal", "Unequal spread"),
         ),
         rows=tuple(rows),
         caption="Mean of the models of one family minus that of the other, the numbers of models beside "
-        "their names. p: permutation of the labels, corrected for the pairs of families (Holm); it is exact "
-        "where families that are alike scatter alike. "
-        f"Interval ({words.confidence(settings)}) and p of the mixed model: score by family and dataset, a "
-        "random effect for each model; uncorrected. Both speak of models like these, chosen as these were.",
+        "their names. Labels dealt: permutation of the labels. Mixed model: score by family and dataset, a "
+        "random effect for each model; with unequal spread a variance for each family, as the "
+        f"{words.confidence(settings)} interval has it. p: the larger of labels dealt and unequal spread, "
+        "corrected for the pairs of families (Holm); the others are not. All speak of models like these, "
+        "chosen as these were.",
     )

@@ -30,8 +30,11 @@ def test_a_false_claim_is_rarely_supported() -> None:
 
 def test_equal_families_are_rarely_told_apart_and_other_folds_mostly_foreseen() -> None:
     found = families_wrong(300, 3)
-    for name in ("permutation", "mixed model, t", "interaction"):
+    for name in ("both", "labels dealt", "unequal spread", "mixed model, t", "interaction, both"):
         assert found[name] <= at_most(0.05, 300), name
+    uneven = families_wrong(300, 3, spreads=(0.1, 1.0))
+    assert uneven["labels dealt"] > 0.07
+    assert max(uneven["both"], uneven["interaction, both"]) <= at_most(0.055, 300)
     assert families_found(60, 4, 3.0) > 0.85
     free, cut = predicted(500, 5, 0.5)
     assert 1 - free <= at_most(0.05, 500) and cut >= free - 0.02
@@ -60,7 +63,7 @@ def test_planted_truths_get_their_words_more_often_with_more_groups(name: str) -
 @pytest.mark.parametrize("sizes", [(6, 5), (3, 3), (8, 2)])
 def test_families_of_any_size_keep_their_level(sizes: tuple[int, int]) -> None:
     found = families_wrong(2_000, 8, sizes=sizes)
-    for name in ("permutation", "mixed model, t", "interaction"):
+    for name in ("both", "labels dealt", "mixed model, t", "interaction, labels dealt", "interaction, both"):
         assert found[name] <= at_most(0.05, 2_000), name
     # The normal distribution forgets how few models there are.
     assert found["mixed model, z"] > 0.06
