@@ -69,6 +69,7 @@ class Suspects:
     """The tested images of a dataset, ranked."""
 
     dataset: str
+    voters: tuple[str, ...]
     ranked: tuple[Suspect, ...]
     """All images that have a score, the most suspicious first."""
     missed: tuple[Missed, ...]
@@ -84,18 +85,35 @@ class Suspects:
         return tuple(item for item in self.ranked if item.stands_out)
 
 
-def suspects(evidence: Evidence, dataset: str, keep: int = 12) -> Suspects | None:
+def voters_of(evidence: Evidence, dataset: str, most: int) -> tuple[str, ...]:
+    """Return up to `most` models that vote, in the order of the study: the best ones, families in turn.
+
+    Best by pooled Dice, models with more finished folds first. Models that were prompted with the label
+    (track zero-shot/oracle) have no vote: they agree with it, right or wrong.
+    """
+    families: dict[str, list[tuple[int, float, str]]] = {}
+    for model in evidence.models:
+        folds = evidence.cells[model.label, dataset].folds
+        if folds and model.track != "zero-shot/oracle":
+            hits, extra, missed = np.sum([fold.counts.values.sum(axis=(0, 1)) for fold in folds], axis=0)
+            dice = 2 * hits / max(2 * hits + extra + missed, 1)
+            families.setdefault(model.family, []).append((-len(folds), -float(dice), model.label))
+    turns = [(turn, *item) for found in families.values() for turn, item in enumerate(sorted(found))]
+    chosen = {label for *_, label in sorted(turns)[:most]}
+    return tuple(model.label for model in evidence.models if model.label in chosen)
+
+
+def suspects(evidence: Evidence, dataset: str, keep: int = 12, most: int = 5) -> Suspects | None:
     """Return a dataset's tested images ranked; None where no fold is tested by FEWEST_MODELS models.
 
-    Models that were prompted with the label (track zero-shot/oracle) have no vote. Reads every label map
-    once, a few at a time. Votes are kept of `keep` images. Where folds are repeated an image's score is the
-    mean over repeats.
+    Up to `most` models vote (`voters_of`): ten pairs tell nearly as much as fifty, and reading
+    label maps is what takes time. Reads each once, a few at a time. Votes are kept of `keep` images. Where
+    folds are repeated an image's score is the mean over repeats.
     """
-    # What was prompted with the label agrees with it, right or wrong.
-    prompted = {model.label for model in evidence.models if model.track == "zero-shot/oracle"}
+    voters = voters_of(evidence, dataset, most)
     folds: dict[int, list[Finished]] = {}
-    for (model, label), cell in evidence.cells.items():
-        for fold in cell.folds if label == dataset and model not in prompted else ():
+    for model in voters:
+        for fold in evidence.cells[model, dataset].folds:
             folds.setdefault(fold.index, []).append(fold)
     asked = [jobs for _, jobs in sorted(folds.items()) if len(jobs) >= FEWEST_MODELS]
     if not asked:
@@ -114,6 +132,7 @@ def suspects(evidence: Evidence, dataset: str, keep: int = 12) -> Suspects | Non
     missed = {item.id: item for part in parts for item in part.missed if item.id not in rows}
     return Suspects(
         dataset=dataset,
+        voters=voters,
         ranked=_marked(ranked),
         missed=tuple(sorted(missed.values(), key=lambda item: (-item.label_pixels, item.id))),
         votes={row.id: votes[row.id] for row in ranked[:keep] if row.id in votes},
@@ -184,7 +203,10 @@ def _ranked(jobs: Sequence[Finished], keep: int) -> _Part:
     order = count()
     streams = [_maps(job) for job in jobs]
     for place, (sample, group) in enumerate(zip(counts.ids, counts.groups, strict=True)):
-        votes = _votes([next(stream) for stream in streams], classes)
+        whole = _votes([next(stream) for stream in streams], classes)
+        # Structures are small: outside of their box there is nothing to count.
+        box = _box(whole)
+        votes = whole[:, *box]
         agreement = np.array([pooled_agreement(mine, models) for mine in votes])
         fold, pixels = jobs[0].job.fold.index, int(labelled[place])
         used = ~np.isnan(agreement) & ~np.isnan(with_label[place])
@@ -196,7 +218,9 @@ def _ranked(jobs: Sequence[Finished], keep: int) -> _Part:
         voted = int(np.count_nonzero(2 * votes.sum(axis=0, dtype=np.uint16) > models))
         rows.append(Suspect(sample, group, fold, mine - theirs, mine, theirs, pixels, voted, models))
         if len(best) < keep or mine - theirs > best[0][0]:
-            item = (mine - theirs, -next(order), sample, _majority(votes, models))
+            vote = np.zeros(whole.shape[1:], dtype=np.uint8)
+            vote[box] = _majority(votes, models)
+            item = (mine - theirs, -next(order), sample, vote)
             (heapq.heappushpop if len(best) >= keep else heapq.heappush)(best, item)
     for stream in streams:
         stream.close()
@@ -222,12 +246,22 @@ def _votes(maps: Sequence[UInt8], classes: int) -> UInt8:
     votes = np.zeros((classes, *maps[0].shape), dtype=np.uint8)
     for labels in maps:
         for number in range(classes):
-            votes[number] += labels == number + 1
+            votes[number] += labels == number + 1 if classes > 1 or labels.max() > 1 else labels
     return votes
+
+
+def _box(votes: UInt8) -> tuple[slice, slice]:
+    """Return the rows and columns of [K, S, S] that hold every vote; none where there is no vote."""
+    marked = votes.any(axis=0)
+    lines = np.flatnonzero(marked.any(axis=1)), np.flatnonzero(marked.any(axis=0))
+    rows, columns = (slice(int(line[0]), int(line[-1]) + 1) if line.size else slice(0, 0) for line in lines)
+    return rows, columns
 
 
 def _majority(votes: UInt8, models: int) -> UInt8:
     """Return the label with most votes at each pixel, of equal ones the first; background is one of them."""
+    if len(votes) == 1:
+        return np.asarray(2 * votes[0].astype(np.uint16) > models, dtype=np.uint8)
     background = models - votes.sum(axis=0, dtype=np.uint16)
     found: UInt8 = np.argmax(np.concatenate([background[None], votes]), axis=0).astype(np.uint8)
     return found

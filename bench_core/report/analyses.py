@@ -208,6 +208,13 @@ def bench_analyses() -> Sequence[Analysis]:
             section=f"{_HOME}.suspects:section",
             options={
                 "count": Option(type=int, default=12, help="Images of each dataset.", minimum=1, maximum=500),
+                "voters": Option(
+                    type=int,
+                    default=5,
+                    help="Models that vote at most: the best ones, families in turn. Many take long to read.",
+                    minimum=3,
+                    maximum=200,
+                ),
                 "pictures": Option(
                     type=int, default=4, help="Of them, how many are shown.", minimum=0, maximum=50
                 ),

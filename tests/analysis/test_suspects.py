@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import combinations
 from types import SimpleNamespace
 from typing import Any
@@ -11,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench_core.analysis.suspects import FEWEST_MODELS, Suspects, pooled_agreement, suspects
+from bench_core.analysis.suspects import FEWEST_MODELS, Suspects, pooled_agreement, suspects, voters_of
 from bench_core.errors import StoreError
 from bench_core.labels import count_all
 from bench_core.records import Predictions
@@ -78,6 +79,7 @@ def jobs(maps: list[np.ndarray], labels: list[np.ndarray], classes: tuple[str, .
 def evidence(*models: Any) -> Any:
     found = evidence_of(planted(0, images=5, each=0), 1)
     found.cells.clear()
+    found.models = found.models[: len(models)]
     for number, mine in enumerate(models):
         folds = mine if isinstance(mine, tuple) else (mine,)
         found.cells[f"m{number}", "planted"] = SimpleNamespace(dataset="planted", folds=folds)
@@ -115,10 +117,10 @@ def test_a_job_whose_maps_are_damaged_or_of_other_images_is_left_out_and_named()
         yield from zip(made[0].counts.ids[:2], made[0].maps[:2], strict=True)
         raise StoreError("damaged", cause="it breaks off")
 
-    whole = suspects(evidence(*made[2:]), "planted")
+    whole = suspects(evidence(*made[2:]), "planted", most=9)
     made[0].each_prediction = broken
     made[1].maps = made[1].maps[:, :10]
-    found = suspects(evidence(*made), "planted")
+    found = suspects(evidence(*made), "planted", most=9)
     assert found is not None and whole is not None and found.ranked == whole.ranked
     assert sorted(text.partition(":")[0] for text in found.unread) == ["m0-0", "m1-0"]
 
@@ -127,8 +129,21 @@ def test_what_was_prompted_with_the_label_has_no_vote() -> None:
     data = planted(6, images=10, each=0)
     made = evidence_of(data)
     made.models[5].track = "zero-shot/oracle"
-    found = suspects(made, "planted")
+    found = suspects(made, "planted", most=9)
     assert found is not None and {row.models for row in found.ranked} == {5}
+    assert "m5" not in found.voters
+
+
+def test_the_best_vote_families_in_turn() -> None:
+    data = planted(7, images=10, each=0)
+    worse = [np.roll(maps, 3 * shift, axis=2) for shift, maps in enumerate(data.predictions)]
+    made = evidence_of(replace(data, predictions=worse))
+    for model in made.models[3:]:
+        model.family = "GP-VM"
+    assert voters_of(made, "planted", 3) == ("m0", "m1", "m3")
+    assert voters_of(made, "planted", 4) == ("m0", "m1", "m3", "m4")
+    made.cells["m0", "planted"].folds = made.cells["m0", "planted"].folds[:3]
+    assert voters_of(made, "planted", 3) == ("m1", "m2", "m3")
 
 
 def test_two_models_are_too_few_and_repeats_are_averaged() -> None:

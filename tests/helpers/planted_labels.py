@@ -123,12 +123,12 @@ def evidence_of(data: Planted, folds: int = 5) -> Any:
             counts = count_all(Predictions(ids, mine), (data.labels[row] for row in rows), ids, ("lesion",))
             jobs.append(Job(f"m{model}-{fold}", fold, counts, mine))
         cells[f"m{model}", "planted"] = SimpleNamespace(dataset="planted", folds=tuple(jobs))
-    models = tuple(SimpleNamespace(label=label, track="shared") for label, _ in cells)
+    models = tuple(SimpleNamespace(label=label, track="shared", family="SMA") for label, _ in cells)
     return SimpleNamespace(cells=cells, models=models)
 
 
-def ranked(data: Planted, keep: int = 12) -> Suspects:
-    found = suspects(evidence_of(data), "planted", keep)
+def ranked(data: Planted, keep: int = 12, most: int = MODELS) -> Suspects:
+    found = suspects(evidence_of(data), "planted", keep, most)
     assert found is not None
     return found
 

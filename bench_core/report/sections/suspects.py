@@ -33,11 +33,12 @@ def section(evidence: Evidence, options: Mapping[str, Any]) -> Section:
     told: dict[str, Any] = {}
     shown: list[tuple[DatasetFacts, Suspects]] = []
     for data in evidence.datasets:
-        found = suspects(evidence, data.label, max(count, most))
+        found = suspects(evidence, data.label, max(count, most), int(options["voters"]))
         if found is None or not (found.ranked or found.missed):
             without.append(data.title)
             continue
-        blocks.append(Prose((_said(data, found),)))
+        titles = [evidence.model(label).title for label in found.voters]
+        blocks.append(Prose((f"{_said(data, found)} Votes: {listed(titles)}.",)))
         tables = [_table(data, found.ranked[:count])] if found.ranked else []
         tables += [_missed(data, found, count)] if found.missed else []
         blocks += tables
@@ -140,6 +141,7 @@ def _points(value: float) -> Cell:
 
 def _told(found: Suspects, count: int) -> dict[str, Any]:
     return {
+        "voters": list(found.voters),
         "images": len(found.ranked) + len(found.missed),
         "unusual": len(found.standing_out),
         "ranked": [
