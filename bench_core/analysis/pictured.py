@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench_core.analysis.evidence import Cell, Evidence, Finished
-from bench_core.errors import BenchError
+from bench_core.data.arrays import CachedArrays
+from bench_core.errors import BenchError, DataError
 from bench_core.metrics.counts import per_image
 
 UInt8 = NDArray[np.uint8]
@@ -166,6 +167,28 @@ def exemplary(
     return tuple(picks)
 
 
+def opened_data(evidence: Evidence, done: Finished) -> CachedArrays:
+    """Return the images and masks of a finished job's dataset, opened once.
+
+    Raises what opening raises, and DataError where they are not the data of the result, or nobody asked for
+    them.
+    """
+    if evidence.arrays is None:
+        raise DataError("the data are not opened", fix="bench report SPEC --images data")
+    label, then = done.job.dataset.label, done.result.data.fingerprint
+    key = ("arrays", label, done.job.pixels)
+    if key not in evidence.memo:
+        evidence.memo[key] = evidence.arrays(done.job)
+    arrays: CachedArrays = evidence.memo[key]
+    if arrays.fingerprint != then:
+        raise DataError(
+            f"the data of {label} are not those of the results",
+            cause=f"they are {arrays.fingerprint[:16]}… now, results are of {then[:16]}…",
+            fix="leave --images data out: results keep pictures of a few images",
+        )
+    return arrays
+
+
 def defined(values: Mapping[str, float]) -> list[float]:
     """Return the numbers that are defined."""
     return [value for value in values.values() if not isnan(value)]
@@ -183,4 +206,5 @@ def _maps(done: Finished, wanted: Set[str]) -> Iterator[tuple[str, UInt8]]:
             return
         for sample, labels in zip(found.ids, found.labels, strict=True):
             if sample in wanted:
-                yield sample, labels
+                # A view would keep the label maps of the whole fold.
+                yield sample, labels.copy()

@@ -176,7 +176,9 @@ def _report(
     if pages == "folder":
         asked["megabytes"] = ROOM
     cache = cache_folder() or opened.cache
-    evidence = replace(evidence, arrays=lambda job: opened_arrays(job, loaded.registry, cache))
+    in_spec = {entry.name: entry.options for entry in loaded.spec.analyses or ()}.get("predictions", {})
+    if {**in_spec, **asked}.get("images") == "data":
+        evidence = replace(evidence, arrays=lambda job: opened_arrays(job, loaded.registry, cache))
     report = compose(evidence, loaded.registry, {"predictions": asked})
     folder = out or Path("reports") / loaded.spec.name
     origin = Origin.of(loaded.spec, source.given, overrides)

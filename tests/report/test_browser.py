@@ -7,6 +7,7 @@ import io
 import json
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -23,6 +24,7 @@ from tests.helpers.pictured_study import write_pictured
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason=MISSING)
 
+FEW = {"moles": 5, "polyps": 5, "hearts": 5}
 CATCH = """(() => {
   window.saved = [];
   URL.createObjectURL = (blob) => { window.saved.push(blob.text()); return "#"; };
@@ -370,3 +372,27 @@ def test_dots_are_picked_and_lead_to_images(chromium: Browser, page: str, study:
     chromium.drag((box["x"] + 60, box["y"] + 14), (box["right"] - 16, box["bottom"] - 50))
     chromium.until(f"{listed}.length === {len(scores.ids)}")
     assert chromium.heard() == []
+
+
+def test_pictures_made_smaller_drop_no_thin_line(chromium: Browser, tmp_path: Path) -> None:
+    more = "analyses: [predictions]\n"
+    study = write_pictured(tmp_path, FEW, 280, models="[broad, ring]", searches=False, more=more)
+    path = tmp_path / "report.html"
+    path.write_text(to_html(compose(study.evidence(), study.loaded.registry)), encoding="utf-8")
+    opened(chromium, path.as_uri())
+    # The truth of the first image is a line of one pixel, and pictures are drawn at a third of its size.
+    small = chromium.run("document.querySelector('#comparison-predictions-1 svg').clientWidth")
+    assert small < 200
+    for view in ("1", "2", "3"):
+        drawn_as = chromium.run(
+            "getComputedStyle(document.querySelectorAll('#comparison-predictions-1 .view')"
+            f"[{view}].querySelector('image')).imageRendering"
+        )
+        assert drawn_as == "auto"
+    chromium.run("document.querySelector('#explorer .open').click()")
+    settled(chromium, "error map")
+    shown = (
+        "Array.from(document.querySelectorAll('#viewer canvas')).map((it) => [it.clientWidth, it.className])"
+    )
+    assert all((width >= 280) == ("enlarged" in name) for width, name in chromium.run(shown))
+    assert any(width < 280 for width, _ in chromium.run(shown))

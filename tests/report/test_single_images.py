@@ -107,7 +107,7 @@ def test_other_data_are_not_shown_beside_results(tmp_path: Path) -> None:
     paths = study.loaded.base / "study.yaml", study.store.path
     done = call_bench("report", paths[0], "--store", paths[1], "--images", "data")
     assert done.returncode == 2
-    assert "the data of moles are not those of the results" in done.stderr
+    assert "are not those of the results" in done.stderr
     assert "leave --images data out" in done.stderr
 
 

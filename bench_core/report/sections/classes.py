@@ -12,9 +12,10 @@ from bench_core.analysis.scores import Score, board, score, shared_folds
 from bench_core.declarations.work import Track
 from bench_core.metrics.scale import Scale
 from bench_core.report import names
-from bench_core.report.blocks import Block, Prose, Section
+from bench_core.report.blocks import Block, Details, Prose, Section
 from bench_core.report.keys import key
 from bench_core.report.names import Footnotes, listed
+from bench_core.report.sections.confusions import confusion_table
 from bench_core.report.tables import SCORE_FIELDS, Cell, Column, Mark, Row, Table, score_cell
 
 
@@ -25,7 +26,12 @@ def section(evidence: Evidence, options: Mapping[str, Any]) -> Section:
     footnotes = Footnotes(evidence)
     several = [data for data in evidence.datasets if len(data.classes) > 1]
     single = [data.title for data in evidence.datasets if len(data.classes) == 1]
-    blocks: list[Block] = [_table(evidence, data, order, chosen, footnotes) for data in several]
+    blocks: list[Block] = []
+    for data in several:
+        blocks.append(_table(evidence, data, order, chosen, footnotes))
+        mixed = confusion_table(evidence, data, order)
+        if mixed is not None:
+            blocks.append(Details(f"{data.title}: which class is predicted for which", (mixed,)))
     if single:
         text = f"{listed(single)}: one foreground class, so the study's table is the per-class table."
         blocks.append(Prose((text,)))

@@ -10,8 +10,7 @@ from itertools import islice
 import numpy as np
 
 from bench_core.analysis.evidence import DatasetFacts, Evidence
-from bench_core.analysis.pictured import ImageScores, PicturedImage, with_label_maps
-from bench_core.errors import DataError
+from bench_core.analysis.pictured import ImageScores, PicturedImage, opened_data, with_label_maps
 from bench_core.report import explorer
 from bench_core.report.blocks import Explorer
 from bench_core.report.colors import ErrorColors
@@ -102,16 +101,7 @@ def _from_data(evidence: Evidence, item: Known, wanted: set[str]) -> dict[str, P
     done = next(
         done for cell in evidence.cells.values() if cell.dataset == item.data.label for done in cell.folds
     )
-    if evidence.arrays is None:
-        raise DataError("the data are not at hand", fix=f"{bench(evidence, 'report')} --images data")
-    arrays = evidence.arrays(done.job)
-    now, then = arrays.fingerprint, done.result.data.fingerprint
-    if now != then:
-        raise DataError(
-            f"the data of {item.data.label} are not those of the results",
-            cause=f"they are {now[:16]}… now, results are of {then[:16]}…",
-            fix="leave --images data out: results keep pictures of a few images",
-        )
+    arrays = opened_data(evidence, done)
     return {
         sample: PicturedImage(sample, np.asarray(arrays.images[row]), np.asarray(arrays.masks[row]))
         for row, sample in enumerate(arrays.ids)

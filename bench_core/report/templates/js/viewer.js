@@ -129,6 +129,8 @@ export function startViewer(data, files) {
     const model = (place, letter) => panel(place, `${letter}: ${data.models[place].title}`, dice[place][view.row]);
     const first = [panel("image", "image"), panel("truth", "ground truth")];
     panels.replaceChildren(...first, ...(view.layout === "side" ? [model(view.a, "A"), model(view.b, "B")] : [slider(model)]));
+    // Squares show the grid where it is enlarged; where it is made smaller they would drop thin lines.
+    for (const canvas of all("canvas", panels)) canvas.classList.toggle("enlarged", canvas.clientWidth >= canvas.width);
     const frames = all(".frame", panels);
     for (const frame of frames) {
       frame.addEventListener("scroll", () => frames.forEach((other) => {
