@@ -104,6 +104,9 @@ _POINTS = click.FloatRange(min=100, max=5000)
     show_default=True,
     help="One file, or a page with the pictures of single images in a folder beside it.",
 )
+@click.option(
+    "--pdf", is_flag=True, help="Print the page as report.pdf, by the machine's Chromium or Chrome."
+)
 @click.option("--force", is_flag=True, help="Overwrite the report of another study in that folder.")
 @TRUST
 @JSON
@@ -120,6 +123,7 @@ def command(
     choices: tuple[tuple[str, tuple[str, ...]], ...],
     images: str | None,
     pages: str,
+    pdf: bool,
     force: bool,
     trust_code: bool,
     as_json: bool,
@@ -133,8 +137,15 @@ def command(
     from bench_core.report.latex.paper import Paper
 
     paper = Paper(two_columns, width, height, siunitx, choices)
+    browser = None
+    if pdf:
+        from bench_core.report.pdf import find_browser
+
+        if "html" not in formats:
+            raise click.UsageError("--pdf prints the page, so --format must have html")
+        browser = find_browser()
     with reading(spec, store, trust_code) as source:
-        _report(source, overrides, out, formats, paper, (images, pages), force, as_json)
+        _report(source, overrides, out, formats, paper, (images, pages), browser, force, as_json)
 
 
 def _report(
@@ -144,6 +155,7 @@ def _report(
     formats: tuple[str, ...],
     paper: Paper,
     pictures: tuple[str | None, str],
+    browser: str | None,
     force: bool,
     as_json: bool,
 ) -> None:
@@ -185,6 +197,11 @@ def _report(
     written = write_report(
         report, folder, formats, origin=origin, force=force, paper=paper, beside=pages == "folder"
     )
+    if browser is not None:
+        from bench_core.report.pdf import print_page
+
+        print_page(folder / "report.html", folder / "report.pdf", browser)
+        written = (*written, folder / "report.pdf")
     done = len(plan.jobs) - len(evidence.gaps)
     digest = study_digest(loaded.spec, plan, opened)
     for text in evidence.standing.unknown:
@@ -217,7 +234,7 @@ def _report(
             out_console.print(f"    {callout.code}", markup=False, soft_wrap=True)
     for item in verdicts(evidence, loaded.registry):
         out_console.print(f"  claim {item['claim']}: {item['verdict']}", markup=False, soft_wrap=True)
-    for path in (path for path in written if path.suffix == ".html"):
+    for path in (path for path in written if path.suffix in (".html", ".pdf")):
         out_console.print(f"wrote {path}", markup=False, soft_wrap=True)
     for what, suffixes in (("pictures", (".jpg", ".png")), ("tables", (".csv", ".md", ".tex"))):
         files = [path for path in written if path.suffix in suffixes]
