@@ -26,6 +26,7 @@ from bench_core.files.names import name_problem
 from bench_core.plan.expand import Plan
 from bench_core.plan.job import Job
 from bench_core.plan.load import load_plan
+from bench_core.spec.diagnostics import SpecError
 from bench_core.spec.load import LoadedSpec
 from bench_core.spec.rules.labels import label_of
 from bench_core.store import archive as container
@@ -247,13 +248,19 @@ def _check_spec(brought: Sequence[Member], spec: bytes, plan: Plan) -> None:
             _, found = load_plan(folder / container.SPEC)
             if {job.digest for job in found.jobs} == {job.digest for job in plan.jobs}:
                 return
+        except SpecError as error:
+            cause = _first(str(error.diagnostics[0]), folder)
         except BenchError as error:
-            cause = str(error).replace(str(folder), "the archive").splitlines()[0]
+            cause = _first(str(error), folder)
         raise StoreError(
             "the study cannot be packed: from the archive its spec would plan other jobs",
             cause=cause,
             fix="make each plugin and each file that is a model one that needs no other file",
         )
+
+
+def _first(text: str, folder: Path) -> str:
+    return text.replace(f"{folder}/", "").splitlines()[0]
 
 
 def _write(target: Path, manifest: Manifest, members: Sequence[Member]) -> None:

@@ -42,6 +42,9 @@ COMMANDS: dict[str, list[str]] = {
     "export counts": ["SPEC", "--out", "OUT"],
     "export counts of a step": ["SPEC", "--stage", "native", "--out", "OUT"],
     "export predictions": ["SPEC", "--size", "original", "--out", "OUT"],
+    "export --archive": ["OUT.zip", "SPEC"],
+    "merge": ["STORE", "--out", "OUT"],
+    "compare stores": ["STORE", "WHOLE"],
     "accept": ["SPEC", "--because", "it makes no difference"],
     "data": ["SPEC"],
 }
@@ -64,11 +67,15 @@ class Held:
     def call(self, name: str, store: Path) -> None:
         out = store.with_name("out")
         shutil.rmtree(out, ignore_errors=True)
+        archive = out.with_suffix(".zip")
+        archive.unlink(missing_ok=True)
         known = {"SPEC": str(self.spec), "JOB": self.job, "STEP": self.step, "OUT": str(out)}
+        known |= {"STORE": str(store), "WHOLE": str(self.store), "OUT.zip": str(archive)}
         command, *more = name.split(" a step")[0].split(" of ")[0].split()
-        words = [word for word in more if word in ("table", "counts", "predictions")]
+        words = [word for word in more if word in ("table", "counts", "predictions", "--archive")]
         words += [known.get(word, word) for word in COMMANDS[name]]
-        assert_it_ends_in_words(command, *words, "--store", store)
+        words += [] if "STORE" in COMMANDS[name] else ["--store", str(store)]
+        assert_it_ends_in_words(command, *words)
 
 
 @pytest.fixture(scope="module")

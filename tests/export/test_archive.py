@@ -15,13 +15,19 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from bench_core.analysis.study_digest import study_digest
+from bench_core.cli.reading import reading
+from bench_core.errors import StoreError
 from bench_core.export.pack import Packed, pack
+from bench_core.files.bounded import BoundError, check_contents
 from bench_core.plan.expand import make_plan
+from bench_core.plan.load import load_plan
 from bench_core.store import archive as container
 from bench_core.store import folder as files
 from bench_core.store.store import Store
 from tests.helpers.archives import added, rewritten
 from tests.helpers.bench import call_bench
+from tests.helpers.fake_study import PLUGIN, fake_counts, fake_result, write_study
 from tests.helpers.forgeries import counts, halved, sealed
 from tests.helpers.verified_study import STOPPING, Finished
 
@@ -317,3 +323,88 @@ def test_no_byte_of_an_archive_ends_in_a_traceback(
     for words in (["verify", broken], ["show", "heavy", "--store", broken]):
         done = call_bench(*words)
         assert done.returncode in (1, 2) and "Traceback" not in done.stdout + done.stderr
+
+
+SPEC_ON_A_BASE = """\
+version: 1
+extends: base.yaml
+name: portable
+description: "costs $$5"
+plugins: [own/study_plugin.py]
+models: [{name: ring, pretrained: imagenet, because: it has them, weights: own/ring.pt}, "hf:own/model.json"]
+datasets: [{name: moles, root: "${PLACE_OF_DATA}/moles", folds: own/folds.csv}, polyps]
+"""
+BASE = """\
+protocol:
+  image_size: 96
+  pretrained: none
+  learning_rate: 1e-3
+  evaluate: {folds: 3, epochs: 20}
+"""
+MODEL = {
+    "architectures": ["SegformerForSemanticSegmentation"],
+    "model_type": "segformer",
+    "hidden_sizes": [8, 16, 24, 32],
+    "depths": [1, 1, 1, 1],
+}
+
+
+def test_whatever_a_spec_names_is_packed_and_leads_to_the_same_jobs(
+    tmp_path: Path, scratch: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "study" / "own").mkdir(parents=True)
+    spec, own = tmp_path / "study" / "spec.yaml", tmp_path / "study" / "own"
+    spec.write_text(SPEC_ON_A_BASE)
+    spec.with_name("base.yaml").write_text(BASE)
+    (own / "study_plugin.py").write_text(f"import beside\n{PLUGIN}")
+    (own / "beside.py").write_text("THERE = True\n")
+    (own / "model.json").write_text(json.dumps(MODEL))
+    (own / "folds.csv").write_text("id,fold\n" + "".join(f"a{number},{number % 3}\n" for number in range(9)))
+    monkeypatch.setenv("PLACE_OF_DATA", str(tmp_path / "nowhere"))
+    monkeypatch.syspath_prepend(str(own))
+    loaded, plan = load_plan(spec, ["protocol.batch_size=2"])
+    store = Store(tmp_path / "results", create=True)
+    job = plan.jobs[0]
+    store.write(job, fake_result(job, fake_counts(job)), fake_counts(job))
+    done = pack(loaded, plan, store, tmp_path / "a.zip")
+    assert set(done.manifest.code) == {
+        "plugins/0/study_plugin.py", "plugins/0/beside.py", "models/1/model.json",
+    }  # fmt: skip
+    assert "folds/0/folds.csv" in done.manifest.files
+    monkeypatch.delenv("PLACE_OF_DATA")
+    shutil.rmtree(tmp_path / "study")
+    with reading(done.path, Path("results"), trust_code=True) as source:
+        again, found = load_plan(source.spec)
+        assert [item.digest for item in found.jobs] == [item.digest for item in plan.jobs]
+        assert study_digest(again.spec, found, source.store) == done.manifest.study
+        assert again.spec.description == "costs $5" and again.spec.models[0].weights is None
+        assert again.spec.datasets[0].root == str(source.spec.parent / "data" / "moles")
+        assert str(tmp_path / "nowhere") not in source.spec.read_text()
+
+
+def test_a_file_that_a_spec_does_not_name_cannot_be_packed_and_is_missed(
+    tmp_path: Path, scratch: Path
+) -> None:
+    """A plugin that reads a file beside it would not load elsewhere: packing says so."""
+    plugin = PLUGIN + "\nopen(__file__.replace('study_plugin.py', 'table.txt')).read()\n"
+    (tmp_path / "study").mkdir()
+    (tmp_path / "study" / "table.txt").touch()
+    study = write_study(tmp_path / "study", keep=lambda job: job.stage == "search", plugin=plugin)
+    with pytest.raises(StoreError, match="cannot be packed") as found:
+        pack(study.loaded, study.plan, study.store, tmp_path / "a.zip")
+    assert found.value.fix and "table.txt" in str(found.value) and not (tmp_path / "a.zip").exists()
+
+
+def test_an_archive_of_very_many_members_is_bounded_by_its_table_of_contents(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "many.zip", "w") as file:
+        for number in range(70_000):
+            file.writestr(zipfile.ZipInfo(str(number)), b"")
+    with (tmp_path / "many.zip").open("rb") as many:
+        check_contents(many)
+        with pytest.raises(BoundError, match="table of contents is too large"):
+            check_contents(many, 10**6)
+    content = (tmp_path / "many.zip").read_bytes()
+    place = content.rindex(b"PK\6\7")
+    (tmp_path / "many.zip").write_bytes(content[: place + 8] + b"\xff" * 8 + content[place + 16 :])
+    with (tmp_path / "many.zip").open("rb") as many, pytest.raises(BoundError, match="leads nowhere"):
+        check_contents(many)
