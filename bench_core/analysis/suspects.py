@@ -252,7 +252,7 @@ def _votes(maps: Sequence[UInt8], classes: int) -> UInt8:
 
 def _box(votes: UInt8) -> tuple[slice, slice]:
     """Return the rows and columns of [K, S, S] that hold every vote; none where there is no vote."""
-    marked = votes.any(axis=0)
+    marked = np.asarray(votes.max(axis=0) > 0)
     lines = np.flatnonzero(marked.any(axis=1)), np.flatnonzero(marked.any(axis=0))
     rows, columns = (slice(int(line[0]), int(line[-1]) + 1) if line.size else slice(0, 0) for line in lines)
     return rows, columns

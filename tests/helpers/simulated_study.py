@@ -16,12 +16,13 @@ from unittest import mock
 import numpy as np
 from numpy.typing import NDArray
 
+from bench_core.data.automatic import automatic
 from bench_core.data.folds import assign_folds, fold_hash
 from bench_core.labels import choose_cases, count_all
 from bench_core.plan.expand import Plan, make_plan
 from bench_core.plan.job import Job
 from bench_core.records import Case, Counts, DataFacts, Predictions
-from bench_core.samples import Samples, dealing_name
+from bench_core.samples import AUTOMATIC, Samples, automatic_name, dealing_name
 from bench_core.seeds import derive_seed
 from bench_core.spec.load import LoadedSpec, load_spec
 from bench_core.store.store import Store
@@ -142,13 +143,13 @@ def _write_part(path: Path, name: str, fold: int, share: float, size: int) -> No
     """Write all jobs whose images are this fold of this dataset."""
     _, plan = load(size)
     store, samples = Store(path, create=True), described(name, share)
-    store.keep_samples(samples)
     here = np.flatnonzero(np.array(samples.folds[dealing_name(5, 42)]) == fold)
     jobs = [job for job in plan.jobs if job.dataset.name == name and (fold,) == _looked_at(job)]
     evaluate = [job for job in jobs if job.stage == "evaluate"]
     trials = [job for job in jobs if job.stage == "search"]
     classes = evaluate[0].dataset.task.classes
     images = [drawn(name, int(number), size, len(classes)) for number in here]
+    store.keep_samples(_looked_at_by(samples, here, images, size))
     ids, groups = (tuple(column[number] for number in here) for column in (samples.ids, samples.groups))
     cut = fold_hash(samples.ids, samples.folds[dealing_name(5, 42)])
     facts = DataFacts(
@@ -171,6 +172,17 @@ def _write_part(path: Path, name: str, fold: int, share: float, size: int) -> No
             counts = count_all(found, (image.mask for image in images), groups, classes)
             result = replace(fake_result(job, counts), data=facts)
             store.write(job, result, counts, _cases(found, counts, images), found)
+
+
+def _looked_at_by(samples: Samples, here: NDArray[np.intp], images: Sequence[Image], size: int) -> Samples:
+    """Return the samples with the automatic attributes of these images."""
+    columns: dict[str, list[float | None]] = {key: [None] * len(samples.ids) for key in AUTOMATIC}
+    for number, image in zip(here, images, strict=True):
+        found = automatic(image.picture, image.mask, (slice(0, size), slice(0, size)))
+        for key, value in found.items():
+            columns[key][number] = value
+    plain = {key: tuple(column) for key, column in columns.items()}
+    return samples.with_automatic(automatic_name(size, "pad-square"), plain)
 
 
 def _looked_at(job: Job) -> tuple[int, ...]:

@@ -50,6 +50,11 @@ def test_what_numpy_writes_is_read(
         assert arrays.header("a") == (array.dtype, array.shape)
         np.testing.assert_array_equal(arrays.read("a", array.dtype.type, array.shape), array)
         assert str(arrays.read("text", np.str_, ())) == "ö"
+        if array.ndim and (not fortran or np.asfortranarray(array).flags.c_contiguous):
+            rows = list(arrays.rows("a", array.dtype.type, array.shape))
+            assert len(rows) == len(array)
+            for mine, row in zip(array, rows, strict=True):
+                np.testing.assert_array_equal(mine, row)
 
 
 def test_an_archive_that_expands_beyond_its_limit_is_not_decompressed(tmp_path: Path) -> None:
@@ -90,6 +95,8 @@ def test_headers_that_lie_are_refused(content: bytes, message: str, tmp_path: Pa
     path = archive(tmp_path / "a.npz", ("a.npy", content))
     with open_arrays(path) as arrays, pytest.raises(BoundError, match=message):
         arrays.read("a", np.uint8, (None,))
+    with open_arrays(path) as arrays, pytest.raises(BoundError):
+        list(arrays.rows("a", np.uint8, (None,)))
 
 
 def test_other_types_and_shapes_than_asked_for_are_refused(tmp_path: Path) -> None:
@@ -102,6 +109,13 @@ def test_other_types_and_shapes_than_asked_for_are_refused(tmp_path: Path) -> No
             arrays.read("a", np.int16, (None, 4))
         with pytest.raises(BoundError, match="'b' is missing"):
             arrays.read("b", np.int16)
+        with pytest.raises(BoundError, match="type int16, not uint8"):
+            list(arrays.rows("a", np.uint8, (None, None)))
+        with pytest.raises(BoundError, match=r"shape \[2, 3\], not \[any, 4\]"):
+            list(arrays.rows("a", np.int16, (None, 4)))
+    np.savez(tmp_path / "f.npz", a=np.asfortranarray(np.zeros((2, 3), np.int16)))
+    with open_arrays(tmp_path / "f.npz") as arrays, pytest.raises(BoundError, match="row by row"):
+        list(arrays.rows("a", np.int16, (2, 3)))
 
 
 def test_archives_of_another_kind_are_refused(tmp_path: Path) -> None:
@@ -148,6 +162,7 @@ def test_any_damage_is_a_bound_error_or_harmless(
         with open_arrays(path, 1024**2) as arrays:
             for name in arrays.names:
                 arrays.read(name, np.generic)
+            list(arrays.rows("a", np.uint8, (None,)))
     except BoundError:
         pass
 
