@@ -396,3 +396,20 @@ def test_pictures_made_smaller_drop_no_thin_line(chromium: Browser, tmp_path: Pa
     )
     assert all((width >= 280) == ("enlarged" in name) for width, name in chromium.run(shown))
     assert any(width < 280 for width, _ in chromium.run(shown))
+
+
+def test_paper_has_pictures_and_tables_and_no_buttons(chromium: Browser, page: str) -> None:
+    opened(chromium, page)
+    chromium.screen(1200, paper=True)
+    seen = "Array.from(document.querySelectorAll({})).filter((item) => item.checkVisibility()).length"
+    try:
+        chromium.run("document.querySelectorAll('details').forEach((item) => { item.open = true; })")
+        for part in (".view svg", ".table table", "svg.chart:not(.scatter)"):
+            every = chromium.run(f"document.querySelectorAll({json.dumps(part)}).length")
+            shown = chromium.run(seen.format(json.dumps(part)))
+            # Of a choice, paper has what is chosen.
+            assert shown == every if part == ".view svg" else 0 < shown <= every
+        for part in (".tools", "#explorer", "button:not(.sort, .enlarge)", "dialog"):
+            assert chromium.run(seen.format(json.dumps(part))) == 0
+    finally:
+        chromium.screen(1200)

@@ -71,4 +71,4 @@ def _share(low: int, high: int, total: int) -> str:
     first, last = f"{100 * low / total:.1f}", f"{100 * high / total:.1f}"
     if first == last:
         return first
-    return f"≤ {last}" if low == 0 else f"{first} to {last}"
+    return f"≤ {last}" if first == "0.0" else f"{first} to {last}"
