@@ -239,15 +239,26 @@ def _edges(values: NDArray[np.float64], bins: int) -> list[float]:
 
 def _names(low: float, edges: Sequence[float], values: NDArray[np.float64]) -> list[str]:
     starts, ends = [low, *edges], [*edges, float(values.max())]
+    limits = sorted({*starts, *ends})
+    # As few digits as tell all limits apart, three at least.
+    shown = next(
+        (
+            texts
+            for digits in (3, 4, 5, 6)
+            if len(set(texts := [_number(v, digits) for v in limits])) == len(limits)
+        ),
+        [repr(value) for value in limits],
+    )
+    text = dict(zip(limits, shown, strict=True))
     found = []
     for place, (start, end) in enumerate(zip(starts, ends, strict=True)):
         last = place == len(edges)
         inside = values[(values >= start) & ((values < end) | last)]
         single = inside.min() == inside.max()
-        found.append(f"{start:g}" if single else f"{start:g} to {'' if last else 'below '}{end:g}")
-    # Edges that differ beyond six digits only would make two ranges of one name.
-    return (
-        found
-        if len(set(found)) == len(found)
-        else [f"{place + 1}: {name}" for place, name in enumerate(found)]
-    )
+        found.append(text[start] if single else f"{text[start]} to {'' if last else 'below '}{text[end]}")
+    return found
+
+
+def _number(value: float, digits: int) -> str:
+    text = f"{value:.{digits}g}"
+    return f"{value:.0f}" if "e" in text and abs(value) >= 1 else text

@@ -45,6 +45,24 @@ def test_a_value_that_most_images_share_has_a_range_of_its_own() -> None:
     assert border is not None and border.names == ("0", "0.25", "0.5")
 
 
+@pytest.mark.parametrize(
+    ("column", "names"),
+    [
+        ((0.0321181, 0.0517578, 0.187391, 0.4), ("0.0321 to below 0.187", "0.187 to 0.4")),
+        ((0.12341, 0.12342, 0.12343, 0.12344), ("0.12341 to below 0.12343", "0.12343 to 0.12344")),
+        ((1998.0, 2003.0, 2015.0, 2024.0), ("1998 to below 2015", "2015 to 2024")),
+        ((48697.7, 1.5, 20.25, 300.0), ("1.5 to below 300", "300 to 48698")),
+        ((1.0, 1.0 + 1e-12, 1.0 + 2e-12, 1.0 + 3e-12), ("1.0 to below 1.000000000002", "1.000000000002 to")),
+    ],
+)
+def test_ranges_are_named_by_as_few_digits_as_tell_them_apart(
+    column: tuple[float, ...], names: tuple[str, ...]
+) -> None:
+    found = levels_of("x", ids(len(column)), column, 2)
+    assert found is not None
+    assert all(name.startswith(start) for name, start in zip(found.names, names, strict=True))
+
+
 def test_texts_are_levels_and_names_are_not() -> None:
     found = levels_of("sex", ids(3), ("m", None, "f"), 3)
     assert found is not None and found.names == ("f", "m", UNKNOWN) and found.of_sample["i0"] == 1
