@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from bench_core.errors import StoreError
 from bench_core.metrics.tables import (
+    ENSEMBLE_CLASSES,
     HOME_COUNTS,
     NATIVE_COUNTS,
     SCORES,
@@ -19,28 +20,35 @@ from bench_core.metrics.tables import (
     TableError,
     classes_of,
     read_counts,
+    read_scored,
     read_scores,
     read_seen,
 )
 from bench_core.plan.job import Apply, Job
-from bench_core.plugins.quantities import MEASURE, NATIVE, TRANSFER
+from bench_core.plugins.quantities import ENSEMBLE, MEASURE, NATIVE, TRANSFER
 from bench_core.records import Counts
 from bench_core.store.folder import fix_for
 from bench_core.store.store import Store
 
 
 @dataclass(frozen=True, eq=False)
-class Transferred:
-    """A network on another dataset: the images and classes that are scored."""
+class Elsewhere:
+    """One or more networks on another dataset: the images and classes that are scored."""
 
     there: Counts
     """Of the images there, without those that are copies of training images."""
-    home: Counts
-    """Of the images that the network's own job tested, in the classes there."""
     left_out: Mapping[str, str]
     """Images there that are not scored, and the training images that they are copies of."""
     unscored: tuple[str, ...]
     """Classes there that no class of the network stands for."""
+
+
+@dataclass(frozen=True, eq=False)
+class Transferred(Elsewhere):
+    """A single network on another dataset."""
+
+    home: Counts
+    """Of the images that its own job tested, in the classes there."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,6 +60,7 @@ class StepTables:
     native_counts: NDArray[np.int64] | None = None
     """[N, K, 3] at the images' original sizes, in the same order."""
     transferred: Transferred | None = None
+    voted: Elsewhere | None = None
 
 
 def read_tables(job: Job, store: Store, counts: Counts) -> StepTables:
@@ -60,14 +69,21 @@ def read_tables(job: Job, store: Store, counts: Counts) -> StepTables:
     Raises StoreError for a table that is missing, damaged or about other images.
     """
     step = job.work.step if isinstance(job.work, Apply) else ""
-    name = {MEASURE: SCORES, NATIVE: NATIVE_COUNTS, TRANSFER: HOME_COUNTS}.get(step)
+    name = {MEASURE: SCORES, NATIVE: NATIVE_COUNTS, TRANSFER: HOME_COUNTS, ENSEMBLE: ENSEMBLE_CLASSES}.get(
+        step
+    )
     if name is None:
         return StepTables()
     rows = store.records(job.digest, name)
     try:
         if step == TRANSFER:
             there, images = store.counts(job.digest), store.records(job.digest, TRANSFER_IMAGES)
-            return StepTables(transferred=_transferred(rows, images, there, counts))
+            classes = classes_of(rows)
+            home = Counts(counts.ids, counts.groups, classes, read_counts(rows, counts.ids, classes))
+            return StepTables(transferred=Transferred(**vars(_elsewhere(classes, images, there)), home=home))
+        if step == ENSEMBLE:
+            there, images = store.counts(job.digest), store.records(job.digest, TRANSFER_IMAGES)
+            return StepTables(voted=_elsewhere(read_scored(rows, there.classes), images, there))
         if step == NATIVE:
             return StepTables(native_counts=read_counts(rows, counts.ids, counts.classes))
         return StepTables(scores=read_scores(rows, counts.ids, counts.classes))
@@ -78,20 +94,19 @@ def read_tables(job: Job, store: Store, counts: Counts) -> StepTables:
         raise StoreError("damaged file in the store", place=place, cause=str(error), fix=fix) from error
 
 
-def _transferred(rows: Rows, images: Rows, there: Counts, home: Counts) -> Transferred:
-    left_out, classes = read_seen(images, there.ids), classes_of(rows)
+def _elsewhere(classes: tuple[str, ...], images: Rows, there: Counts) -> Elsewhere:
+    left_out = read_seen(images, there.ids)
     places = [place for place, name in enumerate(there.classes) if name in classes]
     if not places or tuple(there.classes[place] for place in places) != classes:
         raise TableError("its classes are not among those of the images there")
     used = [place for place, sample in enumerate(there.ids) if sample not in left_out]
-    return Transferred(
+    return Elsewhere(
         there=Counts(
             tuple(there.ids[place] for place in used),
             tuple(there.groups[place] for place in used),
             classes,
             there.values[used][:, places],
         ),
-        home=Counts(home.ids, home.groups, classes, read_counts(rows, home.ids, classes)),
         left_out=left_out,
         unscored=tuple(name for name in there.classes if name not in classes),
     )

@@ -127,6 +127,7 @@ def _of_steps(
     for label, step in tables.items():
         if step.native_counts is not None:
             yield from _of_counts(counts, step.native_counts, metrics, label, ", at original size")
-        if step.transferred is not None:
-            there = step.transferred.there
+        elsewhere = step.transferred or step.voted
+        if elsewhere is not None:
+            there = elsewhere.there
             yield from _of_counts(there, there.values, metrics, label, ", on another dataset")

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from bench_core.analysis.evidence import DatasetFacts, Evidence, Finished
-from bench_core.analysis.measured import Transferred
-from bench_core.plugins.quantities import TRANSFER
+from bench_core.analysis.measured import Elsewhere, Transferred
+from bench_core.plugins.quantities import ENSEMBLE, TRANSFER
 from bench_core.spec.rules.labels import label_of
 
 
@@ -42,6 +42,51 @@ class TransferSet:
     def whole(self) -> tuple[str, ...]:
         """The models whose jobs are all done."""
         return tuple(label for label, folds in self.models.items() if len(folds) == self.planned[label])
+
+
+@dataclass(frozen=True, eq=False)
+class VoteSet:
+    """Votes of each model's folds on another dataset, beside what the folds score there one by one."""
+
+    step: str
+    source: str
+    target: DatasetFacts
+    views: str
+    """What votes of an image, in words: as it is, horizontal."""
+    votes: Mapping[str, tuple[tuple[int, Elsewhere], ...]]
+    """Model label to its finished jobs, one per repeat: how many networks vote, and what they scored."""
+    single: TransferSet | None
+    """The same images and classes, network by network; None where no step `transfer` has them."""
+
+
+def vote_sets(evidence: Evidence, singles: Sequence[TransferSet]) -> tuple[VoteSet, ...]:
+    """Return what is there of each step `ensemble` and each dataset that networks were trained on."""
+    facts = {item.label: item for item in evidence.elsewhere}
+    found = []
+    for step in evidence.spec.steps:
+        if step.name != ENSEMBLE or step.dataset is None:
+            continue
+        label, target = label_of(step), facts[label_of(step.dataset)]
+        for data in evidence.datasets:
+            votes: dict[str, tuple[tuple[int, Elsewhere], ...]] = {}
+            views = ""
+            for model in evidence.models:
+                jobs = [job for job in evidence.finished(label, model.label, data.label) if job.tables.voted]
+                if jobs:
+                    views = str(jobs[0].result.values.get("views", ""))
+                    votes[model.label] = tuple(
+                        (len(job.job.needs), job.tables.voted) for job in jobs if job.tables.voted
+                    )
+            if votes:
+                first = next(iter(votes.values()))[0][1]
+                same = (
+                    item
+                    for item in singles
+                    if (item.source, item.target.label) == (data.label, target.label)
+                    and (item.ids, item.groups, item.classes) == _scored(first)
+                )
+                found.append(VoteSet(label, data.label, target, views, votes, next(same, None)))
+    return tuple(found)
 
 
 def transfer_sets(evidence: Evidence) -> tuple[TransferSet, ...]:
@@ -95,5 +140,5 @@ def _folds(jobs: tuple[Finished, ...], first: Transferred) -> dict[int, Transfer
     return found
 
 
-def _scored(found: Transferred) -> tuple[tuple[str, ...], ...]:
+def _scored(found: Elsewhere) -> tuple[tuple[str, ...], ...]:
     return found.there.ids, found.there.groups, found.there.classes

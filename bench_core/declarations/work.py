@@ -73,6 +73,9 @@ class Step:
     """What of the finished job it reads; jobs that leave no weights get no step that needs them."""
     dataset: Literal["same", "other"] = "same"
     """other: each entry names a `dataset`, all of whose images are looked at."""
+    over: Literal["job", "folds"] = "job"
+    """folds: one job needs all folds of a model on a dataset together, one for each repeat. Only of a step on
+    another dataset, since each fold has test images of its own."""
     fits: Callable[[Mapping[str, Any], Side, Side], None] | None = None
     """Of a step on another dataset: gets the options that count, the dataset that networks were trained on
     and the one that is looked at; raises ValueError where the two do not go together. None: all do."""
@@ -95,6 +98,10 @@ class Step:
     without a network, and what the job left (`Session.kept`); it leaves the same tables and returns the same
     values and label maps. Raises ValueError for what the step does not leave. It may be `run` itself. With
     `--predict` there is a network, for the images of `Session.drawn`."""
+
+    def __post_init__(self) -> None:
+        if self.over == "folds" and self.dataset != "other":
+            raise ValueError(f"step {self.name!r} is over folds, and not on another dataset")
 
     def misfit(self, options: Mapping[str, Any], trained: Side, there: Side) -> str:
         """Return why two datasets do not go together, empty where they do; raises PluginError as `call`."""

@@ -30,7 +30,7 @@ from bench_core.execute.outcome import checked, counted, plain_values, provenanc
 from bench_core.execute.prepare import build_model, network_facts, open_data
 from bench_core.execute.provenance import MemoryMeter, RunContext, execution
 from bench_core.execute.rate import ChosenRate, choose_rate
-from bench_core.execute.sources import sources_of
+from bench_core.execute.sources import by_role, members_of
 from bench_core.plan.job import Apply, Job, Own, Train
 from bench_core.plugins.registry import Registry
 from bench_core.protocol.session import ARTIFACTS, RECORDS, Session
@@ -254,10 +254,13 @@ class _Run:
         # Weights that are not declared are known by what the network reports of them.
         with suppress(WeightsError):
             basis |= weights_basis(self.job, self.registry, FileHashes(self.cache / HASHES))
-        basis |= needed_basis(self.job, self.store.result, read_accepted(self.store.path))
+        # A needed job that is not done, or is damaged, is refused where it is used.
+        with suppress(StoreError):
+            basis |= needed_basis(self.job, self.store.result, read_accepted(self.store.path))
         return basis
 
     def _site(self, folder: Path, data: JobData) -> Site:
+        members = members_of(self.job, self.store, self.registry, self.cache)
         return Site(
             job=self.job,
             train=data.train,
@@ -268,7 +271,8 @@ class _Run:
             files=data.files,
             original=data.original,
             metrics=self.registry.metrics,
-            sources=sources_of(self.job, self.store, self.registry, self.cache),
+            sources=by_role(self.job, members),
+            members=members,
             device=self.options.device,
             loader_workers=self.options.loader_workers,
         )

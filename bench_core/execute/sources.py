@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from bench_core.errors import DataError, StoreError, WeightsError
 from bench_core.execute.prepare import build_model, open_data
 from bench_core.files.bounded import open_regular
-from bench_core.plan.job import Job, Role
+from bench_core.plan.job import Job, Need, Role
 from bench_core.plugins.registry import Registry
 from bench_core.store.folder import BEST, fix_for
 from bench_core.store.store import Store
@@ -24,29 +24,46 @@ if TYPE_CHECKING:
 
 
 def sources_of(job: Job, store: Store, registry: Registry, cache: Path | None = None) -> dict[Role, Source]:
-    """Return the needed jobs by role; those that choose a learning rate are asked elsewhere.
+    """Return the needed jobs by role, of several the first; raises as `members_of`."""
+    return by_role(job, members_of(job, store, registry, cache))
+
+
+def by_role(job: Job, members: Sequence[Source]) -> dict[Role, Source]:
+    """Return the first of the needed jobs of each role."""
+    found: dict[Role, Source] = {}
+    for need, member in zip(_needs(job), members, strict=True):
+        found.setdefault(need.role, member)
+    return found
+
+
+def members_of(job: Job, store: Store, registry: Registry, cache: Path | None = None) -> tuple[Source, ...]:
+    """Return all needed jobs; those that choose a learning rate are asked elsewhere.
 
     Their data are opened through `cache`, by default the store's, when they are asked for. Raises StoreError
     if one is not done.
     """
     from bench_core.protocol.site import Source
 
-    found: dict[Role, Source] = {}
-    for need in job.needs:
-        if need.role == "rate":
-            continue
+    found: list[Source] = []
+    for need in _needs(job):
         if not store.is_done(need.digest):
             raise StoreError(f"job {need.digest}, which {job.name} needs, is not done", place=str(store.path))
         needed = store.job(need.digest)
-        found[need.role] = Source(
-            job=needed,
-            predictions=partial(store.predictions, need.digest),
-            weights=partial(tested_weights, store, need.digest),
-            network=partial(tested_network, needed, store, registry),
-            random_at_inference=registry.model(needed.model.name).random_at_inference,
-            tested=partial(_tested, needed, store, registry, cache or store.cache),
+        found.append(
+            Source(
+                job=needed,
+                predictions=partial(store.predictions, need.digest),
+                weights=partial(tested_weights, store, need.digest),
+                network=partial(tested_network, needed, store, registry),
+                random_at_inference=registry.model(needed.model.name).random_at_inference,
+                tested=partial(_tested, needed, store, registry, cache or store.cache),
+            )
         )
-    return found
+    return tuple(found)
+
+
+def _needs(job: Job) -> list[Need]:
+    return [need for need in job.needs if need.role != "rate"]
 
 
 def _tested(job: Job, store: Store, registry: Registry, cache: Path) -> Split:

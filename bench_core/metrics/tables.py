@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from bench_core.metrics.declared import KnownUnit
 
 SCORES, NATIVE_COUNTS = "scores", "native-counts"
-HOME_COUNTS, TRANSFER_IMAGES = "home-counts", "transfer-images"
+HOME_COUNTS, TRANSFER_IMAGES, ENSEMBLE_CLASSES = "home-counts", "transfer-images", "ensemble-classes"
 """Names of the records."""
 _SCORE_COLUMNS = ("metric", "unit", "image", "class", "score")
 _COUNT_COLUMNS = ("image", "class", "height", "width", "tp", "fp", "fn")
@@ -123,6 +123,22 @@ def read_seen(rows: Rows, ids: Sequence[str]) -> dict[str, str]:
             found[row["image"]] = row["copy_of"]
     if [row["image"] for row in rows] != list(ids):
         raise TableError("it is of other images than those that were predicted")
+    return found
+
+
+def class_rows(classes: Sequence[str], scored: Sequence[int]) -> Iterator[Mapping[str, object]]:
+    """Yield one row per class: whether it is scored."""
+    for place, name in enumerate(classes):
+        yield {"class": name, "scored": "yes" if place in scored else "no"}
+
+
+def read_scored(rows: Rows, classes: Sequence[str]) -> tuple[str, ...]:
+    """Return the classes that are scored; raise TableError."""
+    for row in rows:
+        _check_columns(row, ("class", "scored"))
+    found = tuple(row["class"] for row in rows if row["scored"] == "yes")
+    if [row["class"] for row in rows] != list(classes) or not found:
+        raise TableError("it is of other classes than those that are predicted, or none is scored")
     return found
 
 

@@ -141,10 +141,12 @@ class StepStage:
             return
         chosen = differing(self.step.options, self.options)
         work = Apply(self.step.name, self.step.version, self.options, cell.dataset.label, chosen)
-        for source in earlier.get("evaluate", ()):
+        for sources in self._needed(earlier.get("evaluate", ())):
+            source = sources[0]
             dataset, fold = source.dataset, source.fold
             if self.other is not None:
-                dataset, fold = self.other.job, _everything(source.fold.index)
+                index = source.fold.index if self.step.over == "job" else 0
+                dataset, fold = self.other.job, _everything(index)
             yield Job(
                 digest="",
                 stage=self.stage,
@@ -155,9 +157,17 @@ class StepStage:
                 scoring=source.scoring,
                 seed=source.seed,
                 work=work,
-                needs=(Need(source.digest, self.step.needs),),
+                needs=tuple(Need(needed.digest, self.step.needs) for needed in sources),
                 repeat=source.repeat,
             )
+
+    def _needed(self, evaluated: Sequence[Job]) -> Iterator[Sequence[Job]]:
+        """Yield the evaluate jobs that one job of the step needs."""
+        if self.step.over == "job":
+            yield from ((job,) for job in evaluated)
+            return
+        for repeat in dict.fromkeys(job.repeat for job in evaluated):
+            yield [job for job in evaluated if job.repeat == repeat]
 
 
 def step_stage(entry: StepEntry, registry: Registry, loc: Loc) -> StepStage:
@@ -188,7 +198,7 @@ def jobs_of_cell(
         protocol,
         own=model.runner.protocol == "own",
         fixed=dataset.given is not None and dataset.given.roles,
-        steps=[stage.step.needs for stage in steps if stage.works_on(dataset.job.label)],
+        steps=[(stage.step.needs, stage.step.over) for stage in steps if stage.works_on(dataset.job.label)],
     )
 
 

@@ -8,7 +8,7 @@ from bench_core.declarations import Metric
 from bench_core.errors import UnknownNameError
 from bench_core.plugins.registry import unknown
 
-MEASURE, NATIVE, TRANSFER = "measure", "native", "transfer"
+MEASURE, NATIVE, TRANSFER, ENSEMBLE = "measure", "native", "transfer", "ensemble"
 """Steps whose tables the report reads as metrics."""
 
 

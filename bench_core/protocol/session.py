@@ -195,7 +195,7 @@ class Session:
         return Predictions(split.ids, maps)
 
     def source(self, role: Role | None = None) -> Source:
-        """Return the needed job of a role; without one, the only needed job."""
+        """Return the needed job of a role, of several the first; without one, the only one's."""
         sources = self._site.sources
         if role is None and len(sources) == 1:
             return next(iter(sources.values()))
@@ -205,6 +205,15 @@ class Session:
                 f"{self.job.name} needs no job for its {role or 'source'}", cause=f"needs: {needed}"
             )
         return sources[role]
+
+    @property
+    def members(self) -> tuple[Source, ...]:
+        """All jobs that a step over folds needs, in the order of the folds."""
+        return self._site.members or tuple(self._site.sources.values())
+
+    def networks(self) -> list[nn.Module]:
+        """Return the networks of all needed jobs, each as `network` does."""
+        return [member.network().to(self.device).eval() for member in self.members]
 
     def seen(self) -> Mapping[str, Seen]:
         """Return which tested images are copies of images of the dataset that the needed job is of, by id."""

@@ -63,6 +63,8 @@ class Site:
     metrics: Mapping[str, Metric] = field(default_factory=dict)
     """All that are declared, by name."""
     sources: Mapping[Role, Source] = field(default_factory=dict)
+    members: tuple[Source, ...] = ()
+    """All needed jobs but those of rates, in the plan's order; `sources` has the first of each role."""
     device: str = "cpu"
     loader_workers: int = 0
     sealed: Path | None = None

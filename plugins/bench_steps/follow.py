@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from bench_core.metrics.counts import mean_defined, micro
 from bench_core.metrics.tables import (
+    ENSEMBLE_CLASSES,
     HOME_COUNTS,
     NATIVE_COUNTS,
     SCORES,
@@ -13,6 +14,7 @@ from bench_core.metrics.tables import (
     TableError,
     classes_of,
     read_counts,
+    read_scored,
     read_scores,
     read_seen,
 )
@@ -40,6 +42,23 @@ def native(left: Left) -> Mapping[str, float]:
     return micro(read_counts(left.records(NATIVE_COUNTS), left.images, left.job.dataset.task.classes))
 
 
+def voted(left: Left) -> Mapping[str, float]:
+    """Return the pooled metrics there, and how many images are scored and left out; raises as `measured`."""
+    seen, counts = read_seen(left.records(TRANSFER_IMAGES), left.images), left.counts()
+    names = read_scored(left.records(ENSEMBLE_CLASSES), counts.classes)
+    _expect_whole(left, len(names) == len(counts.classes))
+    places = [place for place, name in enumerate(counts.classes) if name in names]
+    used = [place for place, sample in enumerate(counts.ids) if sample not in seen]
+    pooled = micro(counts.values[used][:, places])
+    return {**pooled, "images": float(len(used)), "left-out": float(len(seen))}
+
+
+def _expect_whole(left: Left, whole: bool) -> None:
+    work = left.job.work
+    if not whole and isinstance(work, Apply) and work.options["unreached"] != "leave-out":
+        raise TableError("classes are left out, which its options do not say")
+
+
 def transferred(left: Left) -> Mapping[str, float | str]:
     """Return the pooled metrics there and at home, and how many images are scored and left out.
 
@@ -50,10 +69,7 @@ def transferred(left: Left) -> Mapping[str, float | str]:
     places = [place for place, name in enumerate(counts.classes) if name in names]
     if tuple(counts.classes[place] for place in places) != names or not names:
         raise TableError(f"classes {', '.join(names)!a:.80} are not among those that are predicted")
-    work = left.job.work
-    whole = isinstance(work, Apply) and work.options["unreached"] != "leave-out"
-    if whole and len(places) < len(counts.classes):
-        raise TableError("classes are left out, which its options do not say")
+    _expect_whole(left, len(places) == len(counts.classes))
     home = read_counts(rows, list(dict.fromkeys(row["image"] for row in rows)), names)
     used = [place for place, sample in enumerate(counts.ids) if sample not in seen]
     values = transfer_values(counts.values[used][:, places], home)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bench_core import Option, Step, hookimpl
+from bench_steps import views
 from bench_steps.chosen_metrics import resolve
 from bench_steps.class_maps import fits
 
@@ -44,6 +45,28 @@ NATIVE = Step(
 )
 
 
+ELSEWHERE = {
+    "map": Option(
+        type=dict,
+        default={},
+        help="What each class of the networks is there: {CLASS: class, OTHER: background}; without it "
+        "equal names, or the only class of both.",
+    ),
+    "unreached": Option(
+        type=str,
+        default="refuse",
+        choices=("refuse", "leave-out"),
+        help="Classes there that no class is mapped to: refused, or left out of the scores.",
+    ),
+    "overlap": Option(
+        type=str,
+        default="refuse",
+        choices=("refuse", "drop"),
+        help="Images there that are copies of training images: refused, or left out of the scores.",
+    ),
+}
+"""Options of steps on another dataset."""
+
 TRANSFER = Step(
     name="transfer",
     version=1,
@@ -57,24 +80,31 @@ TRANSFER = Step(
     dataset="other",
     requires=("torch",),
     install="pip install 'segtrial[torch]'",
+    options=ELSEWHERE,
+)
+
+ENSEMBLE = Step(
+    name="ensemble",
+    version=1,
+    run="bench_steps.ensemble:run",
+    follows="bench_steps.follow:voted",
+    again="bench_steps.ensemble:again",
+    fits=fits,
+    resolve=views.resolve,
+    unseen=True,
+    help="a soft vote of all folds of a model on another dataset, also over mirrored images; trains nothing",
+    needs="weights",
+    dataset="other",
+    over="folds",
+    requires=("torch",),
+    install="pip install 'segtrial[torch]'",
     options={
-        "map": Option(
-            type=dict,
-            default={},
-            help="What each class of the networks is there: {CLASS: class, OTHER: background}; without it "
-            "equal names, or the only class of both.",
-        ),
-        "unreached": Option(
-            type=str,
-            default="refuse",
-            choices=("refuse", "leave-out"),
-            help="Classes there that no class is mapped to: refused, or left out of the scores.",
-        ),
-        "overlap": Option(
-            type=str,
-            default="refuse",
-            choices=("refuse", "drop"),
-            help="Images there that are copies of training images: refused, or left out of the scores.",
+        **ELSEWHERE,
+        "flips": Option(
+            type=list,
+            default=[],
+            choices=("horizontal", "vertical", "both"),
+            help="Mirrored images that vote as well, beside the image as it is.",
         ),
     },
 )
@@ -83,4 +113,4 @@ TRANSFER = Step(
 @hookimpl
 def bench_steps() -> Sequence[Step]:
     """Return the steps in the order in which `bench list steps` has them."""
-    return (MEASURE, NATIVE, TRANSFER)
+    return (MEASURE, NATIVE, TRANSFER, ENSEMBLE)

@@ -7,7 +7,7 @@ home that can stand beside it, the label maps and masks of the job's own test im
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from bench_core.data.loader import Split
-from bench_core.data.overlap import told
+from bench_core.data.overlap import Seen, told
 from bench_core.errors import DataError
 from bench_core.labels import count
 from bench_core.metrics.tables import HOME_COUNTS, TRANSFER_IMAGES, count_rows, seen_rows
@@ -36,7 +36,7 @@ def run(session: Session, options: Mapping[str, Any]) -> Outcome:
     Raises DataError where images are copies of images that the network may have been trained on, unless the
     option `overlap` leaves these out.
     """
-    classes = _classes(session, options)
+    classes = classes_of(session, options)
     return _outcome(session, options, classes, _predicted(session, classes, session.test))
 
 
@@ -46,21 +46,48 @@ def again(session: Session, options: Mapping[str, Any]) -> Outcome:
     With a network some images are predicted anew. Raises ValueError where the label maps hold a class that
     none is mapped to, or are not what the weights give.
     """
-    classes, kept = _classes(session, options), session.kept_maps()
+    classes = classes_of(session, options)
+    kept = check_kept(session, classes, lambda split: _predicted(session, classes, split))
+    return _outcome(session, options, classes, kept)
+
+
+def check_kept(session: Session, classes: ClassMap, predict: Callable[[Split], Predictions]) -> Predictions:
+    """Return the label maps that the sealed job left, in the other dataset's classes.
+
+    Raises ValueError where they hold a class that none is mapped to or, with a network, are not what
+    `predict` gives for the drawn images.
+    """
+    kept = session.kept_maps()
     strange = set(np.unique(kept.labels).tolist()) - {0, *(place + 1 for place in classes.scored)}
     if strange:
         raise ValueError(f"its label maps hold label {min(strange)}, to which no class is mapped")
     if session.drawn is not None:
         rows = {sample: row for row, sample in enumerate(kept.ids)}
-        found = _predicted(session, classes, session.drawn)
+        found = predict(session.drawn)
         for sample, labels in zip(found.ids, found.labels, strict=True):
             share = float((labels != kept.labels[rows[sample]]).mean())
             if share > MOST_STRANGE:
                 raise ValueError(f"the weights give {share:.2%} of the pixels of {sample} another label")
-    return _outcome(session, options, classes, kept)
+    return kept
 
 
-def _classes(session: Session, options: Mapping[str, Any]) -> ClassMap:
+def refuse_seen(session: Session, options: Mapping[str, Any]) -> Mapping[str, Seen]:
+    """Return the images there that are copies of images of the trained dataset; raise DataError for any.
+
+    Not where the option `overlap` leaves them out, and others are left.
+    """
+    seen, count = session.seen(), len(session.test)
+    if seen and (options["overlap"] != "drop" or len(seen) == count):
+        raise DataError(
+            f"{len(seen)} of {count} images of {session.job.dataset.label} are copies of images that "
+            f"networks were trained on: {told(seen)}",
+            fix="write `overlap: drop` to leave such images out of the scores, or choose another dataset",
+        )
+    return seen
+
+
+def classes_of(session: Session, options: Mapping[str, Any]) -> ClassMap:
+    """Return what becomes of the network's classes."""
     return class_map(options, session.predicted, session.task)
 
 
@@ -80,13 +107,7 @@ def _predicted(session: Session, classes: ClassMap, split: Split) -> Predictions
 
 def _outcome(session: Session, options: Mapping[str, Any], classes: ClassMap, found: Predictions) -> Outcome:
     """Leave which images are scored, and the counts at home; return label maps and metrics."""
-    split, seen = session.test, session.seen()
-    if seen and (options["overlap"] != "drop" or len(seen) == len(split)):
-        raise DataError(
-            f"{len(seen)} of {len(split)} images of {session.job.dataset.label} are copies of images that "
-            f"networks were trained on: {told(seen)}",
-            fix="write `overlap: drop` to leave such images out of the scores, or choose another dataset",
-        )
+    split, seen = session.test, refuse_seen(session, options)
     names = [session.task.classes[place] for place in classes.scored]
     session.records(TRANSFER_IMAGES, list(seen_rows(split.ids, seen)))
     home, own = _at_home(session, classes)

@@ -135,7 +135,9 @@ def test_the_count_is_that_of_the_plan(tmp_path: Path) -> None:
     loaded, plan = load_plan(write(tmp_path, text), registry=small_registry())
     assert len(plan.jobs) == 3 * (2 + 5 * 3) + 2 * (5 * 2)
     counted = sum(
-        count_jobs(loaded.spec.protocol, own=own, fixed=False, steps=("weights", "predictions"))
+        count_jobs(
+            loaded.spec.protocol, own=own, fixed=False, steps=(("weights", "job"), ("predictions", "job"))
+        )
         for own in (False, False, False, True, True)
     )
     assert counted == len(plan.jobs)

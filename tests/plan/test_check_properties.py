@@ -198,7 +198,8 @@ def planned(folder: Path, data: Mapping[str, Any]) -> Plan | None:
         return None
     plan = make_plan(loaded.spec, REGISTRY)
     counted = Counter(job.cell for job in plan.jobs)
-    needs = [REGISTRY.step(step.name).needs for step in loaded.spec.steps]
+    steps = [REGISTRY.step(step.name) for step in loaded.spec.steps]
+    needs = [(step.needs, step.over) for step in steps]
     for job in plan.jobs:
         own = REGISTRY.runner(job.model.runner).protocol == "own"
         fixed = "split.csv" in str(job.dataset.folds) if job.stage in ("search", "evaluate") else None

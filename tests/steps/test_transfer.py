@@ -38,6 +38,11 @@ FEWER = (
     " options: {unreached: leave-out}}"
 )
 
+VOTE = ONE.replace("name: transfer", "name: ensemble, label: vote")
+MIRRORED = DROP.replace("name: transfer, label: rest", "name: ensemble, label: mirrored").replace(
+    "overlap: drop", "overlap: drop, flips: [both, horizontal]"
+)
+
 
 @dataclass(frozen=True)
 class Taken:
@@ -65,7 +70,7 @@ class Taken:
 @pytest.fixture(scope="module")
 def taken(tmp_path_factory: pytest.TempPathFactory) -> Taken:
     base = tmp_path_factory.mktemp("taken")
-    spec = write_transfer(base / "spec", f"[{ONE}, {DROP}, {FEWER}]")
+    spec = write_transfer(base / "spec", f"[{ONE}, {DROP}, {FEWER}, {VOTE}, {MIRRORED}]")
     store = Store(base / "results", create=True)
     registry, jobs = run_all(spec, store)
     return Taken(spec, store, registry, jobs)
@@ -111,6 +116,40 @@ def test_counts_are_those_of_the_mapped_predictions(
         assert values["images"] == sum(used) == images and values["left-out"] == 14 - images
         pooled = micro(counts.values[used][:, classes])
         assert {name: values[name] for name in pooled} == pytest.approx(pooled)
+
+
+@pytest.mark.parametrize(
+    ("stage", "table", "views", "images"),
+    [
+        ("vote", {0: 0, 1: 1, 2: 1}, [()], 14),
+        ("mirrored", {0: 0, 1: 2, 2: 1}, [(), (-1,), (-2, -1)], 10),
+    ],
+)
+def test_a_vote_is_the_mean_probability_of_all_folds(
+    taken: Taken, stage: str, table: dict[int, int], views: list[tuple[int, ...]], images: int
+) -> None:
+    (job,) = taken.of(stage)
+    members = [item for item in taken.of("evaluate") if item.digest in {need.digest for need in job.needs}]
+    assert len(members) == 3 and job.name == f"{stage}/box-net/boxes/fold-0"
+    networks = [sources.tested_network(member, taken.store, taken.registry) for member in members]
+    split = open_data(job, taken.registry, taken.store.path / "cache").tested
+    normal = members[0].training.normalization
+    expected = []
+    for place in range(len(split)):
+        images_, masks = split.read([place])
+        scaled = (images_.float() / 255 - torch.tensor(normal.mean)) / torch.tensor(normal.std)
+        with torch.no_grad():
+            shares = torch.stack(
+                [network(scaled.flip(view)).softmax(1).flip(view) for network in networks for view in views]
+            )
+        labels = np.vectorize(table.get)(shares.mean(0)[0].argmax(0).numpy()).astype(np.uint8)
+        expected.append(count(labels, masks[0].numpy(), len(job.dataset.task.classes)))
+    counts, values = taken.store.counts(job.digest), taken.store.result(job.digest).values
+    # A pixel on the border between two classes may fall to either side by rounding.
+    assert np.abs(counts.values - np.stack(expected)).max() <= 1
+    used = [row["scored"] == "yes" for row in taken.store.records(job.digest, "transfer-images")]
+    assert values["networks"] == 3 and values["images"] == sum(used) == images
+    assert values["mdsc"] == pytest.approx(micro(counts.values[used])["mdsc"])
 
 
 def test_copies_are_left_out_and_named(taken: Taken) -> None:
@@ -218,6 +257,20 @@ FORGED: dict[str, tuple[str, Callable[[Path], object], bool, str]] = {
         in_table("transfer-images", lambda rows: rows[0].update(scored="no", copy_of="")),
         True,
         "neither scored nor a copy",
+    ),
+    "a vote's copy that is scored": (
+        "mirrored",
+        in_table(
+            "transfer-images", lambda rows: [row.update(scored="yes", copy_of="", how="") for row in rows]
+        ),
+        True,
+        "left-out",
+    ),
+    "a vote's class that is left out": (
+        "mirrored",
+        in_table("ensemble-classes", lambda rows: rows[0].update(scored="no")),
+        True,
+        "classes are left out",
     ),
     "a class that is left out": (
         "rest",
@@ -348,7 +401,10 @@ def test_work_is_a_step_and_trains_nothing(taken: Taken) -> None:
 
 def tables(folder: Path) -> dict[str, list[dict[str, str]]]:
     found = {}
-    for path in (folder / "tables").glob("transfer*.csv"):
+    mine = ("transfer", "votes")
+    for path in (folder / "tables").glob("*.csv"):
+        if not path.stem.startswith(mine):
+            continue
         with path.open(newline="") as file:
             found[path.stem] = list(csv.DictReader(file))
     return found
@@ -362,6 +418,8 @@ def test_the_report_sets_home_and_there_side_by_side(taken: Taken, tmp_path: Pat
         "transfer-data",
         *(f"transfer-{label}-boxes" for label in ("transfer", "rest", "fewer")),
         *(f"transfer-classes-{label}-boxes" for label in ("rest", "fewer")),
+        "votes-vote-boxes",
+        "votes-mirrored-boxes",
         "transfer-published-transfer-boxes",
         "transfer-published-rest-boxes",
     }
@@ -380,6 +438,13 @@ def test_the_report_sets_home_and_there_side_by_side(taken: Taken, tmp_path: Pat
         "mixed": ("10", "4", "dark to dark; bright to bright"),
         "lidded": ("14", "0", "dark to dark; bright to bright"),
     }
+    for stage, beside in (("vote", "transfer"), ("mirrored", "rest")):
+        (row,) = found[f"votes-{stage}-boxes"]
+        (single,) = found[f"transfer-{beside}-boxes"]
+        vote = taken.store.result(taken.of(stage)[0].digest).values["mdsc"]
+        assert float(row["vote"]) == pytest.approx(vote) and row["networks"] == "3"
+        assert float(row["single"]) == pytest.approx(float(single["there_mean"]))
+        assert float(row["gain"]) == pytest.approx(vote - float(single["there_mean"]))
     told = found["transfer-published-transfer-boxes"]
     assert (told[0]["model"], told[0]["value"], told[0]["source"]) == ("U-Net", "0.512", "A survey, 2023")
     page = (tmp_path / "report" / "report.html").read_text()

@@ -19,7 +19,7 @@ from bench_core.analysis.inference.overall import kendall
 from bench_core.analysis.inference.resampling import Interval, bootstrap_interval, resampled
 from bench_core.analysis.inference.statistics import Statistic, Sums, group_sums, informative, left_out
 from bench_core.analysis.inference.verdicts import FEWEST_GROUPS
-from bench_core.analysis.transferred import TransferSet
+from bench_core.analysis.transferred import TransferSet, VoteSet
 from bench_core.declarations import Metric
 from bench_core.metrics import declared
 from bench_core.metrics.counts import mean_defined
@@ -118,6 +118,18 @@ def moved(found: TransferSet, metric: Metric, settings: Settings) -> dict[str, M
             classes=dict(zip(found.classes, scores[1:], strict=True)),
             images=fmean(images),
         )
+    return rows
+
+
+def voted(found: VoteSet, metric: Metric, settings: Settings) -> dict[str, MovedScore]:
+    """Return the score of each model's votes, by repeat, with the interval of their mean."""
+    rows = {}
+    for label, votes in found.votes.items():
+        part = {repeat: item.there.values.sum(axis=1) for repeat, (_, item) in enumerate(votes)}
+        groups = _numbers(votes[0][1].there.groups)
+        seed = derive_seed("inference", "transfer", found.source, found.target.label, "there")
+        (interval,) = _intervals(MeanOfFolds(metric), [part], groups, settings, seed)
+        rows[label] = MovedScore({index: _pooled(metric, values) for index, values in part.items()}, interval)
     return rows
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from bench_core.analysis.verify.audit import Audit, Subject
 from bench_core.analysis.verify.dealt import tested_images
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from bench_core.execute.prepare import JobData
     from bench_core.protocol.outcome import Outcome
     from bench_core.protocol.session import Session
+    from bench_core.protocol.site import Source
 
 CLOSE = 1e-9
 """Largest relative difference of a number that is computed twice."""
@@ -84,6 +85,7 @@ def again(
     if step is None or step.again is None or result is None:
         return
     from bench_core.execute.outcome import plain_values
+    from bench_core.execute.sources import by_role
     from bench_core.protocol.session import Session
     from bench_core.protocol.site import Site
 
@@ -93,6 +95,7 @@ def again(
     drawn = None
     if sampling is not None and step.needs == "weights":
         drawn = sampling.of(data.tested, subject)
+    members = _members(subject, audit, cache, network=drawn is not None)
     with tempfile.TemporaryDirectory(prefix="bench-verify-") as scratch:
         session = Session(
             Site(
@@ -104,7 +107,8 @@ def again(
                 files=data.files,
                 original=data.original,
                 metrics=audit.registry.metrics,
-                sources=_sources(subject, audit, cache, network=drawn is not None),
+                sources=by_role(subject.job, members),
+                members=members,
                 device="cpu" if drawn is None else device_of(subject),
                 sealed=subject.folder,
                 maps=partial(_kept_maps, subject),
@@ -131,17 +135,17 @@ def again(
         yield from _label_maps(subject, outcome)
 
 
-def _sources(subject: Subject, audit: Audit, cache: Path, *, network: bool) -> Mapping[Any, Any]:
-    from bench_core.execute.sources import sources_of
+def _members(subject: Subject, audit: Audit, cache: Path, *, network: bool) -> tuple[Source, ...]:
+    from bench_core.execute.sources import members_of
 
-    found = sources_of(subject.job, audit.store, audit.registry, cache)
+    found = members_of(subject.job, audit.store, audit.registry, cache)
     if network:
         return found
 
     def refuse() -> nn.Module:
         raise StoreError("a step that is asked again gets no network", place=subject.job.name)
 
-    return {role: replace(source, network=refuse) for role, source in found.items()}
+    return tuple(replace(source, network=refuse) for source in found)
 
 
 def _kept_maps(subject: Subject) -> Predictions:

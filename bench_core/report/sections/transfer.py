@@ -13,13 +13,14 @@ from bench_core.analysis.inference.moved import Moved, MovedScore, Order, moved,
 from bench_core.analysis.inference.ranking import mean_ranks
 from bench_core.analysis.quantities import pooled
 from bench_core.analysis.scores import board
-from bench_core.analysis.transferred import TransferSet, transfer_sets
+from bench_core.analysis.transferred import TransferSet, transfer_sets, vote_sets
 from bench_core.declarations import Metric
 from bench_core.metrics.scale import Scale, scale_of
 from bench_core.report import inference_words as words
 from bench_core.report import names
 from bench_core.report.blocks import Block, Callout, Prose, Section
 from bench_core.report.names import Footnotes, listed, plural
+from bench_core.report.sections.votes import votes_table
 from bench_core.report.tables import Cell, Column, Row, Table
 
 TITLE = "On other datasets"
@@ -44,6 +45,8 @@ def section(evidence: Evidence, options: Mapping[str, Any]) -> Section:
         if len(found.classes) > 1:
             blocks.append(_classes(evidence, found, scores, labels, metric, settings))
         blocks += _references(evidence, found, scores, labels, metric)
+    for votes in vote_sets(evidence, sets):
+        blocks.append(votes_table(evidence, votes, ranked, metric, settings, footnotes))
     if sets:
         blocks.append(_data(evidence, sets))
     lead = "Finished networks predict images of another origin, which they have not seen. Nothing is trained."

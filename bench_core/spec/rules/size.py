@@ -16,20 +16,22 @@ EVALUATE: Loc = ("protocol", "evaluate")
 SEARCH: Loc = ("protocol", "search")
 
 
-def count_jobs(protocol: Protocol, *, own: bool, fixed: bool, steps: Sequence[str] = ()) -> int:
+def count_jobs(protocol: Protocol, *, own: bool, fixed: bool, steps: Sequence[tuple[str, str]] = ()) -> int:
     """Return the jobs of one model on one dataset.
 
     `own` is whether the model's runner has a procedure of its own, `fixed` whether the dataset has a fixed
-    split, and `steps` are what each step needs of a finished job ("weights", "predictions").
+    split, and `steps` are what each step needs of a finished job ("weights", "predictions"), and whether a
+    job of it is over one "job" or over all "folds".
     """
     evaluate, search = protocol.evaluate, protocol.search
     folds = 1 if fixed else evaluate.folds if evaluate.only is None else len(evaluate.only)
     runs = folds * evaluate.repeats
-    applied = sum(not (own and needs == "weights") for needs in steps)
+    looking = [over for needs, over in steps if not (own and needs == "weights")]
+    applied = looking.count("job") * runs + looking.count("folds") * evaluate.repeats
     searched = 0
     if search is not None and not own:
         searched = len(search.learning_rate) * (folds if search.nested or fixed else len(search.folds))
-    return searched + runs * (1 + applied)
+    return searched + runs + applied
 
 
 def cell_breaches(models: int, datasets: int) -> Iterator[Breach]:

@@ -1,0 +1,35 @@
+"""Soft votes: the mean of what several networks, or one on mirrored images, hold for likely."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from torch import Tensor, nn
+
+from bench_core.protocol.site import ImageBatch
+from bench_steps.views import FLIPS
+
+
+def voting(
+    networks: Sequence[nn.Module], flips: Sequence[str], *, binary: bool
+) -> Callable[[ImageBatch], Tensor]:
+    """Return a function from a batch to logits [B, K, S, S] of the mean probability.
+
+    The mean is over networks and views, the image as it is among them; what a mirrored image gives is
+    mirrored back. Probabilities are the sigmoid of one logit, else the softmax over classes.
+    """
+    views: list[tuple[int, ...]] = [(), *(FLIPS[name] for name in flips)]
+
+    def vote(batch: ImageBatch) -> Tensor:
+        total: Tensor | None = None
+        for network in networks:
+            for directions in views:
+                logits = network(batch.images.flip(directions)).float().flip(directions)
+                shares = logits.sigmoid() if binary else logits.softmax(dim=1)
+                total = shares if total is None else total + shares
+        assert total is not None
+        # A sum of shares may exceed their number by rounding.
+        mean = (total / (len(networks) * len(views))).clamp(0.0, 1.0)
+        return mean.logit() if binary else mean.log()
+
+    return vote
