@@ -1,11 +1,14 @@
 """How fast training batches come from segtrial's loader and from others, in one run on the same images.
 
-    python benchmarks/loader.py [--images 24] [--size 512] [--rounds 3] [--workers 1 2] [--ways WAY ...]
+    python benchmarks/loader.py [--images 24] [--size 512] [--rounds 3] [--repeats 3] [--workers 1 2]
+                                [--ways WAY ...]
     python benchmarks/loader.py --only-loader SIZE WORKERS [--images 64] [--seconds 20] [--json]
 
 Images are generated JPEGs of 3000 x 2000 pixels with PNG masks; the augmentation is that of specs/paper.yaml,
 in each library's own terms, except for MMSegmentation, whose stock list it is. Each way and number of loader
-processes has a process of its own; WAY is one of benchmarks/loader_ways.py. Prints a table and ratios.
+processes has a process of its own; WAY is one of benchmarks/loader_ways.py. All of them are run REPEATS times
+in turn, so that what else the machine does meets each alike, and the medians count; each run is the median of
+ROUNDS epochs after a first one. Prints a table and ratios.
 
 --only-loader measures segtrial's loader alone from decoded images, with what a machine for training has:
 PyTorch, torchvision, OpenCV and numpy.
@@ -30,6 +33,7 @@ from loader_ways import BATCH, STUDY, WAYS, arrays_of
 from PIL import Image
 
 LARGE = (3000, 2000)
+OURS = "segtrial, cache"
 
 
 def draw(number: int, width: int, height: int) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
@@ -127,47 +131,57 @@ def one_way(way: str, folder: Path, size: int, workers: int, rounds: int) -> dic
 
 
 def compare(given: argparse.Namespace) -> dict[str, Any]:
-    table: dict[str, dict[str, dict[str, float]]] = {}
+    runs: dict[tuple[str, str], list[dict[str, float]]] = {}
     with tempfile.TemporaryDirectory() as folder:
         write_decoded(Path(folder), given.images, given.size, images=True)
-        for workers in given.workers:
-            for way in given.ways:
-                found = one_way(way, Path(folder), given.size, workers, given.rounds)
-                if found is not None:
-                    table.setdefault(way, {})[str(workers)] = {
-                        name: round(value, 1) for name, value in found.items()
-                    }
+        for _ in range(given.repeats):
+            for workers in given.workers:
+                for way in given.ways:
+                    found = one_way(way, Path(folder), given.size, workers, given.rounds)
+                    if found is not None:
+                        runs.setdefault((way, str(workers)), []).append(found)
+    table: dict[str, dict[str, dict[str, float]]] = {}
+    for (way, processes), found_all in runs.items():
+        row = {name: statistics.median(found[name] for found in found_all) for name in found_all[0]}
+        costs = [found["cpu_ms_per_image"] for found in found_all]
+        row |= {"cpu_ms_lowest": min(costs), "cpu_ms_highest": max(costs)}
+        table.setdefault(way, {})[processes] = {name: round(value, 1) for name, value in row.items()}
     ratios = {
-        f"segtrial, cache / {way}": {
-            workers: round(
-                table["segtrial, cache"][workers]["images_per_second"] / row["images_per_second"], 2
-            )
-            for workers, row in rows.items()
+        name: {
+            way: {workers: ratio(table[OURS][workers], row, figure) for workers, row in rows.items()}
+            for way, rows in table.items()
+            if OURS in table and way != OURS
         }
-        for way, rows in table.items()
-        if "segtrial, cache" in table and way != "segtrial, cache"
+        for name, figure in (
+            ("images per second", "images_per_second"),
+            ("processor time", "cpu_ms_per_image"),
+        )
     }
-    cpu = {
-        way: round(rows[first]["cpu_ms_per_image"] / table["segtrial, cache"][first]["cpu_ms_per_image"], 2)
-        for way, rows in table.items()
-        for first in [next(iter(rows))]
-        if "segtrial, cache" in table
-    }
-    return {"images": given.images, "size": given.size, "ways": table, "ratios": ratios, "cpu ratios": cpu}
+    return {"images": given.images, "size": given.size, "ways": table, "ratios": ratios}
+
+
+def ratio(ours: dict[str, float], theirs: dict[str, float], figure: str) -> float:
+    """Return how many times as fast, or as cheap, ours is."""
+    more = ours[figure] / theirs[figure]
+    return round(more if figure == "images_per_second" else 1 / more, 2)
 
 
 def print_table(found: dict[str, Any]) -> None:
     print(
-        f"{'way':26} {'workers':>7} {'images/s':>9} {'CPU ms/image':>13} {'peak MiB':>9} {'worker MiB':>10}"
+        f"{'way':26} {'workers':>7} {'images/s':>9} {'CPU ms/image':>13} {'from - to':>13} "
+        f"{'peak MiB':>9} {'worker MiB':>10}"
     )
     for way, rows in found["ways"].items():
         for workers, row in rows.items():
             print(
                 f"{way:26} {workers:>7} {row['images_per_second']:>9.1f} {row['cpu_ms_per_image']:>13.1f} "
+                f"{row['cpu_ms_lowest']:>6.1f} {row['cpu_ms_highest']:>6.1f} "
                 f"{row['peak_mib']:>9.0f} {row['largest_worker_mib']:>10.0f}"
             )
-    for name, ratio in found["ratios"].items():
-        print(f"{name}: {', '.join(f'{value} with {workers}' for workers, value in ratio.items())}")
+    for name, ways in found["ratios"].items():
+        for way, rows in ways.items():
+            told = ", ".join(f"{value} with {workers}" for workers, value in rows.items())
+            print(f"{name}, {OURS} better than {way}: {told}")
 
 
 def main() -> None:
@@ -176,6 +190,7 @@ def main() -> None:
     parser.add_argument("--images", type=int)
     parser.add_argument("--size", type=int, default=512)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=20.0)
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--ways", nargs="+", choices=sorted(WAYS), default=list(WAYS))

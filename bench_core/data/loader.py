@@ -2,29 +2,28 @@
 
 from __future__ import annotations
 
-import logging
 import multiprocessing
 import os
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from functools import cache, partial
-from typing import Literal
+from functools import partial
 
-import numpy as np
+import cv2
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, get_worker_info
 
-from bench_core.data.arrays import CachedArrays
+from bench_core.data.batches import Batch, Piped, blank, blank_shared
 from bench_core.data.order import batch_sizes, epoch_order
+from bench_core.data.splits import Split
 from bench_core.errors import DataError
 from bench_core.processes.parentage import die_with_parent
 from bench_core.seeds import derive_seed
 
-log = logging.getLogger(__name__)
+__all__ = ["READERS", "Augment", "Batch", "Loader", "Split"]
 Augment = Callable[[Tensor, Tensor, int], tuple[Tensor, Tensor]]
-"""Image uint8 [C, H, W], mask uint8 [H, W] and a seed to the augmented pair; draws from that seed alone."""
+"""Image uint8 [C, H, W], mask uint8 [H, W] and a seed to the augmented pair; draws from that seed alone.
+
+One with a method `into(image, mask, seed, to_image, to_mask)` writes the pair where it belongs in a batch."""
 
 READERS = 2
 """Loader processes that are enough where images are not augmented."""
@@ -33,148 +32,68 @@ Key = tuple[int | None, tuple[int, ...]]
 """What a batch is made from: the epoch (None: no augmentation) and positions in the split."""
 
 
-@dataclass(frozen=True)
-class Batch:
-    """Samples on the CPU, not yet normalized."""
-
-    ids: tuple[str, ...]
-    images: Tensor
-    """uint8 [B, C, H, W]"""
-    masks: Tensor
-    """uint8 [B, H, W] class indices"""
-
-    def pin_memory(self) -> Batch:
-        """Return the batch in page-locked memory, from which copies to a GPU run alongside computation."""
-        return Batch(self.ids, self.images.pin_memory(), self.masks.pin_memory())
-
-
-@dataclass(frozen=True)
-class _Piped:
-    """A batch on its way through a pipe, where shared memory has no room for it: slower, but of any size."""
-
-    ids: tuple[str, ...]
-    images: NDArray[np.uint8]
-    masks: NDArray[np.uint8]
-
-    def batch(self) -> Batch:
-        """Return the batch."""
-        return Batch(self.ids, torch.from_numpy(self.images), torch.from_numpy(self.masks))
-
-    def pin_memory(self) -> Batch:
-        """Return the batch in page-locked memory."""
-        return self.batch().pin_memory()
-
-
-def _shared(batch: Batch) -> Batch | _Piped:
-    """Put a batch into shared memory, by which it reaches the main process without a copy, if there is room.
-
-    A DataLoader does so too late: where it fails there, the main process waits for that batch for ever.
-    """
-    try:
-        for tensor in (batch.images, batch.masks):
-            tensor.share_memory_()  # type: ignore[no-untyped-call]
-        return batch
-    except (RuntimeError, OSError) as error:
-        _tell(f"{(batch.images.nbytes + batch.masks.nbytes) / 2**20:.1f} MB", str(error).partition("<")[0])
-    return _Piped(batch.ids, batch.images.numpy().copy(), batch.masks.numpy().copy())
-
-
-@cache
-def _tell(size: str, error: str) -> None:
-    """Say it once in each process."""
-    log.warning("no room for %s in shared memory (%s): batches take a slower way", size, error)
-
-
-class Split:
-    """Some of a dataset's samples, with the channels that the protocol asks for.
-
-    Raises DataError if it holds no sample or its channels cannot become RGB.
-    """
-
-    def __init__(
-        self,
-        arrays: CachedArrays,
-        indices: Sequence[int] | NDArray[np.int64],
-        channels: Literal["rgb", "native"],
-    ) -> None:
-        self.arrays = arrays
-        self.indices = np.asarray(indices, dtype=np.int64)
-        self.channels = channels
-        self.ids = tuple(arrays.ids[index] for index in self.indices)
-        self.groups = tuple(arrays.groups[index] for index in self.indices)
-        if not self.ids:
-            raise DataError("a split holds no samples", fix="use fewer folds or more data")
-        stored = arrays.images.shape[3]
-        if channels == "rgb" and stored not in (1, 3):
-            raise DataError(
-                f"images with {stored} channels cannot become RGB", fix="set `protocol: {channels: native}`"
-            )
-        self.gray_as_rgb = channels == "rgb" and stored == 1
-        """Stored with one channel, which stands for three equal ones."""
-
-    def __len__(self) -> int:
-        return len(self.ids)
-
-    def read(self, positions: Sequence[int]) -> tuple[Tensor, Tensor]:
-        """Return copies of images uint8 [B, C, H, W] and masks uint8 [B, H, W] at these positions."""
-        images, masks = self.read_stored(positions)
-        return as_rgb(images) if self.gray_as_rgb else images, masks
-
-    def read_stored(self, positions: Sequence[int]) -> tuple[Tensor, Tensor]:
-        """Like `read`, with the channels of the cache: one where `gray_as_rgb`."""
-        pixels, labels = self.arrays.read(self.indices[list(positions)])
-        return _planes(pixels), torch.from_numpy(np.ascontiguousarray(labels))
-
-
-def as_rgb(images: Tensor) -> Tensor:
-    """Return images [B, 3, H, W] of gray ones [B, 1, H, W]."""
-    return images.repeat(1, 3, 1, 1)
-
-
-def _planes(pixels: NDArray[np.uint8]) -> Tensor:
-    """Return [B, C, H, W] of pixels [B, H, W, C]."""
-    if pixels.shape[3] != 3:
-        return torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous()
-    # Ten times faster than a transposed copy.
-    import cv2
-
-    planes = np.empty((len(pixels), 3, *pixels.shape[1:3]), dtype=np.uint8)
-    for image, channels in zip(pixels, planes, strict=True):
-        cv2.split(image, list(channels))
-    return torch.from_numpy(planes)
-
-
-class _Batches(Dataset["Batch | _Piped"]):
+class _Batches(Dataset["Batch | Piped"]):
     """Makes a batch from its key alone, so that any process makes the same one."""
 
     def __init__(self, split: Split, seed: int, augment: Augment | None, narrow: bool) -> None:
         self._split = split
         self._seed = seed
         self._augment = augment
+        self._stored_will_do = augment is None or bool(getattr(augment, "narrow", False))
         self._narrow = narrow
 
-    def __getitem__(self, key: Key) -> Batch | _Piped:
+    def __getitem__(self, key: Key) -> Batch | Piped:
         """Return a batch as it leaves the process that makes it."""
+        if get_worker_info() is None:
+            return self.make(key)
+        batch = blank_shared(*self._form(key))
+        if batch is not None:
+            self._fill(batch, key)
+            return batch
         batch = self.make(key)
-        return batch if get_worker_info() is None else _shared(batch)
+        return Piped(batch.ids, batch.images.numpy(), batch.masks.numpy())
 
     def make(self, key: Key) -> Batch:
         """Return the batch of a key."""
+        batch = blank(*self._form(key))
+        self._fill(batch, key)
+        return batch
+
+    def _form(self, key: Key) -> tuple[tuple[str, ...], int, int, int]:
+        """Return the ids of a batch, and channels, height and width of its images."""
         epoch, positions = key
-        ids = tuple(self._split.ids[position] for position in positions)
-        augmented = epoch is not None and self._augment is not None
-        narrow = not augmented or getattr(self._augment, "narrow", False)
-        images, masks = self._split.read_stored(positions) if narrow else self._split.read(positions)
-        if epoch is not None and self._augment is not None:
-            pairs = [
-                self._augment(image, mask, derive_seed("augment", self._seed, epoch, sample))
-                for image, mask, sample in zip(images, masks, ids, strict=True)
-            ]
-            images = torch.stack([image for image, _ in pairs])
-            masks = torch.stack([mask for _, mask in pairs])
-        if self._split.gray_as_rgb and images.shape[1] == 1 and not self._narrow:
-            images = as_rgb(images)
-        return Batch(ids, images, masks)
+        height, width, channels = self._split.arrays.images.shape[1:]
+        if self._split.gray_as_rgb and not (self._narrow and (epoch is None or self._stored_will_do)):
+            channels = 3
+        return tuple(self._split.ids[position] for position in positions), channels, height, width
+
+    def _fill(self, batch: Batch, key: Key) -> None:
+        epoch, positions = key
+        if epoch is None or self._augment is None:
+            images, masks = self._split.read_stored(positions)
+            batch.images.copy_(images)  # One gray channel may stand for three.
+            batch.masks.copy_(masks)
+            return
+        read = self._split.read_stored if self._stored_will_do else self._split.read
+        # One after the other: each stays in the processor's cache meanwhile.
+        for place, (position, sample) in enumerate(zip(positions, batch.ids, strict=True)):
+            images, masks = read([position])
+            seed = derive_seed("augment", self._seed, epoch, sample)
+            to_image = batch.images[place, : images.shape[1]]
+            _augmented(self._augment, images[0], masks[0], seed, to_image, batch.masks[place])
+            batch.images[place, len(to_image) :] = to_image[:1]
+
+
+def _augmented(
+    augment: Augment, image: Tensor, mask: Tensor, seed: int, to_image: Tensor, to_mask: Tensor
+) -> None:
+    into = getattr(augment, "into", None)
+    if into is not None:
+        into(image, mask, seed, to_image, to_mask)
+        return
+    image, mask = augment(image, mask, seed)
+    to_image.copy_(image)
+    to_mask.copy_(mask)
 
 
 class Loader:
@@ -205,7 +124,7 @@ class Loader:
         self._workers = workers
         self._pin_memory = pin_memory
         self._keys: list[Key] = []
-        self._pool: DataLoader[Batch | _Piped] | None = None
+        self._pool: DataLoader[Batch | Piped] | None = None
         self._pool_busy = False
 
     @property
@@ -263,7 +182,7 @@ class Loader:
             self._pool_busy = False
 
     @staticmethod
-    def _received(pool: DataLoader[Batch | _Piped]) -> Iterator[Batch]:
+    def _received(pool: DataLoader[Batch | Piped]) -> Iterator[Batch]:
         try:
             batches = iter(pool)
         except OSError as error:
@@ -273,9 +192,9 @@ class Loader:
                 fix="set `runtime: {loader_workers: 0}`, or make room in /dev/shm (docker run --shm-size=1g)",
             ) from error
         for batch in batches:
-            yield batch.batch() if isinstance(batch, _Piped) else batch
+            yield batch.batch() if isinstance(batch, Piped) else batch
 
-    def _make_pool(self, keys: Sequence[Key], *, persistent: bool) -> DataLoader[Batch | _Piped]:
+    def _make_pool(self, keys: Sequence[Key], *, persistent: bool) -> DataLoader[Batch | Piped]:
         _one_core()
         return DataLoader(
             self._source,
@@ -304,6 +223,4 @@ def _one_core() -> None:
 
     A forked process inherits OpenCV's pool without its threads, and waits for ever where it changes its size.
     """
-    import cv2
-
     cv2.setNumThreads(1)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,14 +10,17 @@ from torch import Tensor
 
 from bench_core.declarations import IGNORE
 from bench_core.errors import TrainingError
+from bench_core.protocol.planes import ByTorchvision, OnPlanes, Plane, Planes
 from bench_core.protocol.randomness import seeded_cpu
 from bench_core.spec.transforms import BORDERED, REFUSED, REFUSED_ARGUMENTS, REQUIRED, TRANSFORMS
 
 COLORS = ("ColorJitter", "RandomPhotometricDistort")
+FLIPS = ("RandomHorizontalFlip", "RandomVerticalFlip")
 NARROW = frozenset(
     (
         *COLORS,
-        *("RandomHorizontalFlip", "RandomVerticalFlip", "RandomRotation", "RandomAffine"),
+        *FLIPS,
+        *("RandomRotation", "RandomAffine"),
         *("RandomPerspective", "ElasticTransform", "RandomCrop", "GaussianBlur"),
         *("RandomInvert", "RandomPosterize", "RandomSolarize", "RandomAutocontrast"),
     )
@@ -39,32 +41,52 @@ class Augmentation:
     """
 
     def __init__(self, settings: Settings, outside: int = 0, channels: int | None = None) -> None:
-        self._steps = [(name, _build(name, dict(arguments), outside)) for name, arguments in settings]
+        built = [(name, _build(name, dict(arguments), outside)) for name, arguments in settings]
         self.narrow = channels == 3 and all(name in NARROW for name, _ in settings)
         """True where an image of one channel is treated as one of three equal channels."""
-        for name, transform in self._steps:
+        for name, transform in built:
             if name in COLORS:
                 transform.narrow = self.narrow
+        self._steps: list[tuple[str, OnPlanes]] = []
+        for name, transform in built:
+            before: Any = self._steps[-1][1] if self._steps else None
+            if name in FLIPS and hasattr(before, "flips"):
+                before.flips += (transform,)
+                continue
+            own = isinstance(transform, OnPlanes)
+            self._steps.append((name, transform if own else ByTorchvision(transform)))
+        self._draws_by_torch = not any(isinstance(step, ByTorchvision) for _, step in self._steps)
 
     def __call__(self, image: Tensor, mask: Tensor, seed: int) -> tuple[Tensor, Tensor]:
         """Return the augmented pair; raise TrainingError if a transform changes shape or type, or fails."""
-        from torchvision import tv_tensors
+        pair = torch.empty_like(image), torch.empty_like(mask)
+        self.into(image, mask, seed, *pair)
+        return pair
 
-        moved: tuple[Tensor, Tensor] = (tv_tensors.Image(image), tv_tensors.Mask(mask[None]))
-        with seeded_cpu(seed), warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)
+    def into(self, image: Tensor, mask: Tensor, seed: int, to_image: Tensor, to_mask: Tensor) -> None:
+        """Write the augmented pair to `to_image` and `to_mask`."""
+        planes, labels = self._augmented(list(image.contiguous().numpy()), mask.contiguous().numpy(), seed)
+        for plane, to_plane in zip(planes, to_image.numpy(), strict=True):
+            to_plane[:] = plane
+        to_mask.numpy()[:] = labels
+
+    def _augmented(self, image: Planes, mask: Plane, seed: int) -> tuple[Planes, Plane]:
+        moved = image, mask
+        with seeded_cpu(seed, torch_alone=self._draws_by_torch):
             for name, transform in self._steps:
                 try:
-                    moved = transform(*moved)
+                    moved = transform.on_planes(*moved)
                 except Exception as error:  # whatever a transform raises for arguments that do not fit
                     raise _failed(name, f"{type(error).__name__}: {error}") from error
-                if moved[0].shape != image.shape or moved[0].dtype != image.dtype:
+                kinds = {(plane.shape, plane.dtype) for plane in moved[0]}
+                if len(moved[0]) != len(image) or kinds != {(mask.shape, mask.dtype)}:
+                    made = ", ".join(f"{list(shape)} of {dtype}" for shape, dtype in kinds)
                     raise _failed(
                         name,
-                        f"it made an image {list(moved[0].shape)} of {moved[0].dtype} from one "
-                        f"{list(image.shape)} of {image.dtype}",
+                        f"it made an image of {len(moved[0])} channels {made} from one of "
+                        f"{len(image)} channels {list(mask.shape)} of {mask.dtype}",
                     )
-        return moved[0].as_subclass(Tensor), moved[1].as_subclass(Tensor)[0]
+        return moved
 
 
 def build_augmentation(
@@ -92,6 +114,7 @@ def _build(name: str, arguments: dict[str, Any], outside: int) -> Any:
     from bench_core.protocol.blur import SeparableGaussianBlur
     from bench_core.protocol.color import QuickDistort, QuickJitter
     from bench_core.protocol.crop import CenteredResizedCrop
+    from bench_core.protocol.flips import QuickHorizontalFlip, QuickVerticalFlip
 
     if name not in TRANSFORMS:
         raise TrainingError(
@@ -122,8 +145,10 @@ def _build(name: str, arguments: dict[str, Any], outside: int) -> Any:
         "ColorJitter": QuickJitter,
         "GaussianBlur": SeparableGaussianBlur,
         "RandomAffine": OnePassAffine,
+        "RandomHorizontalFlip": QuickHorizontalFlip,
         "RandomPhotometricDistort": QuickDistort,
         "RandomResizedCrop": CenteredResizedCrop,
+        "RandomVerticalFlip": QuickVerticalFlip,
     }
     try:
         kind = own.get(name) or getattr(v2, name)

@@ -60,16 +60,22 @@ def seeded(seed: int) -> Iterator[None]:
 
 
 @contextmanager
-def seeded_cpu(seed: int) -> Iterator[None]:
-    """Like `seeded`, for code that draws on the CPU alone: fast enough for every sample of every epoch."""
-    torch_state, numpy_state, python_state = torch.get_rng_state(), np.random.get_state(), random.getstate()
+def seeded_cpu(seed: int, *, torch_alone: bool = False) -> Iterator[None]:
+    """Like `seeded`, for code that draws on the CPU alone: fast enough for every sample of every epoch.
+
+    `torch_alone` is for code that draws from torch's generator alone: in a third of the time.
+    """
+    torch_state = torch.get_rng_state()
+    others = None if torch_alone else (np.random.get_state(), random.getstate())
     # Not torch.manual_seed, which would reseed the devices' generators too.
     torch.default_generator.manual_seed(seed)
-    np.random.seed(seed % 2**32)
-    random.seed(seed)
+    if others is not None:
+        np.random.seed(seed % 2**32)
+        random.seed(seed)
     try:
         yield
     finally:
         torch.set_rng_state(torch_state)
-        np.random.set_state(numpy_state)
-        random.setstate(python_state)
+        if others is not None:
+            np.random.set_state(others[0])
+            random.setstate(others[1])
