@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import re
 
-ALL = "*"
-"""In the place of a name: all of them together. No label is called so."""
+ALL = None
+"""In the place of a name: all of them together; keys have a star there."""
 _PLAIN = re.compile("[A-Za-z0-9._+-]")
 _CODED = re.compile("(?:=[0-9A-F]{2})+")
 
 
-def key(*names: str) -> str:
-    """Return the key made of names: each with `encoded`, a slash between them."""
-    return "/".join(name if name == ALL else encoded(name) for name in names)
+def key(*names: str | None) -> str:
+    """Return the key made of names: each with `encoded`, or ALL, a slash between them."""
+    return "/".join("*" if name is None else encoded(name) for name in names)
 
 
 def encoded(name: str) -> str:

@@ -74,7 +74,7 @@ def test_parts_hold_every_cell_and_fit(models: int, datasets: int, paper: Paper)
         assert models == 1 or {mark for mark, _ in part.table.notes} == used
     text = to_latex(full, paper)
     labels = re.findall(r"\\label\{(.*?)\}", text)
-    assert labels == ["tab:study", *(f"tab:study-{number}" for number in range(2, len(parts) + 1))]
+    assert labels == ["tab:study", *(f"tab:study:{number}" for number in range(2, len(parts) + 1))]
     assert "longtable" not in text or not paper.two_columns
     table_rows(text)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from bench_core.report.keys import encoded
 from bench_core.text import visible_name
 
 UNKNOWN = r"\segtrialchar"
@@ -108,8 +109,8 @@ LONGEST_WORD = 12
 
 
 def label(name: str) -> str:
-    """Return a table's \\label: ASCII letters and digits, all else as a hyphen."""
-    return "tab:" + "".join(char if char.isascii() and char.isalnum() else "-" for char in name)
+    """Return a table's \\label: its name, encoded as in keys of numbers, so that no two are alike."""
+    return f"tab:{encoded(name)}"
 
 
 def is_known(char: str) -> bool:

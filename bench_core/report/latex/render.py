@@ -68,7 +68,7 @@ def _caption(part: Part) -> str:
 
 
 def _label(part: Part) -> str:
-    more = f"-{part.number}" if part.number > 1 else ""
+    more = f":{part.number}" if part.number > 1 else ""
     return f"\\label{{{label(part.table.name)}{more}}}"
 
 
