@@ -15,6 +15,8 @@ import pytest
 
 from bench_core import Dataset, DatasetRequest
 from bench_core.data.fake import draw_fake
+from bench_core.data.opening import Source, open_arrays
+from bench_core.data.resize import Fit
 from bench_core.declarations import resolve_entry
 from bench_core.errors import DataError
 from bench_core.options import complete_options
@@ -76,6 +78,9 @@ def test_data_drawn_in_another_tool_s_layout_read_back_as_their_truth_says(
             assert abs(int((mask == label).sum()) - row["pixels"][str(label)]) <= rim
         found |= set(np.unique(mask).tolist())
     assert found == set(range(len(task.classes) + 1))
+    source = Source("drawn", declared, task, str(drawn.root), options)
+    left = open_arrays(source, Fit(64), tmp_path / "cache")
+    assert set(left.groups) == {row["group"] for row in rows.values()}, left.remarks
     again = draw_fake(declared, tmp_path / "again", samples=7, seed=1)
     assert content(drawn.root) == content(again.root)
 

@@ -66,7 +66,7 @@ def fake_decathlon(request: FakeRequest) -> Mapping[str, Any]:
         ]
     table = {
         "name": "Organ",
-        "modality": {"0": "CT"},
+        "modality": {"0": "MRI"},
         "labels": {"0": "background", "1": "front", "2": "back"},
         "numTraining": len(training),
         "numTest": 0,
@@ -142,23 +142,25 @@ def _polyp(dataset: str, seed: int, number: int) -> Pair:
 
 
 def _volume(seed: int, number: int) -> tuple[Any, UInt8Array]:
-    """Return int16 values in the units of CT, and labels: an egg whose two halves are of two tissues."""
+    """Return int16 values as MRI has them, and labels: an egg whose two halves are of two tissues."""
     dice = Dice("fake", "monai-decathlon", seed, number)
     width, height, depth = VOLUME
     canvas = Canvas(height, width)
     x, y = canvas.warp(dice, 4, 0.05)
-    radius, turned = dice.between(0.25, 0.32), dice.between(-0.3, 0.3)
-    texture = canvas.noise(dice, 5, 2)
+    center = (dice.between(-0.15, 0.15), dice.between(-0.1, 0.1))
+    radius, turned = dice.between(0.18, 0.26), dice.between(-0.5, 0.5)
+    coarse, fine = canvas.noise(dice, 3, 2), canvas.noise(dice, 9, 2)
+    body = step(1.05, 0.95, ellipse(canvas.x, canvas.y, (0.0, 0.0), (0.48, 0.4), 0.0))
     values, labels = [], []
     for place in range(depth):
         # The first and the last slice lie outside.
         along = (place - (depth - 1) / 2) / ((depth - 1) / 2)
-        size = radius * np.sqrt(max(0.0, 1 - along * along))
-        inside = ellipse(x, y, (0.0, 0.0), (max(size, 1e-3), max(0.8 * size, 1e-3)), turned)
-        body = step(1.05, 0.95, ellipse(canvas.x, canvas.y, (0.0, 0.0), (0.45, 0.38), 0.0))
-        tissue = np.where(x < 0, 130.0, 60.0) * step(1.1, 0.9, inside) * (size > 0)
-        values.append(blur(-1000 + body * (1000 + 40 * texture) + tissue, 0.7))
-        labels.append(np.where(inside <= 1, np.where(x < 0, 1, 2), 0) * int(size > 0.01))
+        size = radius * max(0.0, 1 - along * along) ** 0.5
+        inside = ellipse(x, y, center, (max(size, 1e-3), max(0.8 * size, 1e-3)), turned)
+        front = x < center[0]
+        tissue = np.where(front, 700.0, 450.0) * step(1.1, 0.9, inside) * (size > 0)
+        values.append(blur(body * (300 + 400 * coarse + 150 * along * fine) + tissue, 0.7))
+        labels.append(np.where(inside <= 1, np.where(front, 1, 2), 0) * int(size > 0.01))
     stacked = np.stack(values, axis=2).swapaxes(0, 1), np.stack(labels, axis=2).swapaxes(0, 1)
     return np.round(stacked[0]).astype(np.int16), stacked[1].astype(np.uint8)
 
