@@ -1,4 +1,4 @@
-"""BUSI: joined masks, normal images, names with blanks, and what is told of damaged folders."""
+"""BUSI: joined masks, normal images, and names with blanks."""
 
 from __future__ import annotations
 
@@ -9,68 +9,16 @@ import pytest
 from PIL import Image
 
 from tests.helpers.published import (
-    Damage,
-    check_damage,
-    copy,
-    cut,
     draw,
-    names,
     reader,
-    remove,
     repaint,
-    smaller,
     told,
-    write,
 )
 
 TOP = "Dataset_BUSI_with_GT"
 BENIGN = f"{TOP}/benign/benign (1)"
 DOUBLE = f"{TOP}/benign/benign (2)"
 NORMAL = f"{TOP}/normal/normal (1)"
-DAMAGES = [
-    Damage("no mask", remove(f"{BENIGN}_mask.png"), f"{BENIGN}_mask.png", "is missing: a mask", missing=True),
-    Damage("no image", remove(f"{BENIGN}.png"), f"{BENIGN}.png", "is missing: the image", missing=True),
-    Damage(
-        "the first of two masks",
-        remove(f"{DOUBLE}_mask.png"),
-        f"{DOUBLE}_mask.png",
-        "is missing: a mask",
-        missing=True,
-    ),
-    Damage("cut off", cut(f"{BENIGN}.png"), f"{BENIGN}.png", "cannot be decoded"),
-    Damage("a second mask cut off", cut(f"{DOUBLE}_mask_1.png"), f"{DOUBLE}_mask_1.png", "cannot be decoded"),
-    Damage("empty file", write(f"{DOUBLE}_mask_1.png", b""), f"{DOUBLE}_mask_1.png", "is empty"),
-    Damage("another size", smaller(f"{DOUBLE}_mask_1.png"), f"{DOUBLE}_mask_1.png", "pixels, its image"),
-    Damage(
-        "an empty mask", repaint(f"{BENIGN}_mask.png", np.zeros_like), f"{BENIGN}_mask.png", "shows nothing"
-    ),
-    Damage(
-        "a normal image with a lesion",
-        repaint(f"{NORMAL}_mask.png", lambda p: np.full(p.shape[:2], 255, np.uint8)),
-        f"{NORMAL}_mask.png",
-        "of a normal image shows a lesion",
-    ),
-    Damage(
-        "the picture as mask",
-        copy(f"{BENIGN}.png", f"{BENIGN}_mask.png"),
-        f"{BENIGN}_mask.png",
-        "beside 0 and 255",
-    ),
-    Damage("no folder", remove(f"{TOP}/malignant"), f"{TOP}/malignant", "no such folder"),
-    Damage(
-        "a mask twice",
-        copy(f"{BENIGN}_mask.png", f"{BENIGN}_mask_0.png"),
-        f"{BENIGN}_mask_0.png",
-        "is a second mask beside benign (1)_mask.png",
-    ),
-    Damage(
-        "16 bits",
-        repaint(f"{BENIGN}_mask.png", lambda p: p.astype(np.uint16) * 65535),
-        f"{BENIGN}_mask.png",
-        "holds uint16 values instead of 8 bits",
-    ),
-    Damage("a mask is a page", write(f"{NORMAL}_mask.png", "<html>"), f"{NORMAL}_mask.png", "known format"),
-]
 
 
 @pytest.fixture(scope="module")
@@ -78,11 +26,6 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("busi")
     draw("busi", root, 8)
     return root
-
-
-@pytest.mark.parametrize("damage", DAMAGES, ids=names(DAMAGES))
-def test_damage_is_told_once(damage: Damage, whole: Path, tmp_path: Path) -> None:
-    check_damage(damage, "busi", whole, tmp_path)
 
 
 def test_masks_of_an_image_are_joined(whole: Path) -> None:

@@ -1,60 +1,26 @@
-"""CVC-ClinicDB: 29 sequences as groups, two layouts, and what is told of damaged folders."""
+"""CVC-ClinicDB: 29 sequences as groups, and two layouts."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 import tifffile
 from PIL import Image
 
 from bench_datasets.readers.cvc_clinicdb import LAST_FRAMES, sequence_of
 from tests.helpers.published import (
-    Damage,
-    check_damage,
     copy,
-    cut,
     draw,
     edit,
-    names,
     reader,
     remove,
-    repaint,
-    smaller,
     told,
-    write,
 )
 
 TOP = "CVC-ClinicDB"
 IMAGE, MASK = f"{TOP}/Original/1.tif", f"{TOP}/Ground Truth/1.tif"
-DAMAGES = [
-    Damage("no mask", remove(MASK), MASK, "is missing: the mask", missing=True),
-    Damage("no image", remove(IMAGE), IMAGE, "is missing: the image", missing=True),
-    Damage("image cut off", cut(IMAGE), IMAGE, "cannot be decoded"),
-    Damage("mask is text", write(MASK, "404: not found"), MASK, "not an image in a known format"),
-    Damage("a mask of another size", smaller(MASK), MASK, "is 192 x 144 pixels"),
-    Damage("an image of another size", smaller(IMAGE), IMAGE, "published are 384 x 288"),
-    Damage("an empty mask", repaint(MASK, np.zeros_like), MASK, "shows nothing"),
-    Damage("the picture as mask", copy(IMAGE, MASK), MASK, "is in color"),
-    Damage("a frame twice", copy(IMAGE, f"{TOP}/Original/1.png"), "1.tif", "is a second image for 1"),
-    Damage("no folder of masks", remove(f"{TOP}/Ground Truth"), f"{TOP}/Ground Truth", "no such folder"),
-]
 MIRRORED = "CVC-ClinicDB/metadata.csv"
-TABLES = [
-    Damage("no columns", write(MIRRORED, "a,b\n1,2\n"), MIRRORED, "names no columns frame_id"),
-    Damage("not numbers", edit(MIRRORED, lambda t: t + "x,y,,,,\n"), f"{MIRRORED}:6", "expected a number"),
-    Damage(
-        "two sequences", edit(MIRRORED, lambda t: t + "1,9,,,,\n"), f"{MIRRORED}:6", "in a second sequence"
-    ),
-    Damage(
-        "a frame without a line",
-        edit(MIRRORED, lambda t: "".join(line for line in t.splitlines(True) if not line.startswith("612,"))),
-        "Original/612.png",
-        "has no line in metadata.csv",
-    ),
-    Damage("no CSV", write(MIRRORED, b"frame_id,\xff\n"), MIRRORED, "cannot be read as CSV"),
-]
 
 
 @pytest.fixture(scope="module")
@@ -69,16 +35,6 @@ def mirrored(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("mirrored")
     draw("cvc-clinicdb", root, 4, seed=1)
     return root
-
-
-@pytest.mark.parametrize("damage", DAMAGES, ids=names(DAMAGES))
-def test_damage_is_told_once(damage: Damage, whole: Path, tmp_path: Path) -> None:
-    check_damage(damage, "cvc-clinicdb", whole, tmp_path)
-
-
-@pytest.mark.parametrize("damage", TABLES, ids=names(TABLES))
-def test_damage_of_the_mirrored_table_is_told_once(damage: Damage, mirrored: Path, tmp_path: Path) -> None:
-    check_damage(damage, "cvc-clinicdb", mirrored, tmp_path)
 
 
 def test_frames_are_dealt_into_29_sequences_without_gaps() -> None:

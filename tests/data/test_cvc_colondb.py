@@ -1,38 +1,23 @@
-"""CVC-ColonDB: the official frames and the circulating ones, and what is told of damaged folders."""
+"""CVC-ColonDB: the official frames and the circulating ones."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from tests.helpers.published import (
     Damage,
-    check_damage,
     copy,
     cut,
     draw,
-    link,
-    names,
     reader,
     remove,
-    repaint,
-    smaller,
     told,
     write,
 )
 
 TOP = "CVC-ColonDB"
-OFFICIAL = [
-    Damage("no mask", remove(f"{TOP}/p1.tiff"), f"{TOP}/p1.tiff", "is missing: the mask", missing=True),
-    Damage("no frame", remove(f"{TOP}/1.tiff"), f"{TOP}/1.tiff", "is missing: the image", missing=True),
-    Damage("frame cut off", cut(f"{TOP}/2.bmp"), f"{TOP}/2.bmp", "cannot be decoded"),
-    Damage("another size", smaller(f"{TOP}/p2.bmp"), f"{TOP}/p2.bmp", "is 287 x 250 pixels"),
-    Damage("empty mask", repaint(f"{TOP}/p2.bmp", np.zeros_like), f"{TOP}/p2.bmp", "shows nothing"),
-    Damage("a frame twice", copy(f"{TOP}/2.bmp", f"{TOP}/2.png"), f"{TOP}/2.png", "is a second frame for 2"),
-    Damage("a link", link(f"{TOP}/p1.tiff"), f"{TOP}/p1.tiff", "is a broken link"),
-]
 CIRCULATING = [
     Damage(
         "no mask", remove(f"{TOP}/masks/1.png"), f"{TOP}/masks/1.png", "is missing: the mask", missing=True
@@ -62,16 +47,6 @@ def circulating(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("circulating")
     draw("cvc-colondb", root, 3, seed=1)
     return root
-
-
-@pytest.mark.parametrize("damage", OFFICIAL, ids=names(OFFICIAL))
-def test_damage_of_official_frames_is_told_once(damage: Damage, official: Path, tmp_path: Path) -> None:
-    check_damage(damage, "cvc-colondb", official, tmp_path)
-
-
-@pytest.mark.parametrize("damage", CIRCULATING, ids=names(CIRCULATING))
-def test_damage_of_circulating_frames_is_told_once(damage: Damage, circulating: Path, tmp_path: Path) -> None:
-    check_damage(damage, "cvc-colondb", circulating, tmp_path)
 
 
 def test_each_layout_has_its_published_number(official: Path, circulating: Path, tmp_path: Path) -> None:

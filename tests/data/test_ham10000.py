@@ -1,28 +1,17 @@
-"""HAM10000: lesions as groups, attributes, masks of one value, and what is told of damaged folders."""
+"""HAM10000: lesions as groups, attributes, and masks of one value."""
 
 from __future__ import annotations
 
 import shutil
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from bench_datasets.readers.ham10000 import ONE_VALUED, SAME_LESION
 from tests.helpers.published import (
-    Damage,
-    check_damage,
-    copy,
-    cut,
     draw,
-    edit,
-    names,
     reader,
-    remove,
-    repaint,
-    smaller,
     told,
-    write,
 )
 
 IMAGE = "HAM10000_images_part_1/ISIC_0024306.jpg"
@@ -30,38 +19,6 @@ MASKS = "HAM10000_segmentations_lesion_tschandl"
 MASK = f"{MASKS}/ISIC_0024306_segmentation.png"
 TABLE = "HAM10000_metadata"
 LINE = "HAM_0000000,ISIC_0024306"
-DAMAGES = [
-    Damage("no mask", remove(MASK), MASK, "is missing: the mask", missing=True),
-    Damage("no image", remove(IMAGE), "ISIC_0024306.jpg", "in neither folder of images", missing=True),
-    Damage("image cut off", cut(IMAGE), IMAGE, "cannot be decoded"),
-    Damage("mask is a page", write(MASK, "<html>"), MASK, "not an image in a known format"),
-    Damage("empty file", write(MASK, b""), MASK, "is empty (0 bytes)"),
-    Damage("a mask of another size", smaller(MASK), MASK, "is 300 x 225 pixels"),
-    Damage("an image of another size", smaller(IMAGE), IMAGE, "published are 600 x 450"),
-    Damage("an empty mask", repaint(MASK, np.zeros_like), MASK, "shows nothing"),
-    Damage("a gray mask", repaint(MASK, lambda p: p // 3), MASK, "values beside 0 and 255: 85"),
-    Damage(
-        "an image twice",
-        copy(IMAGE, IMAGE.replace("part_1", "part_2")),
-        "part_2/ISIC_0024306",
-        "a second image",
-    ),
-    Damage("no metadata", remove(TABLE), TABLE, "images of one lesion would lie in two folds"),
-    Damage(
-        "a line twice",
-        edit(TABLE, lambda t: t + f"{LINE},nv,histo,50,male,back,x\n"),
-        f"{TABLE}:8",
-        "second line",
-    ),
-    Damage(
-        "no lesion", edit(TABLE, lambda t: t.replace(LINE, ",ISIC_0024306")), f"{TABLE}:2", "has no lesion_id"
-    ),
-    Damage(
-        "no columns", edit(TABLE, lambda t: t.replace("lesion_id", "x")), TABLE, "lacks the columns lesion_id"
-    ),
-    Damage("not a line", edit(TABLE, lambda t: t + "a,b\n"), f"{TABLE}:8", "expected a line of an image"),
-    Damage("no masks", remove(MASKS), MASKS, "no such folder of masks"),
-]
 
 
 @pytest.fixture(scope="module")
@@ -69,11 +26,6 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("ham")
     draw("ham10000", root, 6)
     return root
-
-
-@pytest.mark.parametrize("damage", DAMAGES, ids=names(DAMAGES))
-def test_damage_is_told_once(damage: Damage, whole: Path, tmp_path: Path) -> None:
-    check_damage(damage, "ham10000", whole, tmp_path)
 
 
 def test_images_of_a_lesion_share_a_group_and_known_pairs_of_two_lesions_do(whole: Path) -> None:

@@ -1,4 +1,4 @@
-"""PH2: 1-bit masks, case folders, and what is told of damaged ones."""
+"""PH2: case folders, and masks of 1 and of 24 bits."""
 
 from __future__ import annotations
 
@@ -9,49 +9,16 @@ import pytest
 from PIL import Image
 
 from tests.helpers.published import (
-    Damage,
-    check_damage,
     copy,
-    cut,
     draw,
-    edit,
-    link,
-    names,
     reader,
-    remove,
-    repaint,
-    smaller,
     told,
-    write,
 )
 
 TOP = "PH2Dataset/PH2 Dataset images"
 LESION = f"{TOP}/IMD004/IMD004_lesion/IMD004_lesion.bmp"
 IMAGE = f"{TOP}/IMD004/IMD004_Dermoscopic_Image/IMD004.bmp"
 TABLE = "PH2Dataset/PH2_dataset.txt"
-DAMAGES = [
-    Damage("no mask", remove(LESION), LESION, "is missing: the mask", missing=True),
-    Damage("no image", remove(IMAGE), IMAGE, "is missing: the image", missing=True),
-    Damage("no case", remove(f"{TOP}/IMD004"), f"{TOP}/IMD004", "is missing: a case", missing=True),
-    Damage("no table", remove(TABLE), TABLE, "is missing: the table", missing=True),
-    Damage("mask cut off", cut(LESION), LESION, "cannot be decoded"),
-    Damage("image cut off", cut(IMAGE), IMAGE, "cannot be decoded"),
-    Damage("empty file", write(IMAGE, b""), IMAGE, "is empty (0 bytes)"),
-    Damage("not a picture", write(LESION, "<html>"), LESION, "not an image in a known format"),
-    Damage("another size", smaller(LESION), LESION, "pixels, its image IMD004.bmp"),
-    Damage("a link to nowhere", link(LESION), LESION, "is a broken link"),
-    Damage("an empty mask", repaint(LESION, np.zeros_like), LESION, "shows nothing"),
-    Damage("the picture as mask", copy(IMAGE, LESION), LESION, "is in color"),
-    Damage("a gray mask", repaint(LESION, lambda p: p.astype(np.uint8) * 100), LESION, "100 ("),
-    Damage("a case twice", edit(TABLE, lambda t: t + "|| IMD004 || || 0 || ||\n"), TABLE, "a second line"),
-    Damage(
-        "a diagnosis unknown",
-        edit(TABLE, lambda t: t.replace("|| IMD004 ||              ||      1", "|| IMD004 || ||  7")),
-        TABLE,
-        "is '7', not 0, 1 or 2",
-    ),
-    Damage("a table of nothing", write(TABLE, "nothing"), TABLE, "holds no lines"),
-]
 
 
 @pytest.fixture(scope="module")
@@ -59,11 +26,6 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("ph2")
     draw("ph2", root, 6)
     return root
-
-
-@pytest.mark.parametrize("damage", DAMAGES, ids=names(DAMAGES))
-def test_damage_is_told_once(damage: Damage, whole: Path, tmp_path: Path) -> None:
-    check_damage(damage, "ph2", whole, tmp_path)
 
 
 def test_masks_of_one_and_of_24_bits_read_alike(whole: Path) -> None:

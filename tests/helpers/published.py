@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -77,11 +77,13 @@ class Damage:
     """Whether `allow_missing` excuses it."""
 
 
-def check_damage(damage: Damage, dataset: str, whole: Path, tmp_path: Path) -> None:
-    """Assert that the damage is told once, with its path, and is excused only if something is missing."""
+def check_damage(damage: Damage, dataset: str, whole: Path, before: Collection[str], tmp_path: Path) -> None:
+    """Assert that the damage is told once, with its path, and is excused only if something is missing.
+
+    `before` is what is told of the whole copy.
+    """
     root = tmp_path / "copy"
     shutil.copytree(whole, root)
-    before = set(told(dataset, root, tmp_path / "before"))
     damage.harm(root)
     strict = [line for line in told(dataset, root, tmp_path / "strict") if line not in before]
     about = [line for line in strict if damage.path in line]
@@ -95,11 +97,6 @@ def check_damage(damage: Damage, dataset: str, whole: Path, tmp_path: Path) -> N
         assert len(remarks) == 1 and damage.words in remarks[0], remarks
     else:
         assert [line for line in allowed if damage.path in line] == about
-
-
-def names(damages: list[Damage]) -> list[str]:
-    """Return the ids of parametrized cases."""
-    return [damage.name for damage in damages]
 
 
 def remove(path: str) -> Callable[[Path], object]:
