@@ -33,6 +33,7 @@ check: $(VENV)/.installed-dev
 benchmarks: $(VENV)/.installed-dev
 	$(BIN)/python benchmarks/overhead.py --runner all
 	$(BIN)/python benchmarks/loader.py
+	$(BIN)/python benchmarks/prepare.py
 	$(BIN)/python benchmarks/plan.py
 	$(BIN)/python benchmarks/scan.py
 	$(BIN)/python benchmarks/models.py

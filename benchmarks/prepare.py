@@ -15,8 +15,8 @@ import json
 import os
 import tempfile
 import time
-import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +24,13 @@ import numpy as np
 from loader import LARGE, draw
 from PIL import Image
 
+from bench_core.data.arrays import sample_checksum
 from bench_core.data.hashing import FileHashes
+from bench_core.data.looks import look_of, study_hash_of
 from bench_core.data.opening import Source, open_arrays, open_reader
-from bench_core.data.resize import Fit
+from bench_core.data.picture import Picture, read_picture
+from bench_core.data.reading import check_pair
+from bench_core.data.resize import Fit, fit_image, fit_mask
 from bench_core.options import complete_options
 from bench_datasets.declared.study import ISIC2018
 from bench_datasets.plugin import FOLDER
@@ -71,8 +75,9 @@ def bare(source: Source, size: int) -> None:
 
     for sample in open_reader(source).samples():
         content, labels = (np.frombuffer(path.read_bytes(), np.uint8) for path in sample.files)
-        image = cv2.cvtColor(cv2.imdecode(content, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
-        mask = cv2.imdecode(labels, cv2.IMREAD_UNCHANGED)
+        decoded, mask = cv2.imdecode(content, cv2.IMREAD_COLOR), cv2.imdecode(labels, cv2.IMREAD_UNCHANGED)
+        assert decoded is not None and mask is not None
+        image = cv2.cvtColor(decoded, cv2.COLOR_BGR2RGB)
         Image.fromarray(image).resize((size, size), Image.Resampling.BILINEAR)
         Image.fromarray(mask).resize((size, size), Image.Resampling.NEAREST)
 
@@ -88,13 +93,20 @@ def cost(work: Callable[[], Any], rounds: int) -> float:
     return min(found)
 
 
+def hash_files(files: Sequence[Path]) -> None:
+    """Hash files of which nothing is known yet."""
+    hashes = FileHashes(Path("/nonexistent"))
+    for path in files:
+        hashes.sha256(path)
+
+
+def hash_anew(image: Any) -> None:
+    """Compute the study's hash of an image of which no gray one is at hand."""
+    study_hash_of(Picture(image))
+
+
 def stages(source: Source, size: int, rounds: int) -> dict[str, float]:
     """Return milliseconds for each image by stage."""
-    from bench_core.data.looks import look_of, study_hash_of
-    from bench_core.data.picture import Picture, read_picture
-    from bench_core.data.reading import check_pair
-    from bench_core.data.resize import fit_image, fit_mask
-
     reader = open_reader(source)
     fit = Fit(size)
     found: dict[str, float] = {}
@@ -102,21 +114,16 @@ def stages(source: Source, size: int, rounds: int) -> dict[str, float]:
     for sample in samples:
         picture, mask = read_picture(reader, sample)
         small, labels = fit_image(picture, fit), fit_mask(mask, fit)
+        plain = picture.planes[0]
         work: dict[str, Callable[[], Any]] = {
-            "hash files": lambda sample=sample: [
-                FileHashes(Path("/nonexistent")).sha256(path) for path in sample.files
-            ],
-            "decode": lambda sample=sample: read_picture(reader, sample),
-            "check": lambda sample=sample, picture=picture, mask=mask: check_pair(
-                sample, picture, mask, source.task
-            ),
-            "resize image": lambda picture=picture: fit_image(picture, fit),
-            "resize mask": lambda mask=mask: fit_mask(mask, fit),
-            "small gray picture": lambda picture=picture: look_of(Picture(picture.planes[0])),
-            "checksums": lambda small=small, labels=labels: (zlib.crc32(small.data), zlib.crc32(labels)),
-            "study's hash (only by its rule)": lambda picture=picture: study_hash_of(
-                Picture(picture.planes[0])
-            ),
+            "hash files": partial(hash_files, sample.files),
+            "decode": partial(read_picture, reader, sample),
+            "check": partial(check_pair, sample, picture, mask, source.task),
+            "resize image": partial(fit_image, picture, fit),
+            "resize mask": partial(fit_mask, mask, fit),
+            "small gray picture": partial(look_of, Picture(plain)),
+            "checksums": partial(sample_checksum, small, labels),
+            "study's hash (only by its rule)": partial(hash_anew, plain),
         }
         for name, call in work.items():
             found[name] = found.get(name, 0.0) + 1000 * cost(call, rounds) / len(samples)

@@ -24,7 +24,7 @@ from bench_core.data.samples import Attribute, UInt8Array
 from bench_core.data.study_hashes import load_study_hashes
 from bench_core.errors import StoreError
 
-CACHE_FORMAT = 6
+CACHE_FORMAT = 7
 INDEX, IMAGES, MASKS, CHECKED = "index.json", "images.npy", "masks.npy", "checked.json"
 LOOKS = "looks.npy"
 COLUMNS = (

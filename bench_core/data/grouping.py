@@ -24,7 +24,7 @@ NOTE = "copies-"
 """Begin the names of files in the folder of caches: what was found out about copies of each content."""
 NAMED = 3
 """Clusters that a remark names; the rest are counted."""
-_FORMAT = 1
+_FORMAT = 2
 """Raise it with any change to what the rules find."""
 _MOST_BYTES = 64 * 1024**2
 CONTENT = 32

@@ -55,6 +55,16 @@ class Picture:
             return [Image.fromarray(np.ascontiguousarray(array))]
         return [Image.fromarray(np.ascontiguousarray(array[:, :, number])) for number in range(channels)]
 
+    def thinned(self, width: int, height: int) -> Picture:
+        """Return the picture made of some of its pixels, evenly spread."""
+        from PIL import Image
+
+        if len(self.planes) == 1:
+            return Picture(self.planes[0].resize((width, height), Image.Resampling.NEAREST))
+        wanted = ((height, self.shape[0]), (width, self.shape[1]))
+        rows, columns = ((2 * np.arange(size) + 1) * side // (2 * size) for size, side in wanted)
+        return Picture(self.array[rows][:, columns])
+
     @cached_property
     def gray(self) -> Any:
         """The image in gray (ITU-R BT.601 luma; the mean of other numbers of channels), a Pillow image."""

@@ -81,6 +81,23 @@ def test_a_copy_is_found_in_each_of_the_eight_positions(height: int, width: int)
     assert joined(9, near_pairs(pictures)) == [tuple(range(8))]
 
 
+@pytest.mark.parametrize("channels", [1, 3, 4])
+@pytest.mark.parametrize(("height", "width"), [(1300, 1500), (3000, 2100), (639, 2000)])
+def test_the_small_picture_of_a_large_image_is_that_of_all_its_pixels(
+    height: int, width: int, channels: int
+) -> None:
+    image = noise(5, height, width, channels)
+    grain = np.random.default_rng(1).integers(-9, 10, image.shape)
+    image = np.clip(image + grain, 0, 255).astype(np.uint8)
+    if channels == 4:
+        means = Image.fromarray((image.mean(axis=2) + 0.5).astype(np.uint8))
+    else:
+        means = Image.fromarray(image.squeeze()).convert("L")
+    expected = np.asarray(means.resize((32, 32), Image.Resampling.BOX)).astype(int)
+    apart = np.abs(look_of(Picture(image)) - expected)
+    assert apart.max() <= 6 and apart.mean() < 0.5
+
+
 def test_symmetries_are_the_eight_of_a_square() -> None:
     picture = np.arange(1024).reshape(32, 32)
     found = {picture.ravel()[turn].tobytes() for turn in turns()}

@@ -114,9 +114,8 @@ def names_of(part: str) -> tuple[str, str]:
 
 def _labels(values: UInt8Array, stored: Stored) -> UInt8Array:
     lesion: NDArray[np.bool_] = values == 255
-    odd = values.astype(bool) != lesion
-    if odd.any():
-        shown = some([str(value) for value in np.unique(values[odd])], 5)
+    if np.count_nonzero(values) != np.count_nonzero(lesion):
+        shown = some([str(value) for value in np.unique(values[(values != 0) & ~lesion])], 5)
         raise DataError(
             f"the mask holds the values {shown} beside 0 and 255", place=stored.place, fix=REPLACE
         )

@@ -40,7 +40,8 @@ class Stored:
                 content = self.member.read(self.path, most_bytes)
             else:
                 with open_regular(self.path) as file:
-                    content = file.read(most_bytes + 1)
+                    # Python reserves as much memory as is asked for.
+                    content = file.read(min(os.fstat(file.fileno()).st_size, most_bytes) + 1)
         except BoundError as error:
             raise DataError(str(error), place=self.place, fix=REPLACE) from error
         except OSError as error:
