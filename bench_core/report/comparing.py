@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from math import isnan
 
@@ -11,6 +12,7 @@ from bench_core.report import errormap, pictures, svg
 from bench_core.report.blocks import Compared, View
 from bench_core.report.colors import ErrorColors
 from bench_core.report.pictures import UInt8
+from bench_core.text import visible
 
 WIDTHS = (512, 256, 208, 176, 144, 120, 96, 72, 56)
 """Widths that pictures may have: the largest that keeps all of them within the budget is taken."""
@@ -77,6 +79,12 @@ def compared(
         )
     height, wide = photo.shape[:2]
     return Compared(key, title, detail, pictures.data_uri(pictures.photo(photo)), wide, height, tuple(views))
+
+
+def image_key(evidence: Evidence, dataset: str, sample: str) -> str:
+    """Return how the page's viewer knows an image: its dataset's place in the study, and its id as shown."""
+    place = [data.label for data in evidence.datasets].index(dataset)
+    return json.dumps([place, visible(sample)], ensure_ascii=False)
 
 
 def size(row: Compared) -> int:

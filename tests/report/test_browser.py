@@ -327,7 +327,13 @@ def test_the_viewer_steps_through_lists_with_the_keyboard(chromium: Browser, pag
     chromium.until("document.getElementById('viewer').open")
     row = chromium.run("JSON.parse(document.querySelector('#comparison-predictions-2 .view').dataset.image)")
     chromium.until(f"{title} === {json.dumps(row[1])}")
+    chromium.press("Escape")
+    # So does one of the images that models fail on.
+    failed = "document.querySelector('#comparison-failures-0 .view')"
+    chromium.run(f"{failed}.querySelector('button.enlarge').click()")
+    chromium.until(f"{title} === JSON.parse({failed}.dataset.image)[1]")
     find = "document.querySelector('#viewer input[type=search]')"
+    chosen(chromium, "Dataset", "Polyps & more")
     chromium.run(f"{find}.value = 'polyps-0001'; {find}.dispatchEvent(new Event('change'))")
     chromium.until(f"{title} === 'polyps-0001'")
     assert chromium.heard() == []

@@ -91,6 +91,7 @@ def _pictures(
                     width,
                     title=item.why,
                     detail=item.row.id,
+                    key=comparing.image_key(evidence, data.label, item.row.id),
                 )
                 for item in items
                 if item.row.id in images

@@ -20,7 +20,7 @@ from bench_core.report import comparing
 from bench_core.report.blocks import Block, Callout, Compared, Comparison, Details, Prose, Section
 from bench_core.report.colors import standing_out
 from bench_core.report.names import listed
-from bench_core.report.sections.single_images import Known, key, single_images
+from bench_core.report.sections.single_images import Known, single_images
 
 TITLE = "Predictions next to ground truth"
 BUDGET = 3_200_000
@@ -115,5 +115,5 @@ def _row(evidence: Evidence, item: Shown, why: str, sample: str, width: int) -> 
         width,
         title=why,
         detail=sample if fold is None else f"{sample}, fold {fold}",
-        key=key(evidence, item.data.label, sample),
+        key=comparing.image_key(evidence, item.data.label, sample),
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -15,7 +14,6 @@ from bench_core.report import explorer
 from bench_core.report.blocks import Explorer
 from bench_core.report.colors import ErrorColors
 from bench_core.report.names import bench, listed, plural
-from bench_core.text import visible
 
 _TRIED = 6
 """Images whose files say how large the others will be."""
@@ -30,12 +28,6 @@ class Known:
     kept: Mapping[str, PicturedImage]
     """Those of which results keep pictures, with all label maps."""
     colors: ErrorColors
-
-
-def key(evidence: Evidence, dataset: str, sample: str) -> str:
-    """Return how the page names an image: its dataset's place in the study, and its id as it is shown."""
-    place = [data.label for data in evidence.datasets].index(dataset)
-    return json.dumps([place, visible(sample)], ensure_ascii=False)
 
 
 def single_images(

@@ -186,6 +186,7 @@ def _pictures(evidence: Evidence, shown: Sequence[tuple[DatasetFacts, Suspects]]
                     width,
                     title=f"score {100 * row.score:.1f}".replace("-", "−"),
                     detail=f"{row.id}, fold {row.fold}",
+                    key=comparing.image_key(evidence, data.label, row.id),
                     votes=[("majority vote", f"agreement {100 * row.agreement:.1f} %", item.votes[row.id])],
                 )
                 for row in rows

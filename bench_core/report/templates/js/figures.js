@@ -2,7 +2,7 @@
 import { all, button, csv, element, fileName, harmless, save } from "./base.js";
 
 const PAINT = [
-  "fill", "stroke", "stroke-width", "stroke-dasharray", "stroke-linejoin", "stroke-linecap", "opacity",
+  "fill", "stroke", "stroke-width", "stroke-dasharray", "stroke-linejoin", "stroke-linecap", "stroke-opacity", "fill-opacity", "opacity",
   "font-size", "font-weight", "font-family", "text-anchor",
 ];
 const SHARP = 3;
