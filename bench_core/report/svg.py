@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from html import escape
 from typing import TypeAlias
 
+from bench_core.text import visible
+
 SERIES = 8
 """Series colors in the style sheet, `s1` to `s8`."""
 Row: TypeAlias = Mapping[str, str | int | float | None]
@@ -162,10 +164,12 @@ def numbers(row: Row | None) -> str | None:
     """Return what a mark stands for as JSON, for its attribute `data-row`: the page saves it as a CSV row."""
     if row is None:
         return None
-    plain = {
-        key: None if isinstance(value, float) and not math.isfinite(value) else value
-        for key, value in row.items()
-    }
+    plain: dict[str, str | int | float | None] = {}
+    for key, value in row.items():
+        if isinstance(value, str):
+            plain[key] = visible(value)
+        else:
+            plain[key] = None if isinstance(value, float) and not math.isfinite(value) else value
     return json.dumps(plain, ensure_ascii=False)
 
 

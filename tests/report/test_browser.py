@@ -5,77 +5,19 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterator
-from dataclasses import replace
-from pathlib import Path
 
-import numpy as np
 import pytest
 
-from bench_core.analysis.pictured import image_scores, kept_images, with_label_maps
-from bench_core.report import errormap
-from bench_core.report.colors import standing_out
-from bench_core.report.compose import Report, compose
+from bench_core.report.compose import Report
 from bench_core.report.delimited import to_csv
-from bench_core.report.page import to_html
-from tests.helpers.chromium import CHROMIUM, MISSING, Browser, browser
-from tests.helpers.fake_study import Study
-from tests.helpers.pictured_study import write_pictured
+from tests.helpers.browsing import CATCH, opened, press
+from tests.helpers.chromium import CHROMIUM, MISSING, Browser
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason=MISSING)
-
-FEW = {"moles": 5, "polyps": 5, "hearts": 5}
-CATCH = """(() => {
-  window.saved = [];
-  URL.createObjectURL = (blob) => { window.saved.push(blob.text()); return "#"; };
-  HTMLAnchorElement.prototype.click = function () { window.saved.push(this.download); };
-})()"""
-"""Keeps what the page would save: content, then name."""
-
-
-@pytest.fixture(scope="module")
-def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
-    return write_pictured(tmp_path_factory.mktemp("pictured"))
-
-
-@pytest.fixture(scope="module")
-def report(study: Study) -> Report:
-    found = compose(study.evidence(), study.loaded.registry)
-    return replace(found, name="<b>hostile</b> & name")
-
-
-@pytest.fixture(scope="module")
-def page(report: Report, tmp_path_factory: pytest.TempPathFactory) -> str:
-    path = tmp_path_factory.mktemp("page") / "report.html"
-    path.write_text(to_html(report), encoding="utf-8")
-    return path.as_uri()
-
-
-@pytest.fixture(scope="module")
-def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    with browser(tmp_path_factory.mktemp("browser")) as found:
-        found.screen(1200)
-        yield found
-
-
-def opened(chromium: Browser, url: str) -> Browser:
-    chromium.complaints.clear()
-    chromium.open(url)
-    chromium.until("document.documentElement.dataset.ready")
-    return chromium
 
 
 def table(name: str) -> str:
     return f"document.querySelector('.table[data-name={json.dumps(name)}]')"
-
-
-def press(chromium: Browser, within: str, label: str) -> None:
-    """Press the one button of this text inside an element."""
-    chromium.run(
-        f"(() => {{ const found = Array.from({within}.querySelectorAll('button'))"
-        f".filter((item) => item.textContent === {json.dumps(label)});"
-        " if (found.length !== 1) throw new Error('buttons: ' + found.length); found[0].click(); })()"
-    )
 
 
 def column(chromium: Browser, name: str, place: int) -> list[str]:
@@ -226,184 +168,6 @@ def test_without_a_script_everything_is_there(chromium: Browser, page: str, repo
         chromium.call("Emulation.setScriptExecutionDisabled", value=False)
 
 
-def chosen(chromium: Browser, label: str, text: str) -> None:
-    """Choose an entry of a labelled select in the viewer."""
-    chromium.run(
-        "(() => { const box = Array.from(document.querySelectorAll('#viewer .control'))"
-        f".find((item) => item.firstChild.textContent === {json.dumps(label)}).lastChild;"
-        f" box.value = Array.from(box.options).find((item) => item.textContent === {json.dumps(text)}).value;"
-        " box.dispatchEvent(new Event('change')); })()"
-    )
-
-
-def pixels(chromium: Browser, place: int) -> np.ndarray:
-    """Return what the viewer's panel shows as RGB [H, W, 3]."""
-    found = chromium.run(
-        f"(() => {{ const canvas = document.querySelectorAll('#viewer canvas')[{place}];"
-        " const all = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);"
-        " return [canvas.height, canvas.width, Array.from(all.data)]; })()"
-    )
-    return np.array(found[2]).reshape(found[0], found[1], 4)[..., :3]
-
-
-def settled(chromium: Browser, what: str) -> None:
-    """Wait until the viewer's first model is shown as `what`."""
-    chromium.until(
-        "(document.querySelectorAll('#viewer canvas')[2]?.getAttribute('aria-label') || '')"
-        f".includes({json.dumps(what)})"
-    )
-
-
-def test_the_viewer_draws_every_pixel_as_it_is_counted(chromium: Browser, page: str, study: Study) -> None:
-    evidence = study.evidence()
-    kept = with_label_maps(evidence, "hearts", kept_images(evidence, "hearts"))
-    colors = standing_out([])
-    for image in list(kept)[:3]:
-        address = f"{page}#predictions?image=hearts/{image.id}&view.a=ring&view.colors={colors.name}"
-        opened(chromium, address)
-        settled(chromium, "error map")
-        assert chromium.run("document.querySelector('#viewer h2').textContent") == image.id
-        error = pixels(chromium, 2)
-        chromium.press("i")
-        settled(chromium, "image alone")
-        bare = pixels(chromium, 2)
-        found = errormap.kinds(image.mask, image.maps["ring"])
-        assert (error[found == errormap.NEITHER] == bare[found == errormap.NEITHER]).all()
-        for kind, color in zip((1, 2, 3, 4), colors.all, strict=True):
-            here = found == kind
-            share = 0.5 if kind == errormap.HIT else 0.82
-            expected = (1 - share) * bare[here] + share * np.array(color)
-            assert np.abs(error[here] - expected).max(initial=0) <= 3
-        chromium.press("o")
-        settled(chromium, "outlines")
-        lines = pixels(chromium, 2)
-        drawn = errormap.error_outlines(image.mask, image.maps["ring"], colors)
-        inked = drawn[..., 3] > 0
-        assert (lines[inked] == drawn[inked][:, :3]).all()
-        assert (lines[~inked] == bare[~inked]).all()
-    assert chromium.heard() == []
-
-
-def test_the_viewer_steps_through_lists_with_the_keyboard(chromium: Browser, page: str, study: Study) -> None:
-    scores = image_scores(study.evidence(), "moles")
-    title = "document.querySelector('#viewer h2').textContent"
-    opened(chromium, page)
-    chromium.run("document.querySelector('#explorer .open').click()")
-    settled(chromium, "error map")
-    means = {sample: np.nanmean(list(scores.of(sample).values())) for sample in scores.ids}
-    worst = min(means, key=lambda sample: means[sample])
-    assert chromium.run(title) == worst
-    # The Dice of each panel is that of the counts.
-    for place, model in ((2, "broad"), (3, "wide")):
-        said = chromium.run(f"document.querySelectorAll('#viewer canvas')[{place}].ariaLabel")
-        assert f"Dice {100 * scores.of(worst)[model]:.1f} %" in said
-    chosen(chromium, "A", "WideNeXt")
-    chosen(chromium, "B", "RingNet")
-    chosen(chromium, "Order", "A ahead of B first")
-    ahead = max(scores.ids, key=lambda sample: scores.of(sample)["wide"] - scores.of(sample)["ring"])
-    chromium.until(f"{title} === {json.dumps(ahead)}")
-    chromium.press("ArrowRight")
-    chromium.until(f"{title} !== {json.dumps(ahead)}")
-    second = chromium.run(title)
-    assert "2 of 15" in chromium.run("document.querySelector('#viewer .where').textContent")
-    chromium.press("ArrowLeft")
-    chromium.until(f"{title} === {json.dumps(ahead)}")
-    chromium.press("ArrowRight")
-    chromium.press("s")
-    chromium.until("!!document.querySelector('#viewer .split')")
-    chromium.run(
-        "(() => { const box = document.querySelector('#viewer .split'); box.value = 20;"
-        " box.dispatchEvent(new Event('input')); })()"
-    )
-    assert chromium.run("document.querySelector('#viewer .over').style.clipPath") == "inset(0px 80% 0px 0px)"
-    address = chromium.run("location.href")
-    assert "view.a=wide&view.b=ring&view.list=ahead" in address.replace("&view.layout=slider", "")
-    opened(chromium, address)
-    chromium.until(f"{title} === {json.dumps(second)} && !!document.querySelector('#viewer .split')")
-    chromium.press("Escape")
-    chromium.until("!document.getElementById('viewer').open && !location.hash.includes('image=')")
-    # A picture of the page opens the same image.
-    chromium.run("document.querySelector('#comparison-predictions-2 button.enlarge').click()")
-    chromium.until("document.getElementById('viewer').open")
-    row = chromium.run("JSON.parse(document.querySelector('#comparison-predictions-2 .view').dataset.image)")
-    chromium.until(f"{title} === {json.dumps(row[1])}")
-    chromium.press("Escape")
-    # So does one of the images that models fail on.
-    failed = "document.querySelector('#comparison-failures-0 .view')"
-    chromium.run(f"{failed}.querySelector('button.enlarge').click()")
-    chromium.until(f"{title} === JSON.parse({failed}.dataset.image)[1]")
-    find = "document.querySelector('#viewer input[type=search]')"
-    chosen(chromium, "Dataset", "Polyps & more")
-    chromium.run(f"{find}.value = 'polyps-0001'; {find}.dispatchEvent(new Event('change'))")
-    chromium.until(f"{title} === 'polyps-0001'")
-    assert chromium.heard() == []
-
-
-def test_dots_are_picked_and_lead_to_images(chromium: Browser, page: str, study: Study) -> None:
-    scores = image_scores(study.evidence(), "polyps")
-    opened(chromium, f"{page}#?scatter.data=polyps&scatter.x=model+broad&scatter.y=model+ring")
-    place = "document.querySelector('.scatter-place')"
-    numbers = {sample: scores.of(sample) for sample in scores.ids}
-    low = sorted(
-        (sample for sample in scores.ids if numbers[sample]["ring"] < 0.5),
-        key=lambda sample: (round(numbers[sample]["ring"], 3), scores.ids.index(sample)),
-    )
-    assert 0 < len(low) < len(scores.ids)
-    chromium.run(
-        f"(() => {{ const box = {place}.querySelectorAll('input')[3]; box.value = 49.99;"
-        " box.dispatchEvent(new Event('change')); })()"
-    )
-    listed = f"Array.from({place}.querySelectorAll('.picked li')).map((item) => item.textContent)"
-    shown = chromium.run(listed)
-    assert [text.split(" ")[0] for text in shown] == low
-    assert f"RingNet {100 * numbers[low[0]]['ring']:.1f} %" in shown[0]
-    address = chromium.run("location.href")
-    opened(chromium, address)
-    assert chromium.run(listed) == shown
-    chromium.run(CATCH)
-    press(chromium, f"{place}.querySelector('.picked')", "Save CSV")
-    content, _ = chromium.run("Promise.all(window.saved)")
-    rows = list(csv.DictReader(io.StringIO(content)))
-    assert [row["image"] for row in rows] == low
-    assert float(rows[0]["Dice of RingNet (%)"]) == round(100 * numbers[low[0]]["ring"], 1)
-    press(chromium, f"{place}.querySelector('.picked')", "Look at them")
-    chromium.until("document.getElementById('viewer').open")
-    chromium.until(f"document.querySelector('#viewer .where').textContent === '1 of {len(low)}'")
-    chromium.press("Escape")
-    press(chromium, place, "Pick none")
-    assert chromium.run(listed) == []
-    # The mouse: drag over everything.
-    chromium.run(f"{place}.querySelector('svg').scrollIntoView({{behavior: 'instant', block: 'center'}})")
-    box = chromium.run(f"{place}.querySelector('svg').getBoundingClientRect().toJSON()")
-    chromium.drag((box["x"] + 60, box["y"] + 14), (box["right"] - 16, box["bottom"] - 50))
-    chromium.until(f"{listed}.length === {len(scores.ids)}")
-    assert chromium.heard() == []
-
-
-def test_pictures_made_smaller_drop_no_thin_line(chromium: Browser, tmp_path: Path) -> None:
-    more = "analyses: [predictions]\n"
-    study = write_pictured(tmp_path, FEW, 280, models="[broad, ring]", searches=False, more=more)
-    path = tmp_path / "report.html"
-    path.write_text(to_html(compose(study.evidence(), study.loaded.registry)), encoding="utf-8")
-    opened(chromium, path.as_uri())
-    # The truth of the first image is a line of one pixel, and pictures are drawn at a third of its size.
-    small = chromium.run("document.querySelector('#comparison-predictions-1 svg').clientWidth")
-    assert small < 200
-    for view in ("1", "2", "3"):
-        drawn_as = chromium.run(
-            "getComputedStyle(document.querySelectorAll('#comparison-predictions-1 .view')"
-            f"[{view}].querySelector('image')).imageRendering"
-        )
-        assert drawn_as == "auto"
-    chromium.run("document.querySelector('#explorer .open').click()")
-    settled(chromium, "error map")
-    shown = (
-        "Array.from(document.querySelectorAll('#viewer canvas')).map((it) => [it.clientWidth, it.className])"
-    )
-    assert all((width >= 280) == ("enlarged" in name) for width, name in chromium.run(shown))
-    assert any(width < 280 for width, _ in chromium.run(shown))
-
-
 def test_paper_has_pictures_and_tables_and_no_buttons(chromium: Browser, page: str) -> None:
     opened(chromium, page)
     chromium.screen(1200, paper=True)
@@ -419,3 +183,20 @@ def test_paper_has_pictures_and_tables_and_no_buttons(chromium: Browser, page: s
             assert chromium.run(seen.format(json.dumps(part))) == 0
     finally:
         chromium.screen(1200)
+
+
+@pytest.mark.parametrize(
+    "fragment",
+    [
+        "%zz?image=%zz",
+        "predictions?image=moles/none&view.a=nobody&view.zoom=x&view.mode=constructor&view.colors=__proto__",
+        "folds?sort.folds=-nothing&sort.nothing=miou&find.folds=%3Cimg+src%3Dx+onerror%3Dalert(1)%3E",
+        "?scatter.data=nothing&scatter.x=attribute+__proto__&scatter.y=model+x&scatter.pick=a+b+c+d",
+        "?layers-predictions-1=nothing&choice-x=1&image=&view.class=nothing",
+    ],
+)
+def test_no_address_breaks_the_page(chromium: Browser, page: str, fragment: str) -> None:
+    opened(chromium, f"{page}#{fragment}")
+    chromium.run("new Promise((done) => setTimeout(done, 50))")
+    assert chromium.heard() == []
+    assert chromium.run("document.querySelectorAll('.scatter-place svg').length") == 1

@@ -232,12 +232,15 @@ export function startViewer(data, files) {
       return found < 0 ? usual : found;
     };
     const one = (key, known, usual) => (known.includes(recall(key)) ? recall(key) : usual);
-    const number = (key, low, high) => Math.min(high, Math.max(low, Number(recall(key)) || high));
+    const number = (key, low, high, usual) => {
+      const given = recall(key) === null ? NaN : Number(recall(key));
+      return Number.isNaN(given) ? usual : Math.min(high, Math.max(low, given));
+    };
     const label = data.datasets[place].classes.indexOf(recall("view.class"));
     Object.assign(view, { a: model("view.a", 0), b: model("view.b", Math.min(1, data.models.length - 1)),
       list: one("view.list", Object.keys(LISTS), "worst"), mode: one("view.mode", Object.keys(MODES), "error"),
       layout: one("view.layout", ["side", "slider"], "side"), colors: one("view.colors", Object.keys(data.colors.errors), ""),
-      opacity: number("view.opacity", 0, 1), zoom: recall("view.zoom") === null ? 1 : number("view.zoom", 1, 6) });
+      opacity: number("view.opacity", 0, 1, 1), zoom: number("view.zoom", 1, 6, 1) });
     const chosen = label < 0 ? null : label;
     open(place, data.datasets[place].pictures[row] ? row : null);
     if (chosen !== null) { view.label = chosen; render(); }
