@@ -69,6 +69,13 @@ def reading(spec: Path, store: Path, trust_code: bool = False) -> Iterator[Sourc
     from bench_core.store.store import Store
 
     if not is_archive(spec):
+        if (spec / "store.json").exists():
+            raise StoreError(
+                "this is a store, and not a spec",
+                place=str(spec),
+                cause="a store holds results of any spec, and not what was planned",
+                fix=f"name the spec, and the store with --store {shlex.quote(str(spec))}",
+            )
         if is_archive(store):
             raise StoreError(
                 "an archive holds its own spec",

@@ -106,6 +106,9 @@ def test_commands_read_an_archive_as_they_read_its_store(
     for table in tables:
         assert table.read_bytes() == (tmp_path / "b" / "tables" / table.name).read_bytes()
     page = (tmp_path / "a" / "report.html").read_text()
+    macros = (tmp_path / "a" / "tables" / "numbers.tex").read_text()
+    assert f"\\segtrialset{{study/digest}}{{{here['study_digest']}}}" in macros
+    assert "name the spec, and the store with --store" in call_bench("verify", study.store).stderr
     assert here["study_digest"] in page and str(scratch) not in page
     asked = "compare", "heavy", "dots-net"
     assert said(*asked, archive, TRUST)["answers"] == said(*asked, *spec)["answers"]

@@ -17,8 +17,11 @@ from bench_core.report.blocks import Block, Callout, Code, Details, Facts, Prose
 from bench_core.report.names import plural
 from bench_core.report.protocol import protocol_lines
 from bench_core.report.tables import Cell, Column, Row, Table
+from bench_core.store.store import Store
 
 _SHORT = 16
+DIGEST_KEY = "study/digest"
+"""By which a paper quotes the digest of the study."""
 
 
 def section(evidence: Evidence, options: Mapping[str, Any]) -> Section:
@@ -30,6 +33,8 @@ def section(evidence: Evidence, options: Mapping[str, Any]) -> Section:
         )
     )
     if evidence.results:
+        if evidence.store is not None:
+            blocks.append(digest_table(evidence, evidence.store))
         blocks.append(Details("Environment", (Facts(_environment(evidence)),), open=True))
         blocks.append(Details("Data", (data_table(evidence),), open=True))
         weights = weights_table(evidence)
@@ -70,8 +75,6 @@ def _environment(evidence: Evidence) -> tuple[tuple[str, str, bool], ...]:
     runners = Counter(job.model.runner for job, _ in evidence.results)
     used = "; ".join(f"{name} ({plural(number, 'job')})" for name, number in sorted(runners.items()))
     rows = [("seed", str(evidence.spec.seed), False), ("runner", used, False)]
-    if evidence.store is not None:
-        rows.insert(0, ("study digest", study_digest(evidence.spec, evidence.plan, evidence.store), False))
     for trait in traits(evidence):
         if trait.same:
             value = next(iter(trait.values))
@@ -79,6 +82,29 @@ def _environment(evidence: Evidence) -> tuple[tuple[str, str, bool], ...]:
             value = "; ".join(f"{text} ({plural(number, 'job')})" for text, number in trait.values.items())
         rows.append((trait.key, value, trait.suspicious))
     return tuple(rows)
+
+
+def digest_table(evidence: Evidence, store: Store) -> Table:
+    """Return what ties this report to the files that its numbers came from."""
+    digest = study_digest(evidence.spec, evidence.plan, store)
+    done = len({job.digest for job in evidence.plan.jobs if store.is_done(job.digest)})
+    cells = (
+        Cell(evidence.spec.name),
+        Cell(f"{done} of {len(evidence.plan.jobs)}", (done, len(evidence.plan.jobs))),
+        Cell(digest, quotes=((DIGEST_KEY, digest),)),
+    )
+    return Table(
+        name="digest",
+        title="What this report was made from",
+        columns=(
+            Column("study", "Study", numeric=False),
+            Column("jobs", "Finished jobs", ("done", "planned")),
+            Column("digest", "Study digest", numeric=False),
+        ),
+        rows=(Row(cells),),
+        caption="A hash over spec, plan and every file of every finished job. `bench verify ARCHIVE --digest "
+        "DIGEST` says whether an archive holds these results and no others.",
+    )
 
 
 def data_table(evidence: Evidence) -> Table:
