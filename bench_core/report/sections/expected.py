@@ -160,5 +160,5 @@ def _cell(found: Published, cell: Beside | None) -> Cell:
         unit,
     )
     part = "" if cell.ours.complete else f", {len(cell.ours.folds)} of {cell.ours.planned} folds"
-    small = f"{theirs} ({words.signed(scale, cell.difference)}{mark}{part})"
+    small = f"vs {theirs} ({words.signed(scale, cell.difference)}{mark}{part})"
     return Cell(scale.text(cell.ours.mean), mine, small=small)
