@@ -13,6 +13,8 @@ from bench_core.declarations import IGNORE, Side, Task
 
 BACKGROUND = "background"
 """What a class is mapped to that the other dataset does not mark."""
+MOST_SAID = 20
+"""Classes whose target a result says in words, which are short."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,7 +31,9 @@ class ClassMap:
     @property
     def words(self) -> str:
         """What becomes of what: a to b; c to b."""
-        return "; ".join(f"{mine} to {theirs}" for mine, theirs in self.names.items())
+        said = [f"{mine} to {theirs}" for mine, theirs in self.names.items()]
+        more = [f"and {len(said) - MOST_SAID} more"] if len(said) > MOST_SAID else []
+        return "; ".join([*said[:MOST_SAID], *more])
 
 
 def class_map(options: Mapping[str, Any], trained: Task, there: Task) -> ClassMap:

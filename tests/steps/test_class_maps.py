@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench_core.declarations import IGNORE, Side, Task
+from bench_core.execute.outcome import LONGEST_VALUE
 from bench_core.labels import count
 from bench_steps.class_maps import BACKGROUND, class_map, fits
 
@@ -97,6 +98,12 @@ def test_what_is_wrong_with_a_map_is_said(given_map: dict[str, Any], said: str) 
     with pytest.raises(ValueError) as caught:
         class_map(options(given_map), task("ash", "elm"), task("polyp"))
     assert said in str(caught.value)
+
+
+def test_a_map_of_many_long_names_is_said_in_few_words() -> None:
+    names = tuple(f"{number:03d}" + "x" * 61 for number in range(254))
+    words = class_map(options(), task(*names), task(*names)).words
+    assert len(words) < LONGEST_VALUE and words.endswith("; and 234 more")
 
 
 def test_background_as_a_class_is_not_guessed_at() -> None:

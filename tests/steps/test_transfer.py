@@ -375,8 +375,8 @@ def test_copies_are_told_once_before_the_first_job(tmp_path: Path) -> None:
     steps = "[{name: transfer, dataset: {name: crates, options: {copies: 5, kind: same}}}]"
     path = write_transfer(tmp_path / "spec", steps, models="[box-net, {name: box-net-b}]")
     results = tmp_path / "results"
-    for command in (["run"], ["data", "check"]):
-        done = call_bench(*command, path, "--store", results)
+    for words in (["run", path], ["data", "check", path], ["data", "check", path, "--only", "crates"]):
+        done = call_bench(*words, "--store", results)
         assert done.returncode == 2, done.stdout
         said = " ".join(done.stderr.split())
         assert said.count("5 of its 14 images are copies of images of boxes") == 1
