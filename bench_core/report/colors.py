@@ -33,10 +33,10 @@ class ErrorColors:
 
 
 SETS = (
-    ErrorColors("sky", (86, 180, 233), (230, 75, 0), (255, 230, 50), (250, 250, 250)),
-    ErrorColors("green", (0, 190, 130), (35, 90, 255), (255, 230, 50), (250, 250, 250)),
-    ErrorColors("dark", (0, 150, 110), (225, 30, 40), (40, 40, 210), (20, 20, 20)),
-    ErrorColors("cyan", (0, 205, 220), (235, 40, 190), (255, 240, 90), (20, 20, 20)),
+    ErrorColors("sky", (86, 180, 233), (230, 75, 0), (255, 230, 50), (170, 60, 200)),
+    ErrorColors("green", (0, 190, 130), (35, 90, 255), (255, 230, 50), (235, 60, 190)),
+    ErrorColors("dark", (0, 150, 110), (225, 30, 40), (40, 40, 210), (150, 20, 150)),
+    ErrorColors("cyan", (0, 205, 220), (235, 40, 190), (255, 240, 90), (110, 60, 230)),
 )
 """Okabe-Ito hues and neighbors of them, brightened."""
 _SAMPLE = 4096
@@ -55,7 +55,7 @@ def standing_out(images: Sequence[UInt8]) -> ErrorColors:
     known = lab(pixels)
 
     def least(item: ErrorColors) -> float:
-        colors = lab(np.array([item.hit, item.extra, item.missed], dtype=np.uint8))
+        colors = lab(np.array(item.all, dtype=np.uint8))
         away = np.linalg.norm(known[:, None] - colors[None], axis=2)
         return float(np.percentile(away, 10, axis=0).min())
 

@@ -122,9 +122,16 @@ def test_errors_stand_out_on_the_image_at_hand(tint: tuple[int, int, int]) -> No
     noise = np.random.default_rng(0).normal(0, 12, (48, 48, 3))
     image = np.clip(np.array(tint) + noise, 0, 255).astype(np.uint8)
     chosen = standing_out([image])
-    for color in (chosen.hit, chosen.extra, chosen.missed):
+    for color in chosen.all:
         away = np.linalg.norm(lab(image.reshape(-1, 3)) - lab(np.array([color], dtype=np.uint8)), axis=1)
         assert np.percentile(away, 10) > 20
+
+
+def test_colors_of_a_set_are_told_apart() -> None:
+    for item in SETS:
+        known = lab(np.array(item.all, dtype=np.uint8))
+        away = np.linalg.norm(known[:, None] - known[None], axis=2) + 1000 * np.eye(4)
+        assert away.min() > 30
 
 
 def test_lab_is_that_of_the_literature() -> None:
