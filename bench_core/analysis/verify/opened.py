@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,9 +24,11 @@ def opened(subject: Subject, audit: Audit, cache: Path) -> JobData:
     try:
         from bench_core.execute.prepare import open_data
     except ModuleNotFoundError as error:
+        # The framework's extra brings what reads images, too, so that one command is enough.
+        missing = error.name if error.name and find_spec("torch") else "torch"
         raise MissingDependencyError(
-            f"counting jobs again needs the package {error.name!r}, which is not installed",
-            fix=install_modules([error.name or "torch"]),
+            f"counting jobs again needs the package {missing!r}, which is not installed",
+            fix=install_modules([missing]),
         ) from error
 
     job = subject.job
