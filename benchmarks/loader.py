@@ -8,7 +8,7 @@ Images are generated JPEGs of 3000 x 2000 pixels with PNG masks; the augmentatio
 in each library's own terms, except for MMSegmentation, whose stock list it is. Each way and number of loader
 processes has a process of its own; WAY is one of benchmarks/loader_ways.py. All of them are run REPEATS times
 in turn, so that what else the machine does meets each alike, and the medians count; each run is the median of
-ROUNDS epochs after a first one. Prints a table and ratios.
+ROUNDS epochs after a first one. Prints a table and ratios. A library that is not installed is left out.
 
 --only-loader measures segtrial's loader alone from decoded images, with what a machine for training has:
 PyTorch, torchvision, OpenCV and numpy.

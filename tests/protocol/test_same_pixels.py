@@ -68,7 +68,7 @@ seeds = st.integers(0, 2**40)
 AFFINE: dict[str, Any] = {"degrees": 180.0, "translate": [0.25, 0.25], "scale": [0.6, 1.4]}
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(
     sizes,
     seeds,
@@ -159,7 +159,7 @@ def test_each_change_of_color(size: tuple[int, int, int], seed: int, name: str, 
     assert (ours - theirs).abs().max() <= 1
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(colors, seeds, st.sampled_from([0.5, 1.0]))
 def test_whole_distortions_draw_as_torchvision_does(
     size: tuple[int, int, int], seed: int, probability: float
@@ -259,7 +259,7 @@ NARROW_ARGUMENTS: dict[str, dict[str, Any]] = {
 }
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(st.lists(st.sampled_from(sorted(NARROW)), min_size=1, max_size=5), seeds, st.integers(2, 256))
 def test_one_gray_channel_becomes_what_three_equal_ones_become(
     names: list[str], seed: int, levels: int
