@@ -331,7 +331,7 @@ def test_an_interrupted_job_is_shown_with_its_epoch(tmp_path: Path) -> None:
     assert "after epoch 0 of 5" in " ".join(call(*arguments).output.split())
 
 
-@pytest.mark.parametrize("edited", [False, True])
+@pytest.mark.parametrize("edited", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_a_run_says_whether_an_interrupted_job_is_taken_up_or_starts_anew(
     tmp_path: Path, edited: bool
 ) -> None:
@@ -372,6 +372,7 @@ def test_a_fold_without_a_score_leaves_those_of_the_others(
     assert "nan" not in describe("done", replace(next(iter(run.jobs.values())), ran_here=True))
 
 
+@pytest.mark.slow
 def test_scores_stay_on_the_screen_and_equal_failures_are_one(tmp_path: Path) -> None:
     load(tmp_path, models="[dots-net, broken-net]", epochs=1)
     arguments = ("--store", tmp_path / "results")

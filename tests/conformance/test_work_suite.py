@@ -35,7 +35,12 @@ def expect(found: list[Finding], broken: Broken) -> None:
     assert last.note and last.fix and last.place, last
 
 
-@pytest.mark.parametrize("name", ["right", "right-network", "measure", "native", "transfer", "ensemble"])
+LONG = ("right-network", "native", "transfer", "ensemble")
+
+
+@pytest.mark.parametrize(
+    "name", ["right", "measure", *(pytest.param(name, marks=pytest.mark.slow) for name in LONG)]
+)
 def test_right_steps_have_every_property(name: str) -> None:
     found = tried(step_subject(REGISTRY, name, {}))
     assert len(found) == len(PROPERTIES), found[-1]

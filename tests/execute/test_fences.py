@@ -38,6 +38,7 @@ def check(found: dict[str, Any]) -> None:
     assert sum(scene["paused"] for scene in found.values()) > len(found) / 2
 
 
+@pytest.mark.slow
 def test_a_paused_owner_that_wakes_up_harms_nothing(tmp_path: Path) -> None:
     check(play(tmp_path, range(16)))
 

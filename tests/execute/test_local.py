@@ -146,6 +146,7 @@ def test_ctrl_c_stops_cleanly_and_the_same_command_goes_on(tmp_path: Path, numbe
     assert sum(again.count("epoch").values()) <= 6 - before, "finished epochs are not run again"
 
 
+@pytest.mark.slow
 def test_kill_9_of_the_whole_run_loses_nothing(tmp_path: Path) -> None:
     loaded, plan = load(tmp_path / "spec", epochs=4)
     spec, store = tmp_path / "spec" / "spec.yaml", tmp_path / "results"

@@ -40,6 +40,7 @@ def kill_at(folder: Path, seeds: range) -> dict[str, Any]:
     return report
 
 
+@pytest.mark.slow
 def test_nothing_outlives_a_killed_run(tmp_path: Path) -> None:
     assert set(map(tuple, kill_at(tmp_path, range(6))["left"].values())) == {()}
 

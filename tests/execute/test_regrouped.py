@@ -78,6 +78,7 @@ def test_results_without_regard_to_copies_are_computed_anew(
         pytest.param(", stratify: [classes]", marks=pytest.mark.slow),
     ],
 )
+@pytest.mark.slow
 def test_other_policies_are_other_jobs_and_verify(tmp_path: Path, more: str) -> None:
     root = with_a_turned_copy(tmp_path / "data")
     spec = spec_of(tmp_path / "spec", root, more)

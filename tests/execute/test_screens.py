@@ -71,6 +71,7 @@ def test_other_commands_say_that_the_screen_is_full(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "told", [True, pytest.param(False, marks=pytest.mark.slow)], ids=["with SIGHUP", "in silence"]
 )
+@pytest.mark.slow
 def test_a_closed_terminal(tmp_path: Path, told: bool) -> None:
     """A shell passes SIGHUP on when its window is closed: the run stops. In silence (nohup) it continues."""
     epochs = 60 if told else 3

@@ -42,6 +42,7 @@ def check(report: dict[str, Any]) -> None:
         assert found["more"] <= report["epochs"] - found["epochs"], f"finished epochs are run again: {found}"
 
 
+@pytest.mark.slow
 def test_a_signal_at_any_moment(tmp_path: Path) -> None:
     report = shoot(tmp_path, SIGNALS, range(4))
     check(report)

@@ -20,6 +20,8 @@ from tests.helpers.networks import build_network
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 TOLERANCE = 1e-4
+QUICK = ("u-net", "segformer")
+"""Tried in the default suite, too."""
 """As for the stored numbers of reference implementations in single precision."""
 SINGLE = ("segnext", "swin-umamba")
 """Whose references were computed in single precision."""
@@ -155,7 +157,10 @@ def with_two_columns_exchanged(model: nn.Module) -> None:
     largest.data[:, :2] = largest.data[:, :2].flip(1)
 
 
-@pytest.mark.parametrize("name", networks())
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=[] if name in QUICK else pytest.mark.slow) for name in networks()],
+)
 def test_every_network_decides_as_it_is_told_and_keeps_its_faults(name: str) -> None:
     model, size = trial(name)
     stored = gradient(copy.deepcopy(model).double(), golden_of(size=size, seed=5).image(torch.float64))

@@ -82,6 +82,7 @@ for words in json.loads(sys.argv[1]):
 """
 
 
+@pytest.mark.slow
 def test_finished_studies_are_read_without_any_framework(verified_study: Finished, tmp_path: Path) -> None:
     python = make_core_environment(tmp_path / "venv", "report")
     spec = [str(verified_study.path), "--set", STOPPING, "--store"]

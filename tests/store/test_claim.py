@@ -274,7 +274,7 @@ def _race(claims: Path, barrier: Any, results: Any) -> None:
     barrier.wait()  # Nobody ends before all have tried: a winner that is gone would be followed, rightly.
 
 
-@pytest.mark.parametrize("orphaned", [False, True])
+@pytest.mark.parametrize("orphaned", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_of_many_processes_one_wins(claims: Path, orphaned: bool) -> None:
     context = multiprocessing.get_context("fork")
     for _ in range(5):
