@@ -199,12 +199,13 @@ def _cells(evidence: Evidence, dataset: str) -> list[Cell]:
 
 
 def _maps(done: Finished, wanted: Set[str]) -> Iterator[tuple[str, UInt8]]:
+    """Yield the label maps of these images; none of a file that turns out to be damaged."""
+    kept: dict[str, UInt8] = {}
     if wanted:
         try:
-            found = done.predictions()
+            for sample, labels in done.each_prediction():
+                if sample in wanted:
+                    kept[sample] = labels
         except BenchError:
             return
-        for sample, labels in zip(found.ids, found.labels, strict=True):
-            if sample in wanted:
-                # A view would keep the label maps of the whole fold.
-                yield sample, labels.copy()
+    yield from kept.items()

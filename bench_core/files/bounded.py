@@ -34,6 +34,8 @@ _LONGEST_END = 22 + 65_535
 _LARGEST_DIRECTORY = 1024**2
 LARGEST_CONTENTS = 128 * 1024**2
 """Of the table of contents of a zip file of many members."""
+_PIECE = 2**20
+"""Bytes of an array that are decompressed at a time."""
 _SURROGATE = re.compile("[\ud800-\udfff]")
 Scalar = TypeVar("Scalar", bound="np.generic")
 
@@ -72,10 +74,15 @@ class Arrays:
 
             _check_kind(name, found, size, dtype, shape)
             expected = math.prod(size) * found.itemsize
-            content = file.read(expected + 1)
-            if len(content) != expected:
-                raise BoundError(f"array {name!r} holds {len(content)} bytes, its header says {expected}")
-            flat = np.frombuffer(bytearray(content), dtype=found)
+            content = bytearray(expected)
+            # Piece by piece: at once, the archive makes two further copies of it.
+            view, held = memoryview(content), 0
+            while held < expected and (more := file.readinto(view[held : held + _PIECE])):
+                held += more
+            held += len(file.read(1))
+            if held != expected:
+                raise BoundError(f"array {name!r} holds {held} bytes, its header says {expected}")
+            flat = np.frombuffer(content, dtype=found)
             return cast("NDArray[Scalar]", flat.reshape(size, order=order))
 
     def rows(self, name: str, dtype: type[Scalar], shape: Sequence[int | None]) -> Iterator[NDArray[Scalar]]:
