@@ -11,7 +11,7 @@ import json
 from collections.abc import Collection, Iterator
 from dataclasses import asdict
 from pathlib import PurePath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bench_core.errors import BenchError
 from bench_core.plan.expand import Plan
@@ -19,6 +19,9 @@ from bench_core.spec.model import Spec
 from bench_core.store.accepted import read_accepted
 from bench_core.store.folder import manifest_of
 from bench_core.store.store import Store
+
+if TYPE_CHECKING:
+    from bench_core.analysis.evidence import Evidence
 
 DIGEST_FORMAT = 1
 """Raise it with any change to what is hashed."""
@@ -49,6 +52,14 @@ def study_digest(spec: Spec, plan: Plan, store: Store, without: Collection[str] 
         ],
     }
     return _hash(parts)
+
+
+def digest_of(evidence: Evidence, store: Store) -> str:
+    """Return the study digest of what a report is made of, computed once."""
+    if "study digest" not in evidence.memo:
+        evidence.memo["study digest"] = study_digest(evidence.spec, evidence.plan, store)
+    found: str = evidence.memo["study digest"]
+    return found
 
 
 def without_places(data: dict[str, Any]) -> dict[str, Any]:

@@ -160,7 +160,7 @@ def _report(
     as_json: bool,
 ) -> None:
     from bench_core.analysis.gather import gather
-    from bench_core.analysis.study_digest import study_digest
+    from bench_core.analysis.study_digest import digest_of
     from bench_core.cli.data import cache_folder
     from bench_core.cli.fresh import ground_of
     from bench_core.errors import StoreError
@@ -203,7 +203,7 @@ def _report(
         print_page(folder / "report.html", folder / "report.pdf", browser)
         written = (*written, folder / "report.pdf")
     done = len(plan.jobs) - len(evidence.gaps)
-    digest = study_digest(loaded.spec, plan, opened)
+    digest = digest_of(evidence, opened)
     for text in evidence.standing.unknown:
         say(f"note: {text}", err=True)
     if as_json:

@@ -11,7 +11,7 @@ import yaml
 
 from bench_core.analysis.evidence import Evidence
 from bench_core.analysis.provenance import data_identities, effort, traits
-from bench_core.analysis.study_digest import study_digest
+from bench_core.analysis.study_digest import digest_of
 from bench_core.report import names
 from bench_core.report.blocks import Block, Callout, Code, Details, Facts, Prose, Section
 from bench_core.report.names import plural
@@ -86,7 +86,7 @@ def _environment(evidence: Evidence) -> tuple[tuple[str, str, bool], ...]:
 
 def digest_table(evidence: Evidence, store: Store) -> Table:
     """Return what ties this report to the files that its numbers came from."""
-    digest = study_digest(evidence.spec, evidence.plan, store)
+    digest = digest_of(evidence, store)
     done = len({job.digest for job in evidence.plan.jobs if store.is_done(job.digest)})
     cells = (
         Cell(evidence.spec.name),
