@@ -23,6 +23,7 @@ PAPER = (
     "models=[{name: u-net, options: {width: 8}}, {name: segformer, runner: mmseg, options: {variant: b0}}]",
     "protocol.search={epochs: 1, learning_rate: [1e-3, 1e-4]}",
     *(f"datasets.{number}.options.allow_missing=true" for number in range(3)),
+    *("pools={}", "expected=[]", "claims=[]"),
 )
 LEAK = (
     "models=[{name: u-net, options: {width: 8}}]",

@@ -50,6 +50,8 @@ MEASURED = ("seconds", "peak_memory_bytes")
 """Columns that differ between any two runs."""
 VARYING = (r"\d+ min \d+ s\b", r"\d+(\.\d+)? s\b", r"\d+(\.\d+)? [MG]B\b", r"\b[0-9a-f]{40}(\+changes)?\b")
 """Times, memory, and the commit of a source tree that is worked on while the tests run."""
+EXACT = r' data-v="[^"]*"(?=[^<>]*><span>…</span>)'
+"""The full precision of a cell that shows one of these."""
 
 
 def call(*arguments: object) -> str:
@@ -61,14 +63,17 @@ def call(*arguments: object) -> str:
 def report(folder: Path) -> dict[str, str]:
     """Return a report's files by name, without what differs between any two runs."""
     found = {}
+    (study,) = csv.DictReader((folder / "tables/digest.csv").read_text().splitlines())
     for path in sorted(folder.rglob("*")):
         if path.is_file():
-            text = path.read_text()
+            # It is over all that the jobs left, times included.
+            text = path.read_text().replace(study["digest"], "…")
             if path.suffix == ".csv":
                 rows = list(csv.DictReader(text.splitlines()))
                 text = repr([{key: row[key] for key in row if key not in MEASURED} for row in rows])
             for pattern in VARYING:
                 text = re.sub(pattern, "…", text)
+            text = re.sub(EXACT, "", text)
             found[path.relative_to(folder).as_posix()] = text
     return found
 

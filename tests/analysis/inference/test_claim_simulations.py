@@ -54,7 +54,7 @@ def test_planted_truths_get_their_words_more_often_with_more_groups(name: str) -
     few, many = (said(case, 80, groups, 7) for groups in (60, 400))
     assert many[word] >= few[word] - 0.05
     wrong = {"supported": "contradicted", "contradicted": "supported"}[word]
-    assert many[wrong] == few[wrong] == 0
+    assert many[wrong] == 0 and few[wrong] <= at_most(0.05, 80)
     if "0.5" not in name:
         assert many[word] > 0.9
 
