@@ -5,10 +5,14 @@ from __future__ import annotations
 import os
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from bench_core.cli.common import JSON, SET, SPEC, STORE, PathType, print_json, say
+
+if TYPE_CHECKING:
+    from bench_core.export.every_eval import Relationship
 
 
 @click.command()
@@ -37,7 +41,7 @@ def command(
     store: Path,
     organization: str,
     url: str,
-    relationship: str,
+    relationship: Relationship,
     out: Path | None,
     as_json: bool,
 ) -> None:
@@ -58,7 +62,7 @@ def command(
     study = opened(spec, store, overrides)
     if not study.evidence.folds:
         raise StoreError("no evaluation is finished", place=str(store))
-    source = Source(organization.strip(), url.strip(), relationship)  # type: ignore[arg-type]
+    source = Source(organization.strip(), url.strip(), relationship)
     folder = out or Path("exports") / study.name / "every-eval-ever"
     number = write_files(iter(record_files(study.evidence, source, now())), folder)
     if as_json:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import shutil
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from bench_core.analysis.evidence import Evidence
-from bench_core.errors import StoreError
 from bench_core.export.crate import METADATA, File, Person, metadata
 from bench_core.export.pack import Packed, pack
+from bench_core.export.write import new_folder
 from bench_core.files.hashes import sha256_of
 from bench_core.plan.expand import Plan
 from bench_core.report.compose import compose
@@ -47,16 +48,9 @@ def write_crate(
     `images` and `weights` are those of `pack`. Raises StoreError where nothing is finished, or the folder
     holds something or cannot be written.
     """
-    if folder.exists() and any(folder.iterdir()):
-        raise StoreError(
-            "the folder is not empty",
-            place=str(folder),
-            cause="an export never overwrites a file",
-            fix="choose another folder with --out, or remove this one",
-        )
     target = folder.resolve()
     partial = target.with_name(f".{target.name}.{os.getpid()}")
-    try:
+    with new_folder(folder), _removed(partial):
         partial.mkdir(parents=True)
         done = pack(loaded, plan, store, partial / ARCHIVE, images=images, weights=weights)
         write_report(compose(evidence, loaded.registry), partial)
@@ -74,16 +68,16 @@ def write_crate(
         if target.exists():
             target.rmdir()
         partial.rename(target)
-    except OSError as error:
-        raise StoreError(
-            "cannot write the crate",
-            place=str(error.filename or folder),
-            cause=error.strerror or str(error),
-            fix="choose another folder with --out",
-        ) from error
+    return done
+
+
+@contextmanager
+def _removed(partial: Path) -> Iterator[None]:
+    """Leave nothing of what was begun."""
+    try:
+        yield
     finally:
         shutil.rmtree(partial, ignore_errors=True)
-    return done
 
 
 def _files(folder: Path) -> list[File]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
@@ -58,11 +59,9 @@ def prediction_files(study: StudyResults, jobs: Sequence[Finished], original: bo
         yield folder / "classes.csv", _classes(done).encode()
 
 
-def write_files(files: Iterator[File], folder: Path) -> int:
-    """Write files below a folder that is new or empty, and return how many; nothing is overwritten.
-
-    Raises StoreError for a folder that holds something, or that cannot be written.
-    """
+@contextmanager
+def new_folder(folder: Path) -> Iterator[None]:
+    """Refuse a folder that holds something; raise StoreError, too, for what cannot be written inside."""
     try:
         if folder.exists() and any(folder.iterdir()):
             raise StoreError(
@@ -71,7 +70,23 @@ def write_files(files: Iterator[File], folder: Path) -> int:
                 cause="an export never overwrites a file",
                 fix="choose another folder with --out, or remove this one",
             )
-        number = 0
+        yield
+    except OSError as error:
+        raise StoreError(
+            "cannot write the export",
+            place=str(error.filename or folder),
+            cause=error.strerror or str(error),
+            fix="choose another folder with --out",
+        ) from error
+
+
+def write_files(files: Iterator[File], folder: Path) -> int:
+    """Write files below a folder that is new or empty, and return how many; nothing is overwritten.
+
+    Raises StoreError for a folder that holds something, or that cannot be written.
+    """
+    number = 0
+    with new_folder(folder):
         for name, content in files:
             path = folder / name
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -81,13 +96,6 @@ def write_files(files: Iterator[File], folder: Path) -> int:
                 else:
                     content(file)
             number += 1
-    except OSError as error:
-        raise StoreError(
-            "cannot write the export",
-            place=str(error.filename or folder),
-            cause=error.strerror or str(error),
-            fix="choose another folder with --out",
-        ) from error
     return number
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from bench_core.analysis.inference.field import Field
 from bench_core.analysis.subgroup_tests import FEWEST_IN_LEVEL, contrasts, dependences
 from bench_core.analysis.subgroups import UNKNOWN, Levels, levels_of
-from tests.helpers.simulated_levels import any_called, called, planted
+from tests.helpers.simulated_levels import Kind, any_called, called, planted
 
 numbers = st.lists(st.none() | st.integers(-5, 40).map(float) | st.floats(-1e6, 1e6), min_size=2, max_size=60)
 
@@ -157,9 +157,9 @@ def test_a_planted_dependence_is_found_and_a_common_lead_is_none() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["images", "groups", "unequal"])
-def test_it_is_wrong_as_often_as_it_says(kind: str) -> None:
+def test_it_is_wrong_as_often_as_it_says(kind: Kind) -> None:
     for groups in (20, 100):
-        assert 0.03 < called(1000, groups, kind, 9) < 0.075  # type: ignore[arg-type]
+        assert 0.03 < called(1000, groups, kind, 9) < 0.075
 
 
 @pytest.mark.slow

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,7 +16,7 @@ from bench_core.cli.main import bench
 from bench_core.metrics.counts import micro
 from bench_core.store import folder as files
 from bench_core.store.store import Store
-from tests.helpers.step_study import run_all, write_boxes
+from tests.helpers.step_study import in_table, run_all, write_boxes
 from tests.helpers.store_changes import changed, in_json
 
 MIRROR = '''
@@ -88,20 +86,6 @@ def test_whole_steps_are_asked_and_hold(boxes: Boxes) -> None:
     assert checks["images"]["jobs"] == checks["metrics"]["jobs"] == checks["label maps"]["jobs"] == 9
     found, checks = boxes.verify("--data")
     assert found == {} and checks["recount"]["jobs"] == 15
-
-
-def in_table(name: str, edit: Callable[[list[dict[str, str]]], object]) -> Callable[[Path], object]:
-    def change(folder: Path) -> None:
-        path = folder / "records" / f"{name}.csv"
-        rows = list(csv.DictReader(io.StringIO(path.read_text())))
-        edit(rows)
-        text = io.StringIO()
-        writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-        path.write_text(text.getvalue())
-
-    return change
 
 
 def value(name: str, number: object) -> Callable[[Path], object]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import csv
+import io
+from collections.abc import Callable
 from pathlib import Path
 
 from bench_core.plan.expand import Plan, make_plan
@@ -127,3 +130,19 @@ def run_all(path: Path, store: Store) -> tuple[Registry, tuple[Job, ...]]:
     for job in plan.jobs:
         run(job, store, registry)
     return registry, plan.jobs
+
+
+def in_table(name: str, edit: Callable[[list[dict[str, str]]], object]) -> Callable[[Path], object]:
+    """Return what edits the rows of a table that a job left in its folder."""
+
+    def change(folder: Path) -> None:
+        path = folder / "records" / f"{name}.csv"
+        rows = list(csv.DictReader(io.StringIO(path.read_text())))
+        edit(rows)
+        text = io.StringIO()
+        writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+        path.write_text(text.getvalue())
+
+    return change

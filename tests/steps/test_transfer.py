@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import io
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -24,7 +23,7 @@ from bench_core.plugins.registry import Registry
 from bench_core.store import folder as files
 from bench_core.store.store import Store
 from tests.helpers.bench import call_bench
-from tests.helpers.step_study import run_all
+from tests.helpers.step_study import in_table, run_all
 from tests.helpers.store_changes import changed, in_json
 from tests.helpers.transfer_study import ONE, write_transfer
 
@@ -186,20 +185,6 @@ def test_scores_at_home_are_of_the_same_classes(taken: Taken) -> None:
 
 def test_what_it_leaves_holds(taken: Taken) -> None:
     assert taken.verify("--data", "--predict") == {}
-
-
-def in_table(name: str, edit: Callable[[list[dict[str, str]]], object]) -> Callable[[Path], object]:
-    def change(folder: Path) -> None:
-        path = folder / "records" / f"{name}.csv"
-        rows = list(csv.DictReader(io.StringIO(path.read_text())))
-        edit(rows)
-        text = io.StringIO()
-        writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-        path.write_text(text.getvalue())
-
-    return change
 
 
 def repool(folder: Path, classes: tuple[int, ...] = (0, 1)) -> None:

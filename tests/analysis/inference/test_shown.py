@@ -13,6 +13,7 @@ from scipy import stats
 from bench_core.analysis.expected import prediction
 from bench_core.analysis.inference.compare import Settings, judge
 from bench_core.analysis.inference.contrasts import Contrast, contrast, mean_of, means_apart, summed
+from bench_core.analysis.inference.paired import View
 from bench_core.analysis.inference.shown import OPEN, Proof, at_least, how_many, word_for
 from tests.helpers.known_truth import planted_field
 
@@ -92,19 +93,19 @@ def test_independent_contrasts_add_as_welchs_test_has_it() -> None:
 
 
 @pytest.mark.parametrize("view", ["pooled", "images"])
-def test_means_of_one_model_each_are_the_pair_of_the_report(view: str) -> None:
+def test_means_of_one_model_each_are_the_pair_of_the_report(view: View) -> None:
     field = planted_field(np.random.default_rng(2), 40, [0.01, 0.0, 0.02])
-    judged = judge(field, view, Settings(samples=200))  # type: ignore[arg-type]
+    judged = judge(field, view, Settings(samples=200))
     assert judged is not None
     pair = judged.pair("m2", "m0")
     assert pair.estimate is not None
-    found = means_apart(field, view, ["m2"], ["m0"])  # type: ignore[arg-type]
+    found = means_apart(field, view, ["m2"], ["m0"])
     assert found is not None
     expected = contrast(pair.estimate)
     assert (found.value, found.error, found.degrees) == pytest.approx(
         (expected.value, expected.error, expected.degrees)
     )
-    both = means_apart(field, view, ["m2", "m1"], ["m0"])  # type: ignore[arg-type]
+    both = means_apart(field, view, ["m2", "m1"], ["m0"])
     assert both is not None
     other = judged.pair("m1", "m0").difference
     assert both.value == pytest.approx((pair.difference + other) / 2)
