@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 import torch
 
 from bench_core.errors import TrainingError
+from bench_core.protocol.upsampling import MatrixUpsampling
 
 
 def open_device(name: str) -> torch.device:
@@ -39,6 +40,7 @@ def _missing(name: str, cause: str) -> TrainingError:
 def deterministic(device: torch.device) -> Iterator[None]:
     """Ask for deterministic kernels inside, and put the former settings back afterwards.
 
+    On CUDA, bilinear resizing has a gradient of its own here, which is fast and deterministic.
     Kernels that have no deterministic form still run (a warning names them): on CUDA, equal jobs can then
     differ in the last bits. On one CPU thread they are equal bit for bit.
     """
@@ -58,7 +60,8 @@ def deterministic(device: torch.device) -> Iterator[None]:
     torch.backends.cudnn.benchmark = False
     torch.backends.cudnn.deterministic = True
     try:
-        yield
+        with MatrixUpsampling() if device.type == "cuda" else nullcontext():
+            yield
     finally:
         enabled, warn_only, fill, benchmark, cudnn = before
         torch.use_deterministic_algorithms(enabled, warn_only=warn_only)
