@@ -9,7 +9,7 @@ from contextlib import contextmanager, nullcontext
 import torch
 
 from bench_core.errors import TrainingError
-from bench_core.protocol.upsampling import MatrixUpsampling
+from bench_core.protocol.upsampling import matrix_upsampling
 
 
 def open_device(name: str) -> torch.device:
@@ -60,7 +60,7 @@ def deterministic(device: torch.device) -> Iterator[None]:
     torch.backends.cudnn.benchmark = False
     torch.backends.cudnn.deterministic = True
     try:
-        with MatrixUpsampling() if device.type == "cuda" else nullcontext():
+        with matrix_upsampling() if device.type == "cuda" else nullcontext():
             yield
     finally:
         enabled, warn_only, fill, benchmark, cudnn = before

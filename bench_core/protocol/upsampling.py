@@ -7,34 +7,33 @@ product with two small matrices, and matrix products are deterministic.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from functools import lru_cache
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import lru_cache, partial
 from typing import Any
 
 import torch
 from torch.nn import functional
-from torch.overrides import TorchFunctionMode
 
 Factors = tuple[float, float] | None
 
 
-class MatrixUpsampling(TorchFunctionMode):
-    """Inside, `functional.interpolate` resizes images of a device bilinearly by `resized`, whoever calls."""
+_usual = functional.interpolate
 
-    def __init__(self, device_type: str = "cuda") -> None:
-        super().__init__()
-        self.device_type = device_type
 
-    def __torch_function__(
-        self,
-        func: Callable[..., Any],
-        types: Sequence[type],
-        args: tuple[Any, ...] = (),
-        kwargs: dict[str, Any] | None = None,
-    ) -> Any:
-        if func is functional.interpolate:
-            return _interpolate(self.device_type, *args, **(kwargs or {}))
-        return func(*args, **(kwargs or {}))
+@contextmanager
+def matrix_upsampling(device_type: str = "cuda") -> Iterator[None]:
+    """Inside, `functional.interpolate` resizes images of a device bilinearly by `resized`, whoever calls it.
+
+    The name is replaced. A torch function mode would do the same and ask Python at every operation, which
+    halves the speed of networks of many small ones.
+    """
+    before = functional.interpolate
+    functional.interpolate = partial(_interpolate, device_type)
+    try:
+        yield
+    finally:
+        functional.interpolate = before
 
 
 def _interpolate(
@@ -49,10 +48,8 @@ def _interpolate(
 ) -> torch.Tensor:
     plain = mode == "bilinear" and not antialias and (size is None) != (scale_factor is None)
     here = input.device.type == device_type and input.dim() == 4 and input.is_floating_point()
-    if not (plain and here):
-        return functional.interpolate(
-            input, size, scale_factor, mode, align_corners, recompute_scale_factor, antialias
-        )
+    if not (plain and here) or torch.compiler.is_compiling():
+        return _usual(input, size, scale_factor, mode, align_corners, recompute_scale_factor, antialias)
     rows, columns = input.shape[-2:]
     factors: Factors = None
     if scale_factor is not None:
@@ -66,7 +63,7 @@ def _interpolate(
 
 
 def _pair(value: Any) -> tuple[Any, Any]:
-    return tuple(value) if isinstance(value, Sequence) else (value, value)  # type: ignore[return-value]
+    return tuple(value) if isinstance(value, Sequence) else (value, value)
 
 
 def resized(
@@ -121,6 +118,6 @@ def _weights(
     each = torch.eye(before, dtype=precise, device=device)[None]
     length: dict[str, Any] = {"size": after} if factor is None else {"scale_factor": factor}
     with torch.no_grad():
-        weights = functional.interpolate(each, mode="linear", align_corners=align_corners, **length)[0]
+        weights = _usual(each, mode="linear", align_corners=align_corners, **length)[0]
     reduced = weights.to(dtype)
     return reduced if torch.equal(reduced.to(precise), weights) else weights

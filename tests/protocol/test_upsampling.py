@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from bench_core.protocol.upsampling import MatrixUpsampling
+from bench_core.protocol.upsampling import matrix_upsampling
 
 WAYS: list[dict[str, Any]] = [
     {"size": (12, 20), "align_corners": False},
@@ -37,7 +37,7 @@ def test_images_and_gradients_are_those_of_pytorch(way: dict[str, Any], last: bo
         return out.detach(), torch.autograd.grad((out * weights).sum(), leaf)[0]
 
     usual, gradient = both()
-    with MatrixUpsampling("cpu"):
+    with matrix_upsampling("cpu"):
         found, own = both()
     assert torch.equal(found, usual)
     torch.testing.assert_close(own, gradient, rtol=1e-12, atol=1e-12)
@@ -54,7 +54,7 @@ def test_a_half_precision_gradient_is_nearer_to_the_true_one_than_a_rounding() -
             return torch.autograd.grad(out.square().sum(), leaf)[0]
 
         true = gradient(torch.float64)
-        with MatrixUpsampling("cpu"):
+        with matrix_upsampling("cpu"):
             own = gradient(torch.float16)
         assert own.dtype == torch.float16
         assert ((own.double() - true).abs().max() / true.abs().max()).item() < 2**-9
@@ -68,15 +68,16 @@ def test_what_is_not_bilinear_stays_with_pytorch() -> None:
         {"size": 3, "mode": "bilinear", "antialias": True},
     ]
     for way in ways:
-        with MatrixUpsampling("cpu"):
+        with matrix_upsampling("cpu"):
             found = functional.interpolate(images, **way)
         assert torch.equal(found, functional.interpolate(images, **way))
-    with MatrixUpsampling("cpu"), pytest.raises(ValueError, match="only one of size or scale_factor"):
+    with matrix_upsampling("cpu"), pytest.raises(ValueError, match="only one of size or scale_factor"):
         functional.interpolate(images, size=3, scale_factor=2.0, mode="bilinear")
+    assert functional.interpolate.__module__ == "torch.nn.functional"
 
 
 def test_a_module_that_asks_for_gradients_of_gradients_gets_them() -> None:
     leaf = torch.randn(1, 1, 4, 4, dtype=torch.float64, requires_grad=True)
-    with MatrixUpsampling("cpu"):
+    with matrix_upsampling("cpu"):
         grow = nn.Upsample(scale_factor=2.0, mode="bilinear")
         assert torch.autograd.gradgradcheck(grow, (leaf,))
