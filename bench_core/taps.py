@@ -2,51 +2,56 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
 from torch import Tensor, nn
 
 
-def name_output(network: nn.Module, part: str, name: str = "deepest") -> None:
+def name_output(network: nn.Module, part: str, name: str = "deepest", before: Sequence[str] = ()) -> None:
     """Give the last tensor that `network.<part>` returns, in a list perhaps, the name `network.<name>`.
 
     That is a module of its own, whose output is the tensor itself: nothing is computed and no state added.
+    `before` are names for the tensors before the last, in their order.
     """
-    shown = nn.Identity()
-    network.add_module(name, shown)
+    shown = _add(network, (*before, name))
     network.get_submodule(part).register_forward_hook(partial(_show_output, shown))
 
 
-def name_input(network: nn.Module, part: str, name: str = "deepest") -> None:
-    """Give the last tensor that `network.<part>` gets, in a list perhaps, a name as `name_output` does."""
-    shown = nn.Identity()
-    network.add_module(name, shown)
+def name_input(network: nn.Module, part: str, name: str = "deepest", before: Sequence[str] = ()) -> None:
+    """Give the last tensors that `network.<part>` gets, in a list perhaps, names as `name_output` does."""
+    shown = _add(network, (*before, name))
     network.get_submodule(part).register_forward_pre_hook(partial(_show_input, shown), with_kwargs=True)
 
 
-def _show_output(shown: nn.Module, module: nn.Module, arguments: Any, output: Any) -> None:
+def _add(network: nn.Module, names: Sequence[str]) -> tuple[nn.Module, ...]:
+    shown = tuple(nn.Identity() for _ in names)
+    for name, module in zip(names, shown, strict=True):
+        network.add_module(name, module)
+    return shown
+
+
+def _show_output(shown: tuple[nn.Module, ...], module: nn.Module, arguments: Any, output: Any) -> None:
     _show(shown, output)
 
 
-def _show_input(shown: nn.Module, module: nn.Module, arguments: Any, named: Any) -> None:
+def _show_input(shown: tuple[nn.Module, ...], module: nn.Module, arguments: Any, named: Any) -> None:
     _show(shown, arguments or named)
 
 
-def _show(shown: nn.Module, found: Any) -> None:
-    last = _last_tensor(found)
-    if last is not None:
-        shown(last)
+def _show(shown: tuple[nn.Module, ...], found: Any) -> None:
+    # From the last on: a network of fewer scales has no tensor for the first names.
+    for name, tensor in zip(reversed(shown), _tensors_from_the_last(found), strict=False):
+        name(tensor)
 
 
-def _last_tensor(found: Any) -> Tensor | None:
-    """Return the last tensor in nested containers, None if there is none."""
+def _tensors_from_the_last(found: Any) -> Iterator[Tensor]:
+    """Yield the tensors in nested containers, the last first."""
     if isinstance(found, Tensor):
-        return found
-    if isinstance(found, Mapping):
-        found = list(found.values())
-    if isinstance(found, Sequence) and not isinstance(found, str):
-        tensors = (_last_tensor(item) for item in reversed(found))
-        return next((tensor for tensor in tensors if tensor is not None), None)
-    return None
+        yield found
+    elif isinstance(found, Mapping):
+        yield from _tensors_from_the_last(list(found.values()))
+    elif isinstance(found, Sequence) and not isinstance(found, str):
+        for item in reversed(found):
+            yield from _tensors_from_the_last(item)

@@ -18,7 +18,7 @@ _TITLES = {
     "deviations": "departs from the protocol",
     "dead_parameters": "parameters without gradient",
     "encoder": "layers of the encoder",
-    "cam_layers": "CAM layers",
+    "explained": "layers of maps",
     "random_at_inference": "random at inference",
 }
 """What a key of `facts` is called where a person reads it; the others as they are."""
@@ -56,7 +56,11 @@ def facts(model: Architecture, state: str) -> dict[str, Any]:
         "quirks": list(model.quirks),
         "dead_parameters": list(model.dead_parameters),
         "encoder": list(model.encoder),
-        "cam_layers": list(model.cam_layers),
+        "explained": {
+            "encoder": list(model.explained.encoder),
+            "decoder": model.explained.decoder,
+            "forms": dict(model.explained.forms),
+        },
         "random_at_inference": model.random_at_inference,
         "requires": list(model.requires),
     }
@@ -107,6 +111,9 @@ def _lines(key: str, value: Any) -> list[str]:
         return [_option_line(name, item) for name, item in value.items()]
     if key == "small":
         return [", ".join(f"{name} {_word(item)}" for name, item in value.items())] if value else []
+    if key == "explained":
+        parts = {"encoder": value["encoder"], "decoder": [value["decoder"]] if value["decoder"] else []}
+        return [f"{part}: {', '.join(names)}" for part, names in parts.items() if names]
     if key == "deviations":
         return [f"{name}: {_word(item['value'])}, because {item['because']}" for name, item in value.items()]
     if key == "departures":

@@ -11,7 +11,7 @@ import io
 import math
 import pickle
 import tempfile
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -20,9 +20,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from bench_core.activations import Layer, look
 from bench_core.conformance.candidate import Candidate, disks, noise
-from bench_core.conformance.class_maps import layer_of
 from bench_core.conformance.properties import NotApplicable, Wrong, some
+from bench_core.declarations import Form
 from bench_core.errors import BenchError
 
 STEPS = 20
@@ -194,35 +195,42 @@ def channels_last(candidate: Candidate) -> None:
 
 
 def class_activation(candidate: Candidate) -> None:
-    """Each declared CAM layer gives one tensor of maps that vary, and more than the logits themselves.
+    """Each declared layer gives maps that vary, and more than the logits themselves.
 
     Where only linear steps lie between a layer and the logits, its map is by algebra the logit: the gradient
     in it is then the same for every image.
     """
-    if not candidate.architecture.cam_layers:
-        raise NotApplicable("no cam_layers are declared")
+    declared = candidate.architecture.explained
+    if not declared.names:
+        raise NotApplicable("no layers are declared")
     size = candidate.ample_size * 2
     images, _ = disks(2, size)
     network = _normalized_by(images, candidate.network)
-    for layer in candidate.architecture.cam_layers:
-        try:
-            torch.manual_seed(0)
-            kept = layer_of(network, layer, images, 1)
-            torch.manual_seed(0)
-            other = layer_of(network, layer, noise(2, 3, size, seed=1), 1)
-        except AttributeError:
-            raise Wrong(f"there is no layer {layer!r}") from None
-        except ValueError as error:
-            raise Wrong(f"{layer}: {error}") from None
-        if kept is None or other is None:
-            raise Wrong(f"the output of {layer} takes no part in the logits")
-        found = kept.map
-        spread = found.flatten(1).amax(1) - found.flatten(1).amin(1)
-        if not torch.isfinite(found).all() or not (spread > 1e-6 * found.abs().max()).all():
-            raise Wrong(f"the map of {layer} is constant or not finite")
-        close = 1e-6 * float(kept.gradient.abs().max())
-        if torch.allclose(kept.gradient, other.gradient, rtol=1e-4, atol=close):
-            raise Wrong(f"only linear steps follow {layer}: its map restates the logits")
+    layers = {name: declared.form(name) for name in declared.names}
+    found = _layers_of(network, images, layers)
+    others = _layers_of(network, noise(2, 3, size, seed=1), layers)
+    for name in layers:
+        if name not in found or name not in others:
+            raise Wrong(f"the output of {name} takes no part in the logits")
+        kept, gradient = found[name], found[name].gradient
+        maps = (gradient.mean(dim=(2, 3), keepdim=True) * kept.features).sum(dim=1)
+        spread = maps.flatten(1).amax(1) - maps.flatten(1).amin(1)
+        if not torch.isfinite(maps).all() or not (spread > 1e-6 * maps.abs().max()).all():
+            raise Wrong(f"the map of {name} is constant or not finite")
+        close = 1e-6 * float(gradient.abs().max())
+        if torch.allclose(gradient, others[name].gradient, rtol=1e-4, atol=close):
+            raise Wrong(f"only linear steps follow {name}: its map restates the logits")
+
+
+def _layers_of(network: nn.Module, images: Tensor, layers: Mapping[str, Form]) -> dict[str, Layer]:
+    torch.manual_seed(0)
+    try:
+        seen = look(network, images, layers)
+    except KeyError as error:
+        raise Wrong(f"there is no layer {error}") from None
+    except ValueError as error:
+        raise Wrong(str(error)) from None
+    return seen.layers(seen.logits[:, 1].sum())
 
 
 def _normalized_by(images: Tensor, network: nn.Module) -> nn.Module:

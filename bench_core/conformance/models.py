@@ -64,7 +64,7 @@ PROPERTIES: tuple[Property[Candidate], ...] = (
         "channels-last computes the same", checks.channels_last, "use reshape, not view, across channels"
     ),
     Property(
-        "CAM layers give maps",
+        "declared layers give maps",
         checks.class_activation,
         "declare layers that return one tensor before the last nonlinear step",
     ),

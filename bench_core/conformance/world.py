@@ -15,6 +15,7 @@ from bench_core.declarations import (
     BuildRequest,
     Dataset,
     DatasetRequest,
+    Layers,
     RunnerDeclaration,
     Task,
 )
@@ -138,7 +139,7 @@ def with_world(registry: Registry) -> Registry:
             version=1,
             build=build_network,
             title="Two convolutions",
-            cam_layers=("1", "2"),
+            explained=Layers(encoder=("1",), decoder="2"),
         ),
     )
     return replace(

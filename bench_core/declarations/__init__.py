@@ -14,6 +14,7 @@ from bench_core.declarations.datasets import (
     Task,
 )
 from bench_core.declarations.entry import Entry, resolve_entry
+from bench_core.declarations.layers import Form, Layers
 from bench_core.declarations.models import (
     Architecture,
     BuildRequest,
@@ -36,7 +37,9 @@ __all__ = [
     "Deviation",
     "Entry",
     "FakeRequest",
+    "Form",
     "JobEvent",
+    "Layers",
     "Metric",
     "ModelSource",
     "PublishedFile",

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from bench_core.declarations.entry import Entry
+from bench_core.declarations.layers import Layers
 from bench_core.errors import PluginError
 from bench_core.files.names import name_problem
 from bench_core.options import Option
@@ -148,12 +149,8 @@ class Architecture:
     Their parameters may learn at rates of their own (`encoder_factor`, `layer_decay` of a protocol)."""
     content: str = ""
     """Hash of the user's own files that define the network, for names that are places; part of identity."""
-    cam_layers: tuple[str, ...] = ()
-    """Modules of whose outputs class activation maps are made: the encoder's last, then the decoder's.
-
-    Each returns one tensor, maps [B, C, h, w] or square tokens [B, h w, C], and something nonlinear follows:
-    behind the last nonlinear step a map is by algebra the logit.
-    """
+    explained: Layers = field(default_factory=Layers)
+    """Layers of which class activation maps are made; no digest counts them."""
     random_at_inference: bool = False
     requires: tuple[str, ...] = ()
     """Importable modules that the builder needs beyond the runner's own."""

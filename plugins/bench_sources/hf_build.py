@@ -16,7 +16,7 @@ from bench_core import BuildRequest
 from bench_core.errors import TrainingError, WeightsError
 from bench_core.taps import name_input
 from bench_core.weights.load import WeightsReport, load_strictly, read_checkpoint, sum_over_rgb
-from bench_sources.hf_networks import KINDS, Kind
+from bench_sources.hf_networks import KINDS, SHALLOWER, Kind
 from bench_sources.hf_source import CHECKPOINT, config_of
 
 _OF_ONE_CHECKPOINT = (
@@ -42,7 +42,7 @@ class HfSegmenter(nn.Module):
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
         self.network = network
-        name_input(self, f"network.{KINDS[cast(Any, network).config.model_type].head}")
+        name_input(self, f"network.{KINDS[cast(Any, network).config.model_type].head}", before=SHALLOWER)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Return how a copy is made: from config and state, since transformers' hooks cannot be pickled."""

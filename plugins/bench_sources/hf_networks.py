@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 _STAGES = ["stage1", "stage2", "stage3", "stage4"]
+SHALLOWER = ("scale_1", "scale_2", "scale_3")
+"""What the inputs of a head before its last are called in the network (bench_core.taps)."""
 
 
 @dataclass(frozen=True)
@@ -19,8 +21,8 @@ class Kind:
     size_minimum: int = 32
     head: str = "decode_head"
     """The module whose input the encoder's features are, and whose output the logits."""
-    encoder_layer: str = "deepest"
-    """Where the encoder's deepest maps are: the last input of the head if not said otherwise."""
+    encoder_layers: tuple[str, ...] = (*SHALLOWER, "deepest")
+    """Where the encoder's maps are: the last inputs of the head if not said otherwise."""
     decoder_layer: str = "network.decode_head.fpn_convs.0"
     """The last maps before the decoder's last nonlinear step."""
     classifier: str = "decode_head.classifier"
@@ -54,7 +56,7 @@ KINDS = {
         "arXiv 2103.13413",
         size_multiple=16,
         head="head",
-        encoder_layer="network.neck.convs.3",
+        encoder_layers=tuple(f"network.neck.convs.{index}" for index in range(4)),
         decoder_layer="network.neck.fusion_stage.layers.2",
         classifier="head.head.4",
         has_auxiliary_head=True,
@@ -100,6 +102,7 @@ KINDS = {
         "arXiv 1801.04381",
         normalizes_a_mean=True,
         head="segmentation_head",
+        encoder_layers=(*(f"network.mobilenet_v2.layer.{index}" for index in (1, 4, 11)), "deepest"),
         decoder_layer="network.segmentation_head.conv_aspp",
         classifier="segmentation_head.classifier",
         dead=("mobilenet_v2.conv_1x1",),

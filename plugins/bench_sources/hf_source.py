@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from bench_core import Architecture, Departure, ModelSource, PublishedFile
+from bench_core import Architecture, Departure, Layers, ModelSource, PublishedFile
 from bench_core.errors import UnknownNameError
 from bench_core.files.paths import expand
 from bench_core.weights.files import WEIGHTS_FOLDER, weights_folder
@@ -163,7 +163,7 @@ def _declare(
         departures=departures,
         dead_parameters=tuple(f"network.{prefix}" for prefix in dead_parameters(config)),
         content=hashlib.sha256(file.read_bytes()).hexdigest() if file else "",
-        cam_layers=(kind.encoder_layer, kind.decoder_layer),
+        explained=Layers(encoder=kind.encoder_layers, decoder=kind.decoder_layer),
         requires=("transformers",),
         install="hf",
         weights=partial(_weights, file) if file else None,

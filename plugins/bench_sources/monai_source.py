@@ -6,15 +6,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from bench_core import Architecture, ModelSource
+from bench_core import Architecture, Layers, ModelSource
 from bench_core.errors import UnknownNameError
 from bench_sources.names import nearest
 
 PREFIX = "monai"
 _WIDTHS = (16, 32, 64, 128, 256)
 _HALVINGS = (2, 2, 2, 2)
-_BOTTOM = f"model.1{3 * '.submodule.1'}.submodule"
-"""Below four halvings, in networks that are nested step by step."""
+_NESTED = tuple(f"model{level * '.1.submodule'}" for level in range(5))
+"""Networks that are nested step by step: what lies below so many halvings."""
 
 
 @dataclass(frozen=True)
@@ -27,8 +27,7 @@ class Network:
     arguments: Mapping[str, Any] = field(default_factory=dict)
     takes_size: bool = False
     requires: tuple[str, ...] = ()
-    layers: tuple[str, ...] = ()
-    """Its deepest maps, and the last ones before its last nonlinear step."""
+    explained: Layers = field(default_factory=Layers)
     dead: tuple[str, ...] = ()
     """Names' beginnings of parameters that the class creates and never uses."""
 
@@ -39,27 +38,42 @@ NETWORKS = {
         "doi 10.1007/978-3-030-12029-0_40",
         size_multiple=16,
         arguments={"channels": _WIDTHS, "strides": _HALVINGS, "num_res_units": 2},
-        layers=("model.1.submodule.1.submodule.1.submodule.1.submodule", "model.1.submodule.2"),
+        explained=Layers(
+            encoder=(*(f"{part}.0" for part in _NESTED[:4]), _NESTED[4]), decoder="model.1.submodule.2"
+        ),
     ),
-    "basicunet": Network("BasicUNet", "arXiv 1505.04597", layers=("down_4", "upcat_2")),
+    "basicunet": Network(
+        "BasicUNet",
+        "arXiv 1505.04597",
+        explained=Layers(encoder=("conv_0", "down_1", "down_2", "down_3", "down_4"), decoder="upcat_2"),
+    ),
     "attentionunet": Network(
         "AttentionUnet",
         "arXiv 1804.03999",
         size_multiple=16,
         arguments={"channels": _WIDTHS, "strides": _HALVINGS},
-        layers=("model.1.submodule.1.submodule.1.submodule.1.submodule", "model.1.submodule.1"),
+        explained=Layers(
+            encoder=("model.0", *(f"{part}.0" for part in _NESTED[1:4]), _NESTED[4]),
+            decoder="model.1.submodule.1",
+        ),
     ),
     "dynunet": Network(
         "DynUNet",
         "arXiv 1809.10486",
         size_multiple=16,
         arguments={"kernel_size": (3,) * 5, "strides": (1, *_HALVINGS), "upsample_kernel_size": _HALVINGS},
-        layers=("bottleneck", "upsamples.2"),
+        explained=Layers(
+            encoder=("input_block", "downsamples.0", "downsamples.1", "downsamples.2", "bottleneck"),
+            decoder="upsamples.2",
+        ),
     ),
     "segresnet": Network(
-        "SegResNet", "arXiv 1810.11654", size_multiple=8, layers=("down_layers.3", "up_layers.1")
+        "SegResNet",
+        "arXiv 1810.11654",
+        size_multiple=8,
+        explained=Layers(encoder=tuple(f"down_layers.{index}" for index in range(4)), decoder="up_layers.1"),
     ),
-    "highresnet": Network("HighResNet", "arXiv 1707.01992", layers=("blocks.8",)),
+    "highresnet": Network("HighResNet", "arXiv 1707.01992", explained=Layers(encoder=("blocks.8",))),
     "unetr": Network(
         "UNETR",
         "arXiv 2103.10504",
@@ -67,14 +81,20 @@ NETWORKS = {
         takes_size=True,
         requires=("einops",),
         dead=tuple(f"vit.blocks.{block}.norm_cross_attn" for block in range(12)),
-        layers=("vit.norm", "decoder3"),
+        explained=Layers(
+            encoder=("vit.blocks.2", "vit.blocks.5", "vit.blocks.8", "vit.norm"),
+            decoder="decoder3",
+            forms=dict.fromkeys(("vit.blocks.2", "vit.blocks.5", "vit.blocks.8", "vit.norm"), "tokens"),
+        ),
     ),
     "swinunetr": Network(
         "SwinUNETR",
         "arXiv 2201.01266",
         size_multiple=32,
         requires=("einops",),
-        layers=("encoder10", "decoder2"),
+        explained=Layers(
+            encoder=("encoder1", "encoder2", "encoder3", "encoder4", "encoder10"), decoder="decoder2"
+        ),
     ),
 }
 """Widths and depths are the class's own defaults, else those of MONAI's tutorials."""
@@ -102,7 +122,7 @@ def resolve(name: str) -> Architecture:
         size_multiple=network.size_multiple,
         size_minimum=32,
         dead_parameters=network.dead,
-        cam_layers=network.layers,
+        explained=network.explained,
         requires=("monai", *network.requires),
         install="monai",
     )

@@ -16,7 +16,7 @@ from bench_core.errors import TrainingError
 from bench_core.taps import name_output
 from bench_core.weights.load import WeightsReport, load_strictly, read_checkpoint, sum_over_rgb
 from bench_sources import efficientnet_lite
-from bench_sources.smp_source import DEEPEST, LITE0_ENCODER, parts_of
+from bench_sources.smp_source import DEEPEST, LITE0_ENCODER, parts_of, shallower_of
 from bench_sources.timm_limits import for_any_size, is_of_fixed_size
 
 _CLASSIFIERS = ("fc", "_fc", "classifier", "last_linear", "head", "heads")
@@ -32,7 +32,7 @@ def build(request: BuildRequest) -> nn.Module:
     found, encoder = parts_of(request.name)
     decoder = found.class_name
     network = _construct(decoder, encoder, request)
-    name_output(network, "encoder", DEEPEST)
+    name_output(network, "encoder", DEEPEST, shallower_of(decoder.lower()))
     if file := request.weights_file:
         report = _load_encoder(network.get_submodule("encoder"), encoder, file, request.pretrained)
         network.weights_report = report  # type: ignore[assignment]

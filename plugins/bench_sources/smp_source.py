@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from bench_core import Architecture, ModelSource, PublishedFile
+from bench_core import Architecture, Layers, ModelSource, PublishedFile
 from bench_core.errors import UnknownNameError
 from bench_sources import efficientnet_lite
 from bench_sources.names import package_folder
@@ -46,6 +46,8 @@ class Decoder:
 
 DEEPEST = "deepest"
 """What the deepest features of an encoder are called in its network (bench_core.taps)."""
+SHALLOWER = ("scale_2", "scale_3", "scale_4")
+"""And those before them. Without dilation their strides are 4, 8, 16; some encoders have none before."""
 
 DECODERS = {
     "unet": Decoder("Unet", "arXiv 1505.04597", size_multiple=1),
@@ -171,10 +173,7 @@ def resolve(name: str) -> Architecture:
         batch_minimum=2 if decoder.normalizes_a_mean else 1,
         dead_parameters=_dead_parameters(decoder_name, encoder),
         encoder=("encoder",),
-        cam_layers=(
-            DEEPEST if decoder_name != "dpt" else "decoder.reassemble_blocks.3",
-            f"decoder.{decoder.layer}",
-        ),
+        explained=Layers(encoder=_encoder_layers(decoder_name), decoder=f"decoder.{decoder.layer}"),
         requires=("segmentation_models_pytorch",),
         install="torch",
         weights=partial(_weights, encoder),
@@ -192,6 +191,17 @@ def encoders_of(decoder: str) -> tuple[str, ...]:
     if decoder == "dpt":
         return DPT_EXAMPLES
     return tuple(encoder for encoder in (LITE0, *ENCODERS) if _fits(decoder, encoder))
+
+
+def shallower_of(decoder: str) -> tuple[str, ...]:
+    """Return the names of the features before the deepest ones; PSPNet reads three stages only."""
+    return SHALLOWER[:1] if decoder == "pspnet" else SHALLOWER
+
+
+def _encoder_layers(decoder: str) -> tuple[str, ...]:
+    if decoder == "dpt":
+        return tuple(f"decoder.reassemble_blocks.{index}" for index in range(4))
+    return (*shallower_of(decoder), DEEPEST)
 
 
 def _weights(encoder: str, source: str, options: Mapping[str, Any]) -> tuple[PublishedFile, ...]:

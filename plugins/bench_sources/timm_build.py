@@ -45,8 +45,9 @@ class TimmSegmenter(nn.Module):
         self.output_norms = nn.ModuleList(
             PixelNorm(width, eps=norm_eps) for width in widths if norm_eps is not None
         )
+        self.shallower = nn.ModuleList(nn.Identity() for _ in self.taken[:-1])
         self.deepest = nn.Identity()
-        """Whose output the head gets as the deepest features; for class activation maps."""
+        """Whose outputs are the features as the head gets them; for class activation maps."""
         self.decode_head = (UPer if head == "uper" else FPN)(widths, classes)
 
     def forward(self, images: Tensor) -> Tensor:
@@ -57,7 +58,7 @@ class TimmSegmenter(nn.Module):
             stages = [stage.permute(0, 3, 1, 2).contiguous() for stage in stages]
         if self.output_norms:
             stages = [norm(stage) for norm, stage in zip(self.output_norms, stages, strict=True)]
-        stages[-1] = self.deepest(stages[-1])
+        stages = [shown(stage) for shown, stage in zip((*self.shallower, self.deepest), stages, strict=True)]
         if self.is_flat:
             strides = [FIRST_STRIDE * 2**level for level in range(len(stages))]
             sizes = [[max(1, side // stride) for side in images.shape[-2:]] for stride in strides]

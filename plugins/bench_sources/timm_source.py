@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-from bench_core import Architecture, Departure, ModelSource, Option, PublishedFile
+from bench_core import Architecture, Departure, Layers, ModelSource, Option, PublishedFile
 from bench_core.errors import UnknownNameError
 from bench_sources.names import nearest
 from bench_sources.timm_limits import is_vision_transformer
@@ -59,7 +59,10 @@ def resolve(name: str) -> Architecture:
         encoder=("backbone",),
         options={"drop_path": _drop_path(backbone, head)},
         departures=_departures(backbone, head),
-        cam_layers=("deepest", "decode_head.smoothings.0"),
+        explained=Layers(
+            encoder=("shallower.0", "shallower.1", "shallower.2", "deepest"),
+            decoder="decode_head.smoothings.0",
+        ),
         requires=("timm",),
         install="timm",
         weights=partial(_weights, backbone),

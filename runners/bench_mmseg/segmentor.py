@@ -20,6 +20,8 @@ from bench_core import BuildRequest
 from bench_core.errors import BenchError, TrainingError
 from bench_mmseg.adapt import Adapted, adapt
 
+MOST_SCALES = 7
+"""Scales before the deepest that have names."""
 _AUXILIARY = {
     "PIDHead": ("p_head", "p_cls_seg", "d_head", "d_cls_seg"),
     "DDRHead": ("aux_head", "aux_cls_seg"),
@@ -55,8 +57,10 @@ class Segmentor(BaseModule):
             notes += [f"auxiliary branches of {kind} dropped"] if kind in _AUXILIARY else []
         # A plain ModuleList has no init_weights: mmseg, too, leaves a cascade's heads as torch made them.
         self.decode_head = nn.ModuleList(heads) if len(heads) > 1 else heads[0]
+        self.scales = nn.ModuleList(nn.Identity() for _ in range(MOST_SCALES))
         self.deepest = nn.Identity()
-        """Whose output the heads get as the deepest features; for class activation maps."""
+        """Whose outputs are the features as the heads get them, of each scale before the deepest and of that;
+        for class activation maps."""
         self.align_corners: bool = getattr(heads[-1], "align_corners", False)
         self.pair = adapted.pair
         self.network_notes = tuple(notes)
@@ -67,8 +71,7 @@ class Segmentor(BaseModule):
         features = self.backbone(images)
         if self.neck is not None:
             features = self.neck(features)
-        if isinstance(features, list | tuple) and isinstance(features[-1], Tensor):
-            features = [*features[:-1], self.deepest(features[-1])]
+        features = self._shown(features)
         heads = list(self.decode_head) if isinstance(self.decode_head, nn.ModuleList) else [self.decode_head]
         logits = _decode(heads[0], features)
         for head in heads[1:]:
@@ -80,6 +83,17 @@ class Segmentor(BaseModule):
         return functional.interpolate(
             logits, size=images.shape[-2:], mode="bilinear", align_corners=self.align_corners
         )
+
+    def _shown(self, features: Any) -> Any:
+        """Return the features, each through the module that names it."""
+        if not isinstance(features, list | tuple) or not isinstance(features[-1], Tensor):
+            return features
+        named = [*self.scales][: len(features) - 1]
+        before = [
+            shown(maps) if isinstance(maps, Tensor) else maps
+            for shown, maps in zip(named, features, strict=False)
+        ]
+        return [*before, *features[len(before) : -1], self.deepest(features[-1])]
 
     def _dump_init_info(self) -> None:
         """Print nothing: mmengine lists every parameter with how it was initialized."""

@@ -111,7 +111,7 @@ def _declare(name: str, path: Path, found: Mapping[str, Any] | None, content: st
         departures=_departures(found),
         quirks=_quirks(model),
         content=content,
-        cam_layers=zoo.cam_layers(model),
+        explained=zoo.explained(model),
         random_at_inference=zoo.is_random(model),
         requires=REQUIRES,
         install="mmseg",

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench_core import PublishedFile
+from bench_core import Layers, PublishedFile
 from bench_mmseg.config_file import package_configs
 
 COMPILED_OPS = "mmcv._ext"
@@ -232,15 +232,26 @@ _LAYERS = {
 """Head to its last maps before its last nonlinear step."""
 _LAST = 3
 """Index of the deepest of four feature maps."""
+_CHAINS = ("ResNet", "ResNetV1c", "ResNetV1d", "ResNeXt", "ResNeSt", "MobileNetV2")
+"""Backbones each of whose features the next stage starts from, so that a head need not read them."""
 
 
-def cam_layers(model: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return layers for class activation maps: the deepest features that the head reads, and its own last."""
+def explained(model: Mapping[str, Any]) -> Layers:
+    """Return layers for class activation maps: the features that the logits stand on, and the head's last."""
     head = model.get("decode_head")
     if not isinstance(head, Mapping):
-        return ()
+        return Layers()
     index = head.get("in_index", -1)
-    reads = index if isinstance(index, list | tuple) else (index,)
-    deepest = ("deepest",) if _LAST in reads or -1 in reads else ()
-    layer = _LAYERS.get(str(head.get("type")))
-    return (*deepest, layer) if layer else deepest
+    reads = sorted(_LAST if place == -1 else place for place in _several(index))
+    if not reads or reads[-1] != _LAST:
+        shown: tuple[str, ...] = ()
+    else:
+        chained = str((model.get("backbone") or {}).get("type")) in _CHAINS and not model.get("neck")
+        before = range(_LAST) if chained else reads[:-1]
+        shown = (*(f"scales.{place}" for place in before), "deepest")
+    return Layers(encoder=shown, decoder=_LAYERS.get(str(head.get("type")), ""))
+
+
+def _several(index: Any) -> tuple[int, ...]:
+    found = index if isinstance(index, list | tuple) else (index,)
+    return tuple(place for place in found if isinstance(place, int))

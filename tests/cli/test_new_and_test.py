@@ -86,8 +86,8 @@ BREAKAGES = {
         ["gradients", "declared parameter counts"],
     ),
     "a dead layer that is not there": (
-        'cam_layers=("coarse",)',
-        'cam_layers=("coarse",),\n            dead_parameters=("ghost.",)',
+        'explained=Layers(encoder=("fine", "coarse"))',
+        'explained=Layers(encoder=("fine", "coarse")),\n            dead_parameters=("ghost.",)',
         ["gradients"],
     ),
     "drawn at inference": (
@@ -126,12 +126,20 @@ BREAKAGES = {
         "        logits = self.head",
         ["fp16", "bf16"],
     ),
-    "no such layer": ('cam_layers=("coarse",)', 'cam_layers=("coarze",)', ["CAM"]),
-    "a layer with nothing behind it": ('cam_layers=("coarse",)', 'cam_layers=("decoder",)', ["CAM"]),
+    "no such layer": (
+        'explained=Layers(encoder=("fine", "coarse"))',
+        'explained=Layers(encoder=("fine", "coarze"))',
+        ["declared layers"],
+    ),
+    "a layer with nothing behind it": (
+        'explained=Layers(encoder=("fine", "coarse"))',
+        'explained=Layers(encoder=("fine", "coarse"), decoder="decoder")',
+        ["declared layers"],
+    ),
     "cannot learn": (
         "return functional.interpolate(logits",
         "return functional.interpolate(logits * 0",
-        ["gradients", "CAM", "the loss"],
+        ["gradients", "declared layers", "the loss"],
     ),
     "limits narrower than the network's": ("size_minimum=4", "size_multiple=2, size_minimum=64", []),
 }

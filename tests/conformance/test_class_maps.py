@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from bench_core import Architecture, BuildRequest
+from bench_core import Architecture, BuildRequest, Layers
 from bench_core.conformance.candidate import Candidate
 from bench_core.conformance.model_checks import Wrong, class_activation
 from bench_core.plugins.wiring import load_registry
@@ -59,7 +59,13 @@ def build(request: BuildRequest) -> nn.Module:
 
 def judged(*layers: str) -> None:
     declared = Architecture(
-        name="net", family="x", runner="torch", version=1, build=build, cam_layers=layers, size_minimum=8
+        name="net",
+        family="x",
+        runner="torch",
+        version=1,
+        build=build,
+        explained=Layers(encoder=layers),
+        size_minimum=8,
     )
     class_activation(Candidate(declared))
 
@@ -95,7 +101,7 @@ def test_layers_that_say_nothing_or_break_a_reader_are_refused(layer: str, says:
 def test_what_is_refused_of_real_networks(model: str, layer: str) -> None:
     declared = load_registry().model(model)
     with pytest.raises(Wrong):
-        class_activation(Candidate(replace(declared, cam_layers=(layer,)), declared.small))
+        class_activation(Candidate(replace(declared, explained=Layers(encoder=(layer,))), declared.small))
 
 
 @pytest.mark.parametrize(
@@ -111,7 +117,7 @@ def test_sources_declare_an_encoders_and_a_decoders_layer(name: str) -> None:
     declared = load_registry().model(name)
     for package in declared.requires:
         pytest.importorskip(package)
-    assert len(declared.cam_layers) == 2
+    assert declared.explained.encoder and declared.explained.decoder
     class_activation(Candidate(declared))
 
 
@@ -131,4 +137,4 @@ def test_a_name_is_the_tensor_itself_and_survives_copies() -> None:
 
 def test_every_declared_study_network_has_both() -> None:
     for declared in load_registry().models.values():
-        assert len(declared.cam_layers) == 2, declared.name
+        assert len(declared.explained.encoder) >= 3 and declared.explained.decoder, declared.name

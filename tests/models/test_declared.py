@@ -46,7 +46,7 @@ def test_the_year_is_the_papers(declared: Architecture) -> None:
 
 
 def test_license_limits_and_layers_are_said(declared: Architecture) -> None:
-    assert declared.license and declared.title and declared.cam_layers
+    assert declared.license and declared.title and declared.explained.decoder
     assert declared.size_minimum >= 16
     assert set(declared.parameters) == {1, 2, 3, 4}
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bench_core import Architecture
+from bench_core import Architecture, Layers
 from bench_gpvm.departures import AUXILIARY_HEAD, optimization
 from bench_gpvm.internimage.weights import weights
 from bench_gpvm.options import decoder_width, drop_path, variant
@@ -35,7 +35,10 @@ INTERNIMAGE = Architecture(
     size_minimum=32,
     batch_minimum=2,
     encoder=tuple(f"backbone.stages.{stage}" for stage in range(4)),
-    cam_layers=("backbone.stages.3", "decode_head.smooth.0"),
+    explained=Layers(
+        encoder=("backbone.stages.0", "backbone.stages.1", "backbone.stages.2", "backbone.stages.3"),
+        decoder="decode_head.smooth.0",
+    ),
     quirks=(
         "The sampled points run down the columns of their 3x3 grid, and their unmoved coordinates "
         "have single precision's digits in double precision, too.",

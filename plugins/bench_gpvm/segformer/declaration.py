@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bench_core import Architecture, Option
+from bench_core import Architecture, Layers, Option
 from bench_gpvm.departures import optimization
 from bench_gpvm.mit_weights import NVIDIA_LICENSE, weights
 from bench_gpvm.options import decoder_width, drop_path, variant
@@ -40,7 +40,10 @@ SEGFORMER = Architecture(
     # Inherited by the authors' decoder from its base class, never used; not in MMSegmentation's.
     dead_parameters=("decode_head.conv_seg.",),
     encoder=tuple(f"backbone.stages.{stage}" for stage in range(4)),
-    cam_layers=("backbone.stages.3", "decode_head.projections.0"),
+    explained=Layers(
+        encoder=("backbone.stages.0", "backbone.stages.1", "backbone.stages.2", "backbone.stages.3"),
+        decoder="decode_head.projections.0",
+    ),
     quirks=(
         "The authors' decoder (`head: nvlabs`) has a layer that nothing uses, which the published "
         "counts include.",

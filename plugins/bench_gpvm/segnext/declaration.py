@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bench_core import Architecture, Deviation, Option
+from bench_core import Architecture, Deviation, Layers, Option
 from bench_gpvm.departures import optimization
 from bench_gpvm.options import drop_path, variant
 from bench_gpvm.segnext.weights import weights
@@ -41,7 +41,10 @@ SEGNEXT = Architecture(
     # The decomposition starts from new random bases in every forward pass.
     random_at_inference=True,
     encoder=tuple(f"backbone.stages.{stage}" for stage in range(4)),
-    cam_layers=("backbone.stages.3", "decode_head.hamburger"),
+    explained=Layers(
+        encoder=("backbone.stages.0", "backbone.stages.1", "backbone.stages.2", "backbone.stages.3"),
+        decoder="decode_head.hamburger",
+    ),
     quirks=(
         "The decoder factorizes its features from new random bases in every forward pass, in evaluation too.",
         "The rank of that factorization is that of the authors' code, not of MMSegmentation's configs "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bench_core import Architecture
+from bench_core import Architecture, Layers
 from bench_gpvm.departures import AUXILIARY_HEAD, optimization
 from bench_gpvm.options import decoder_width, drop_path, variant
 from bench_gpvm.transnext.weights import weights
@@ -38,7 +38,10 @@ TRANSNEXT = Architecture(
     size_minimum=32,
     batch_minimum=2,
     encoder=tuple(f"backbone.stages.{stage}" for stage in range(4)),
-    cam_layers=("backbone.stages.3", "decode_head.smooth.0"),
+    explained=Layers(
+        encoder=("backbone.stages.0", "backbone.stages.1", "backbone.stages.2", "backbone.stages.3"),
+        decoder="decode_head.smooth.0",
+    ),
     quirks=(
         "The position biases come from logarithms in single precision, in double precision, too.",
         "UPerNet's coarsest pooling is normalized over the batch alone, so that training needs "

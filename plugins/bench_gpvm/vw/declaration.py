@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bench_core import Architecture, Option
+from bench_core import Architecture, Layers, Option
 from bench_gpvm import mit_weights
 from bench_gpvm.departures import optimization
 from bench_gpvm.options import decoder_width, drop_path, variant
@@ -37,7 +37,10 @@ VW_MIT = Architecture(
     size_minimum=128,
     batch_minimum=2,
     encoder=tuple(f"backbone.stages.{stage}" for stage in range(4)),
-    cam_layers=("backbone.stages.3", "decode_head.merge"),
+    explained=Layers(
+        encoder=("backbone.stages.0", "backbone.stages.1", "backbone.stages.2", "backbone.stages.3"),
+        decoder="decode_head.merge",
+    ),
     quirks=(
         "No configuration with a Mix Transformer was published: its head is the one for the other "
         "backbones, with one attention head and each window's own features added (options `nheads`, "
@@ -80,7 +83,15 @@ VW_CONV = Architecture(
     size_minimum=128,
     batch_minimum=2,
     encoder=tuple(f"backbone.stages.{stage}" for stage in range(4)),
-    cam_layers=("backbone.stages.3.output_norm", "decode_head.merge"),
+    explained=Layers(
+        encoder=(
+            "backbone.stages.0.output_norm",
+            "backbone.stages.1.output_norm",
+            "backbone.stages.2.output_norm",
+            "backbone.stages.3.output_norm",
+        ),
+        decoder="decode_head.merge",
+    ),
     quirks=(
         "The published configurations differ in attention heads and in whether each window's own "
         "features are added; here it is one head, added (options `nheads`, `short_cut`).",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bench_core import Architecture, Departure, Option
+from bench_core import Architecture, Departure, Layers, Option
 from bench_sma.departures import optimizer
 from bench_sma.hiformer.weights import weights
 from bench_sma.options import drop_path, inner_size, variant, window
@@ -62,7 +62,7 @@ HIFORMER = Architecture(
         *(f"fusion.{part}." for part in ("class_norms", "blocks", "leave", "attend", "come_back")),
     ),
     encoder=("resnet", "levels"),
-    cam_layers=("levels.2", "decode_coarse"),
+    explained=Layers(encoder=("levels.0", "levels.1", "levels.2"), decoder="decode_coarse"),
     quirks=(
         "What the fusion's transformer blocks compute is not used; their 3.2 million parameters "
         "count, but nothing is computed that cannot reach the decoder (option `dlf`).",

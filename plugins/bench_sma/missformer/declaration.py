@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bench_core import Architecture, Departure
+from bench_core import Architecture, Departure, Layers
 from bench_sma.departures import optimizer
 from bench_sma.missformer.weights import weights
 from bench_sma.options import inner_size, variant
@@ -46,7 +46,10 @@ MISSFORMER = Architecture(
         *(f"{path}.unused_norms." for path in _FEED_FORWARDS),
     ),
     encoder=tuple(f"encoder.stages.{stage}" for stage in range(4)),
-    cam_layers=("encoder.stages.3", "decoder.1"),
+    explained=Layers(
+        encoder=("encoder.stages.0", "encoder.stages.1", "encoder.stages.2", "encoder.stages.3"),
+        decoder="decoder.1",
+    ),
     quirks=(
         "Of the deepest decoder level only the expansion is used, and of each feed-forward network's "
         "three normalizations one: 7.0 of 42.5 million parameters do nothing.",

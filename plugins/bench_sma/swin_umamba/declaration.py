@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bench_core import Architecture, Departure
+from bench_core import Architecture, Departure, Layers
 from bench_sma.options import drop_path, variant
 from bench_sma.swin_umamba.weights import weights
 
@@ -35,7 +35,10 @@ SWIN_UMAMBA = Architecture(
     # Heads of deep supervision; the authors' counts and checkpoints include them.
     dead_parameters=("heads.1.", "heads.2.", "heads.3."),
     encoder=("encoder",),
-    cam_layers=("encoder.stages.3", "decoder.4"),
+    explained=Layers(
+        encoder=("stem", "encoder.stages.0", "encoder.stages.1", "encoder.stages.2", "encoder.stages.3"),
+        decoder="decoder.4",
+    ),
     quirks=(
         "Of the patches' normalization the bias comes from the ImageNet file and the weight does not, "
         "since the authors' list of tensors to leave out names one of the two twice.",

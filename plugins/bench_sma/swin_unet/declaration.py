@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bench_core import Architecture, Departure
+from bench_core import Architecture, Departure, Layers
 from bench_sma.departures import optimizer
 from bench_sma.options import drop_path, variant, window
 from bench_sma.swin_unet.weights import weights
@@ -34,7 +34,15 @@ SWIN_UNET = Architecture(
     size_multiple=32,
     size_minimum=32,
     encoder=("embed", *(f"encoder.{stage}" for stage in range(4))),
-    cam_layers=("encoder.3", "decoder.2"),
+    explained=Layers(
+        encoder=("encoder.0.blocks", "encoder.1.blocks", "encoder.2.blocks", "encoder.3"),
+        decoder="decoder.2",
+        forms={
+            "encoder.0.blocks": "channels-last",
+            "encoder.1.blocks": "channels-last",
+            "encoder.2.blocks": "channels-last",
+        },
+    ),
     quirks=(
         "The encoder's third stage has two blocks, where Swin-Tiny has six, and the decoder two at "
         "every resolution, whatever the published configuration says.",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bench_core import Architecture, Departure, Option
+from bench_core import Architecture, Departure, Layers, Option
 from bench_sma.departures import optimizer
 from bench_sma.options import variant
 from bench_sma.transunet.weights import weights
@@ -47,7 +47,10 @@ TRANSUNET = Architecture(
     # At 16 pixels the last stage has a single one, over which its shortcut cannot be normalized.
     size_minimum=32,
     encoder=("resnet", "transformer"),
-    cam_layers=("transformer", "decoder.blocks.2"),
+    explained=Layers(
+        encoder=("resnet.root", "resnet.stages.0", "resnet.stages.1", "resnet.stages.2", "transformer"),
+        decoder="decoder.blocks.2",
+    ),
     quirks=(
         "Its convolutional network is not quite the one that its weights were trained in: shortcuts "
         "are normalized channel by channel, strided layers pad evenly, pooling loses a row and a "

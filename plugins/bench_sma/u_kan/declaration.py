@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bench_core import Architecture, Departure, Deviation
+from bench_core import Architecture, Departure, Deviation, Layers
 from bench_sma.options import variant
 
 U_KAN = Architecture(
@@ -29,7 +29,10 @@ U_KAN = Architecture(
     # At 32 the deepest stage has one pixel, over which one image alone cannot be normalized in training.
     size_minimum=64,
     encoder=("encoder", "token_encoder"),
-    cam_layers=("token_encoder.1", "decoder.1"),
+    explained=Layers(
+        encoder=("encoder.0", "encoder.1", "encoder.2", "token_encoder.0", "token_encoder.1"),
+        decoder="decoder.1",
+    ),
     deviations={"pretrained": Deviation(value="none", because="no ImageNet weights exist for it")},
     quirks=(
         "The grid of knots is never adapted, and inputs beyond -2.2 and 2.2 get the layers' plain "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bench_core import Architecture, Deviation, Option
+from bench_core import Architecture, Deviation, Layers, Option
 from bench_sma.u_net.weights import weights
 
 U_NET = Architecture(
@@ -20,7 +20,9 @@ U_NET = Architecture(
     parameters={1: 31_037_633, 2: 31_037_698, 3: 31_037_763, 4: 31_037_828},
     size_minimum=16,
     encoder=tuple(f"encoder.{level}" for level in range(5)),
-    cam_layers=("encoder.4", "decoder.3"),
+    explained=Layers(
+        encoder=("encoder.0", "encoder.1", "encoder.2", "encoder.3", "encoder.4"), decoder="decoder.3"
+    ),
     options={
         "width": Option(
             type=int,

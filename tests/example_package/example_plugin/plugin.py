@@ -12,6 +12,7 @@ from bench_core import (
     Architecture,
     Dataset,
     JobEvent,
+    Layers,
     Metric,
     Option,
     RunnerDeclaration,
@@ -36,7 +37,7 @@ def bench_models() -> list[Architecture]:
             build="example_plugin.network:build",
             parameters={1: 481, 3: 515},
             options={"width": Option(type=int, default=16, minimum=1, help="channels")},
-            cam_layers=("body",),
+            explained=Layers(encoder=("body",)),
         ),
         Architecture(name="example-threshold", family="baseline", runner="example-threshold", version=1),
     ]
