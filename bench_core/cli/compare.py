@@ -10,6 +10,7 @@ import click
 
 from bench_core.cli.common import JSON, SET, STORE, print_json, say
 from bench_core.cli.reading import TRUST, reading
+from bench_core.cli.studies import STUDY
 
 if TYPE_CHECKING:
     from bench_core.analysis.evidence import Evidence
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
 @click.option(
     "--planned", is_flag=True, help="The pair was chosen before there were results: correct for no others."
 )
+@STUDY
 @TRUST
 @JSON
 def command(
@@ -59,10 +61,13 @@ def command(
     margin: float,
     alpha: float,
     planned: bool,
+    study: str | None,
     trust_code: bool,
     as_json: bool,
 ) -> None:
     """Say whether MODEL and REFERENCE (labels in SPEC) differ, and what may be written of them.
+
+    SPEC may be an archive, or a store that keeps the spec that was run in it.
 
     Tests are over groups and corrected for all pairs of models of a dataset, as in the report's part
     `comparisons`. Where both are stores or archives, two runs of one study are compared instead: which jobs
@@ -86,7 +91,7 @@ def command(
     from bench_core.analysis.inference.question import Question
 
     question = Question(model, reference, metric, view, margin, alpha, planned)
-    with reading(spec, store, trust_code) as source:
+    with reading(spec, store, trust_code, study) as source:
         _answer(source, overrides, question, datasets, as_json)
 
 

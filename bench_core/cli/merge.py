@@ -46,7 +46,7 @@ def command(
     to its folder `replaced`. Cut off, the same command resumes. Exit codes: 0 every job is in the store, 1
     there are conflicts, or jobs that are damaged or at work and were not taken, 2 could not run.
     """
-    from bench_core.cli.verify import progress_bar
+    from bench_core.cli.progress_bar import progress_bar
     from bench_core.store.merge import merge
 
     opened = [_opened(path) for path in {path.resolve(): path for path in reversed(stores)}.values()][::-1]

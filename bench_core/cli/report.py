@@ -11,6 +11,7 @@ import click
 
 from bench_core.cli.common import JSON, SET, SPEC, STORE, PathType, console, print_json, say
 from bench_core.cli.reading import TRUST, reading
+from bench_core.cli.studies import STUDY
 
 if TYPE_CHECKING:
     from bench_core.cli.reading import Source
@@ -108,6 +109,7 @@ _POINTS = click.FloatRange(min=100, max=5000)
     "--pdf", is_flag=True, help="Print the page as report.pdf, by the machine's Chromium or Chrome."
 )
 @click.option("--force", is_flag=True, help="Overwrite the report of another study in that folder.")
+@STUDY
 @TRUST
 @JSON
 def command(
@@ -125,10 +127,11 @@ def command(
     pages: str,
     pdf: bool,
     force: bool,
+    study: str | None,
     trust_code: bool,
     as_json: bool,
 ) -> None:
-    """Turn the results of SPEC (or of an archive) into report.html and tables (CSV, Markdown, LaTeX).
+    """Turn results of SPEC, or of a store or an archive, into report.html and tables (CSV, Markdown, LaTeX).
 
     A partial study gives a partial report that says what is missing. Exit codes: 0 written, 1 invalid
     spec, 2 could not run (nothing finished or failed at all in the store, or the folder cannot be written or
@@ -144,7 +147,7 @@ def command(
         if "html" not in formats:
             raise click.UsageError("--pdf prints the page, so --format must have html")
         browser = find_browser()
-    with reading(spec, store, trust_code) as source:
+    with reading(spec, store, trust_code, study) as source:
         _report(source, overrides, out, formats, paper, (images, pages), browser, force, as_json)
 
 

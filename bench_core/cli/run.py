@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from bench_core.plan.job import Job
     from bench_core.plugins.registry import Registry
     from bench_core.spec.load import LoadedSpec
+    from bench_core.store.store import Store
 
 ONLY = click.option(
     "--only",
@@ -126,6 +127,7 @@ def command(
                     print_json_line(event)
             _refuse_mixing(jobs, todo, found, plan)
         set_aside(jobs, opened, ground, found)
+    _keep(loaded, plan, opened, spec, overrides, needed=bool(todo))
     executor = LocalExecutor(store, devices)
     view = Steady(_view(plan.name, as_json))
     try:
@@ -166,6 +168,25 @@ def _refuse_mixing(jobs: Sequence[Job], todo: Sequence[Job], found: Freshness, p
                     cause=changed,
                     fix="run the same command without --only",
                 )
+
+
+def _keep(
+    loaded: LoadedSpec, plan: Plan, store: Store, spec: Path, overrides: Sequence[str], *, needed: bool
+) -> None:
+    """Keep in the store what is run in it; a store in which nothing is left to do may be a read-only one."""
+    from bench_core.errors import StoreError
+    from bench_core.export.kept import keep
+    from bench_core.store.files import DiskError
+
+    if not (store.path / "store.json").exists():
+        return
+    try:
+        keep(loaded, plan, store.path, spec, overrides)
+    except DiskError:
+        if needed:
+            raise
+    except StoreError as error:
+        say(f"note: {error.message}: {error.cause}; `bench verify` has to be given the spec", err=True)
 
 
 def _get_weights(jobs: Iterable[Job], registry: Registry) -> None:

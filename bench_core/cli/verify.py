@@ -4,30 +4,24 @@ from __future__ import annotations
 
 import secrets
 import shlex
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from bench_core.cli.common import JSON, SET, SPEC, STORE, console, print_json, say
+from bench_core.cli.common import JSON, SET, SPEC, STORE, print_json, say
+from bench_core.cli.progress_bar import progress_bar
 from bench_core.cli.reading import TRUST, reading
+from bench_core.cli.studies import STUDY, is_store, one_study, studies_of
+from bench_core.cli.verify_view import plain, show
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from bench_core.analysis.verify.audit import Audit
-    from bench_core.analysis.verify.checks import Check, Outcome, Verification
+    from bench_core.analysis.verify.checks import Check, Verification
     from bench_core.analysis.verify.predicted import Sampling
     from bench_core.cli.reading import Source
-
-SOON = 1.0
-"""Seconds after which a progress bar appears."""
-MOST_LISTED = 5
-"""Findings of one check that are printed; --json has all."""
 
 
 @click.command()
@@ -60,6 +54,7 @@ MOST_LISTED = 5
 )
 @click.option("--digest", default=None, metavar="HEX", help="The study digest that a report printed.")
 @STORE
+@STUDY
 @TRUST
 @JSON
 @click.pass_context
@@ -73,27 +68,45 @@ def command(
     draw: int | None,
     digest: str | None,
     store: Path,
+    study: str | None,
     trust_code: bool,
     as_json: bool,
 ) -> None:
-    """Check the finished jobs of SPEC (or of an archive) against its protocol and against each other.
+    """Check the finished jobs of SPEC against its protocol and against each other.
+
+    SPEC may be an archive, or a store: then what was run in it is checked, each of its studies.
 
     Reads traces, results, counts, label maps and checksums; needs neither data nor a framework. With --data
     it opens the datasets as a run does and counts every job again, and runs the networks on some images, so
     that neither counts nor label maps have to be believed. A partial study is checked as far as it is
     finished. Exit codes: 0 nothing found but warnings, 1 findings or an invalid spec, 2 could not run.
     """
-    with reading(spec, store, trust_code) as source:
-        asked = Asked(with_data or bool(predict), predict, images, draw, digest)
-        found, more = _verified(source, overrides, asked)
-        for text in more["notes"]:
-            say(f"note: {source.shown(text)}", err=True)
-        if as_json:
-            print_json(_data(source, found, more))
-        else:
-            _print(source, found, more)
-    if not found.ok:
+    asked = Asked(with_data or bool(predict), predict, images, draw, digest)
+    reports = []
+    for key in _studies(spec, study, digest):
+        with reading(spec, store, trust_code, key) as source:
+            found, more = _verified(source, overrides, asked)
+            for text in more["notes"]:
+                say(f"note: {source.shown(text)}", err=True)
+            reports.append(plain(source, found, more))
+            if not as_json:
+                show(source, found, more)
+    if as_json and len(reports) > 1:
+        print_json({"ok": all(report["ok"] for report in reports), "studies": reports})
+    elif as_json:
+        print_json(reports[0])
+    if not all(report["ok"] for report in reports):
         context.exit(1)
+
+
+def _studies(spec: Path, study: str | None, digest: str | None) -> list[str | None]:
+    """Return the keys of a store's studies where it stands for its spec; else the one that is asked for."""
+    if not is_store(spec) or study is not None:
+        return [study]
+    found = studies_of(spec)
+    if digest is not None and len(found) > 1:
+        one_study(spec)
+    return [item.key for item in found]
 
 
 @dataclass(frozen=True)
@@ -126,11 +139,14 @@ def _verified(
     from bench_core.analysis.verify.audit import open_audit
     from bench_core.analysis.verify.steps import believed
     from bench_core.cli.fresh import ground_of
+    from bench_core.cli.kept import check_places, kept_otherwise, strays
     from bench_core.errors import StoreError
     from bench_core.execute.fresh import MOST_NEW_BYTES
     from bench_core.plan.load import load_plan
 
     loaded, plan = load_plan(source.spec, overrides)
+    if asked.data:
+        check_places(source, loaded)
     ground = ground_of(loaded.registry, source.store, None if asked.data else MOST_NEW_BYTES)
     audit = open_audit(loaded.spec, plan, loaded.registry, source.store, ground)
     if not audit.subjects:
@@ -138,10 +154,11 @@ def _verified(
             f"no job of {plan.name!r} is finished",
             place=str(source.place),
             cause=f"none of its {len(plan.jobs)} jobs has a result in this store",
-            fix=f"bench run {shlex.quote(str(source.given))} --store {shlex.quote(str(source.place))}",
+            fix=f"bench run {source.command(overrides)} --store {shlex.quote(str(source.place))}",
         )
     digest = study_digest(loaded.spec, plan, source.store)
-    checks = digests(digest, asked.digest, source.manifest, source.unpacked)
+    archived = None if source.manifest is None else source.manifest.study
+    checks = digests(digest, asked.digest, archived, source.unpacked)
     sampling, notes = asked.sampling(), list[str]()
     with progress_bar("verifying") as progress:
         found, sampling = _found(source, audit, asked, sampling, checks, notes, progress)
@@ -152,6 +169,7 @@ def _verified(
         sampling = None
     steps = list(believed(audit, with_data=asked.data))
     notes += [f"the numbers of step {name} are believed: it does not say how it is asked" for name in steps]
+    notes += [*strays(source), *kept_otherwise(source, loaded, plan)]
     unknown = [f"{what} could not be compared: {why}" for what, why in ground.unknown.items()]
     missing = sum(map(len, source.store.left_out.values()))
     if missing:
@@ -189,132 +207,3 @@ def _found(
             raise
         notes.append(f"no image was predicted again, so label maps are believed: {error.message}")
         return verify(audit, (*CHECKS, *checks, *recounting(cache)), progress), None
-
-
-@contextmanager
-def progress_bar(what: str) -> Iterator[Callable[[int, int], None]]:
-    """Yield what hears of the jobs that were looked at; a bar appears on a terminal when it takes long."""
-    from rich.progress import Progress
-
-    screen = console(stderr=True)
-    bar = Progress(console=screen, transient=True)
-    task = bar.add_task(what, total=None)
-    started = time.monotonic()
-    shown = False
-
-    def hear(done: int, total: int) -> None:
-        nonlocal shown
-        if not shown and screen.is_terminal and time.monotonic() - started > SOON:
-            bar.start()
-            shown = True
-        bar.update(task, completed=done, total=total)
-
-    try:
-        yield hear
-    finally:
-        bar.stop()
-
-
-def _data(source: Source, found: Verification, more: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "name": more["name"],
-        "store": str(source.place),
-        "study_digest": more["digest"],
-        "predicted": more["predicted"],
-        "not_compared": more["not_compared"],
-        "believed": more["believed"],
-        "ok": found.ok,
-        "complete": found.complete,
-        "jobs": {"done": found.done, "planned": found.planned},
-        "checks": [
-            {
-                "name": outcome.check.name,
-                "proves": outcome.check.proves,
-                "jobs": outcome.jobs,
-                "left_out": outcome.left_out,
-                "findings": [
-                    {key: source.shown(str(value)) for key, value in asdict(finding).items()}
-                    for finding in outcome.findings
-                ],
-            }
-            for outcome in found.outcomes
-        ],
-    }
-
-
-def _print(source: Source, found: Verification, more: dict[str, Any]) -> None:
-    from rich.text import Text
-
-    out = console()
-    state = f"{found.done} jobs" if found.complete else f"partial: {found.done} of {found.planned} jobs"
-    out.print(Text(f"{more['name']}: {state} looked at", style="bold"))
-    out.print()
-    out.print(_table(found))
-    for outcome in found.outcomes:
-        for finding in outcome.findings[:MOST_LISTED]:
-            style = "red" if finding.level == "error" else "yellow"
-            out.print()
-            out.print(
-                Text(source.shown(f"{outcome.check.name}: {finding.job}: {finding.message}"), style=style),
-                soft_wrap=True,
-            )
-            out.print(Text(f"  {source.shown(finding.place)}"), soft_wrap=True)
-        if len(outcome.findings) > MOST_LISTED:
-            out.print(f"  and {len(outcome.findings) - MOST_LISTED} more (--json has all)", markup=False)
-    out.print()
-    for line in _left_out(found):
-        out.print(Text(line), soft_wrap=True)
-    if more["predicted"] is not None:
-        drawn = more["predicted"]
-        text = f"at most {drawn['images']} images of each job were predicted again (--draw {drawn['draw']})"
-        out.print(Text(text), soft_wrap=True)
-    out.print(Text(f"study digest: {more['digest']}"), soft_wrap=True)
-    out.print(Text(_verdict(found)), soft_wrap=True)
-
-
-def _table(found: Verification) -> Table:
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    table.add_column("check", no_wrap=True)
-    table.add_column("jobs", justify="right", no_wrap=True)
-    table.add_column("found", no_wrap=True)
-    table.add_column("what holds when nothing is found")
-    for outcome in found.outcomes:
-        table.add_row(outcome.check.name, str(outcome.jobs), _state(outcome), outcome.check.proves)
-    return table
-
-
-def _left_out(found: Verification) -> Iterator[str]:
-    """Yield which checks were not put to how many jobs, since their kind of work has nothing of the sort."""
-    groups: dict[int, list[str]] = {}
-    for outcome in found.outcomes:
-        if outcome.left_out:
-            groups.setdefault(outcome.left_out, []).append(outcome.check.name)
-    for number, checks in groups.items():
-        jobs = "1 job that does" if number == 1 else f"{number} jobs that do"
-        what = "not train under the shared protocol" if "order" in checks else "not test a model itself"
-        yield f"not asked of {jobs} {what}: {', '.join(checks)}"
-
-
-def _state(outcome: Outcome) -> str:
-    if not outcome.jobs:
-        return "nothing to see"
-    errors = sum(finding.level == "error" for finding in outcome.findings)
-    warnings = len(outcome.findings) - errors
-    parts = [
-        f"{number} {noun}{'s' if number > 1 else ''}"
-        for number, noun in ((errors, "finding"), (warnings, "warning"))
-        if number
-    ]
-    return ", ".join(parts) or "ok"
-
-
-def _verdict(found: Verification) -> str:
-    jobs = {finding.digest for finding in found.findings if finding.level == "error"}
-    if jobs:
-        return f"not verified: {len(jobs)} of {found.done} jobs are not as they have to be"
-    left = (
-        "" if found.complete else f"; {found.planned - found.done} jobs are not finished and were not checked"
-    )
-    return f"verified: everything that was looked at holds{left}"

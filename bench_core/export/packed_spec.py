@@ -1,8 +1,9 @@
-"""The spec of an archive, before anything that it names is opened: it leads nowhere but into the archive."""
+"""The spec of an archive or a store, before what it names is opened: it leads nowhere but beside it."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from bench_core.errors import StoreError
@@ -11,17 +12,17 @@ from bench_core.spec.diagnostics import Diagnostic
 from bench_core.spec.layers import EXTENDS
 from bench_core.spec.nodes import Loc, dotted, scalars
 from bench_core.spec.reader import read_text
-from bench_core.store.archive import FOLDS, PLUGINS, SPEC, Manifest
+from bench_core.store.archive import FOLDS, PLUGINS, SPEC
 
 _ROOT = re.compile(r"data/[A-Za-z0-9][A-Za-z0-9._+-]*")
 _VARIABLE = re.compile(r"\$(?!\$)")
 
 
-def check_packed_spec(folder: Path, manifest: Manifest, archive: Path) -> None:
+def check_packed_spec(folder: Path, files: Collection[str], archive: Path) -> None:
     """Raise StoreError where an unpacked spec names a file, a folder or a variable of the reader's machine.
 
-    An archive that segtrial wrote never does: its folds and plugins are members, its roots are `data/LABEL`.
-    Raises SpecError where it is no YAML.
+    `files` are the members beside it. What segtrial wrote never does: its folds and plugins are members, its
+    roots are `data/LABEL`. Raises SpecError where it is no YAML. `archive` may be a study of a store.
     """
     report: list[Diagnostic] = []
     tree = compose(read_text(folder / SPEC, f"{archive}: {SPEC}"), f"{archive}: {SPEC}", report)
@@ -29,20 +30,20 @@ def check_packed_spec(folder: Path, manifest: Manifest, archive: Path) -> None:
         raise _refused(archive, (EXTENDS,), "it extends another file")
     for loc, node in scalars(tree):
         if isinstance(node.value, str):
-            problem = _problem(loc, node.value, manifest)
+            problem = _problem(loc, node.value, files)
             if problem is not None:
                 raise _refused(archive, loc, problem)
 
 
-def _problem(loc: Loc, text: str, manifest: Manifest) -> str | None:
+def _problem(loc: Loc, text: str, files: Collection[str]) -> str | None:
     key = next((step for step in reversed(loc) if isinstance(step, str)), "")
     if _VARIABLE.search(text.replace("$$", "")):
         return f"{text!a:.80} asks for a variable of this machine"
-    if loc[0] == "plugins" and not (text.startswith(f"{PLUGINS}/") and text in manifest.files):
+    if loc[0] == "plugins" and not (text.startswith(f"{PLUGINS}/") and text in files):
         return f"{text!a:.80} is not a plugin of the archive"
     if key == "root" and not _ROOT.fullmatch(text):
         return f"{text!a:.80} is a folder of this machine"
-    if key == "folds" and not (text.startswith(f"{FOLDS}/") and text in manifest.files):
+    if key == "folds" and not (text.startswith(f"{FOLDS}/") and text in files):
         return f"{text!a:.80} is not a file of folds of the archive"
     if key == "weights":
         return f"{text!a:.80} is a file of this machine"
@@ -58,8 +59,8 @@ def _leads_out(text: str) -> bool:
 
 def _refused(archive: Path, loc: Loc, cause: str) -> StoreError:
     return StoreError(
-        "the archive's spec leads out of the archive",
+        "the spec leads out of the archive or the store that brought it",
         place=f"{archive}: {SPEC}: {dotted(loc)}",
         cause=cause,
-        fix="trust no such archive: segtrial writes none",
+        fix="trust no such file: segtrial writes none",
     )

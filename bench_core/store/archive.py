@@ -87,7 +87,7 @@ class Manifest:
     @property
     def code(self) -> tuple[str, ...]:
         """Members that are run when the spec is read: the user's own plugins, and files that are models."""
-        return tuple(name for name in self.files if name.startswith((f"{PLUGINS}/", f"{MODELS}/")))
+        return tuple(name for name in self.files if is_code(name))
 
     def missing(self) -> dict[str, frozenset[str]]:
         """Return the files that are left out, by the digest of their job."""
@@ -137,6 +137,16 @@ def unpack(path: Path, folder: Path) -> Manifest:
                 raise _damaged(path, f"{name} is not as the manifest has it", name)
     _check_left_out(path, manifest, folder)
     return manifest
+
+
+def is_code(name: str) -> bool:
+    """Say whether a member is run when the spec is read."""
+    return name.startswith((f"{PLUGINS}/", f"{MODELS}/"))
+
+
+def is_brought(name: str) -> bool:
+    """Say whether an archive may hold a file of this name that its spec names."""
+    return _BROUGHT.fullmatch(name) is not None and _misplaced(name) is None
 
 
 def kind_of(name: str) -> Literal["weights", "images"] | None:

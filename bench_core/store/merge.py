@@ -19,6 +19,7 @@ from bench_core.store.claim import claiming
 from bench_core.store.differences import Side, differences
 from bench_core.store.files import flush_folder, make_folder, remove_tree, storing
 from bench_core.store.store import Store
+from bench_core.store.studies import keep_study, kept_studies
 
 DATA = "data"
 """What a result calls its dataset among what it stands on."""
@@ -144,6 +145,7 @@ def merge(
     if not dry:
         notes += _describe(everything, target)
         notes += _accept(sources, target)
+        notes += _keep_studies(sources, target)
     return Merged(
         taken, present, alike, tuple(replaced), tuple(conflicts), tuple(refused), tuple(busy), tuple(notes)
     )
@@ -351,3 +353,13 @@ def _accept(sources: Sequence[Store], target: Store) -> Iterator[str]:
                 known.append(taken)
                 told = f"by {item.by}: {item.because} ({len(results)} jobs)"
                 yield f"what was accepted in {source.path} is accepted here, {told}"
+
+
+def _keep_studies(sources: Sequence[Store], target: Store) -> Iterator[str]:
+    """Take along which specs were run; yield what could not be taken."""
+    for source in sources:
+        found, damaged = kept_studies(source.path)
+        for study in found.values():
+            keep_study(target.path, study)
+        for error in damaged.values():
+            yield f"what was run is not taken: {error.place}: {error.cause or error.message}"

@@ -9,17 +9,18 @@ from bench_core.analysis.verify.audit import Audit, Subject
 from bench_core.analysis.verify.checks import Check
 from bench_core.analysis.verify.findings import Finding
 from bench_core.files.bounded import read_json
-from bench_core.store.archive import MANIFEST, PLAN, Manifest
+from bench_core.store.archive import MANIFEST, PLAN
 
 
 def digests(
-    found: str, expected: str | None, manifest: Manifest | None, unpacked: Path | None
+    found: str, expected: str | None, archived: str | None, unpacked: Path | None
 ) -> tuple[Check, ...]:
     """Return the check that compares the study digest with the one that a reader has and the archive's own.
 
-    None where there is neither. `unpacked` is the archive's folder.
+    None where there is neither. `unpacked` is the folder of the archive, or of a spec that a store keeps, in
+    which the jobs are listed that it planned; these are held against those that it plans here.
     """
-    if expected is None and manifest is None:
+    if expected is None and unpacked is None:
         return ()
 
     def examine(subject: Subject, audit: Audit) -> Iterable[Finding]:
@@ -32,14 +33,15 @@ def digests(
 
         if expected is not None and expected.strip().lower() != found:
             yield about(f"its study digest is {found}, not {expected[:64]!a}")
-        if manifest is None or unpacked is None:
+        if unpacked is None:
             return
-        if manifest.study != found:
-            yield about(f"its study digest is {found}, the archive says {manifest.study}", MANIFEST)
+        if archived is not None and archived != found:
+            yield about(f"its study digest is {found}, the archive says {archived}", MANIFEST)
+        who = "the store says that it planned" if archived is None else "the archive lists"
         listed = _listed(unpacked / PLAN)
         planned = {job.digest for job in audit.plan.jobs}
         if listed != planned:
-            text = f"the spec plans {len(planned)} jobs, the archive lists {len(listed)}, "
+            text = f"the spec plans {len(planned)} jobs, {who} {len(listed)}, "
             yield about(f"{text}{len(listed & planned)} of them the same", PLAN)
 
     return (Check("digest", "the study is the one that was named", examine),)
