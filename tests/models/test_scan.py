@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from bench_sma.swin_umamba.scan import dispatcher, selective_scan, use_backend
+from bench_sma.swin_umamba.scan import dispatcher, selective_scan, traceable, use_backend
 from bench_sma.swin_umamba.scan.dispatcher import NEEDS, backend_for, is_installed
 from tests.helpers.scans import errors, inputs, outcome
 
@@ -52,6 +52,27 @@ def test_gradients_are_those_of_finite_differences() -> None:
     arguments = [tensor.requires_grad_() for tensor in inputs((1, 2, 2, 3, 6))]
     assert backend_for(arguments[0]) == "blocked"
     assert torch.autograd.gradcheck(selective_scan, arguments)
+
+
+@pytest.mark.parametrize("large_steps", [False, True], ids=["usual", "large steps"])
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_what_is_traced_agrees_with_the_definition(shape: tuple[int, ...], large_steps: bool) -> None:
+    arguments = inputs(shape, large_steps)
+    expected = dispatcher.selective_scan(*arguments)
+    with use_backend("traceable"), torch.no_grad():
+        found = selective_scan(*[tensor.float() for tensor in arguments])
+    assert float((found - expected).abs().max() / expected.abs().max()) < 1e-5
+
+
+def test_what_is_traced_takes_any_batch_and_some_channels_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    two, three = ([tensor.float() for tensor in inputs((images, 2, 5, 4, 37))] for images in (2, 3))
+    for many in (two, three):
+        many[2], many[5], many[6] = two[2], two[5], two[6]
+    monkeypatch.setattr(traceable, "MOST_STATES", 2 * 2 * 4 * 37)
+    traced = torch.jit.trace(selective_scan, tuple(two), check_trace=False)
+    assert "numba" not in str(traced.graph) and "Recurrence" not in str(traced.graph)
+    assert torch.allclose(traced(*three), outcome("sequential", three)["y"], atol=1e-5)
+    assert backend_for(two[0]) != "traceable"
 
 
 @pytest.mark.parametrize("backend", ON_CPU)

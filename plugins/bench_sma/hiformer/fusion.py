@@ -8,6 +8,7 @@ the blocks' output; the exchange of class tokens, being last, still reaches noth
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -144,7 +145,7 @@ class DoubleLevelFusion(nn.Module):
 
     def _positions(self, branch: int, maps: Tensor) -> Tensor:
         stored: Tensor = self.positions[branch]
-        side = round((stored.shape[1] - 1) ** 0.5)
+        side = math.isqrt(int(stored.shape[1]) - 1)
         size = maps.shape[-2:]
         if size == (side, side):
             return stored

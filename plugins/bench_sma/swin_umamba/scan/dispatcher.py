@@ -28,8 +28,10 @@ BACKENDS = {
     "numba": f"{_HERE}.numba_scan",
     "blocked": f"{_HERE}.blocked",
     "sequential": f"{_HERE}.sequential",
+    "traceable": f"{_HERE}.traceable",
 }
-"""Forms of the scan, and their modules; "sequential" is the definition, slow, for tests."""
+"""Forms of the scan, and their modules; "sequential" is the definition, slow, for tests, and "traceable" is
+what a network is exported with."""
 NEEDS = {"mamba_ssm": "mamba_ssm", "triton": "triton", "numba": "numba"}
 """The package that a form needs beyond PyTorch."""
 MISSING = {
@@ -75,10 +77,18 @@ def backend_for(u: Tensor) -> str:
     forced = _forced.get()
     if forced is not None:
         return forced
+    if _is_exported():
+        return "traceable"
     if u.dtype != torch.float32:
         return "blocked"
     fast = {"cuda": ("mamba_ssm", "triton"), "cpu": ("numba",)}.get(u.device.type, ())
     return next((name for name in fast if is_installed(name)), "blocked")
+
+
+def _is_exported() -> bool:
+    """Say whether torch.jit.trace or torch.export writes down what is computed, for a file of its own."""
+    exporting = getattr(torch.compiler, "is_exporting", None)
+    return torch.jit.is_tracing() or (exporting is not None and bool(exporting()))
 
 
 def is_installed(backend: str) -> bool:
