@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bench_core.arithmetic import Arithmetic, counted
 from bench_core.declarations import (
     IGNORE,
     Analysis,
@@ -38,6 +39,7 @@ __all__ = [
     "IGNORE",
     "Analysis",
     "Architecture",
+    "Arithmetic",
     "BuildRequest",
     "Dataset",
     "DatasetRequest",
@@ -56,6 +58,7 @@ __all__ = [
     "Step",
     "Task",
     "__version__",
+    "counted",
     "hookimpl",
     "open_study",
 ]

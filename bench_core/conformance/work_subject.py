@@ -148,11 +148,12 @@ class WorkSubject:
             study.run(self.jobs(study), hear)
         return [self.left(study, job) for job in self.jobs(study)]
 
-    @staticmethod
-    def left(study: Study, job: Job) -> Left:
-        """Return what a finished job left."""
+    def left(self, study: Study, job: Job) -> Left:
+        """Return what a finished job left, without what is declared to vary."""
         files = content(study.store.folder(job.digest))
-        kept = {name: hashed for name, hashed in files.items() if name not in _OF_EVERY_RUN}
+        told = self.declared.varying if isinstance(self.declared, Step) else ()
+        varying = {name for each in told for name in (f"records/{each}.csv", f"artifacts/{each}")}
+        kept = {name: hashed for name, hashed in files.items() if name not in {*_OF_EVERY_RUN, *varying}}
         return Left(job, study.store.result(job.digest).values, kept)
 
     @cached_property

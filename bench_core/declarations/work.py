@@ -58,7 +58,7 @@ def without_network(model: Architecture, runner: RunnerDeclaration | None) -> bo
 
 @dataclass(frozen=True, kw_only=True)
 class Step:
-    """Work on finished evaluate jobs that a spec's `steps:` can name; one job per evaluate job and entry.
+    """Work on finished evaluate jobs that a spec's `steps:` can name; `over` says what one job is of.
 
     `run(session, options)` gets a bench_core.protocol.session.Session, whose `source` is the finished job,
     and the complete options; it returns a bench_core.protocol.outcome.Outcome.
@@ -73,9 +73,10 @@ class Step:
     """What of the finished job it reads; jobs that leave no weights get no step that needs them."""
     dataset: Literal["same", "other"] = "same"
     """other: each entry names a `dataset`, all of whose images are looked at."""
-    over: Literal["job", "folds"] = "job"
+    over: Literal["job", "folds", "cell"] = "job"
     """folds: one job needs all folds of a model on a dataset together, one for each repeat. Only of a step on
-    another dataset, since each fold has test images of its own."""
+    another dataset, since each fold has test images of its own. cell: one job per model and dataset, which
+    needs the first of its evaluate jobs, for what does not depend on the fold."""
     fits: Callable[[Mapping[str, Any], Side, Side], None] | None = None
     """Of a step on another dataset: gets the options that count, the dataset that networks were trained on
     and the one that is looked at; raises ValueError where the two do not go together. None: all do."""
@@ -87,6 +88,9 @@ class Step:
     resolve: Callable[[Mapping[str, Any], Mapping[str, Metric]], Mapping[str, Any]] | None = None
     """Gets the complete options and the declared metrics; returns what counts for identity and what `run`
     gets. Raises ValueError for options that do not fit together. None: the options as they are."""
+    varying: tuple[str, ...] = ()
+    """Names of tables and artifacts that measure the machine, so that no two runs leave the same: nothing
+    asks them to be equal. Its values are not among them."""
     requires: tuple[str, ...] = ()
     """Importable modules that it needs."""
     install: str = ""

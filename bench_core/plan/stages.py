@@ -133,8 +133,8 @@ class StepStage:
         return tuple(PassedOver(self.stage, label, because) for label, because in found.items())
 
     def jobs(self, cell: Cell, earlier: Earlier) -> Iterator[Job]:
-        """Yield one job per evaluate job of a dataset that it works on; none where no weights are left that
-        the step needs."""
+        """Yield the jobs on the evaluate jobs of a dataset that it works on; none where no weights are left
+        that the step needs."""
         if self.step.needs == "weights" and cell.choice.runner.protocol == "own":
             return
         if not self.works_on(cell.dataset.label):
@@ -145,7 +145,7 @@ class StepStage:
             source = sources[0]
             dataset, fold = source.dataset, source.fold
             if self.other is not None:
-                index = source.fold.index if self.step.over == "job" else 0
+                index = 0 if self.step.over == "folds" else source.fold.index
                 dataset, fold = self.other.job, _everything(index)
             yield Job(
                 digest="",
@@ -165,6 +165,9 @@ class StepStage:
         """Yield the evaluate jobs that one job of the step needs."""
         if self.step.over == "job":
             yield from ((job,) for job in evaluated)
+            return
+        if self.step.over == "cell":
+            yield from ((job,) for job in evaluated[:1])
             return
         for repeat in dict.fromkeys(job.repeat for job in evaluated):
             yield [job for job in evaluated if job.repeat == repeat]

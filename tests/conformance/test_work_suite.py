@@ -39,7 +39,7 @@ LONG = ("right-network", "native", "transfer", "ensemble")
 
 
 @pytest.mark.parametrize(
-    "name", ["right", "measure", *(pytest.param(name, marks=pytest.mark.slow) for name in LONG)]
+    "name", ["right", "timed", "measure", *(pytest.param(name, marks=pytest.mark.slow) for name in LONG)]
 )
 def test_right_steps_have_every_property(name: str) -> None:
     found = tried(step_subject(REGISTRY, name, {}))

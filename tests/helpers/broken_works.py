@@ -246,6 +246,7 @@ def bench_steps() -> list[Step]:
     return [
         _step("right", right),
         _step("right-network", right_network, needs="weights"),
+        _step("timed", keeps_time, over="cell", varying=("when.txt",)),
         *(_step(one.name, one.run, **one.changes) for one in STEPS),
     ]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from bench_core.cli.main import bench
+from bench_core.declarations import Step
 from bench_core.plan.load import check_spec, load_plan
 from bench_core.spec.diagnostics import Diagnostic, SpecError
 from bench_core.spec.rules.size import MOST_JOBS, count_jobs
@@ -141,6 +143,23 @@ def test_the_count_is_that_of_the_plan(tmp_path: Path) -> None:
         for own in (False, False, False, True, True)
     )
     assert counted == len(plan.jobs)
+
+
+def test_a_step_over_a_cell_has_one_job_on_the_first_fold(tmp_path: Path) -> None:
+    registry = small_registry()
+    once = Step(name="once", version=1, run="x:y", help="once", needs="weights", over="cell")
+    registry = replace(registry, steps={**registry.steps, "once": once})
+    text = edited((EXCLUDE, EXCLUDE + "steps: [once]\n"), (TINY, TINY + "  - rule\n"))
+    loaded, plan = load_plan(write(tmp_path, text), registry=registry)
+    first = {job.cell: job for job in reversed(plan.jobs) if job.stage == "evaluate"}
+    found = [job for job in plan.jobs if job.stage == "once"]
+    assert len(found) == len({job.cell for job in found}) == 3
+    for job in found:
+        assert [need.digest for need in job.needs] == [first[job.cell].digest]
+        assert (job.fold, job.repeat, job.dataset) == (first[job.cell].fold, 0, first[job.cell].dataset)
+    counted = [count_jobs(loaded.spec.protocol, own=own, fixed=False, steps=(("weights", "cell"),))
+               for own in (False, False, False, True, True)]  # fmt: skip
+    assert sum(counted) == len(plan.jobs)
 
 
 GOOD = """\

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -131,7 +131,7 @@ def again(
             yield subject.finding(f"asked again: {told(error)}")
             return
         yield from _values(subject, result, values, "comes out again", whole=True)
-        yield from _tables(subject, result, session, Path(scratch))
+        yield from _tables(subject, result, session, Path(scratch), step.varying)
         yield from _label_maps(subject, outcome)
 
 
@@ -166,9 +166,12 @@ def _values(
             yield subject.finding(f"its value {name!a:.60} is {claimed}, {shown} {what}", RESULT)
 
 
-def _tables(subject: Subject, result: Result, session: Session, scratch: Path) -> Iterator[Finding]:
-    mine = {name for name in result.artifacts if name.startswith("records/")}
-    there = {name for name in session.left if name.startswith("records/")}
+def _tables(
+    subject: Subject, result: Result, session: Session, scratch: Path, varying: Collection[str]
+) -> Iterator[Finding]:
+    unasked = {f"records/{name}.csv" for name in varying}
+    mine = {name for name in result.artifacts if name.startswith("records/")} - unasked
+    there = {name for name in session.left if name.startswith("records/")} - unasked
     for name in sorted(mine ^ there):
         yield subject.finding(
             f"{name} does not come out again" if name in mine else f"{name} is missing", name

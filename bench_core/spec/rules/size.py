@@ -21,13 +21,13 @@ def count_jobs(protocol: Protocol, *, own: bool, fixed: bool, steps: Sequence[tu
 
     `own` is whether the model's runner has a procedure of its own, `fixed` whether the dataset has a fixed
     split, and `steps` are what each step needs of a finished job ("weights", "predictions"), and whether a
-    job of it is over one "job" or over all "folds".
+    job of it is over one "job", over all "folds" or one for the "cell".
     """
     evaluate, search = protocol.evaluate, protocol.search
     folds = 1 if fixed else evaluate.folds if evaluate.only is None else len(evaluate.only)
     runs = folds * evaluate.repeats
     looking = [over for needs, over in steps if not (own and needs == "weights")]
-    applied = looking.count("job") * runs + looking.count("folds") * evaluate.repeats
+    applied = looking.count("job") * runs + looking.count("folds") * evaluate.repeats + looking.count("cell")
     searched = 0
     if search is not None and not own:
         searched = len(search.learning_rate) * (folds if search.nested or fixed else len(search.folds))

@@ -13,6 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from bench_core.arithmetic import Arithmetic, counted
+
 INTERVALS = 5
 """Intervals of the grid between -1 and 1."""
 ORDER = 3
@@ -108,6 +110,11 @@ def _derivative(coefficients: tuple[float, ...]) -> tuple[float, ...]:
     return tuple(power * coefficient for power, coefficient in enumerate(coefficients))[1:]
 
 
+def _arithmetic(layer: KANLinear, inputs: Tensor) -> Arithmetic:
+    """Return 30 operations an input: 6 find its interval, 6 compute each of four cubic polynomials."""
+    return Arithmetic(other=30 * inputs.numel())
+
+
 class KANLinear(nn.Module):
     """Tokens [T, in] to [T, out]: for each pair a SiLU and a cubic spline, both weighted; no bias.
 
@@ -142,6 +149,7 @@ class KANLinear(nn.Module):
         with torch.no_grad():
             self.spline_weight.copy_(noise @ fit.T.to(noise))
 
+    @counted("spline bases", _arithmetic)
     def bases(self, inputs: Tensor) -> Tensor:
         """Return the splines' bases at inputs [T, in] as [T, in, 8], in float32 at least."""
         wide = inputs.to(torch.promote_types(inputs.dtype, torch.float32))

@@ -21,6 +21,8 @@ from contextvars import ContextVar
 import torch
 from torch import Tensor
 
+from bench_core.arithmetic import Arithmetic, counted
+
 _HERE = "bench_sma.swin_umamba.scan"
 BACKENDS = {
     "mamba_ssm": f"{_HERE}.mamba_ssm_scan",
@@ -45,6 +47,20 @@ if torch.__version__ < "2.7":  # comes with Triton 3.2, in which lanes cannot ga
 _forced: ContextVar[str | None] = ContextVar("scan backend", default=None)
 
 
+def _arithmetic(u: Tensor, delta: Tensor, A: Tensor, *rest: object, **named: object) -> Arithmetic:
+    """Return 9 operations for each update of a state, as Mamba's and VMamba's authors count them."""
+    return Arithmetic(other=9 * u.numel() * A.shape[-1])
+
+
+def _like(u: Tensor, *rest: object, **named: object) -> Tensor:
+    return torch.empty_like(u, dtype=_computed_in(u), memory_format=torch.contiguous_format)
+
+
+def _computed_in(u: Tensor) -> torch.dtype:
+    return torch.float64 if u.dtype == torch.float64 else torch.float32
+
+
+@counted("selective scan", _arithmetic, _like)
 def selective_scan(
     u: Tensor,
     delta: Tensor,
@@ -61,7 +77,7 @@ def selective_scan(
     shared by the d channels of each of the G groups, `D` and `delta_bias` [G * d]. Without `delta_softplus`
     the softplus is left out. Half precision is computed in float32, under autocast too.
     """
-    dtype = torch.float64 if u.dtype == torch.float64 else torch.float32
+    dtype = _computed_in(u)
     tensors = [tensor.to(dtype).contiguous() for tensor in (u, delta, A, B, C, D, delta_bias)]
     if u.device.type == "meta":
         # Nothing is computed there, and autocast does not know the device.
