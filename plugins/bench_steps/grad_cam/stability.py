@@ -8,6 +8,7 @@ Interpretability Methods", 2018, with shifts in place of noise.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,7 @@ from bench_steps.grad_cam.numbers import correlation, is_silent
 
 Map = NDArray[np.float32]
 Labels = NDArray[np.uint8]
+Number = TypeVar("Number", np.float32, np.float64, np.uint8)
 Shift = tuple[int, int]
 """Down and right, in pixels."""
 _DIRECTIONS: tuple[Shift, ...] = ((0, 1), (1, 0), (0, -1), (-1, 0))
@@ -60,9 +62,7 @@ def under_shifts(
     return {"shift": float(np.mean(known)), "shift_least": float(min(known)), "shift_silent": silent}
 
 
-def moved(
-    array: NDArray[np.generic] | Map | Labels, shift: Shift, fill: int | None = None
-) -> NDArray[np.generic]:
+def moved(array: NDArray[Number], shift: Shift, fill: int | None = None) -> NDArray[Number]:
     """Return an array [..., H, W] moved by pixels; what comes in repeats the border, or is `fill`."""
     down, right = shift
     height, width = array.shape[-2:]
