@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench_core.errors import StoreError
+from bench_core.metrics.map_tables import MAPS, MORE_MAPS, MapTable, read_maps, read_numbers
 from bench_core.metrics.tables import (
     ENSEMBLE_CLASSES,
     HOME_COUNTS,
@@ -25,10 +26,19 @@ from bench_core.metrics.tables import (
     read_seen,
 )
 from bench_core.plan.job import Apply, Job
-from bench_core.plugins.quantities import ENSEMBLE, MEASURE, NATIVE, TRANSFER
+from bench_core.plugins.quantities import ENSEMBLE, GRAD_CAM, MEASURE, NATIVE, TRANSFER
 from bench_core.records import Counts
 from bench_core.store.folder import fix_for
 from bench_core.store.store import Store
+
+_TABLES = {
+    MEASURE: SCORES,
+    NATIVE: NATIVE_COUNTS,
+    TRANSFER: HOME_COUNTS,
+    ENSEMBLE: ENSEMBLE_CLASSES,
+    GRAD_CAM: MAPS,
+}
+"""The table of each step that is read first."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,6 +71,10 @@ class StepTables:
     """[N, K, 3] at the images' original sizes, in the same order."""
     transferred: Transferred | None = None
     voted: Elsewhere | None = None
+    maps: MapTable | None = None
+    """Numbers of heat maps."""
+    more_maps: Mapping[str, MapTable] = field(default_factory=dict)
+    """Of interventions and the like, by the record's name."""
 
 
 def read_tables(job: Job, store: Store, counts: Counts) -> StepTables:
@@ -69,9 +83,7 @@ def read_tables(job: Job, store: Store, counts: Counts) -> StepTables:
     Raises StoreError for a table that is missing, damaged or about other images.
     """
     step = job.work.step if isinstance(job.work, Apply) else ""
-    name = {MEASURE: SCORES, NATIVE: NATIVE_COUNTS, TRANSFER: HOME_COUNTS, ENSEMBLE: ENSEMBLE_CLASSES}.get(
-        step
-    )
+    name = _TABLES.get(step)
     if name is None:
         return StepTables()
     rows = store.records(job.digest, name)
@@ -84,6 +96,16 @@ def read_tables(job: Job, store: Store, counts: Counts) -> StepTables:
         if step == ENSEMBLE:
             there, images = store.counts(job.digest), store.records(job.digest, TRANSFER_IMAGES)
             return StepTables(voted=_elsewhere(read_scored(rows, there.classes), images, there))
+        if step == GRAD_CAM:
+            left = store.result(job.digest).artifacts
+            more_maps = {}
+            for name, (texts, numbers) in MORE_MAPS.items():
+                if f"records/{name}.csv" in left:
+                    more_maps[name] = read_numbers(
+                        store.records(job.digest, name), counts.ids, counts.classes, texts, numbers
+                    )
+            name = MAPS
+            return StepTables(maps=read_maps(rows, counts.ids, counts.classes), more_maps=more_maps)
         if step == NATIVE:
             return StepTables(native_counts=read_counts(rows, counts.ids, counts.classes))
         return StepTables(scores=read_scores(rows, counts.ids, counts.classes))

@@ -8,7 +8,7 @@ from bench_core.declarations import Metric
 from bench_core.errors import UnknownNameError
 from bench_core.plugins.registry import unknown
 
-MEASURE, NATIVE, TRANSFER, ENSEMBLE = "measure", "native", "transfer", "ensemble"
+MEASURE, NATIVE, TRANSFER, ENSEMBLE, GRAD_CAM = "measure", "native", "transfer", "ensemble", "grad-cam"
 """Steps whose tables the report reads as metrics."""
 
 

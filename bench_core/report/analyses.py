@@ -239,6 +239,15 @@ def bench_analyses() -> Sequence[Analysis]:
             },
         ),
         Analysis(
+            name="grad-cam",
+            help="where networks look: heat maps in numbers, against depth and Dice, and as pictures",
+            section=f"{_HOME}.maps:section",
+            options={
+                "alpha": _alpha("Intervals have confidence 1 - alpha."),
+                "samples": _SAMPLES,
+            },
+        ),
+        Analysis(
             name="search",
             help="learning rate against validation metric, the chosen rate, warnings at the grid's edge",
             section=f"{_HOME}.search:section",

@@ -1,4 +1,4 @@
-"""Images whose structure is told by a marker far from it, and networks that learn to look at one or the other.
+"""Images whose structure is told by a marker far from it, and networks that look at one or the other.
 
 `python -m tests.helpers.planted_shortcut` prints the table of docs/steps.md.
 """

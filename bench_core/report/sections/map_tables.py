@@ -1,0 +1,192 @@
+"""Tables of heat maps in numbers: one row per model and layer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from bench_core.analysis.evidence import Evidence
+from bench_core.analysis.explained import KindNumbers, MapSet, MoreNumbers
+from bench_core.analysis.inference.cells import Measure
+from bench_core.analysis.inference.compare import Settings
+from bench_core.metrics.map_tables import INTERVENTIONS, NUMBERS, RANDOMIZATION, STABILITY, UNCHANGED
+from bench_core.report import inference_words as words
+from bench_core.report.tables import Cell, Column, Row, Table
+
+TITLES = {
+    "lift": "Lift",
+    "energy": "Energy (%)",
+    "pointing": "Pointing (%)",
+    "iou": "IoU (%)",
+    "auprc": "AUPRC (%)",
+    "logits": "With logits",
+}
+"""Columns in the order of reading; the rest of NUMBERS is `share`."""
+_PERCENT = ("energy", "pointing", "iou", "auprc")
+_FIELDS = ("mean", "low", "high", "std")
+TARGETS = {"predicted": "predicted pixels", "truth": "pixels of the mask"}
+_COUNTS = ("maps", "usable", "constant", "nan", "no_pixels")
+
+
+def numbers_table(
+    evidence: Evidence, found: MapSet, name: str, title: str, rows: Sequence[KindNumbers], settings: Settings
+) -> Table:
+    """Return the numbers of maps of one class, target and method."""
+    order = [key for key in TITLES if key != "logits"]
+    table_rows = []
+    for row in rows:
+        cells = [
+            Cell(evidence.model(row.model).title, (row.model,)),
+            Cell(row.kind.layer, (row.kind.layer, row.kind.depth, row.kind.stride)),
+            _mean(row.numbers["logits"], row.spread["logits"], False),
+            Cell("yes" if row.restates else "no"),
+            *(_mean(row.numbers[key], row.spread[key], key in _PERCENT) for key in order),
+            _with_dice(row),
+            _counted(row),
+        ]
+        table_rows.append(Row(tuple(cells)))
+    return Table(
+        name=name,
+        title=title,
+        columns=(
+            Column("model", "Model", numeric=False),
+            Column("layer", "Layer", ("", "depth", "stride"), numeric=False),
+            Column("logits", TITLES["logits"], _FIELDS),
+            Column("restates", "Restates", numeric=False),
+            *(Column(key, TITLES[key], _FIELDS) for key in order),
+            Column("with_dice", "With Dice", tuple(TITLES)),
+            Column("count", "Maps", _COUNTS),
+        ),
+        rows=tuple(table_rows),
+        caption="Means over images with "
+        f"{words.confidence(settings)} intervals by bootstrap over groups, where these are enough. With "
+        "logits: "
+        "Pearson's correlation with the positive part of the network's own logits; above 0.9 a map "
+        "restates the "
+        "prediction. Lift: energy inside the mask over the mask's share of the area, 1 by chance. "
+        "Pointing: the "
+        "largest value lies inside. IoU: of the mask and as many of the largest pixels. With Dice: "
+        "Spearman's correlation of IoU with the Dice of the class, image by image (in files, of each "
+        "number). "
+        "Maps: usable of all, and what the others are.",
+    )
+
+
+def more_table(
+    evidence: Evidence, record: str, name: str, title: str, rows: Sequence[MoreNumbers], settings: Settings
+) -> Table:
+    """Return the means of interventions, of shifts or of shuffled weights."""
+    columns, caption = _MORE[record]
+    texts = {INTERVENTIONS: ("Imputer",), STABILITY: (), RANDOMIZATION: ("Shuffled",)}[record]
+    found = []
+    for row in rows:
+        cells = [Cell(evidence.model(row.model).title, (row.model,)), Cell(row.kind.layer)]
+        if record == RANDOMIZATION:
+            cells.append(Cell(" of ".join(row.more)))
+        else:
+            cells += [Cell(text) for text in row.more]
+        cells += [_mean(row.numbers[key], None, False) for key in columns]
+        if record == RANDOMIZATION:
+            cells.append(Cell(_unchanged(row)))
+        cells.append(Cell(str(row.images), (row.images,)))
+        found.append(Row(tuple(cells)))
+    return Table(
+        name=name,
+        title=title,
+        columns=(
+            Column("model", "Model", numeric=False),
+            Column("layer", "Layer", numeric=False),
+            *(Column(text.lower(), text, numeric=False) for text in texts),
+            *(Column(key, heading, _FIELDS) for key, heading in columns.items()),
+            *((Column("unchanged", "Unchanged", numeric=False),) if record == RANDOMIZATION else ()),
+            Column("images", "Images"),
+        ),
+        rows=tuple(found),
+        caption=f"{caption} Means over images with {words.confidence(settings)} intervals.",
+    )
+
+
+_MORE: Mapping[str, tuple[Mapping[str, str], str]] = {
+    INTERVENTIONS: (
+        {
+            "deletion_gain": "Deletion",
+            "insertion_gain": "Insertion",
+            "loss_inside": "Lost by inside",
+            "loss_outside": "Lost by outside",
+            "deletion_outside": "Left outside",
+            "loss": "Own loss",
+            "leakage": "Leakage",
+        },
+        "Evidence of a class is the positive part of its log-odds. Deletion: share of the evidence "
+        "inside the "
+        "mask that goes with the map's largest pixels, more than with a random map's that is as coarse; "
+        "insertion: what they bring, more than a random map's. Lost by inside, by outside: share of the "
+        "evidence "
+        "inside that is lost where the map's largest pixels inside, or outside, are replaced, half as "
+        "many as the "
+        "mask has. Left outside: evidence outside after deletion, as a share of all. Own loss and "
+        "leakage: what "
+        "the class, and what the others on average, lose or gain by as many pixels as the mask has; "
+        "leakage is "
+        "undefined for a single class.",
+    ),
+    STABILITY: (
+        {"shift": "Moved", "shift_least": "Least", "shift_silent": "Without a map"},
+        "Moved: Pearson's correlation of the map with those of the image moved by a few pixels, moved "
+        "back; the "
+        "least of them; and the share of moves that leave a constant map.",
+    ),
+    RANDOMIZATION: (
+        {"similarity": "Similarity"},
+        "Weights are shuffled from the output down. Similarity: Spearman's correlation with the map before. "
+        f"Unchanged: still above {UNCHANGED:g} where all weights are shuffled, so the map does not "
+        "depend on what "
+        "was learned.",
+    ),
+}
+
+
+def unchanged(rows: Sequence[MoreNumbers]) -> list[MoreNumbers]:
+    """Return the kinds of maps that stay when all weights are shuffled."""
+    return [row for row in rows if _unchanged(row) == "yes"]
+
+
+def _unchanged(row: MoreNumbers) -> str:
+    step, steps = row.more
+    if step != steps:
+        return ""
+    return "yes" if row.numbers["similarity"].value > UNCHANGED else "no"
+
+
+def _mean(found: Measure, spread: float | None, percent: bool) -> Cell:
+    if found.value != found.value:
+        return Cell("–", (None,) * len(_FIELDS))
+    ends = (None, None) if found.interval is None else (found.interval.low, found.interval.high)
+    factor, digits = (100, 1) if percent else (1, 2)
+    said = [
+        f"{factor * value:.{digits}f}".replace("-", "−")
+        for value in (found.value, *ends)
+        if value is not None
+    ]
+    small = f"{said[1]} to {said[2]}" if len(said) > 2 else ""
+    return Cell(said[0], (found.value, *ends, spread), small=small)
+
+
+def _with_dice(row: KindNumbers) -> Cell:
+    found = {key: row.with_dice[key] for key in TITLES}
+    values = tuple(None if value != value else value for value in found.values())
+    shown = "–" if found["iou"] != found["iou"] else f"{found['iou']:.2f}".replace("-", "−")
+    return Cell(shown, values)
+
+
+def _counted(row: KindNumbers) -> Cell:
+    counts = row.statuses
+    words_of = {"constant": "constant", "nan": "not finite", "no-pixels": "without pixels"}
+    rest = [f"{counts[key]} {said}" for key, said in words_of.items() if counts[key]]  # type: ignore[index]
+    return Cell(
+        f"{counts['ok']} of {row.maps}",
+        (row.maps, counts["ok"], counts["constant"], counts["nan"], counts["no-pixels"]),
+        small=", ".join(rest),
+    )
+
+
+assert {*TITLES, "share"} == set(NUMBERS)

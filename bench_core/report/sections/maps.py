@@ -1,0 +1,171 @@
+"""Where networks look: heat maps in numbers, by model, class, layer, method and target, and as pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from bench_core.analysis.evidence import Evidence
+from bench_core.analysis.explained import KindNumbers, MapSet, kind_numbers, map_sets, more_numbers
+from bench_core.analysis.inference.cells import Measure
+from bench_core.analysis.inference.compare import Settings
+from bench_core.metrics.map_tables import (
+    INTERVENTIONS,
+    RANDOMIZATION,
+    RESTATES,
+    STABILITY,
+    MapKind,
+)
+from bench_core.report.blocks import Block, Callout, Choice, Details, Figure, Panel, Prose, Section
+from bench_core.report.depthplot import DepthSeries, LayerPoint, depth_plot
+from bench_core.report.names import listed, plural
+from bench_core.report.panels import heading, line_keys, panel_groups, series_index
+from bench_core.report.sections import map_tables as tables
+
+TITLE = "Where networks look"
+LEAD = (
+    "Heat maps of finished networks in numbers. A map of a layer near the output restates the prediction: it "
+    "says what a network found, and not by what. Each number names its layer."
+)
+_MOST_NAMED = 6
+_MORE = {
+    INTERVENTIONS: "What happens when marked pixels are replaced",
+    STABILITY: "What happens when the image moves",
+    RANDOMIZATION: "What happens when the network forgets",
+}
+
+
+def section(evidence: Evidence, options: Mapping[str, Any]) -> Section:
+    """Return tables and figures of each step `grad-cam` and dataset; nothing where there is none."""
+    settings = Settings(alpha=float(options["alpha"]), samples=int(options["samples"]))
+    blocks: list[Block] = []
+    for number, found in enumerate(map_sets(evidence)):
+        blocks.append(_of_set(evidence, found, number, settings))
+    return Section("grad-cam", TITLE, tuple(blocks), LEAD if blocks else "")
+
+
+def _of_set(evidence: Evidence, found: MapSet, number: int, settings: Settings) -> Details:
+    rows, data = kind_numbers(evidence, found, settings), evidence.dataset(found.dataset)
+    more = {record: more_numbers(evidence, found, record, settings) for record in _MORE}
+    blocks: list[Block] = [Prose(_said(evidence, found, rows))]
+    chosen = list(_choices(found, data.classes))
+    options = []
+    for place, (label, of_class, target, method) in enumerate(chosen):
+        mine = [row for row in rows if _is(row.kind, of_class, target, method)]
+        name = f"grad-cam-{found.step}-{found.dataset}-{place}"
+        title = f"{data.title}, {label}"
+        inner: list[Block] = [
+            tables.numbers_table(evidence, found, name, f"{title}: numbers of maps", mine, settings)
+        ]
+        sweep = _sweep(evidence, title, mine)
+        if sweep is not None:
+            inner.append(sweep)
+        for record, heading_of in _MORE.items():
+            mine_too = [row for row in more[record] if _is(row.kind, of_class, target, method)]
+            if mine_too:
+                table = tables.more_table(
+                    evidence, record, f"{name}-{record}", f"{title}: {record}", mine_too, settings
+                )
+                inner.append(Details(heading_of, (table,), open=True))
+        options.append((label, tuple(inner)))
+    if len(options) > 1:
+        blocks.append(Choice(f"grad-cam-{number}", "Class, target and method", tuple(options)))
+    else:
+        blocks += [block for _, inner in options for block in inner]
+    forgotten = tables.unchanged(more[RANDOMIZATION])
+    if forgotten:
+        items = [
+            f"{evidence.model(row.model).title}, {row.kind.layer} ({row.kind.method}, {row.kind.of_class})"
+            for row in forgotten
+        ]
+        text = (
+            "These maps stay what they are when all weights are shuffled: they do not show what was learned."
+        )
+        blocks.insert(1, Callout("warning", text, tuple(items)))
+    return Details(f"{data.title}: {found.step}", tuple(blocks), open=True)
+
+
+def _choices(found: MapSet, classes: Sequence[str]) -> Iterator[tuple[str, str, str, str]]:
+    """Yield label, class, target and method of what is looked at one at a time."""
+    kinds = dict.fromkeys(kind for mapped in found.models.values() for kind in mapped.kinds)
+    seen = dict.fromkeys((kind.of_class, kind.target, kind.method) for kind in kinds)
+    methods = list(dict.fromkeys(method for _, _, method in seen))
+    targets = list(dict.fromkeys(target for _, target, _ in seen))
+    for method in methods:
+        for target in targets:
+            for of_class in classes:
+                if (of_class, target, method) in seen:
+                    words = tables.TARGETS.get(target, target)
+                    yield f"{of_class}, {words}, {method}", of_class, target, method
+
+
+def _is(kind: MapKind, of_class: str, target: str, method: str) -> bool:
+    return (kind.of_class, kind.target, kind.method) == (of_class, target, method)
+
+
+def _said(evidence: Evidence, found: MapSet, rows: Sequence[KindNumbers]) -> tuple[str, ...]:
+    images = {image for mapped in found.models.values() for table in mapped.tables for image in table.images}
+    total = sum(row.maps for row in rows)
+    usable = sum(row.statuses["ok"] for row in rows)
+    texts = [
+        f"{plural(total, 'map')} of {plural(len(images), 'image')}; {total - usable or 'none'} "
+        f"{'is' if total - usable == 1 else 'are'} constant, not finite or without pixels of the class, "
+        "and in "
+        "no mean."
+    ]
+    waiting = [
+        f"{evidence.model(label).title} ({len(mapped.jobs)}/{mapped.planned})"
+        for label, mapped in found.models.items()
+        if len(mapped.jobs) < mapped.planned
+    ]
+    if waiting:
+        texts.append(f"Jobs are missing of {listed(waiting)}.")
+    restating = dict.fromkeys(
+        f"{evidence.model(row.model).title} {row.kind.layer}" for row in rows if row.restates
+    )
+    if restating:
+        texts.append(
+            f"Restate the prediction (correlation with the logits above {RESTATES:g}): "
+            f"{listed(restating, _MOST_NAMED)}."
+        )
+    return tuple(texts)
+
+
+def _sweep(evidence: Evidence, title: str, rows: Sequence[KindNumbers]) -> Figure | None:
+    """Return lift and correlation with the logits against depth; None where no model has two layers."""
+    panels, shown = [], set()
+    for group, labels in panel_groups(evidence):
+        mine = {label: [row for row in rows if row.model == label] for label in labels}
+        mine = {label: found for label, found in mine.items() if len(found) > 1}
+        if not mine:
+            continue
+        shown.update(mine)
+        for key, axis, line, ends in (
+            ("lift", "energy lift", (1.0, "chance"), (0.0, None)),
+            ("logits", "correlation with the logits", (RESTATES, "restates the prediction"), (-1.0, 1.0)),
+        ):
+            series = [
+                DepthSeries(
+                    evidence.model(label).title,
+                    series_index(evidence, label),
+                    tuple(_points(found, key)),
+                )
+                for label, found in mine.items()
+            ]
+            panel_title = heading(axis[0].upper() + axis[1:], group)
+            panels.append(Panel(panel_title, depth_plot(f"{panel_title}, {title}", axis, series, line, ends)))
+    if not panels:
+        return None
+    caption = (
+        f"{title}. Each mark is a layer, from the input to the logits; its name is in the tooltip and in the "
+        "table. Where the correlation is near 1, lift is that of the prediction."
+    )
+    return Figure(tuple(panels), line_keys(evidence, shown), caption)
+
+
+def _points(rows: Sequence[KindNumbers], key: str) -> Iterator[LayerPoint]:
+    ordered = sorted(rows, key=lambda row: row.kind.depth)
+    for place, row in enumerate(ordered):
+        found: Measure = row.numbers[key]
+        low, high = (found.interval.low, found.interval.high) if found.interval else (None, None)
+        yield LayerPoint(row.kind.layer, place / (len(ordered) - 1), found.value, low, high)

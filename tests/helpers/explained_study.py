@@ -1,0 +1,125 @@
+"""A study whose steps `grad-cam` left tables, made up without any network."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from bench_core.analysis.evidence import Cell, Evidence, Finished
+from bench_core.analysis.measured import StepTables
+from bench_core.metrics.map_tables import (
+    MORE_MAPS,
+    NUMBERS,
+    ONE_MAP,
+    read_maps,
+    read_numbers,
+)
+from bench_core.records import Counts
+from bench_core.seeds import derive_seed
+from bench_core.spec.model import StepEntry
+
+LAYERS = ("encoder.1", "encoder.3", "decoder.0")
+STEP = "worst"
+
+
+def with_maps(
+    evidence: Evidence,
+    images: int = 12,
+    layers: Mapping[str, Sequence[str]] | None = None,
+    methods: Sequence[str] = ("grad-cam",),
+    targets: Sequence[str] = ("predicted",),
+    *,
+    more: bool = True,
+) -> Evidence:
+    """Return the evidence with maps of the first images of every fold."""
+    cells: dict[tuple[str, str], Cell] = {}
+    for key, cell in evidence.cells.items():
+        names = (layers or {}).get(cell.model, LAYERS)
+        done = [
+            replace(fold, tables=tables(fold, images, names, methods, targets, more=more))
+            for fold in cell.folds
+        ]
+        cells[key] = replace(cell, steps={STEP: tuple(done)} if done else {})
+    spec = evidence.spec.model_copy(update={"steps": (StepEntry(name="grad-cam", label=STEP),)})
+    return replace(evidence, cells=cells, spec=spec)
+
+
+def tables(
+    fold: Finished,
+    images: int,
+    layers: Sequence[str],
+    methods: Sequence[str],
+    targets: Sequence[str],
+    *,
+    more: bool,
+) -> StepTables:
+    counts = fold.counts
+    rows = list(map_rows(counts, images, layers, methods, targets, fold.job.digest))
+    further = {}
+    for name, (texts, numbers) in MORE_MAPS.items() if more else ():
+        random = np.random.default_rng(derive_seed(name, fold.job.digest))
+        told = {
+            "interventions": [("blur",), ("mean",)],
+            "stability": [()],
+            "randomization": [("1", "2"), ("2", "2")],
+        }[name]
+        found = [
+            {
+                **{key: row[key] for key in ONE_MAP[:-1]},
+                **dict(zip(texts, values, strict=True)),
+                **{key: random.uniform(0, 0.8) for key in numbers},
+            }
+            for row in rows
+            for values in told
+        ]
+        further[name] = read_numbers(as_read(found), counts.ids, counts.classes, texts, numbers)
+    return StepTables(maps=read_maps(as_read(rows), counts.ids, counts.classes), more_maps=further)
+
+
+def map_rows(
+    counts: Counts,
+    images: int,
+    layers: Sequence[str],
+    methods: Sequence[str],
+    targets: Sequence[str],
+    seed: str,
+) -> list[dict[str, Any]]:
+    """Return rows of `maps`: deeper layers lie more on the structure and are more like the logits."""
+    random, rows = np.random.default_rng(derive_seed(seed)), []
+    for place, sample in enumerate(counts.ids[:images]):
+        for column, name in enumerate(counts.classes):
+            share = max(int(counts.values[place, column, [0, 2]].sum()), 1) / 96**2
+            for target in targets:
+                for method in methods:
+                    for depth, layer in enumerate(layers):
+                        along = (depth + 1) / len(layers)
+                        energy = float(np.clip(share + along * random.uniform(0.1, 0.6), 0, 1))
+                        numbers = (
+                            share,
+                            energy,
+                            energy / share,
+                            float(random.random() < along),
+                            along * random.uniform(0.2, 0.8),
+                            along * random.uniform(0.3, 0.9),
+                            float(np.clip(along - random.uniform(0, 0.1), -1, 1)),
+                        )
+                        status = "ok" if random.random() < 0.9 or depth else "constant"
+                        if status != "ok":
+                            numbers = (share, *[float("nan")] * (len(NUMBERS) - 1))
+                        which = (sample, name, target, layer, depth, 2 ** (depth + 1), method, status)
+                        rows.append(dict(zip((*ONE_MAP, *NUMBERS), (*which, *numbers), strict=True)))
+    return rows
+
+
+def as_read(rows: Sequence[Mapping[str, object]]) -> list[dict[str, str]]:
+    """Return rows as they are read from the CSV file that they are written to."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(rows[0]) if rows else [])
+    writer.writeheader()
+    writer.writerows(rows)
+    return list(csv.DictReader(io.StringIO(text.getvalue())))

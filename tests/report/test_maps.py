@@ -1,0 +1,238 @@
+"""Heat maps in the report: numbers equal to a recount, layers named, and nothing hidden."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scipy.stats import spearmanr
+
+from bench_core.analysis.evidence import Evidence
+from bench_core.analysis.explained import KindNumbers, kind_numbers, map_sets, more_numbers
+from bench_core.analysis.inference.compare import Settings
+from bench_core.analysis.measured import StepTables
+from bench_core.metrics.map_tables import (
+    INTERVENED,
+    INTERVENTIONS,
+    NUMBERS,
+    ONE_MAP,
+    RANDOMIZATION,
+    read_maps,
+    read_numbers,
+)
+from bench_core.metrics.tables import TableError
+from bench_core.options import complete_options
+from bench_core.report.blocks import Callout, Choice, Details, Figure, Prose, Section, tables_of
+from bench_core.report.delimited import to_csv
+from bench_core.report.sections.maps import section
+from tests.helpers.explained_study import STEP, as_read, map_rows, with_maps
+from tests.helpers.fake_study import Study
+
+SETTINGS = Settings(samples=200)
+Rows = list[dict[str, str]]
+
+
+@pytest.fixture(scope="module")
+def evidence(study: Study) -> Evidence:
+    return with_maps(study.evidence(), targets=("predicted", "truth"))
+
+
+@pytest.fixture(scope="module")
+def part(evidence: Evidence, study: Study) -> Section:
+    options = complete_options(study.loaded.registry.analysis("grad-cam").options, {"samples": 200})
+    return section(evidence, options)
+
+
+def numbers(evidence: Evidence, dataset: str) -> list[KindNumbers]:
+    (found,) = (item for item in map_sets(evidence) if item.dataset == dataset)
+    return list(kind_numbers(evidence, found, SETTINGS))
+
+
+def test_numbers_are_those_of_a_recount(evidence: Evidence) -> None:
+    for row in numbers(evidence, "polyps"):
+        folds = evidence.finished(STEP, row.model, "polyps")
+        maps, dice, own = [], [], []
+        for fold in folds:
+            table = fold.tables.maps
+            assert table is not None
+            places = [place for place, kind in enumerate(table.kinds) if kind == row.kind]
+            mine = {name: table.values[name][places] for name in NUMBERS}
+            maps.append(mine)
+            own.append(float(np.nanmean(mine["lift"])))
+            counts = fold.counts
+            column = counts.classes.index(row.kind.of_class)
+            for place in places:
+                hit, extra, missed = counts.values[counts.ids.index(table.images[place]), column].tolist()
+                total = 2 * hit + extra + missed
+                dice.append(2 * hit / total if total else math.nan)
+        lift = np.concatenate([mine["lift"] for mine in maps])
+        assert row.maps == len(lift)
+        assert row.statuses["constant"] == int(np.isnan(lift).sum())
+        assert row.numbers["lift"].value == pytest.approx(np.nanmean(lift))
+        assert row.spread["lift"] == pytest.approx(np.std(own, ddof=1))
+        iou = np.concatenate([mine["iou"] for mine in maps])
+        known = ~(np.isnan(iou) | np.isnan(dice))
+        assert row.with_dice["iou"] == pytest.approx(spearmanr(iou[known], np.array(dice)[known]).statistic)
+
+
+def test_intervals_are_over_groups_and_missing_where_these_are_few(evidence: Evidence, study: Study) -> None:
+    rows = numbers(evidence, "moles")
+    assert all(row.groups == row.images for row in rows if row.statuses["ok"] == row.maps)
+    for row in rows:
+        found = row.numbers["energy"]
+        if row.groups >= 10:
+            assert found.interval is not None
+            assert found.interval.low < found.value < found.interval.high
+    few = with_maps(study.evidence(), images=1)
+    assert all(row.numbers["energy"].interval is None for row in numbers(few, "moles"))
+
+
+def test_layers_are_labelled_that_restate_the_prediction(part: Section, evidence: Evidence) -> None:
+    table = next(table for table in tables_of(part.blocks) if table.name == f"grad-cam-{STEP}-moles-0")
+    rows = list(csv.DictReader(io.StringIO(to_csv(table))))
+    assert {row["layer"] for row in rows if row["restates"] == "yes"} == {"decoder.0"}
+    assert {row["layer"] for row in rows} == {"encoder.1", "encoder.3", "decoder.0"}
+    assert all((float(row["logits_mean"]) > 0.9) == (row["restates"] == "yes") for row in rows)
+    for row in rows:
+        counts = [int(row[f"count_{key}"]) for key in ("maps", "usable", "constant", "nan", "no_pixels")]
+        assert counts[0] == sum(counts[1:])
+    assert any(int(row["count_constant"]) for row in rows)
+    said = [block for block in _inside(part) if isinstance(block, Prose)]
+    assert any("decoder.0" in text for block in said for text in block.paragraphs)
+
+
+def test_each_class_target_and_dataset_has_its_table_and_sweep(part: Section) -> None:
+    names = {table.name for table in tables_of(part.blocks)}
+    for dataset, choices in (("moles", 2), ("polyps", 4), ("hearts", 6)):
+        assert {f"grad-cam-{STEP}-{dataset}-{place}" for place in range(choices)} <= names
+        assert f"grad-cam-{STEP}-{dataset}-{choices}" not in names
+    figures = [block for block in _inside(part) if isinstance(block, Figure)]
+    assert len(figures) == 12
+    for figure in figures:
+        assert len(figure.panels) == 2
+        for layer in ("encoder.1", "encoder.3", "decoder.0"):
+            assert all(layer in panel.svg for panel in figure.panels)
+
+
+def test_maps_that_no_weight_decides_are_called_so(evidence: Evidence, study: Study) -> None:
+    def stays(tables: StepTables) -> StepTables:
+        found = tables.more_maps[RANDOMIZATION]
+        ones = {"similarity": np.ones_like(found.values["similarity"])}
+        return replace(tables, more_maps={**tables.more_maps, RANDOMIZATION: replace(found, values=ones)})
+
+    options = complete_options(study.loaded.registry.analysis("grad-cam").options, {"samples": 200})
+    assert not [block for block in _inside(section(evidence, options)) if isinstance(block, Callout)]
+    cells = {
+        key: replace(
+            cell,
+            steps={
+                STEP: tuple(replace(done, tables=stays(done.tables)) for done in cell.steps[STEP])
+                if key == ("ring", "moles")
+                else cell.steps[STEP]
+            },
+        )
+        for key, cell in evidence.cells.items()
+    }
+    (warning,) = (
+        block
+        for block in _inside(section(replace(evidence, cells=cells), options))
+        if isinstance(block, Callout)
+    )
+    assert any("RingNet, encoder.1" in item for item in warning.items)
+    assert len(warning.items) == 6
+
+
+def test_further_tables_keep_imputers_and_steps_apart(evidence: Evidence) -> None:
+    found = map_sets(evidence)[0]
+    rows = more_numbers(evidence, found, INTERVENTIONS, SETTINGS)
+    assert {row.more for row in rows} == {("blur",), ("mean",)}
+    first = rows[0]
+    table = evidence.finished(STEP, first.model, found.dataset)
+    values = np.concatenate(
+        [
+            done.tables.more_maps[INTERVENTIONS].values["leakage"][
+                done.tables.more_maps[INTERVENTIONS].where(first.kind, first.more)
+            ]
+            for done in table
+        ]
+    )
+    assert first.numbers["leakage"].value == pytest.approx(values.mean())
+    steps = more_numbers(evidence, found, RANDOMIZATION, SETTINGS)
+    assert {row.more for row in steps} == {("1", "2"), ("2", "2")}
+
+
+def test_a_study_without_such_a_step_has_no_part(study: Study) -> None:
+    options = complete_options(study.loaded.registry.analysis("grad-cam").options, {})
+    assert section(study.evidence(), options).blocks == ()
+
+
+def _edit(**changes: str) -> Callable[[Rows], None]:
+    return lambda rows: rows[0].update(changes)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (_edit(image="another"), "not among those"),
+        (_edit(**{"class": "another"}), "not among those"),
+        (_edit(status="fine"), "status 'fine'"),
+        (_edit(status="constant"), "has numbers"),
+        (_edit(energy="1.5"), "not possible"),
+        (_edit(lift="-1"), "not possible"),
+        (_edit(logits="2"), "not possible"),
+        (_edit(lift="inf"), "not possible"),
+        (_edit(iou="much"), "not a number"),
+        (_edit(depth="nan"), "not possible"),
+        (_edit(stride="1e300"), "not possible"),
+        (lambda rows: rows.append(dict(rows[0])), "twice"),
+        (lambda rows: rows[0].pop("auprc"), "columns"),
+    ],
+)
+def test_a_table_that_is_not_what_it_says_is_refused(
+    study: Study, change: Callable[[Rows], None], message: str
+) -> None:
+    counts = study.evidence().folds[0].counts
+    rows = as_read(map_rows(counts, 2, ("stem", "out"), ("grad-cam",), ("truth",), "seed"))
+    rows = [row for row in rows if row["status"] == "ok"]
+    read_maps(rows, counts.ids, counts.classes)
+    change(rows)
+    with pytest.raises(TableError, match=message):
+        read_maps(rows, counts.ids, counts.classes)
+
+
+def test_interventions_may_gain_as_well_as_lose(study: Study) -> None:
+    counts = study.evidence().folds[0].counts
+    row = {
+        **dict(
+            zip(
+                ONE_MAP[:-1],
+                (counts.ids[0], counts.classes[0], "truth", "stem", 0, 2, "grad-cam"),
+                strict=True,
+            )
+        ),
+        "imputer": "blur",
+        **dict.fromkeys(INTERVENED, -1.5),
+    }
+    found = read_numbers(as_read([row]), counts.ids, counts.classes, ("imputer",), INTERVENED)
+    assert found.values["leakage"].tolist() == [-1.5]
+
+
+def _inside(part: Section) -> list[object]:
+    found: list[object] = []
+
+    def walk(blocks: tuple[object, ...]) -> None:
+        for block in blocks:
+            found.append(block)
+            if isinstance(block, Details):
+                walk(block.blocks)
+            if isinstance(block, Choice):
+                for _, inner in block.options:
+                    walk(inner)
+
+    walk(part.blocks)
+    return found
