@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 from bench_core.errors import BenchError, StoreError
-from bench_core.export.portable import portable
+from bench_core.export.portable import Member, portable
+from bench_core.files.bounded import read_json
 from bench_core.files.names import name_problem
 from bench_core.plan.expand import Plan
 from bench_core.spec.load import LoadedSpec
 from bench_core.spec.rules.labels import label_of
+from bench_core.store.archive import PLAN, RESULTS, SPEC, Manifest, is_brought
+from bench_core.store.store import Store
 from bench_core.store.studies import MOST_BYTES, Content, KeptStudy, keep_study
 from bench_core.text import visible
 from bench_core.version import __version__
+
+_TIME = "%Y-%m-%dT%H:%M:%SZ"
 
 
 def keep(
@@ -33,6 +38,24 @@ def keep(
 def study_of(loaded: LoadedSpec, plan: Plan, given: Path, overrides: Sequence[str] = ()) -> KeptStudy:
     """Return what is kept of a spec that is run at this moment; raises StoreError as `keep` does."""
     members, spec = portable(loaded)
+    files = _contents(members)
+    moment = datetime.now(UTC).strftime(_TIME)
+    sets = loaded.spec.datasets, (step.dataset for step in loaded.spec.steps if step.dataset is not None)
+    return KeptStudy(
+        name=visible(plan.name),
+        spec=spec.decode(),
+        files=files,
+        planned=tuple(sorted({job.digest for job in plan.jobs})),
+        first=moment,
+        last=moment,
+        given=_path(visible(str(given))),
+        overrides=tuple(map(visible, overrides)),
+        places={label_of(item): visible(item.root) for group in sets for item in group if item.root},
+        segtrial=__version__,
+    )
+
+
+def _contents(members: Sequence[Member]) -> dict[str, Content]:
     files, size = dict[str, Content](), 0
     for member in members:
         for part in member.name.split("/"):
@@ -47,20 +70,49 @@ def study_of(loaded: LoadedSpec, plan: Plan, given: Path, overrides: Sequence[st
         if size > MOST_BYTES:
             raise _not_kept(f"its folds and plugins take more than {MOST_BYTES // 1024**2} MiB")
         files[member.name] = Content.of(raw)
-    moment = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    sets = loaded.spec.datasets, (step.dataset for step in loaded.spec.steps if step.dataset is not None)
+    return files
+
+
+def study_of_archive(folder: Path, manifest: Manifest, archive: Path) -> KeptStudy:
+    """Return what an unpacked archive says was run, as a store keeps it, at the time that its jobs say.
+
+    Raises StoreError as `keep` does. What its spec leads to is asked when it is read.
+    """
+    brought = [Member(name, folder / name) for name in manifest.files if is_brought(name)]
+    started, finished = zip(*_times(folder / RESULTS), strict=True)
+    try:
+        spec = (folder / SPEC).read_bytes().decode()
+        planned = {str(row["digest"]) for row in read_json(folder / PLAN)["jobs"]}
+    except (ValueError, KeyError, TypeError) as error:
+        raise _not_kept(f"{archive}: {error}") from error
     return KeptStudy(
-        name=visible(plan.name),
-        spec=spec.decode(),
-        files=files,
-        planned=tuple(sorted({job.digest for job in plan.jobs})),
-        first=moment,
-        last=moment,
-        given=_path(visible(str(given))),
-        overrides=tuple(map(visible, overrides)),
-        places={label_of(item): visible(item.root) for group in sets for item in group if item.root},
-        segtrial=__version__,
+        name=visible(manifest.name),
+        spec=spec,
+        files=_contents(brought),
+        planned=tuple(sorted(planned)),
+        first=min(started),
+        last=max(finished),
+        given=_path(visible(archive.name)),
     )
+
+
+def _times(store: Path) -> Iterator[tuple[str, str]]:
+    """Yield when each finished job was started and finished; of none, the earliest moment."""
+    opened, none = Store(store), True
+    for digest, state in opened.states().items():
+        try:
+            run = opened.result(digest).provenance.get("run") if state == "done" else None
+            if isinstance(run, Mapping):
+                yield _moment(str(run["started"])), _moment(str(run["finished"]))
+                none = False
+        except (StoreError, ValueError, KeyError, OverflowError):
+            continue
+    if none:
+        yield ("1970-01-01T00:00:00Z",) * 2
+
+
+def _moment(text: str) -> str:
+    return datetime.fromisoformat(text).astimezone(UTC).strftime(_TIME)
 
 
 def _path(text: str) -> str:

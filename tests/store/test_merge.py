@@ -11,17 +11,20 @@ from typing import Any
 
 import pytest
 
+from bench_core.store import archive
 from bench_core.store import folder as files
 from bench_core.store import merge as merging
 from bench_core.store.accepted import Acceptance, add_acceptance, read_accepted
 from bench_core.store.claim import claiming
 from bench_core.store.store import Store
+from bench_core.store.studies import kept_studies
 from tests.cli.test_damaged_store import DEEP
+from tests.helpers.archives import rewritten
 from tests.helpers.bench import call_bench
 from tests.helpers.fake_study import write_study
 from tests.helpers.forgeries import counts, halved, result, sealed
 from tests.helpers.forgery_list import other_hardware
-from tests.helpers.verified_study import Finished
+from tests.helpers.verified_study import STOPPING, Finished
 
 ONE, OTHER = "evaluate/heavy/dots/fold-1", "evaluate/pairs/dots/fold-0"
 
@@ -265,3 +268,51 @@ def test_what_is_no_store_is_refused(halves: tuple[Path, Path], tmp_path: Path) 
 def replace_format(store: Path) -> Path:
     (store / "store.json").write_text('{"format": 99}')
     return store
+
+
+def test_an_archive_is_a_store_to_merge_where_it_leaves_nothing_out(
+    verified_study: Finished, halves: tuple[Path, Path], tmp_path: Path
+) -> None:
+    spec, out = (verified_study.path, "--set", STOPPING), tmp_path / "out"
+    whole = tmp_path / "whole.zip"
+    pack = ("export", "--archive", whole, *spec, "--store", verified_study.store, "--images", "--weights")
+    assert call_bench(*pack).returncode == 0
+    found = merged(halves[0], whole, "--out", out)
+    assert found["taken"] == {str(halves[0]): 10, f"{whole}": 5} and found["alike"] == 10
+    assert content(out / "jobs") == content(verified_study.store / "jobs")
+    assert content(out / "datasets") == content(verified_study.store / "datasets")
+    # What was run comes along, at the time that its jobs say, and is read like that of any store.
+    (study,) = kept_studies(out)[0].values()
+    assert study.name == "small" and "2020" < study.first < study.last and study.given == "whole.zip"
+    verified = call_bench("verify", out, "--trust-code", "--digest", archive.read_manifest(whole).study)
+    assert verified.returncode == 0, verified.stdout
+    # One that leaves files out cannot fill a store; one that was changed is not unpacked.
+    part = tmp_path / "part.zip"
+    assert call_bench("export", "--archive", part, *spec, "--store", verified_study.store).returncode == 0
+    done = call_bench("merge", part, "--out", tmp_path / "other")
+    assert done.returncode == 2 and "30 files of its jobs" in done.stderr and "--weights" in done.stderr
+    assert not (tmp_path / "other").exists()
+    damaged = rewritten(whole, tmp_path / "x.zip", lambda m, _: m.pop("plan.json"), fitting=False)
+    assert "the archive is damaged" in call_bench("merge", damaged, "--out", tmp_path / "other").stderr
+
+
+def test_a_forged_job_of_an_archive_is_refused_or_a_conflict(
+    verified_study: Finished, tmp_path: Path
+) -> None:
+    spec, out = (verified_study.path, "--set", STOPPING), tmp_path / "out"
+    digest = verified_study.job(ONE).digest
+    store = part(verified_study.store, tmp_path / "store", [digest])
+    sound, forged = tmp_path / "sound.zip", tmp_path / "forged.zip"
+    call_bench("export", "--archive", sound, *spec, "--store", store, "--images", "--weights")
+
+    def edit(members: dict[str, bytes], manifest: dict[str, Any]) -> None:
+        members[f"results/jobs/{digest}/counts.csv"] += b" "
+
+    (refused,) = merged(rewritten(sound, forged, edit), "--out", out, code=1)["refused"]
+    assert refused["place"].startswith(f"{forged}: results/jobs/{digest}") and refused["fix"]
+    counts(store / "jobs" / digest, lambda found, rows: halved(found, rows))
+    sealed([store / "jobs" / digest])
+    (conflict,) = merged(store, sound, "--out", out, code=1)["conflicts"]
+    assert conflict["places"][1] == f"{sound}: results/jobs/{digest}"
+    assert merged(store, sound, "--out", out, "--prefer", sound)["taken"][str(sound)] == 1
+    assert content(out / "jobs" / digest) == content(verified_study.store / "jobs" / digest)
