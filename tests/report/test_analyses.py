@@ -31,6 +31,7 @@ FIRST_PARTY = (
     "failures",
     "suspects",
     "transfer",
+    "grad-cam",
     "search",
     "curves",
     "predictions",
