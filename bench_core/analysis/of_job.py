@@ -81,7 +81,7 @@ def _steps_on(store: Store, job: Job) -> list[Job]:
         if state == "done":
             with suppress(StoreError):
                 other = store.job(digest)
-                if isinstance(other.work, Apply) and any(need.digest == job.digest for need in other.needs):
+                if isinstance(other.work, Apply) and job.digest in other.looked_at:
                     found.append(other)
     return sorted(found, key=lambda step: (step.stage, step.digest))
 

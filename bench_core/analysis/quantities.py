@@ -304,10 +304,10 @@ def _steps(evidence: Evidence, step: str) -> dict[str, Apply]:
 
 def _jobs(evidence: Evidence, label: str) -> Jobs:
     return {
-        need.digest: done
+        digest: done
         for cell in evidence.cells.values()
         for done in cell.steps.get(label, ())
-        for need in done.job.needs
+        for digest in done.job.looked_at
     }
 
 

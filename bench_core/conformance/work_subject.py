@@ -20,7 +20,7 @@ from bench_core.declarations import Architecture, Entry, JobEvent, RunnerDeclara
 from bench_core.errors import MissingDependencyError, PluginError, UnknownNameError
 from bench_core.execute.preflight import runner_problems
 from bench_core.options import Option, complete_options
-from bench_core.plan.job import Job
+from bench_core.plan.job import Apply, Job
 from bench_core.plugins.registry import Registry
 from bench_core.store.folder import JOB, LOG, MANIFEST, RESULT
 
@@ -119,7 +119,7 @@ class WorkSubject:
     def jobs(self, study: Study) -> list[Job]:
         """Return the jobs of this work."""
         if isinstance(self.declared, Step):
-            return [job for job in study.plan.jobs if job.stage == LABEL]
+            return [job for job in study.plan.jobs if isinstance(job.work, Apply)]
         return list(study.plan.jobs)
 
     def prepared(self, kind: str = "one", hidden: tuple[str, ...] = ()) -> Study:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -14,6 +15,7 @@ from bench_core.declarations.results import Metric
 from bench_core.errors import PluginError
 from bench_core.options import Option, plain_option
 
+_PART = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")
 Track = Literal["shared", "own-protocol", "zero-shot/auto", "zero-shot/oracle"]
 """How models came to their numbers: only those of one track are ranked and tested against each other.
 
@@ -91,6 +93,14 @@ class Step:
     varying: tuple[str, ...] = ()
     """Names of tables and artifacts that measure the machine, so that no two runs leave the same: nothing
     asks them to be equal. Its values are not among them."""
+    parts: Callable[[Mapping[str, Any]], Mapping[str, Mapping[str, Any]]] | None = None
+    """Gets the options that count; returns the options of each part of an entry, by a short name. Each part
+    is a stage of its own, LABEL-PART, so that what changes the jobs of one leaves those of the others.
+    Options that have no effect on a part should be at their defaults in it. None: an entry is one stage."""
+    peers: Callable[[Mapping[str, Any]], str | None] | None = None
+    """Gets the options of an entry or part; returns the pool ("all": every model) whose models' label maps of
+    the same fold each job needs as well (`Session.peers`), or None for no others. Such a job is another one
+    as soon as a model joins."""
     requires: tuple[str, ...] = ()
     """Importable modules that it needs."""
     install: str = ""
@@ -106,6 +116,36 @@ class Step:
     def __post_init__(self) -> None:
         if self.over == "folds" and self.dataset != "other":
             raise ValueError(f"step {self.name!r} is over folds, and not on another dataset")
+        if self.peers is not None and self.dataset != "same":
+            raise ValueError(f"step {self.name!r} needs peers, and they tested no other dataset")
+
+    def divided(self, options: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+        """Return the complete options of each part by its name; of an entry that is one stage, under "".
+
+        Raises PluginError where `parts` is broken.
+        """
+        if self.parts is None:
+            return {"": dict(options)}
+        function, what = self.parts, f"parts of step {self.name!r}"
+        found = call(what, lambda: function(options))
+        if not isinstance(found, Mapping) or not found:
+            raise PluginError(f"{what} returned {shown(found)}, not a mapping of options by part")
+        for name, given in found.items():
+            if not isinstance(name, str) or not _PART.fullmatch(name):
+                raise PluginError(f"{what} returned a part called {shown(name)}")
+            if not isinstance(given, Mapping) or set(given) != set(options):
+                raise PluginError(f"{what} returned other options for {name!r} than it got")
+        return {name: dict(given) for name, given in found.items()}
+
+    def pool(self, options: Mapping[str, Any]) -> str | None:
+        """Return the pool whose label maps each job needs; None for no others. Raises PluginError."""
+        if self.peers is None:
+            return None
+        function, what = self.peers, f"peers of step {self.name!r}"
+        found = call(what, lambda: function(options))
+        if found is not None and not isinstance(found, str):
+            raise PluginError(f"{what} returned {shown(found)}, not the name of a pool")
+        return found
 
     def misfit(self, options: Mapping[str, Any], trained: Side, there: Side) -> str:
         """Return why two datasets do not go together, empty where they do; raises PluginError as `call`."""

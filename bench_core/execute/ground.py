@@ -95,8 +95,10 @@ def needed_basis(
     found: dict[str, str] = {}
     for need in job.needs if isinstance(job.work, Apply) else ():
         stands_on = effective_basis(result_of(need.digest), accepted)
+        # Networks of several models may be filled from different files of one name.
+        whose = f" of {need.digest[:_SHORT]}" if need.role == "peers" else ""
         found |= {
-            f"{NEEDED} {name}": digest
+            f"{NEEDED} {name}{whose if kind_of(name) == WEIGHTS else ''}": digest
             for name, digest in stands_on.items()
             if kind_of(name) in (DATA, WEIGHTS)
         }

@@ -6,12 +6,12 @@ import difflib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from bench_core.errors import BenchError
-from bench_core.plan.job import Job
+from bench_core.plan.job import Apply, Job
 
 _KEYS: Mapping[str, Callable[[Job], tuple[str, ...]]] = {
     "model": lambda job: (job.model.label, job.model.name),
     "dataset": lambda job: (job.dataset.label, job.dataset.name),
-    "stage": lambda job: (job.stage,),
+    "stage": lambda job: (job.stage, *((job.work.step,) if isinstance(job.work, Apply) else ())),
     "fold": lambda job: (str(job.fold.index),),
     "family": lambda job: (job.model.family,),
 }

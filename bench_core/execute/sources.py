@@ -37,15 +37,28 @@ def by_role(job: Job, members: Sequence[Source]) -> dict[Role, Source]:
 
 
 def members_of(job: Job, store: Store, registry: Registry, cache: Path | None = None) -> tuple[Source, ...]:
-    """Return all needed jobs; those that choose a learning rate are asked elsewhere.
+    """Return all needed jobs but peers; those that choose a learning rate are asked elsewhere.
 
     Their data are opened through `cache`, by default the store's, when they are asked for. Raises StoreError
     if one is not done.
     """
+    return _sources(job, _needs(job), store, registry, cache)
+
+
+def peers_of(job: Job, store: Store, registry: Registry, cache: Path | None = None) -> tuple[Source, ...]:
+    """Return the jobs of all models that tested the same images, where the job needs them; raises as
+    `members_of`."""
+    needs = [need for need in job.needs if need.role == "peers"]
+    return _sources(job, needs, store, registry, cache)
+
+
+def _sources(
+    job: Job, needs: Sequence[Need], store: Store, registry: Registry, cache: Path | None
+) -> tuple[Source, ...]:
     from bench_core.protocol.site import Source
 
     found: list[Source] = []
-    for need in _needs(job):
+    for need in needs:
         if not store.is_done(need.digest):
             raise StoreError(f"job {need.digest}, which {job.name} needs, is not done", place=str(store.path))
         needed = store.job(need.digest)
@@ -56,6 +69,7 @@ def members_of(job: Job, store: Store, registry: Registry, cache: Path | None = 
                 weights=partial(tested_weights, store, need.digest),
                 network=partial(tested_network, needed, store, registry),
                 random_at_inference=registry.model(needed.model.name).random_at_inference,
+                explained=registry.model(needed.model.name).explained,
                 tested=partial(_tested, needed, store, registry, cache or store.cache),
             )
         )
@@ -63,7 +77,7 @@ def members_of(job: Job, store: Store, registry: Registry, cache: Path | None = 
 
 
 def _needs(job: Job) -> list[Need]:
-    return [need for need in job.needs if need.role != "rate"]
+    return [need for need in job.needs if need.role not in ("rate", "peers")]
 
 
 def _tested(job: Job, store: Store, registry: Registry, cache: Path) -> Split:

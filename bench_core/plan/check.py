@@ -6,14 +6,21 @@ from the same settings. So no fold is expanded here, and a spec of many jobs is 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
 from bench_core.errors import BenchError
 from bench_core.plan.errors import PlanError
 from bench_core.plan.exclusions import Exclusions
 from bench_core.plan.resolve import DatasetChoice, ModelChoice, choose_dataset, choose_model
-from bench_core.plan.stages import EvaluateStage, StepStage, fitted_stage, jobs_of_cell, step_stage
+from bench_core.plan.stages import (
+    EvaluateStage,
+    StepStage,
+    fitted_stage,
+    jobs_of_cell,
+    step_stages,
+    with_peers,
+)
 from bench_core.plan.training import Cell
 from bench_core.plan.twins import Twins
 from bench_core.spec.checks import Context
@@ -21,6 +28,7 @@ from bench_core.spec.load import absolute_dataset
 from bench_core.spec.model import StepEntry
 from bench_core.spec.nodes import Loc
 from bench_core.spec.protocol import Protocol
+from bench_core.spec.rules.labels import part_breaches
 from bench_core.spec.rules.size import cell_breaches, size_breaches
 from bench_core.spec.rules.steps import step_data_breaches
 
@@ -43,16 +51,20 @@ def check_plan(context: Context) -> None:
         draft.datasets,
         lambda entry, loc: choose_dataset(absolute_dataset(entry, context.base), registry, loc),
     )
-    steps = _choices(
+    steps: dict[int, Sequence[StepStage]] = _choices(
         context,
         "step",
         draft.steps,
-        lambda entry, loc: step_stage(_absolute(entry, context), registry, loc),
+        lambda entry, loc: step_stages(_absolute(entry, context), registry, loc),
     )
     named = {index: datasets[index].entry for index in datasets}
-    if not context.report(step_data_breaches(named, {index: steps[index].entry for index in steps})):
+    if not context.report(step_data_breaches(named, {index: steps[index][0].entry for index in steps})):
         return
     steps = _fitted(context, protocol, steps, datasets)
+    if not context.report(part_breaches({index: [part.stage for part in steps[index]] for index in steps})):
+        return
+    if len(models) == len(draft.models) and draft.sound(("models",), ("pools",)):
+        _check_peers(context, models, steps)
     if not context.report(cell_breaches(len(models), len(datasets))) or not draft.sound(("exclude",)):
         return
     exclusions = Exclusions(draft.exclude.values())
@@ -81,20 +93,33 @@ def _absolute(entry: StepEntry, context: Context) -> StepEntry:
 def _fitted(
     context: Context,
     protocol: Protocol,
-    steps: Mapping[int, StepStage],
+    steps: Mapping[int, Sequence[StepStage]],
     datasets: Mapping[int, DatasetChoice],
-) -> dict[int, StepStage]:
+) -> dict[int, Sequence[StepStage]]:
     """Return the steps with the datasets that each works on; report those that work on none they should."""
-    found: dict[int, StepStage] = {}
+    found: dict[int, Sequence[StepStage]] = {}
     whole = len(datasets) == len(context.draft.datasets) and context.draft.sound(("datasets",))
-    for index, stage in steps.items():
+    for index, parts in steps.items():
         loc: Loc = ("steps", index)
         try:
             known = list(datasets.values())
-            found[index] = fitted_stage(stage, known, protocol, loc, whole)
+            found[index] = [fitted_stage(part, known, protocol, loc, whole) for part in parts]
         except BenchError as error:
             _report(context, "step", (*loc, "name"), error)
     return found
+
+
+def _check_peers(
+    context: Context, models: Mapping[int, ModelChoice], steps: Mapping[int, Sequence[StepStage]]
+) -> None:
+    chosen = [(context.draft.models[index], choice) for index, choice in models.items()]
+    for index, parts in steps.items():
+        loc: Loc = ("steps", index)
+        try:
+            for part in parts:
+                with_peers(part, chosen, context.draft.pools, loc)
+        except PlanError as error:
+            _report(context, "step", (*loc, "options"), error)
 
 
 def _choices(
@@ -122,11 +147,11 @@ def _jobs(
     protocol: Protocol,
     models: Mapping[int, ModelChoice],
     datasets: Mapping[int, DatasetChoice],
-    steps: Mapping[int, StepStage],
+    steps: Mapping[int, Sequence[StepStage]],
     exclusions: Exclusions,
 ) -> int:
     return sum(
-        jobs_of_cell(protocol, model, dataset, list(steps.values()))
+        jobs_of_cell(protocol, model, dataset, [part for parts in steps.values() for part in parts])
         for model in models.values()
         for dataset in datasets.values()
         if not exclusions.of(model, dataset)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -11,14 +11,17 @@ from bench_core.plan.exclusions import Exclusions
 from bench_core.plan.fitting import PassedOver
 from bench_core.plan.identity import Memo, digest_of
 from bench_core.plan.job import Job
+from bench_core.plan.peers import Around
 from bench_core.plan.resolve import DatasetChoice, ModelChoice, choose_dataset, choose_model
 from bench_core.plan.stages import (
+    NOBODY,
     EvaluateStage,
     SearchStage,
     StagePlanner,
     fitted_stage,
     jobs_of_cell,
-    step_stage,
+    step_stages,
+    with_peers,
 )
 from bench_core.plan.training import Cell
 from bench_core.plugins.registry import Registry
@@ -26,7 +29,7 @@ from bench_core.spec.model import Spec
 from bench_core.spec.nodes import Loc
 from bench_core.spec.rules.folds import fold_breaches, given_breaches
 from bench_core.spec.rules.labels import STAGES as RESERVED
-from bench_core.spec.rules.labels import label_breaches
+from bench_core.spec.rules.labels import label_breaches, part_breaches
 from bench_core.spec.rules.size import cell_breaches, size_breaches
 from bench_core.spec.rules.steps import step_data_breaches
 
@@ -88,9 +91,15 @@ def make_plan(spec: Spec, registry: Registry) -> Plan:
     refuse(label_breaches("steps", dict(enumerate(spec.steps)), RESERVED))
     refuse(step_data_breaches(dict(enumerate(spec.datasets)), dict(enumerate(spec.steps))))
     steps = []
+    labelled: dict[int, list[str]] = {}
+    chosen = list(zip(spec.models, models, strict=True))
     for index, step in enumerate(spec.steps):
         loc = ("steps", index)
-        steps.append(fitted_stage(step_stage(step, registry, loc), datasets, spec.protocol, loc))
+        for stage in step_stages(step, registry, loc):
+            fitted = fitted_stage(stage, datasets, spec.protocol, loc)
+            steps.append(with_peers(fitted, chosen, spec.pools, loc))
+            labelled.setdefault(index, []).append(stage.stage)
+    refuse(part_breaches(labelled))
     refuse(cell_breaches(len(models), len(datasets)))
     exclusions = Exclusions(spec.exclude)
     cells: list[tuple[ModelChoice, DatasetChoice]] = []
@@ -106,8 +115,7 @@ def make_plan(spec: Spec, registry: Registry) -> Plan:
     protocol, seed = spec.protocol, spec.seed
     stages: list[StagePlanner] = [SearchStage(protocol, seed), EvaluateStage(protocol, seed), *steps]
     expansion = _Expansion(stages)
-    for model, dataset in cells:
-        expansion.add(Cell(protocol, model, dataset))
+    expansion.add(Cell(protocol, model, dataset) for model, dataset in cells)
     unavailable = {
         f"model {model.label}": model.architecture.unavailable
         for model in models
@@ -148,10 +156,21 @@ class _Expansion:
     def jobs(self) -> tuple[Job, ...]:
         return tuple(job for jobs in self._jobs.values() for job in jobs)
 
-    def add(self, cell: Cell) -> None:
-        earlier: dict[str, list[Job]] = {}
-        for stage in self._stages:
-            earlier[stage.stage] = [self._identified(job) for job in stage.jobs(cell, earlier)]
+    def add(self, cells: Iterable[Cell]) -> None:
+        begun: list[tuple[Cell, dict[str, list[Job]]]] = [(cell, {}) for cell in cells]
+        # What is trained and tested of all cells comes first, since a step may need the jobs of all models.
+        first = [stage for stage in self._stages if stage.stage in RESERVED]
+        for cell, earlier in begun:
+            self._plan(first, cell, earlier, NOBODY)
+        around = Around(self._jobs["evaluate"])
+        for cell, earlier in begun:
+            self._plan([stage for stage in self._stages if stage not in first], cell, earlier, around)
+
+    def _plan(
+        self, stages: Sequence[StagePlanner], cell: Cell, earlier: dict[str, list[Job]], around: Around
+    ) -> None:
+        for stage in stages:
+            earlier[stage.stage] = [self._identified(job) for job in stage.jobs(cell, earlier, around)]
             self._jobs[stage.stage] += earlier[stage.stage]
 
     def _identified(self, job: Job) -> Job:

@@ -13,8 +13,9 @@ from bench_core.declarations import Departure, Task
 from bench_core.seeds import derive_seed
 from bench_core.spec.training import Pixels, Scoring, Training
 
-Role = Literal["rate", "weights", "predictions", "prompts"]
-"""What a needed job gives: the learning rate of a search, its network, its label maps, its prompts."""
+Role = Literal["rate", "weights", "predictions", "prompts", "peers"]
+"""What a needed job gives: the learning rate of a search, its network, its label maps, its prompts; of all
+models together the label maps of one fold."""
 Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
 Text = Annotated[str, StringConstraints(max_length=4096)]
 Index = Annotated[int, Field(ge=0, lt=2**31)]
@@ -208,6 +209,11 @@ class Job:
     def needed(self, role: Role) -> tuple[str, ...]:
         """Return the digests of the needed jobs of one role."""
         return tuple(need.digest for need in self.needs if need.role == role)
+
+    @property
+    def looked_at(self) -> tuple[str, ...]:
+        """Digests of the jobs that a step looks at: all that it needs but peers."""
+        return tuple(need.digest for need in self.needs if need.role != "peers")
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON data, from which `from_json` makes an equal job."""

@@ -12,11 +12,13 @@ from bench_core.plan.errors import refuse
 from bench_core.plan.fitting import Fitting, PassedOver, fitting
 from bench_core.plan.folds import evaluate_folds, search_folds
 from bench_core.plan.job import Apply, Job, JobDataset, JobFold, Need, Own, Train, Work
+from bench_core.plan.peers import Around, peer_models
 from bench_core.plan.resolve import DatasetChoice, ModelChoice, choose_dataset, step_options
 from bench_core.plan.training import Cell
 from bench_core.plugins.registry import Registry
-from bench_core.spec.model import StepEntry
+from bench_core.spec.model import ModelEntry, StepEntry
 from bench_core.spec.nodes import Loc
+from bench_core.spec.pools import AnyPool
 from bench_core.spec.protocol import Protocol
 from bench_core.spec.rules.labels import label_of
 from bench_core.spec.rules.size import count_jobs
@@ -26,6 +28,7 @@ Finish = Callable[[Job], Job]
 """Gives a job its digest."""
 Earlier = Mapping[str, Sequence[Job]]
 """A cell's jobs of the stages before, by stage."""
+NOBODY = Around()
 
 
 class StagePlanner(Interface):
@@ -35,8 +38,8 @@ class StagePlanner(Interface):
     def stage(self) -> str:
         """Its name, or a step's label."""
 
-    def jobs(self, cell: Cell, earlier: Earlier) -> Iterator[Job]:
-        """Yield the stage's jobs of one cell, without digests."""
+    def jobs(self, cell: Cell, earlier: Earlier, around: Around = NOBODY) -> Iterator[Job]:
+        """Yield the stage's jobs of one cell, without digests; `around` are jobs of all cells."""
 
 
 class SearchStage:
@@ -50,7 +53,7 @@ class SearchStage:
         if self._search is not None:
             self._folds = search_folds(self._search, protocol.evaluate)
 
-    def jobs(self, cell: Cell, earlier: Earlier) -> Iterator[Job]:
+    def jobs(self, cell: Cell, earlier: Earlier, around: Around = NOBODY) -> Iterator[Job]:
         """Yield one job per search fold and rate; none for a runner that does not follow the protocol."""
         search = self._search
         if search is None or cell.choice.runner.protocol == "own":
@@ -79,7 +82,7 @@ class EvaluateStage:
             {index: replace(fold, deal=deal) for index, fold in first.items()} for deal in range(deals)
         ]
 
-    def jobs(self, cell: Cell, earlier: Earlier) -> Iterator[Job]:
+    def jobs(self, cell: Cell, earlier: Earlier, around: Around = NOBODY) -> Iterator[Job]:
         """Yield the jobs, each with the search jobs that choose its rate."""
         evaluate, search = self._protocol.evaluate, self._protocol.search
         searches = earlier.get("search", ())
@@ -110,10 +113,10 @@ class EvaluateStage:
 
 @dataclass(frozen=True)
 class StepStage:
-    """A step on every evaluate job."""
+    """A step, or a part of it, on every evaluate job."""
 
     stage: str
-    """The entry's label."""
+    """The entry's label; of a part LABEL-PART."""
     step: Step
     options: Mapping[str, object]
     entry: StepEntry
@@ -121,6 +124,13 @@ class StepStage:
     """The dataset that is looked at, where it is not the one of the evaluate job."""
     fitting: Fitting | None = None
     """On the jobs of which datasets it works; None: of all."""
+    among: frozenset[str] | None = None
+    """Of a step that needs peers: the models (labels) that these are of; None: all."""
+
+    @property
+    def pool(self) -> str | None:
+        """The pool whose models' label maps each job needs; None for no others."""
+        return self.step.pool(self.options)
 
     def works_on(self, dataset: str) -> bool:
         """Say whether it works on the jobs of a dataset (label)."""
@@ -132,7 +142,7 @@ class StepStage:
         found = {} if self.fitting is None else self.fitting.passed_over
         return tuple(PassedOver(self.stage, label, because) for label, because in found.items())
 
-    def jobs(self, cell: Cell, earlier: Earlier) -> Iterator[Job]:
+    def jobs(self, cell: Cell, earlier: Earlier, around: Around = NOBODY) -> Iterator[Job]:
         """Yield the jobs on the evaluate jobs of a dataset that it works on; none where no weights are left
         that the step needs."""
         if self.step.needs == "weights" and cell.choice.runner.protocol == "own":
@@ -143,6 +153,7 @@ class StepStage:
         work = Apply(self.step.name, self.step.version, self.options, cell.dataset.label, chosen)
         for sources in self._needed(earlier.get("evaluate", ())):
             source = sources[0]
+            peers = around.needs(source, self.among) if self.pool is not None else ()
             dataset, fold = source.dataset, source.fold
             if self.other is not None:
                 index = 0 if self.step.over == "folds" else source.fold.index
@@ -157,7 +168,7 @@ class StepStage:
                 scoring=source.scoring,
                 seed=source.seed,
                 work=work,
-                needs=tuple(Need(needed.digest, self.step.needs) for needed in sources),
+                needs=(*(Need(needed.digest, self.step.needs) for needed in sources), *peers),
                 repeat=source.repeat,
             )
 
@@ -173,12 +184,16 @@ class StepStage:
             yield [job for job in evaluated if job.repeat == repeat]
 
 
-def step_stage(entry: StepEntry, registry: Registry, loc: Loc) -> StepStage:
-    """Return the stage of the step entry at `loc`; raises as `choose_dataset` and `step_options` do."""
+def step_stages(entry: StepEntry, registry: Registry, loc: Loc) -> tuple[StepStage, ...]:
+    """Return the stages of the step entry at `loc`; raises as `choose_dataset` and `step_options` do."""
     step = registry.step(entry.name)
     refuse(step_breaches(loc, entry, step))
     other = choose_dataset(entry.dataset, registry, (*loc, "dataset")) if entry.dataset else None
-    return StepStage(label_of(entry), step, step_options(step, entry, registry, loc), entry, other)
+    label = label_of(entry)
+    return tuple(
+        StepStage(f"{label}-{part}" if part else label, step, options, entry, other)
+        for part, options in step.divided(step_options(step, entry, registry, loc)).items()
+    )
 
 
 def fitted_stage(
@@ -191,6 +206,18 @@ def fitted_stage(
     """Return the stage of the entry at `loc` with the datasets that it works on; raises as `fitting`."""
     found = fitting(stage.entry, stage.step, stage.options, stage.other, datasets, protocol, loc, whole)
     return replace(stage, fitting=found)
+
+
+def with_peers(
+    stage: StepStage,
+    models: Sequence[tuple[ModelEntry, ModelChoice]],
+    pools: Mapping[str, AnyPool],
+    loc: Loc,
+) -> StepStage:
+    """Return the stage of the entry at `loc` with the models of its peers; raises as `peer_models` does."""
+    if stage.pool is None:
+        return stage
+    return replace(stage, among=peer_models(stage.pool, models, pools, (*loc, "options")))
 
 
 def jobs_of_cell(

@@ -53,7 +53,7 @@ class Twins:
         dataset: int,
         cell: Cell,
         evaluate: EvaluateStage,
-        steps: Mapping[int, StepStage],
+        steps: Mapping[int, Sequence[StepStage]],
     ) -> None:
         """Look at the first job of each stage of a cell that says something of its own."""
         if model != self._row:
@@ -61,7 +61,8 @@ class Twins:
             self._row, self._memo = model, {}
         self._cells.update((("models", model), ("datasets", dataset)))
         earlier: dict[str, list[Job]] = {}
-        planned: list[tuple[int, StagePlanner]] = [(-1, evaluate), *steps.items()]
+        planned: list[tuple[int, StagePlanner]] = [(-1, evaluate)]
+        planned += [(index, part) for index, parts in steps.items() for part in parts]
         for step, stage in planned:
             job = next(iter(stage.jobs(cell, earlier)), None)
             if job is None:

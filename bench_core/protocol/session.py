@@ -211,6 +211,12 @@ class Session:
         """All jobs that a step over folds needs, in the order of the folds."""
         return self._site.members or tuple(self._site.sources.values())
 
+    @property
+    def peers(self) -> tuple[Source, ...]:
+        """The finished jobs of all models (of the pool that the step names) that tested the same images, that
+        of the session's own model among them where it is in the pool; their label maps are at hand."""
+        return self._site.peers
+
     def networks(self) -> list[nn.Module]:
         """Return the networks of all needed jobs, each as `network` does."""
         return [member.network().to(self.device).eval() for member in self.members]

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from bench_core.data.loader import Split
-from bench_core.declarations import JobEvent, Metric
+from bench_core.declarations import JobEvent, Layers, Metric
 from bench_core.errors import TrainingError
 from bench_core.plan.job import Job, Role
 from bench_core.records import Predictions
@@ -41,6 +41,8 @@ class Source:
     network: Callable[[], nn.Module]
     """Its network as its own job built it, with these weights, on the CPU."""
     random_at_inference: bool = False
+    explained: Layers = field(default_factory=Layers)
+    """The layers that its architecture declares for maps."""
     tested: Callable[[], Split] = _nothing
     """The images that it tested; the split's `arrays` hold all images of its dataset."""
 
@@ -64,7 +66,10 @@ class Site:
     """All that are declared, by name."""
     sources: Mapping[Role, Source] = field(default_factory=dict)
     members: tuple[Source, ...] = ()
-    """All needed jobs but those of rates, in the plan's order; `sources` has the first of each role."""
+    """All needed jobs but those of rates and peers, in the plan's order; `sources` has the first of each
+    role."""
+    peers: tuple[Source, ...] = ()
+    """The jobs of all models that tested the same images, in the order of their digests."""
     device: str = "cpu"
     loader_workers: int = 0
     sealed: Path | None = None

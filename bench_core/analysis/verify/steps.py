@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import tempfile
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -96,6 +96,7 @@ def again(
     if sampling is not None and step.needs == "weights":
         drawn = sampling.of(data.tested, subject)
     members = _members(subject, audit, cache, network=drawn is not None)
+    peers = tuple(replace(peer, network=_refuse(subject)) for peer in _peers(subject, audit, cache))
     with tempfile.TemporaryDirectory(prefix="bench-verify-") as scratch:
         session = Session(
             Site(
@@ -109,6 +110,7 @@ def again(
                 metrics=audit.registry.metrics,
                 sources=by_role(subject.job, members),
                 members=members,
+                peers=peers,
                 device="cpu" if drawn is None else device_of(subject),
                 sealed=subject.folder,
                 maps=partial(_kept_maps, subject),
@@ -142,10 +144,20 @@ def _members(subject: Subject, audit: Audit, cache: Path, *, network: bool) -> t
     if network:
         return found
 
+    return tuple(replace(source, network=_refuse(subject)) for source in found)
+
+
+def _peers(subject: Subject, audit: Audit, cache: Path) -> tuple[Source, ...]:
+    from bench_core.execute.sources import peers_of
+
+    return peers_of(subject.job, audit.store, audit.registry, cache)
+
+
+def _refuse(subject: Subject) -> Callable[[], nn.Module]:
     def refuse() -> nn.Module:
         raise StoreError("a step that is asked again gets no network", place=subject.job.name)
 
-    return tuple(replace(source, network=refuse) for source in found)
+    return refuse
 
 
 def _kept_maps(subject: Subject) -> Predictions:

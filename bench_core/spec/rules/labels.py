@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from bench_core.declarations import Dataset
 from bench_core.spec.model import DatasetEntry, ModelEntry, StepEntry
@@ -45,6 +45,23 @@ def label_breaches(
                 fix="give one of them a `label` of its own",
                 earlier=(kind, first[label]),
             )
+
+
+def part_breaches(stages: Mapping[int, Sequence[str]]) -> Iterator[Breach]:
+    """Yield the step entries (by index) a part of which is called like another entry or a part of it."""
+    taken: dict[str, int] = {}
+    for index, names in stages.items():
+        for name in names:
+            first = taken.setdefault(name, index)
+            if first != index:
+                yield Breach(
+                    "label",
+                    ("steps", index),
+                    f"two steps have jobs called {name!r}",
+                    cause="the parts of a step are called LABEL-PART",
+                    fix="give one of the two entries another `label`",
+                    earlier=("steps", first),
+                )
 
 
 def own_files_breaches(loc: Loc, entry: DatasetEntry, dataset: Dataset) -> Iterator[Breach]:
