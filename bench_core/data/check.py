@@ -63,6 +63,10 @@ class Prepared:
     samples: Samples
     """With the folds of each dealing."""
     warnings: tuple[str, ...]
+    modality: str = ""
+    """As its declaration says; empty where only the user knows it."""
+    resize: str = "pad-square"
+    """How images were brought to the square."""
 
 
 def prepare(wanted: Sequence[Wanted], cache: Path, progress: Progress | None = None) -> list[Prepared]:
@@ -104,7 +108,15 @@ def _prepared(item: Wanted, cache: Path, progress: Progress | None) -> Prepared:
     warnings += dict.fromkeys(large)
     warnings += data_warnings(arrays, item.source.task, parts)
     warnings += dict.fromkeys(text for cut in folds.values() for text in across_folds(arrays, cut.tolist()))
-    return Prepared(label, item.source.task.classes, arrays, describe(arrays, folds), tuple(warnings))
+    return Prepared(
+        label=label,
+        classes=item.source.task.classes,
+        arrays=arrays,
+        samples=describe(arrays, folds),
+        warnings=tuple(warnings),
+        modality=item.source.declared.modality_for(item.source.options),
+        resize=item.fit.resize,
+    )
 
 
 def parts_of(roles: Roles, cut: NDArray[np.int64]) -> list[Part]:

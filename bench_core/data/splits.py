@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 import cv2
@@ -13,6 +13,12 @@ from torch import Tensor
 
 from bench_core.data.arrays import CachedArrays
 from bench_core.errors import DataError
+
+Change = Callable[[NDArray[np.uint8], int], NDArray[np.uint8]]
+"""An image uint8 [S, S, C] and its place in the arrays to a changed one of the same shape.
+
+It may be called in any process, and in any order.
+"""
 
 
 class Split:
@@ -41,6 +47,14 @@ class Split:
             )
         self.gray_as_rgb = channels == "rgb" and stored == 1
         """Stored with one channel, which stands for three equal ones."""
+        self.change: Change | None = None
+        """What is done to each image when it is read; masks stay as they are."""
+
+    def changed(self, change: Change) -> Split:
+        """Return the same samples with images that are changed when they are read, as stored in 8 bits."""
+        found = Split(self.arrays, self.indices, self.channels)
+        found.change = change
+        return found
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -52,7 +66,10 @@ class Split:
 
     def read_stored(self, positions: Sequence[int]) -> tuple[Tensor, Tensor]:
         """Like `read`, with the channels of the cache: one where `gray_as_rgb`."""
-        pixels, labels = self.arrays.read(self.indices[list(positions)])
+        places = self.indices[list(positions)]
+        pixels, labels = self.arrays.read(places)
+        if self.change is not None:
+            pixels = np.stack([self.change(*pair) for pair in zip(pixels, places.tolist(), strict=True)])
         return _planes(pixels), torch.from_numpy(np.ascontiguousarray(labels))
 
 

@@ -95,6 +95,8 @@ class Dataset:
     unavailable: str | None = None
     title: str = ""
     modality: str = ""
+    modality_of: Callable[[Mapping[str, Any]], str] | None = None
+    """Where options decide on the modality: gets the complete options; None: `modality` is it."""
     license: str = ""
     citation: str = ""
     """The publication to cite, with its DOI or address."""
@@ -124,6 +126,16 @@ class Dataset:
     def display(self) -> str:
         """The name as tables print it."""
         return self.title or self.name
+
+    def modality_for(self, options: Mapping[str, Any]) -> str:
+        """Return the modality under these options; empty where only the user knows it."""
+        if self.modality_of is None:
+            return "" if self.own_files else self.modality
+        function, what = self.modality_of, f"the modality of dataset {self.name!r}"
+        found = call(what, lambda: function(options))
+        if not isinstance(found, str):
+            raise PluginError(f"{what} is not text", cause=f"its function returned {shown(found)}")
+        return found
 
     def task_for(self, options: Mapping[str, Any]) -> Task:
         """Return the task under these options; ValueError says what is wrong with them."""

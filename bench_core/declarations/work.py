@@ -101,6 +101,10 @@ class Step:
     """Gets the options of an entry or part; returns the pool ("all": every model) whose models' label maps of
     the same fold each job needs as well (`Session.peers`), or None for no others. Such a job is another one
     as soon as a model joins."""
+    adapt: Callable[[Mapping[str, Any], Side], Mapping[str, Any]] | None = None
+    """Of a step on tested images: gets the options that count and the dataset of the images; returns those
+    that count on this dataset. Raises ValueError where it cannot work on it. None: they are the same on
+    all."""
     requires: tuple[str, ...] = ()
     """Importable modules that it needs."""
     install: str = ""
@@ -118,6 +122,8 @@ class Step:
             raise ValueError(f"step {self.name!r} is over folds, and not on another dataset")
         if self.peers is not None and self.dataset != "same":
             raise ValueError(f"step {self.name!r} needs peers, and they tested no other dataset")
+        if self.adapt is not None and self.dataset == "other":
+            raise ValueError(f"step {self.name!r} adapts to the tested images, and is on another dataset")
 
     def divided(self, options: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
         """Return the complete options of each part by its name; of an entry that is one stage, under "".
@@ -170,7 +176,16 @@ class Step:
         if self.resolve is None:
             return dict(options)
         function, what = self.resolve, f"resolve of step {self.name!r}"
-        found = call(what, lambda: function(options, metrics), expected=(ValueError,))
+        return self._plain(what, call(what, lambda: function(options, metrics), expected=(ValueError,)))
+
+    def adapted(self, options: Mapping[str, Any], data: Side) -> dict[str, Any]:
+        """Return those of resolved options that count on a dataset; raises as `resolved`."""
+        if self.adapt is None:
+            return dict(options)
+        function, what = self.adapt, f"adapt of step {self.name!r}"
+        return self._plain(what, call(what, lambda: function(options, data), expected=(ValueError,)))
+
+    def _plain(self, what: str, found: object) -> dict[str, Any]:
         if not isinstance(found, Mapping):
             raise PluginError(f"{what} returned {shown(found)}, not a mapping of options")
         unknown = [name for name in found if name not in self.options]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 from bench_core.declarations import Side, Step
 from bench_core.plan.errors import PlanError, refuse
@@ -30,6 +31,8 @@ class Fitting:
     works_on: frozenset[str]
     passed_over: Mapping[str, str]
     """Label to the reason; those that `of` leaves out have none and are not in it."""
+    adapted: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """Label to the options that count on the dataset, where they depend on it."""
 
 
 def fitting(
@@ -50,21 +53,38 @@ def fitting(
     if whole:
         refuse(of_breaches(loc, entry, [item.entry for item in datasets]))
     asked = [item for item in datasets if wanted_of(entry, item.entry)]
-    if other is None:
+    adapted: dict[str, Mapping[str, Any]] = {}
+    if other is not None:
+        found = {item.job.label: misfit(step, options, item, other, protocol) for item in asked}
+        what = f"take networks that were trained on %s to {other.job.label}"
+    elif step.adapt is not None:
+        found = {item.job.label: _adapt(step, options, item, adapted) for item in asked}
+        what = "work on %s"
+    else:
         return Fitting(frozenset(item.job.label for item in asked), {})
-    found = {item.job.label: misfit(step, options, item, other, protocol) for item in asked}
     wrong = {label: because for label, because in found.items() if because}
     if wrong and (entry.of is not None or (whole and len(wrong) == len(found))):
         labels = list(wrong)
         named = labels[0] if len(labels) == 1 else f"any of {', '.join(labels)}"
         given = (*loc, "options") if entry.options else (*loc, "name")
         raise PlanError(
-            f"step {entry.name!r} cannot take networks that were trained on {named} to {other.job.label}",
+            f"step {entry.name!r} cannot {what % named}",
             loc=(*loc, "of") if entry.of is not None else given,
             cause="; ".join(dict.fromkeys(wrong.values())),
             fix="correct its options, name other datasets in `of`, or remove the step",
         )
-    return Fitting(frozenset(found) - set(wrong), wrong)
+    return Fitting(frozenset(found) - set(wrong), wrong, adapted)
+
+
+def _adapt(
+    step: Step, options: Mapping[str, Any], data: DatasetChoice, adapted: dict[str, Mapping[str, Any]]
+) -> str:
+    """Keep the options that count on a dataset, and return why the step cannot work on it; empty: it can."""
+    try:
+        adapted[data.job.label] = step.adapted(options, _side(data))
+    except ValueError as error:
+        return str(error)
+    return ""
 
 
 def misfit(
@@ -112,4 +132,5 @@ def _same(one: DatasetChoice, other: DatasetChoice) -> str:
 
 def _side(choice: DatasetChoice) -> Side:
     title = choice.entry.label or choice.declared.display
-    return Side(title=title, task=choice.job.task, modality=choice.declared.modality)
+    modality = choice.declared.modality_for(choice.job.options)
+    return Side(title=title, task=choice.job.task, modality=modality)

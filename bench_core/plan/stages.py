@@ -149,8 +149,11 @@ class StepStage:
             return
         if not self.works_on(cell.dataset.label):
             return
-        chosen = differing(self.step.options, self.options)
-        work = Apply(self.step.name, self.step.version, self.options, cell.dataset.label, chosen)
+        options = self.options
+        if self.fitting is not None:
+            options = self.fitting.adapted.get(cell.dataset.label, options)
+        chosen = differing(self.step.options, options)
+        work = Apply(self.step.name, self.step.version, options, cell.dataset.label, chosen)
         for sources in self._needed(earlier.get("evaluate", ())):
             source = sources[0]
             peers = around.needs(source, self.among) if self.pool is not None else ()

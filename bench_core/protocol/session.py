@@ -269,6 +269,15 @@ class Session:
             raise ValueError(f"the job left no artifact {name!r}")
         return path
 
+    def kept_records(self, name: str) -> list[dict[str, str]]:
+        """Return a table that the sealed job left, where its step is asked again.
+
+        Raises ValueError where none is at hand, StoreError for one that is missing or damaged.
+        """
+        if self._site.tables is None or not _PLAIN_NAME.fullmatch(name):
+            raise ValueError(f"there is no sealed table {name!r}")
+        return self._site.tables(name)
+
     def kept_maps(self) -> Predictions:
         """Return the label maps that the sealed job left, where its step is asked again.
 
@@ -334,5 +343,7 @@ class Session:
     def _loader(self, split: Split, batch_size: int | None) -> Loader:
         work = self._training()
         size = batch_size or (work.training.batch_size if work is not None else _OWN_BATCH)
-        workers = min(self._site.loader_workers, READERS)
+        workers = self._site.loader_workers
+        if split.change is None:
+            workers = min(workers, READERS)
         return Loader(split, size, seed=self.seed, augment=None, workers=workers)

@@ -76,5 +76,7 @@ class Site:
     """The job's sealed folder, where a step is asked again."""
     maps: Callable[[], Predictions] | None = None
     """The label maps that the sealed job left, where a step is asked again."""
+    tables: Callable[[str], list[dict[str, str]]] | None = None
+    """Name to a table that the sealed job left, where a step is asked again."""
     drawn: Split | None = None
     """Images that it may predict, where it is asked again with a network."""

@@ -33,6 +33,7 @@ SYNTHETIC = Dataset(
     open="bench_datasets.synthetic.reader:open_synthetic",
     title="Synthetic",
     modality="generated: dermoscopy, endoscopy or ultrasound",
+    modality_of=lambda options: str(options["look"]),
     license="CC0-1.0: drawn by this package",
     how_to_get="nothing to get: images are drawn on the spot",
     needs_root=False,

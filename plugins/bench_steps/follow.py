@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from bench_core.metrics.corrupted import CORRUPTION_COUNTS, corruption_values, read_corruption
 from bench_core.metrics.counts import mean_defined, micro
 from bench_core.metrics.tables import (
     ENSEMBLE_CLASSES,
@@ -74,3 +75,12 @@ def transferred(left: Left) -> Mapping[str, float | str]:
     used = [place for place, sample in enumerate(counts.ids) if sample not in seen]
     values = transfer_values(counts.values[used][:, places], home)
     return {**values, "images": float(len(used)), "left-out": float(len(seen))}
+
+
+def corrupted(left: Left) -> Mapping[str, float]:
+    """Return the pooled Dice of clean images and of each corruption, and the mean degradation.
+
+    Raises ValueError as `measured` does.
+    """
+    rows = left.records(CORRUPTION_COUNTS)
+    return corruption_values(*read_corruption(rows, left.images, left.job.dataset.task.classes))

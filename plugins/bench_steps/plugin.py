@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import click
+
 from bench_core import Option, Step, hookimpl
 from bench_steps import views
 from bench_steps.chosen_metrics import resolve
 from bench_steps.class_maps import fits
+from bench_steps.corruption.command import command
+from bench_steps.corruption.declaration import CORRUPTION
 
 MEASURE = Step(
     name="measure",
@@ -113,4 +117,10 @@ ENSEMBLE = Step(
 @hookimpl
 def bench_steps() -> Sequence[Step]:
     """Return the steps in the order in which `bench list steps` has them."""
-    return (MEASURE, NATIVE, TRANSFER, ENSEMBLE)
+    return (MEASURE, NATIVE, TRANSFER, ENSEMBLE, CORRUPTION)
+
+
+@hookimpl
+def bench_commands() -> Sequence[click.Command]:
+    """Return `bench corruptions`, which draws them on one's own images."""
+    return (command,)

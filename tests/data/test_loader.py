@@ -229,3 +229,27 @@ def test_a_closed_loader_leaves_no_process_and_can_start_again() -> None:
     assert set(multiprocessing.active_children()) <= before
     assert equal(first, list(pool.epoch(0)))
     pool.close()
+
+
+def test_changed_images_are_the_same_in_every_process_and_leave_masks_alone() -> None:
+    arrays = in_memory(5, channels=1)
+    plain = Split(arrays, range(5), "rgb")
+    split = plain.changed(_Darkened(3))
+    usual, inside, outside = (
+        list(Loader(each, 2, seed=1, augment=None, workers=workers).sequential())
+        for each, workers in ((plain, 0), (split, 0), (split, 2))
+    )
+    for batch, one, other in zip(usual, inside, outside, strict=True):
+        places = [arrays.ids.index(sample) for sample in batch.ids]
+        shift = torch.tensor([3 + place for place in places], dtype=torch.uint8)[:, None, None, None]
+        assert torch.equal(one.images, batch.images // 2 + shift)
+        assert torch.equal(one.images, other.images)
+        assert torch.equal(one.masks, batch.masks) and torch.equal(other.masks, batch.masks)
+
+
+class _Darkened:
+    def __init__(self, shift: int) -> None:
+        self.shift = shift
+
+    def __call__(self, image: np.ndarray, place: int) -> np.ndarray:
+        return (image // 2 + self.shift + place).astype(np.uint8)

@@ -86,7 +86,7 @@ def test_one_file_adds_every_kind_of_thing(plugin: Path) -> None:
     assert registry.metric("my-metric").of_class == "MM"
     assert registry.analysis("my-analysis").name == "my-analysis"
     assert registry.plugins["my_plugin"] == str(plugin)
-    assert list(registry.commands) == ["greet"]
+    assert "greet" in registry.commands
 
 
 @pytest.mark.parametrize(

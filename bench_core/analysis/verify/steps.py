@@ -114,6 +114,7 @@ def again(
                 device="cpu" if drawn is None else device_of(subject),
                 sealed=subject.folder,
                 maps=partial(_kept_maps, subject),
+                tables=partial(read_records, subject.folder),
                 drawn=drawn,
             )
         )
