@@ -13,6 +13,7 @@ MODULES = (
     "theme",
     "choices",
     "tables",
+    "alone",
     "figures",
     "explorer",
     "paint",

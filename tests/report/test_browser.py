@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 import csv
 import io
 import json
+import re
+import shutil
+import subprocess
 
 import pytest
 
@@ -124,6 +128,53 @@ def test_figures_are_saved_with_their_numbers(chromium: Browser, page: str) -> N
     assert chromium.run(f"{panel}.querySelectorAll('.numbers tbody tr').length") == 15
     press(chromium, panel, "Numbers")
     assert chromium.run(f"{panel}.querySelector('.numbers')") is None
+    assert chromium.heard() == []
+
+
+def test_a_figure_is_printed_alone_on_a_page_of_its_size_with_its_numbers_behind(
+    chromium: Browser, page: str
+) -> None:
+    """What the browser prints is the PDF: vectors and fonts, and nothing else of the page."""
+    chromium.screen(1200, dark=True)
+    opened(chromium, page).run("window.print = () => { window.asked = document.title; }")
+    panel = "document.querySelector('#folds .panel')"
+    title = chromium.run("document.title")
+    address = chromium.run("location.href")
+    width, height = chromium.run(f"{panel}.querySelector('svg.chart').getAttribute('viewBox')").split()[2:]
+    drawn = chromium.run(
+        f"Array.from({panel}.querySelectorAll('svg.chart text'), (mark) => mark.firstChild.textContent)"
+    )
+    chromium.run(CATCH)
+    press(chromium, panel, "CSV")
+    numbers, _ = chromium.run("Promise.all(window.saved)")
+    press(chromium, panel, "PDF")
+    paper = "getComputedStyle(document.documentElement).getPropertyValue('--paper')"
+    chromium.call("Emulation.setEmulatedMedia", media="print")
+    assert chromium.run(paper) == "#ffffff", "paper is white, whatever the screen is"
+    chromium.screen(1200, dark=True)
+    assert chromium.run("window.asked") == "b-hostile-b-name-moles-26"
+    found = chromium.call("Page.printToPDF", preferCSSPageSize=True, printBackground=True)
+    content = base64.b64decode(found["data"])
+    boxes = re.findall(rb"/MediaBox \[0 0 ([0-9.]+) ([0-9.]+)\]", content)
+    # A pixel of CSS is 0.75 points. The numbers follow on paper of the usual size.
+    margins = [float(box) - 0.75 * float(side) for box, side in zip(boxes[0], (width, height), strict=True)]
+    assert all(0 < margin < 20 for margin in margins), (boxes, width, height)
+    assert len(boxes) == 2 and tuple(map(float, boxes[1]))[1] > 780
+    assert b"/Font" in content and b"/Subtype /Image" not in content
+    if shutil.which("pdftotext"):
+        words = ["pdftotext", "-f", "1", "-l", "1", "-", "-"]
+        first = subprocess.run(words, input=content, capture_output=True, check=True).stdout.decode()
+        assert sorted(first.split()) == sorted(" ".join(drawn).split()), "the figure and nothing else"
+        words[2:5] = "2", "-l", "2"
+        rest = subprocess.run(words, input=content, capture_output=True, check=True).stdout.decode()
+        assert rest.split()[-1] == numbers.split(",")[-1].strip(), "all numbers, the last one too"
+    # The page is as it was, and prints as a whole.
+    chromium.run("window.dispatchEvent(new Event('afterprint'))")
+    assert chromium.run("document.title") == title and chromium.run("location.href") == address
+    assert chromium.run("document.querySelector('.alone')") is None
+    found = chromium.call("Page.printToPDF", preferCSSPageSize=True)
+    assert len(re.findall(rb"/MediaBox", base64.b64decode(found["data"]))) > 5
+    chromium.screen(1200)
     assert chromium.heard() == []
 
 

@@ -1,4 +1,5 @@
-// Figures that are saved: SVG with its colors, PNG, and the numbers behind the marks.
+// Figures that are saved: SVG with its colors, PNG, PDF, and the numbers behind the marks.
+import { printAlone } from "./alone.js";
 import { all, button, csv, element, fileName, harmless, save } from "./base.js";
 
 const PAINT = [
@@ -23,6 +24,10 @@ export function tools(chart, title, given = null) {
   row.append(
     button("SVG", () => save(`${name()}.svg`, standalone(chart(), title, known()), "image/svg+xml"), said("Save SVG")),
     button("PNG", () => png(chart(), title, known()).then((blob) => save(`${name()}.png`, blob)), said("Save PNG")),
+    button("PDF", () => {
+      const rows = known();
+      printAlone(chart(), title, name(), rows.length > 1 ? asTable(rows, title) : null);
+    }, said("Print or save as PDF")),
   );
   if (given || numbers(chart()).length > 1) {
     let list = null;
