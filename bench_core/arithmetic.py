@@ -7,9 +7,9 @@ from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import wraps
-from typing import ParamSpec, TypeVar
+from typing import Any, TypeVar, cast
 
-P, R = ParamSpec("P"), TypeVar("R")
+Operator = TypeVar("Operator", bound=Callable[..., Any])
 
 
 @dataclass(frozen=True)
@@ -31,8 +31,8 @@ _taker: ContextVar[Take | None] = ContextVar("arithmetic", default=None)
 
 
 def counted(
-    name: str, formula: Callable[P, Arithmetic], result: Callable[P, R] | None = None
-) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    name: str, formula: Callable[..., Arithmetic], result: Callable[..., Any] | None = None
+) -> Callable[[Operator], Operator]:
     """Decorate an operator that is counted by `formula` of its arguments, whatever computes it.
 
     Nothing of it runs while operations are counted where `result` makes a tensor like the operator's: needed
@@ -40,16 +40,16 @@ def counted(
     not counted a second time.
     """
 
-    def decorate(function: Callable[P, R]) -> Callable[P, R]:
+    def decorate(function: Operator) -> Operator:
         @wraps(function)
-        def operator(*args: P.args, **kwargs: P.kwargs) -> R:
+        def operator(*args: Any, **kwargs: Any) -> Any:
             take = _taker.get()
             if take is None:
                 return function(*args, **kwargs)
             with take(name, formula(*args, **kwargs)):
                 return (result or function)(*args, **kwargs)
 
-        return operator
+        return cast(Operator, operator)
 
     return decorate
 

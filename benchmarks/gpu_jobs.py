@@ -7,6 +7,7 @@ import json
 import tempfile
 import time
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,9 @@ from bench_core.protocol.trace import Trace
 from bench_core.spec.loss import losses
 from bench_core.spec.protocol import AdamW, Best, Normalization, Rex
 from bench_core.spec.training import Pixels, Scoring, Training
+from bench_steps.cost.clock import Effort
+from bench_steps.cost.counting import count
+from bench_steps.cost.measuring import Subject, Wanted, measurements
 from bench_torch.fit import fit
 
 State = dict[str, torch.Tensor]
@@ -125,6 +129,24 @@ def contract_of(check: Check, name: str, folder: Path, epochs: int, workers: int
         keeper=FolderKeeper(folder),
         trace=Trace(None),
     )
+
+
+def cost_of(check: Check, name: str) -> dict[str, Any]:
+    """Return operations in GMAC and what is measured, as the step `cost` has it, by phase and batch."""
+    job, found = job_of(check, name, epochs=1), dict[str, Any]()
+    network = network_of(check, name)
+    operations = count(network, 3, job.pixels.image_size)
+    found["GMAC"] = round(sum(item.done.macs for item in operations) / 1e9, 2)
+    found["other GFLOP"] = round(sum(item.done.other for item in operations) / 1e9, 2)
+    device, size = torch.device(check.device), job.pixels.image_size
+    subject = Subject(lambda: network_of(check, name), job.training, TASK, 3, size, device)
+    effort = Effort(warm_up=2, repeats=3, seconds=0.1) if check.dry else Effort(3, 10, 0.6)
+    wanted = Wanted((1, check.batch), training=True, energy=True, effort=effort)
+    for item in measurements(subject, wanted):
+        told = {"value": item.value, "low": item.low, "high": item.high, "runs": item.runs, "how": item.how}
+        found[f"{item.phase} {item.what}, batch {item.batch}"] = told if item.known else item.how
+        found["setting"] = asdict(item.setting)
+    return found
 
 
 class _CutError(Exception):

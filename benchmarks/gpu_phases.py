@@ -17,7 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from gpu_jobs import FAST, Check, largest_difference, step_times, train, train_watched
+from gpu_jobs import FAST, Check, cost_of, largest_difference, step_times, train, train_watched
 
 FOLDER = Path(__file__).parent
 STUDY = ("u-net", "u-kan", "swin-umamba", "hiformer", "missformer", "segformer", "segnext", "internimage",
@@ -118,6 +118,15 @@ def study(check: Check) -> None:
             check.note(name, {"error": f"{type(error).__name__}: {str(error)[:200]}"})
 
 
+def cost(check: Check) -> None:
+    """Count and measure each network of the study as the step `cost` does."""
+    for name in check.names(STUDY):
+        try:
+            check.note(name, cost_of(check, name))
+        except Exception as error:
+            check.note(name, {"error": f"{type(error).__name__}: {str(error)[:400]}"})
+
+
 PHASES: dict[str, Callable[[Check], None]] = {
     "environment": environment,
     "scan": scan,
@@ -126,6 +135,7 @@ PHASES: dict[str, Callable[[Check], None]] = {
     "settings": settings,
     "networks": networks,
     "study": study,
+    "cost": cost,
 }
 
 if __name__ == "__main__":

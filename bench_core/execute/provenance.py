@@ -71,7 +71,7 @@ def execution(options: RunOptions) -> dict[str, Any]:
     """Return how a job is executed: device, threads and the like."""
     return {
         "device": options.device,
-        "device_name": _device_name(options.device),
+        "device_name": device_name(options.device),
         "threads": options.threads,
         "loader_workers": options.loader_workers,
         "channels_last": options.channels_last,
@@ -155,7 +155,8 @@ def _gpus() -> list[str]:
     return [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
 
 
-def _device_name(device: str) -> str:
+def device_name(device: str) -> str:
+    """Return what a device (cpu, cuda:N) is called; its own word where that is not known."""
     torch = sys.modules.get("torch")
     if device.startswith("cuda") and torch is not None and torch.cuda.is_available():
         return str(torch.cuda.get_device_name(device))

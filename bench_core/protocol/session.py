@@ -278,6 +278,10 @@ class Session:
             raise ValueError(f"there is no sealed table {name!r}")
         return self._site.tables(name)
 
+    def kept_values(self) -> Mapping[str, float | str]:
+        """Return the values of the sealed job, where its step is asked again; empty where there is none."""
+        return self._site.values
+
     def kept_maps(self) -> Predictions:
         """Return the label maps that the sealed job left, where its step is asked again.
 

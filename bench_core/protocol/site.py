@@ -78,5 +78,7 @@ class Site:
     """The label maps that the sealed job left, where a step is asked again."""
     tables: Callable[[str], list[dict[str, str]]] | None = None
     """Name to a table that the sealed job left, where a step is asked again."""
+    values: Mapping[str, float | str] = field(default_factory=dict)
+    """The values of the sealed job, where a step is asked again."""
     drawn: Split | None = None
     """Images that it may predict, where it is asked again with a network."""

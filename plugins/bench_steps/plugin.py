@@ -12,6 +12,7 @@ from bench_steps.chosen_metrics import resolve
 from bench_steps.class_maps import fits
 from bench_steps.corruption.command import command
 from bench_steps.corruption.declaration import CORRUPTION
+from bench_steps.cost.declaration import COST
 
 MEASURE = Step(
     name="measure",
@@ -117,7 +118,7 @@ ENSEMBLE = Step(
 @hookimpl
 def bench_steps() -> Sequence[Step]:
     """Return the steps in the order in which `bench list steps` has them."""
-    return (MEASURE, NATIVE, TRANSFER, ENSEMBLE, CORRUPTION)
+    return (MEASURE, NATIVE, TRANSFER, ENSEMBLE, CORRUPTION, COST)
 
 
 @hookimpl

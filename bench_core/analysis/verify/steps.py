@@ -115,6 +115,7 @@ def again(
                 sealed=subject.folder,
                 maps=partial(_kept_maps, subject),
                 tables=partial(read_records, subject.folder),
+                values=result.values,
                 drawn=drawn,
             )
         )

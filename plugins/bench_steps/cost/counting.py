@@ -37,11 +37,11 @@ class Operation:
     done: Arithmetic
 
 
-class Counter(TorchDispatchMode):
+class Counter(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Adds up what every operation inside does; `unknown` are the names of those without formula."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.unknown: dict[str, None] = {}
         self._calls: dict[str, int] = {}
         self._done: dict[str, Arithmetic] = {}
