@@ -45,6 +45,16 @@ class DatasetRequest:
 
 
 @dataclass(frozen=True, kw_only=True)
+class LooseRequest:
+    """What a function receives that opens images of no dataset."""
+
+    channels: int
+    """Of the images that networks were trained on."""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """The dataset's, complete."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class FakeRequest:
     """What the function receives that draws a small copy of a published dataset."""
 
@@ -113,6 +123,9 @@ class Dataset:
     """`(FakeRequest) -> Mapping`: draws a small copy in the published layout and returns its truth as plain
     data: under "samples" one mapping with id, group and what else is known, other keys as needed."""
     needs_root: bool = True
+    loose: Entry | None = None
+    """`(LooseRequest) -> bench_core.data.loose.LooseReader`: decodes other images as the reader does its own,
+    for predictions. None: as a dataset of own files does by default."""
     own_files: bool = False
     """The samples are whatever the user keeps at the root, so that name and version do not tell them apart:
     a spec must give its entry a label, and the label is part of every job's identity."""

@@ -19,6 +19,7 @@ COMMANDS = {
     "compare": "say whether two models differ and what may be written of them, or two runs of one study",
     "merge": "take the results of several machines into one store",
     "export": "write tables, counts or label maps for other programs",
+    "predict": "predict images of your own with finished networks",
     "conformance": "compare two runners on one small job, item by item",
     "new": "begin a plugin with files that work",
     "test": "try an architecture or a runner against what it owes",

@@ -71,6 +71,7 @@ MNI152 = Dataset(
     version=1,
     task=Task(classes=("gray matter", "white matter"), channels=1),
     open="bench_datasets.mni152:open_mni152",
+    loose="bench_datasets.loose.openers:open_like_mni152",
     title="MNI152",
     modality="brain MRI (T1), average of 152 adults",
     license=(
@@ -105,6 +106,7 @@ FOLDER = Dataset(
     version=2,
     task=folder_task,
     open="bench_datasets.folder.reader:open_folder",
+    loose="bench_datasets.loose.openers:open_like_folder",
     title="Folder",
     modality="your own",
     license="that of your data",

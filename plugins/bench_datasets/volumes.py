@@ -207,7 +207,7 @@ class VolumeCache:
                 found = found * slope + inter
         else:
             proxy = _load(volume.path).dataobj
-            with _told(volume.path):
+            with told(volume.path):
                 if len(proxy.shape) == 2:
                     found = np.asarray(proxy)[..., None][tuple(place)]
                 else:
@@ -225,7 +225,7 @@ class VolumeCache:
                 self._kept.move_to_end(key)
                 return self._kept[key]
             proxy = _load(volume.path).dataobj
-            with _told(volume.path):
+            with told(volume.path):
                 values = np.asarray(proxy.get_unscaled())
             if not volume.path.name.lower().endswith(".gz"):
                 return values
@@ -264,7 +264,7 @@ def _key(path: Path) -> tuple[str, int, int]:
 def _load(path: Path) -> Any:
     import nibabel
 
-    with _told(path):
+    with told(path):
         if not path.is_file():
             raise ValueError("it is not a regular file")
         try:
@@ -277,7 +277,7 @@ def _load(path: Path) -> Any:
 
 
 @contextmanager
-def _told(path: Path) -> Iterator[None]:
+def told(path: Path) -> Iterator[None]:
     """Turn what decoders raise at damaged files into DataError with the path."""
     try:
         yield

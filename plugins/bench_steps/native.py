@@ -11,16 +11,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn.functional import interpolate
 
 from bench_core.data.loader import Split
 from bench_core.labels import count
 from bench_core.metrics.counts import micro
 from bench_core.metrics.tables import NATIVE_COUNTS, count_rows
-from bench_core.protocol.evaluator import predict_labels
+from bench_core.protocol.original_size import labels_at_size
 from bench_core.protocol.outcome import Outcome
 from bench_core.protocol.session import Session
 from bench_core.protocol.site import ImageBatch
@@ -131,16 +129,4 @@ def _neighbors(size: int, resized: int, grid: int) -> tuple[NDArray[np.int64], N
 
 def _labels(session: Session, logits: Tensor, size: tuple[int, int]) -> NDArray[np.uint8]:
     """Return the label map [H, W] of logits [1, K, S, S] at an image's original size."""
-    height, width = size
-    side = max(size)
-    padded = session.job.pixels.resize == "pad-square"
-    # One channel at a time: the padded square of a large image would not fit with all of them.
-    planes = []
-    for channel in range(logits.shape[1]):
-        plane = logits[:, channel : channel + 1].float()
-        target = (side, side) if padded else size
-        full = interpolate(plane, size=target, mode="bilinear", align_corners=False)
-        top, left = ((side - height) // 2, (side - width) // 2) if padded else (0, 0)
-        planes.append(full[:, :, top : top + height, left : left + width])
-    found = predict_labels(torch.cat(planes, dim=1), session.task, session.job.scoring)
-    return found[0].to(torch.uint8).cpu().numpy()
+    return labels_at_size(logits, size, session.task, session.job.pixels, session.job.scoring)

@@ -1,4 +1,4 @@
-"""Soft votes: the mean of what several networks, or one on mirrored images, hold for likely."""
+"""Which networks and views vote in the step `ensemble`."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 from torch import Tensor, nn
 
+from bench_core.protocol import voting as core
 from bench_core.protocol.site import ImageBatch
 from bench_steps.views import FLIPS
 
@@ -13,23 +14,8 @@ from bench_steps.views import FLIPS
 def voting(
     networks: Sequence[nn.Module], flips: Sequence[str], *, binary: bool
 ) -> Callable[[ImageBatch], Tensor]:
-    """Return a function from a batch to logits [B, K, S, S] of the mean probability.
+    """Return a function from a batch to logits [B, K, S, S] of the mean probability, as the core's does.
 
-    The mean is over networks and views, the image as it is among them; what a mirrored image gives is
-    mirrored back. Probabilities are the sigmoid of one logit, else the softmax over classes.
+    The mean is over networks and views, the image as it is among them.
     """
-    views: list[tuple[int, ...]] = [(), *(FLIPS[name] for name in flips)]
-
-    def vote(batch: ImageBatch) -> Tensor:
-        total: Tensor | None = None
-        for network in networks:
-            for directions in views:
-                logits = network(batch.images.flip(directions)).float().flip(directions)
-                shares = logits.sigmoid() if binary else logits.softmax(dim=1)
-                total = shares if total is None else total + shares
-        assert total is not None
-        # A sum of shares may exceed their number by rounding.
-        mean = (total / (len(networks) * len(views))).clamp(0.0, 1.0)
-        return mean.logit() if binary else mean.log()
-
-    return vote
+    return core.voting(networks, [(), *(FLIPS[name] for name in flips)], binary=binary)

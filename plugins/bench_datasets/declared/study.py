@@ -71,6 +71,7 @@ CAMUS = Dataset(
     version=1,
     task=Task(classes=("left ventricle", "left ventricular wall", "left atrium"), channels=1),
     open="bench_datasets.readers.camus:open_camus",
+    loose="bench_datasets.loose.openers:open_like_camus",
     fake="bench_datasets.fakes.camus:fake_camus",
     title="CAMUS",
     modality="cardiac ultrasound",

@@ -1,0 +1,1 @@
+"""Finished networks taken out of their study: predictions for other images, and files for other programs."""
