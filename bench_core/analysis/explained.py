@@ -22,9 +22,9 @@ from bench_core.analysis.inference.resampling import bootstrap_interval, resampl
 from bench_core.analysis.inference.statistics import MeanOfImages, image_sums, informative, left_out
 from bench_core.analysis.inference.verdicts import FEWEST_GROUPS
 from bench_core.metrics.map_tables import NUMBERS, RESTATES, MapKind, MapStatus, MapTable
+from bench_core.plan.job import Apply
 from bench_core.plugins.quantities import GRAD_CAM
 from bench_core.seeds import derive_seed
-from bench_core.spec.rules.labels import label_of
 
 FEWEST_IMAGES = 5
 """Of fewer a correlation with Dice says nothing."""
@@ -49,7 +49,7 @@ class MapSet:
     """What one step left on the networks of one dataset."""
 
     step: str
-    """Label of the step."""
+    """Label of the step, with its part."""
     dataset: str
     models: Mapping[str, Mapped]
     """Those that have maps, in the order of the study."""
@@ -87,7 +87,10 @@ def map_sets(evidence: Evidence) -> tuple[MapSet, ...]:
     """Return what is there of each step `grad-cam` and each dataset."""
     found = []
     planned = Counter((job.stage, *job.cell) for job in evidence.plan.jobs)
-    for step in (label_of(step) for step in evidence.spec.steps if step.name == GRAD_CAM):
+    stages = dict.fromkeys(
+        job.stage for job in evidence.plan.jobs if isinstance(job.work, Apply) and job.work.step == GRAD_CAM
+    )
+    for step in stages:
         for data in evidence.datasets:
             models = {}
             for model in evidence.models:

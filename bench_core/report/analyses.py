@@ -245,6 +245,16 @@ def bench_analyses() -> Sequence[Analysis]:
             options={
                 "alpha": _alpha("Intervals have confidence 1 - alpha."),
                 "samples": _SAMPLES,
+                "pictures": Option(
+                    type=int,
+                    default=2,
+                    help="Images of each set and class whose maps are shown.",
+                    minimum=0,
+                    maximum=50,
+                ),
+                "megabytes": Option(
+                    type=int, default=4, help="Room for pictures of maps.", minimum=0, maximum=1000
+                ),
             },
         ),
         Analysis(

@@ -91,6 +91,8 @@ class View:
     fill: str = ""
     """Empty: the image alone."""
     outline: str = ""
+    facets: Mapping[str, str] = field(default_factory=dict)
+    """What the view is one of, by the Comparison's filters; those that it lacks do not choose it."""
 
 
 @dataclass(frozen=True)
@@ -106,6 +108,8 @@ class Compared:
     width: int
     height: int
     views: tuple[View, ...]
+    facets: Mapping[str, str] = field(default_factory=dict)
+    """As of a view."""
 
 
 @dataclass(frozen=True)
@@ -117,6 +121,12 @@ class Comparison:
     rows: tuple[Compared, ...]
     keys: tuple[tuple[str, str], ...]
     """The legend: an SVG swatch and its name."""
+    filters: Mapping[str, str] = field(default_factory=dict)
+    """Facets that the reader chooses by, in order, and what is shown without a script; empty: all."""
+    layers: tuple[str, str, str] = ("error map", "outlines", "nothing")
+    """What the choices of what lies over the image are called."""
+    together: bool = False
+    """Whether outlines lie over the fill, too."""
 
 
 @dataclass(frozen=True)

@@ -95,13 +95,16 @@ def size(row: Compared) -> int:
 def legend(data: DatasetFacts, colors: ErrorColors) -> tuple[tuple[str, str], ...]:
     """Return swatch and meaning of each color in rows of this dataset."""
     items = [
-        (_key(colors.hit), "right (TP), or both outlines"),
-        (_key(colors.extra), "added (FP), or the outline of the prediction"),
-        (_key(colors.missed), "missed (FN), or the outline of the ground truth"),
+        (color_key(colors.hit), "right (TP), or both outlines"),
+        (color_key(colors.extra), "added (FP), or the outline of the prediction"),
+        (color_key(colors.missed), "missed (FN), or the outline of the ground truth"),
     ]
     if len(data.classes) > 1:
         items.append(
-            (_key(colors.swapped), "another class (both have foreground), or the outlines of two classes")
+            (
+                color_key(colors.swapped),
+                "another class (both have foreground), or the outlines of two classes",
+            )
         )
         items += [
             (_picture(pictures.swatch(index + 1)), f"{name} (ground truth)")
@@ -112,7 +115,8 @@ def legend(data: DatasetFacts, colors: ErrorColors) -> tuple[tuple[str, str], ..
     return tuple(items)
 
 
-def _key(color: Sequence[int]) -> str:
+def color_key(color: Sequence[int]) -> str:
+    """Return the swatch of a color for a legend."""
     square = svg.tag("rect", width=16, height=16, fill=f"rgb({', '.join(map(str, color))})")
     return svg.tag("svg", square, viewBox="0 0 16 16", class_="key", aria_hidden="true")
 

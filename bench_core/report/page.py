@@ -65,6 +65,7 @@ def _page(report: Report, beside: str) -> str:
     environment = templates()
     environment.tests["kind"] = _is_kind
     environment.globals.update(shown_above=_Shown(), fields=_fields, names=_names, csv=table_cell)
+    environment.globals.update(plain=_plain, chosen=_chosen)
     environment.globals["explorer"] = partial(_explorer, beside=beside)
     code, style = script(), _template("style.css")
     allowed = policy(style, code, beside=bool(beside))
@@ -121,6 +122,16 @@ def _fields(cell: Cell) -> str:
 
 def _names(column: Column) -> str:
     return json.dumps([table_cell(name) for name in column.names], ensure_ascii=False)
+
+
+def _plain(facets: Mapping[str, str]) -> str:
+    """Return facets as JSON, for the script that filters by them."""
+    return json.dumps(_shown(facets), ensure_ascii=False)
+
+
+def _chosen(block: blocks.Comparison, item: blocks.Compared | blocks.View) -> bool:
+    """Say whether a row or view is shown before the reader chooses."""
+    return all(block.filters.get(name, "") in ("", value) for name, value in item.facets.items())
 
 
 def _explorer(block: blocks.Explorer, beside: str) -> str:

@@ -16,6 +16,7 @@ MODULES = (
     "alone",
     "figures",
     "explorer",
+    "filters",
     "paint",
     "viewer",
     "scatter",

@@ -5,7 +5,8 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,12 +20,13 @@ from bench_core.metrics.map_tables import (
     read_maps,
     read_numbers,
 )
+from bench_core.plan.job import Apply
 from bench_core.records import Counts
 from bench_core.seeds import derive_seed
 from bench_core.spec.model import StepEntry
 
 LAYERS = ("encoder.1", "encoder.3", "decoder.0")
-STEP = "worst"
+STEP, SIDE = "worst", 40
 
 
 def with_maps(
@@ -35,18 +37,56 @@ def with_maps(
     targets: Sequence[str] = ("predicted",),
     *,
     more: bool = True,
+    heat: Path | None = None,
 ) -> Evidence:
-    """Return the evidence with maps of the first images of every fold."""
+    """Return the evidence with maps of the first images of every fold; with a folder, these can be seen."""
     cells: dict[tuple[str, str], Cell] = {}
     for key, cell in evidence.cells.items():
         names = (layers or {}).get(cell.model, LAYERS)
         done = [
-            replace(fold, tables=tables(fold, images, names, methods, targets, more=more))
+            Left(
+                fold.job,
+                fold.result,
+                fold.store,
+                tables(fold, images, names, methods, targets, more=more),
+                heat,
+            )
             for fold in cell.folds
         ]
+        for fold in done if heat is not None else ():
+            fold.draw()
         cells[key] = replace(cell, steps={STEP: tuple(done)} if done else {})
     spec = evidence.spec.model_copy(update={"steps": (StepEntry(name="grad-cam", label=STEP),)})
-    return replace(evidence, cells=cells, spec=spec)
+    work = Apply(step="grad-cam", version=1, options={}, source="")
+    jobs = [replace(job, stage=STEP, work=work) for job in evidence.plan.jobs if job.stage == "evaluate"]
+    plan = replace(evidence.plan, jobs=(*evidence.plan.jobs, *jobs))
+    return replace(evidence, cells=cells, spec=spec, plan=plan)
+
+
+@dataclass(frozen=True)
+class Left(Finished):
+    """A step's job whose maps lie in a folder of the test's own."""
+
+    heat: Path | None = None
+
+    def artifact(self, name: str) -> Path:
+        assert self.heat is not None
+        return self.heat / self.job.digest / name
+
+    def draw(self) -> None:
+        """Write every usable map of one bright spot."""
+        assert self.heat is not None and self.tables.maps is not None
+        folder = self.heat / self.job.digest
+        folder.mkdir()
+        maps, table = {}, self.tables.maps
+        for row, (kind, (status,)) in enumerate(zip(table.kinds, table.more, strict=True)):
+            if status == "ok":
+                side = max(2, round(SIDE / kind.stride))
+                maps[str(row)] = np.full((side, side), 25, dtype=np.uint8)
+                maps[str(row)][row % side, -1] = 255
+        np.savez(folder / "maps-0.npz", **maps)
+        names = tuple(f"artifacts/{path.name}" for path in folder.iterdir())
+        object.__setattr__(self, "result", replace(self.result, artifacts=names))
 
 
 def tables(

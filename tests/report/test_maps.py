@@ -7,6 +7,7 @@ import io
 import math
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,8 +15,10 @@ from scipy.stats import spearmanr
 
 from bench_core.analysis.evidence import Evidence
 from bench_core.analysis.explained import KindNumbers, kind_numbers, map_sets, more_numbers
+from bench_core.analysis.heat import read_heat
 from bench_core.analysis.inference.compare import Settings
 from bench_core.analysis.measured import StepTables
+from bench_core.files.bounded import BoundError
 from bench_core.metrics.map_tables import (
     INTERVENED,
     INTERVENTIONS,
@@ -27,9 +30,15 @@ from bench_core.metrics.map_tables import (
 )
 from bench_core.metrics.tables import TableError
 from bench_core.options import complete_options
-from bench_core.report.blocks import Callout, Choice, Details, Figure, Prose, Section, tables_of
+from bench_core.report import comparing
+from bench_core.report.blocks import Callout, Choice, Comparison, Details, Figure, Prose, Section, tables_of
+from bench_core.report.compose import Report
 from bench_core.report.delimited import to_csv
+from bench_core.report.heatmap import heat_layer
+from bench_core.report.page import to_html
+from bench_core.report.sections.map_pictures import comparison
 from bench_core.report.sections.maps import section
+from tests.helpers.chromium import CHROMIUM, MISSING, Browser
 from tests.helpers.explained_study import STEP, as_read, map_rows, with_maps
 from tests.helpers.fake_study import Study
 
@@ -164,6 +173,166 @@ def test_further_tables_keep_imputers_and_steps_apart(evidence: Evidence) -> Non
     assert first.numbers["leakage"].value == pytest.approx(values.mean())
     steps = more_numbers(evidence, found, RANDOMIZATION, SETTINGS)
     assert {row.more for row in steps} == {("1", "2"), ("2", "2")}
+
+
+@pytest.fixture(scope="module")
+def pictured(study: Study, tmp_path_factory: pytest.TempPathFactory) -> Section:
+    layers = {"broad": ("encoder.1", "encoder.3", "decoder.0", "fuse")}
+    evidence = with_maps(
+        study.evidence(), layers=layers, more=False, heat=tmp_path_factory.mktemp("heat"), targets=("truth",)
+    )
+    options = complete_options(study.loaded.registry.analysis("grad-cam").options, {"samples": 200})
+    return section(evidence, options)
+
+
+def shown(part: Section) -> Comparison:
+    (found,) = (block for block in _inside(part) if isinstance(block, Comparison))
+    return found
+
+
+def test_each_picture_names_its_layer_and_all_models_share_the_images(pictured: Section) -> None:
+    found = shown(pictured)
+    assert len({(row.facets["dataset"], row.facets["class"]) for row in found.rows}) == 6
+    assert {row.facets["images"] for row in found.rows} == {STEP}
+    for row in found.rows:
+        assert [view.label for view in row.views[:2]] == ["image", "ground truth"]
+        maps = [view for view in row.views if "layer" in view.facets]
+        assert {view.facets["model"] for view in maps} == {"BroadFormer", "WideNeXt", "RingNet"}
+        for view in maps:
+            assert view.detail.split(",")[0] in ("encoder.1", "encoder.3", "decoder.0", "fuse")
+            assert view.detail.split(",")[0] in view.alt
+            assert bool(view.fill) != ("one value everywhere" in view.detail)
+    first = found.rows[0]
+    usual = [view for view in first.views if view.facets.get("layer") == found.filters["layer"]]
+    assert {view.facets["model"] for view in usual} == {"BroadFormer", "WideNeXt", "RingNet"}
+
+
+@pytest.mark.parametrize(
+    ("given", "rows"), [({"pictures": 0}, 0), ({"megabytes": 0}, 0), ({"pictures": 1}, 6)]
+)
+def test_pictures_are_as_many_as_asked_for(
+    study: Study, tmp_path: Path, given: dict[str, int], rows: int
+) -> None:
+    evidence = with_maps(study.evidence(), images=2, more=False, heat=tmp_path)
+    options = complete_options(study.loaded.registry.analysis("grad-cam").options, {"samples": 200, **given})
+    found = [block for block in _inside(section(evidence, options)) if isinstance(block, Comparison)]
+    assert sum(len(block.rows) for block in found) == rows
+
+
+def test_pictures_keep_within_their_room_and_no_class_is_left_out_for_another(
+    study: Study, tmp_path: Path
+) -> None:
+    evidence = with_maps(study.evidence(), images=3, more=False, heat=tmp_path)
+    sets = map_sets(evidence)
+    whole = comparison(evidence, sets, 3, 10**9)
+    assert whole is not None
+    smallest = comparison(evidence, sets, 3, 10**9)
+    assert smallest is not None
+    sizes = sum(map(comparing.size, whole.rows))
+    half = comparison(evidence, sets, 3, sizes // 2)
+    assert half is not None
+    assert sum(map(comparing.size, half.rows)) <= sizes // 2
+    assert {tuple(row.facets.values()) for row in half.rows} == {
+        tuple(row.facets.values()) for row in whole.rows
+    }
+    assert comparison(evidence, sets, 3, 10) is None
+
+
+def test_a_damaged_file_of_maps_costs_its_pictures_alone(study: Study, tmp_path: Path) -> None:
+    evidence = with_maps(study.evidence(), images=2, more=False, heat=tmp_path)
+    for path in tmp_path.glob("*/maps-0.npz"):
+        path.write_bytes(path.read_bytes()[:200])
+    options = complete_options(study.loaded.registry.analysis("grad-cam").options, {"samples": 200})
+    part = section(evidence, options)
+    assert tables_of(part.blocks)
+    fills = [
+        view.fill
+        for block in _inside(part)
+        if isinstance(block, Comparison)
+        for row in block.rows
+        for view in row.views
+        if "layer" in view.facets
+    ]
+    assert not any(fills)
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason=MISSING)
+def test_the_reader_chooses_what_is_shown_and_the_address_keeps_it(
+    pictured: Section, report: Report, chromium: Browser, tmp_path: Path
+) -> None:
+    path = tmp_path / "report.html"
+    path.write_text(to_html(replace(report, sections=(pictured,))), encoding="utf-8")
+    seen = (
+        "[...document.querySelectorAll('#comparison-maps .view')].filter((view) => view.offsetParent)"
+        ".map((view) => [view.closest('.compared').querySelector('h4').textContent, view.innerText])"
+    )
+    choose = (
+        "(() => { const box = [...document.querySelectorAll('#comparison-maps label.control')]"
+        ".find((item) => item.textContent.startsWith('%s')).querySelector('select'); box.value = '%s'; "
+        "box.dispatchEvent(new Event('change')); return [...box.options].map((item) => item.value); })()"
+    )
+    chromium.screen(1200)
+    chromium.open(path.as_uri())
+    usual = chromium.run(seen)
+    assert {title.split(":")[0] for title, _ in usual} == {"Moles'26"}
+    assert {text.split(",")[0].split()[-1] for _, text in usual if "grad-cam" in text} == {"encoder.3"}
+    assert "" in chromium.run(choose % ("Dataset", "Hearts"))
+    hearts = chromium.run(seen)
+    assert {title.split(":")[0] for title, _ in hearts} == {"Hearts"}
+    assert len({title.split(" ")[1] for title, _ in hearts}) == 1
+    chromium.run(choose % ("Model", "RingNet"))
+    chromium.run(choose % ("Layer", ""))
+    one = chromium.run(seen)
+    assert {text.split()[0] for _, text in one} == {"image", "ground", "RingNet"}
+    assert {"encoder.1", "encoder.3", "decoder.0"} <= {
+        text.split(",")[0].split()[-1] for _, text in one if "grad-cam" in text
+    }
+    address = chromium.run("location.href")
+    chromium.open("about:blank")
+    chromium.open(address)
+    assert chromium.run(seen) == one
+
+
+def test_without_a_script_one_layer_of_one_class_is_shown(pictured: Section, report: Report) -> None:
+    page = to_html(replace(report, sections=(pictured,)))
+    found = shown(pictured)
+    assert found.filters["layer"]
+    rows = page.split('<div class="compared"')[1:]
+    assert sum(not row.split(">")[0].endswith("hidden") for row in rows) == sum(
+        all(row.facets[name] == found.filters[name] for name in row.facets) for row in found.rows
+    )
+
+
+def test_maps_are_read_by_their_rows_and_within_bounds(tmp_path: Path) -> None:
+    maps = {row: np.full((row + 1, 3), row, dtype=np.uint8) for row in (0, 2, 5)}
+    files = [tmp_path / "maps-0.npz", tmp_path / "maps-1.npz"]
+    np.savez(files[0], **{str(row): maps[row] for row in (0, 2)})
+    np.savez(files[1], **{str(row): maps[row] for row in (5,)})
+    read = dict(read_heat(files, (2, 5, 9)))
+    assert sorted(read) == [2, 5]
+    assert all(np.array_equal(read[row], maps[row]) for row in read)
+    for strange in (
+        np.zeros((0, 3), np.uint8),
+        np.zeros(4, np.uint8),
+        np.zeros((2, 2)),
+        np.zeros((1, 5000), np.uint8),
+    ):
+        np.savez(files[0], **{"2": strange})
+        with pytest.raises(BoundError):
+            dict(read_heat(files, (2,)))
+    files[1].write_bytes(files[1].read_bytes()[:-40])
+    with pytest.raises(BoundError):
+        dict(read_heat(files[1:], (5,)))
+
+
+def test_colors_rise_with_the_map_and_a_silent_map_is_clear() -> None:
+    ramp = heat_layer(np.linspace(0, 3, 40)[None, :])
+    light = ramp[0].astype(float) @ np.array([0.2126, 0.7152, 0.0722, 0])
+    assert (np.diff(light) >= 0).all()
+    assert (np.diff(ramp[0, :, 3].astype(int)) >= 0).all()
+    assert not heat_layer(np.zeros((3, 3))).any()
+    assert not heat_layer(np.full((3, 3), np.nan)).any()
+    assert heat_layer(np.random.default_rng(0).random((300, 300))).shape[0] <= 64
 
 
 def test_a_study_without_such_a_step_has_no_part(study: Study) -> None:

@@ -9,6 +9,7 @@ from bench_core.analysis.evidence import Evidence
 from bench_core.analysis.explained import KindNumbers, MapSet, kind_numbers, map_sets, more_numbers
 from bench_core.analysis.inference.cells import Measure
 from bench_core.analysis.inference.compare import Settings
+from bench_core.errors import MissingDependencyError
 from bench_core.metrics.map_tables import (
     INTERVENTIONS,
     RANDOMIZATION,
@@ -21,12 +22,14 @@ from bench_core.report.depthplot import DepthSeries, LayerPoint, depth_plot
 from bench_core.report.names import listed, plural
 from bench_core.report.panels import heading, line_keys, panel_groups, series_index
 from bench_core.report.sections import map_tables as tables
+from bench_core.report.sections.map_pictures import comparison
 
 TITLE = "Where networks look"
 LEAD = (
     "Heat maps of finished networks in numbers. A map of a layer near the output restates the prediction: it "
     "says what a network found, and not by what. Each number names its layer."
 )
+MEGABYTE = 1_000_000
 _MOST_NAMED = 6
 _MORE = {
     INTERVENTIONS: "What happens when marked pixels are replaced",
@@ -39,8 +42,10 @@ def section(evidence: Evidence, options: Mapping[str, Any]) -> Section:
     """Return tables and figures of each step `grad-cam` and dataset; nothing where there is none."""
     settings = Settings(alpha=float(options["alpha"]), samples=int(options["samples"]))
     blocks: list[Block] = []
-    for number, found in enumerate(map_sets(evidence)):
+    sets = map_sets(evidence)
+    for number, found in enumerate(sets):
         blocks.append(_of_set(evidence, found, number, settings))
+    blocks += _pictures(evidence, sets, options)
     return Section("grad-cam", TITLE, tuple(blocks), LEAD if blocks else "")
 
 
@@ -83,6 +88,22 @@ def _of_set(evidence: Evidence, found: MapSet, number: int, settings: Settings) 
         )
         blocks.insert(1, Callout("warning", text, tuple(items)))
     return Details(f"{data.title}: {found.step}", tuple(blocks), open=True)
+
+
+def _pictures(evidence: Evidence, sets: Sequence[MapSet], options: Mapping[str, Any]) -> list[Block]:
+    count, budget = int(options["pictures"]), int(options["megabytes"]) * MEGABYTE
+    try:
+        found = comparison(evidence, sets, count, budget) if count and budget else None
+    except MissingDependencyError as error:
+        # Tables do not need pictures, so they must not fail for want of them; the page says what it lacks.
+        return [Callout("warning", error.message, code=error.fix or "")]
+    if found is None:
+        return []
+    text = (
+        "The same images for all models: those first of which most models have maps, then the worst. A map's "
+        "colors go from 0 to its own largest value: they say where, and not how much."
+    )
+    return [Details("Maps side by side", (Prose((text,)), found), open=True)]
 
 
 def _choices(found: MapSet, classes: Sequence[str]) -> Iterator[tuple[str, str, str, str]]:
@@ -133,7 +154,8 @@ def _said(evidence: Evidence, found: MapSet, rows: Sequence[KindNumbers]) -> tup
 
 def _sweep(evidence: Evidence, title: str, rows: Sequence[KindNumbers]) -> Figure | None:
     """Return lift and correlation with the logits against depth; None where no model has two layers."""
-    panels, shown = [], set()
+    panels: list[Panel] = []
+    shown: set[str] = set()
     for group, labels in panel_groups(evidence):
         mine = {label: [row for row in rows if row.model == label] for label in labels}
         mine = {label: found for label, found in mine.items() if len(found) > 1}

@@ -1,6 +1,7 @@
 import { startChoices } from "./choices.js";
 import { readExplorer } from "./explorer.js";
 import { startFigures } from "./figures.js";
+import { startFilters } from "./filters.js";
 import { startScatter } from "./scatter.js";
 import { show, startState } from "./state.js";
 import { startTables } from "./tables.js";
@@ -12,6 +13,7 @@ startState();
 startChoices();
 startTables();
 startFigures();
+startFilters();
 const explorer = readExplorer();
 if (explorer) {
   const viewer = startViewer(explorer, explorer.files);

@@ -1,0 +1,234 @@
+"""Image, truth, predictions and heat maps of all models side by side, chosen by what they are."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench_core.analysis.evidence import Evidence
+from bench_core.analysis.explained import Mapped, MapSet
+from bench_core.analysis.heat import Heat, heat_maps
+from bench_core.analysis.pictured import PicturedImage, defined, image_scores
+from bench_core.analysis.wanted import wanted_images
+from bench_core.declarations import IGNORE
+from bench_core.metrics.map_tables import MapKind
+from bench_core.report import comparing, errormap, heatmap, pictures
+from bench_core.report.blocks import Compared, Comparison, View
+from bench_core.report.colors import ErrorColors, standing_out
+from bench_core.report.sections.map_tables import TARGETS
+
+WIDTHS = (256, 208, 176, 144)
+FILTERS = ("dataset", "images", "class", "method", "target", "layer", "model")
+_UP = ", on the way up"
+UInt8 = NDArray[np.uint8]
+
+
+@dataclass(frozen=True, eq=False)
+class _Row:
+    """One image and class of a set."""
+
+    found: MapSet
+    image: PicturedImage
+    of_class: str
+    maps: Mapping[str, Sequence[Heat]]
+    """By model."""
+    colors: ErrorColors
+    fold: int | None
+
+
+def comparison(evidence: Evidence, sets: Sequence[MapSet], count: int, budget: int) -> Comparison | None:
+    """Return pictures of `count` images of each set and class, within a number of bytes; None for none."""
+    rows = [row for found in sets for row in _rows(evidence, found, count)]
+    if not rows:
+        return None
+    drawn: list[Compared] = []
+    for width in WIDTHS:
+        drawn = [_drawn(evidence, row, width) for row in rows]
+        if sum(map(comparing.size, drawn)) <= budget:
+            break
+    drawn = _within(drawn, budget)
+    if not drawn:
+        return None
+    first = drawn[0]
+    shown = next(view.facets for view in first.views if "layer" in view.facets)
+    usual = {**first.facets, **shown, "layer": _middle(first), "model": ""}
+    return Comparison(
+        name="maps",
+        rows=tuple(drawn),
+        keys=_keys(rows[0].colors),
+        filters={name: usual[name] for name in FILTERS},
+        layers=("heat map", "outlines", "nothing"),
+        together=True,
+    )
+
+
+def _within(drawn: Sequence[Compared], budget: int) -> list[Compared]:
+    """Return as many rows as there is room for, sets and classes in turn."""
+    turns: Counter[tuple[str, ...]] = Counter()
+    order = []
+    for place, row in enumerate(drawn):
+        key = tuple(row.facets.values())
+        order.append((turns[key], place))
+        turns[key] += 1
+    kept, left = [], budget
+    for _, place in sorted(order):
+        left -= comparing.size(drawn[place])
+        if left >= 0:
+            kept.append(place)
+    return [drawn[place] for place in sorted(kept)]
+
+
+def _rows(evidence: Evidence, found: MapSet, count: int) -> Iterator[_Row]:
+    data = evidence.dataset(found.dataset)
+    scores = image_scores(evidence, found.dataset)
+    for of_class in data.classes:
+        chosen = _chosen(evidence, found, of_class, count)
+        if not chosen:
+            continue
+        colors = standing_out([image.image for image, _ in chosen])
+        for image, maps in chosen:
+            yield _Row(found, image, of_class, maps, colors, scores.fold(image.id))
+
+
+def _chosen(
+    evidence: Evidence, found: MapSet, of_class: str, count: int
+) -> list[tuple[PicturedImage, Mapping[str, Sequence[Heat]]]]:
+    """Return images of a set that have a picture: those of most models' maps first, then the worst."""
+    scores = image_scores(evidence, found.dataset)
+    looked = Counter(sample for mapped in found.models.values() for sample in _kept(mapped, of_class))
+    every = [model.label for model in evidence.models]
+    images = wanted_images(evidence, found.dataset, dict.fromkeys(looked, every))
+
+    def order(sample: str) -> tuple[float, float, str]:
+        known = defined(scores.of(sample))
+        return -looked[sample], fmean(known) if known else 2.0, sample
+
+    samples = sorted(images, key=order)[:count]
+    maps: dict[str, dict[str, list[Heat]]] = {sample: {} for sample in samples}
+    for label, mapped in found.models.items():
+        for job in mapped.jobs:
+            for heat in heat_maps(job, of_class, samples):
+                maps[heat.sample].setdefault(label, []).append(heat)
+    return [(images[sample], maps[sample]) for sample in samples if maps[sample]]
+
+
+def _kept(mapped: Mapped, of_class: str) -> set[str]:
+    return {
+        sample
+        for table in mapped.tables
+        for sample, kind in zip(table.images, table.kinds, strict=True)
+        if kind.of_class == of_class
+    }
+
+
+def _drawn(evidence: Evidence, row: _Row, width: int) -> Compared:
+    data = evidence.dataset(row.found.dataset)
+    label = data.classes.index(row.of_class) + 1
+    mask = _only(row.image.mask, label)
+    photo, scale = pictures.shrunk(pictures.rgb(row.image.image), width)
+    said = f"image {row.image.id}"
+
+    def layer(part: UInt8) -> str:
+        return pictures.data_uri(pictures.layer(errormap.averaged(part, scale)))
+
+    truth = View(
+        "ground truth",
+        row.of_class,
+        f"Ground truth of {row.of_class} over the {said}",
+        layer(errormap.class_fill(np.where(mask == 1, label, mask).astype(np.uint8))),
+        layer(errormap.class_outlines(np.where(mask == 1, label, mask).astype(np.uint8))),
+    )
+    views = [View("image", "", f"The {said} alone"), truth]
+    for model in evidence.models:
+        labels, outlines = row.image.maps.get(model.label), truth.outline
+        if labels is not None:
+            predicted = _only(labels, label)
+            outlines = layer(errormap.error_outlines(mask, predicted, row.colors))
+            views.append(
+                View(
+                    model.title,
+                    "prediction",
+                    f"Errors of {model.title} on the {said}",
+                    layer(errormap.error_fill(mask, predicted, row.colors)),
+                    outlines,
+                    {"model": model.title},
+                )
+            )
+        kinds = row.maps.get(model.label, ())
+        names = _layer_names([heat.kind for heat in kinds])
+        for heat in kinds:
+            kind = heat.kind
+            target = TARGETS.get(kind.target, kind.target)
+            facets = {
+                "method": kind.method,
+                "target": target,
+                "layer": names[kind.layer],
+                "model": model.title,
+            }
+            note = f"{kind.layer}, {kind.method}" + (f" ({heat.words})" if heat.words else "")
+            alt = f"Map of {model.title}, layer {kind.layer}, {kind.method}, {target}, on the {said}"
+            drawn = (
+                ""
+                if heat.values is None
+                else pictures.data_uri(pictures.layer(heatmap.heat_layer(heat.values)))
+            )
+            views.append(View(model.title, note, alt, drawn, outlines, facets))
+    height, wide = photo.shape[:2]
+    return Compared(
+        key="",
+        title=f"{data.title}: {row.of_class}",
+        detail=f"{row.image.id}" + ("" if row.fold is None else f", fold {row.fold}"),
+        photo=pictures.data_uri(pictures.photo(photo)),
+        width=wide,
+        height=height,
+        views=tuple(views),
+        facets={"dataset": data.title, "images": row.found.step, "class": row.of_class},
+    )
+
+
+def _heat(heat: Heat) -> str:
+    if heat.values is None:
+        return ""
+    return pictures.data_uri(pictures.layer(heatmap.heat_layer(heat.values)))
+
+
+def _layer_names(kinds: Sequence[MapKind]) -> dict[str, str]:
+    """Return what layers of all models are chosen by: their stride, on the way down and on the way up."""
+    found, deepest = {}, 0.0
+    for kind in sorted(dict.fromkeys(kinds), key=lambda kind: kind.depth):
+        deepest = max(deepest, kind.stride)
+        found[kind.layer] = f"stride {kind.stride:g}" + (_UP if kind.stride < deepest else "")
+    return found
+
+
+def _middle(row: Compared) -> str:
+    """Return the layer that is shown first: of those that most models have, the deepest but one.
+
+    The deepest has few cells to tell anything by.
+    """
+    models: dict[str, set[str]] = {}
+    for view in row.views:
+        if "layer" in view.facets:
+            models.setdefault(view.facets["layer"], set()).add(view.facets["model"])
+    most = max(map(len, models.values()))
+    down = [name for name, known in models.items() if len(known) == most and _UP not in name]
+    return down[-2] if len(down) > 1 else down[0] if down else next(iter(models))
+
+
+def _only(labels: UInt8, label: int) -> UInt8:
+    """Return 1 where a label map has this label, what is ignored as it is, 0 elsewhere."""
+    return np.where(labels == IGNORE, IGNORE, labels == label).astype(np.uint8)
+
+
+def _keys(colors: ErrorColors) -> tuple[tuple[str, str], ...]:
+    return (
+        (heatmap.heat_key(), "map, from 0 to its largest value"),
+        (comparing.color_key(colors.hit), "right (TP), or both outlines"),
+        (comparing.color_key(colors.extra), "added (FP), or the outline of the prediction"),
+        (comparing.color_key(colors.missed), "missed (FN), or the outline of the ground truth"),
+    )
