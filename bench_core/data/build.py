@@ -117,10 +117,13 @@ def _said(sample: Sample) -> dict[str, Any]:
 
 def _row(prepared: _Prepared) -> dict[str, Any]:
     """Return what the index says of a sample's pixels, by column."""
-    counts = np.bincount(prepared.mask.reshape(-1), minlength=256)
+    from PIL import Image
+
+    # NumPy counts bytes as 64-bit numbers, which takes three times as long.
+    counts = Image.fromarray(np.ascontiguousarray(prepared.mask)).histogram()
     return {
         "sizes": list(prepared.size),
-        "labels": {str(label): int(counts[label]) for label in np.flatnonzero(counts)},
+        "labels": {str(label): count for label, count in enumerate(counts) if count},
         "keys": _key(prepared),
         "study_hash": prepared.study_hash,
         "checksums": sample_checksum(prepared.image, prepared.mask),

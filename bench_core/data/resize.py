@@ -61,10 +61,16 @@ def fit_mask(mask: UInt8Array, fit: Fit) -> UInt8Array:
     _check_elongation(mask.shape)
     places, side = _places(max(height, width), fit.size), max(height, width)
     rows, columns = places - (side - height) // 2, places - (side - width) // 2
-    taken = np.flatnonzero((rows >= 0) & (rows < height)), np.flatnonzero((columns >= 0) & (columns < width))
+    down, across = _within(rows, height), _within(columns, width)
     small = np.full((fit.size, fit.size), IGNORE if fit.padding == "ignore" else 0, dtype=np.uint8)
-    small[np.ix_(*taken)] = mask[rows[taken[0]]][:, columns[taken[1]]]
+    small[down, across] = mask[rows[down]][:, columns[across]]
     return small
+
+
+def _within(places: NDArray[np.int64], side: int) -> slice:
+    """Return which of these rising places lie on a side."""
+    first, last = np.searchsorted(places, [0, side])
+    return slice(int(first), int(last))
 
 
 def _places(side: int, size: int) -> NDArray[np.int64]:

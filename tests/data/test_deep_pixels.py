@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
 from bench_core.errors import DataError
-from bench_datasets.decoding.pictures import decode_image, decode_mask, decode_pixels
-from bench_datasets.decoding.pixels import turned
+from bench_datasets.decoding.pictures import as_picture, decode_image, decode_mask, decode_pixels
+from bench_datasets.decoding.pixels import Content, turned
 from bench_datasets.decoding.raster import noted_in
 from bench_datasets.decoding.windows import Percentiles
 from tests.helpers.folders import read_one, save_pair
@@ -67,6 +67,24 @@ def test_pictures_are_turned_alike_with_8_and_with_16_bits(
     assert found.shape == upright.shape and (found >> (bits - 8) == upright).all()
     stored = decode_pixels(tmp_path / "a.png", colors=True, upright=False).values
     assert (stored == TWELVE[:, :, :3] >> (16 - bits)).all()
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG"])
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_gray_of_8_bits_is_what_pillow_decodes(kind: str, orientation: int) -> None:
+    for height, width in ((1, 1), (7, 300), (257, 3), (90, 64)):
+        buffer, exif = io.BytesIO(), Image.Exif()
+        exif[0x0112] = orientation
+        values = np.random.default_rng(height).integers(0, 256, (height, width), dtype=np.uint8)
+        Image.fromarray(values).save(buffer, kind, exif=exif)
+        expected = turned(np.array(Image.open(buffer)), orientation)
+        found = decode_pixels(Content("a file", buffer.getvalue()), colors=False)
+        assert (found.values == expected).all()
+        assert (as_picture(found, 1, "dtype", Path("a file")).array[:, :, 0] == expected).all()
+        assert (as_picture(found, 3, "dtype", Path("a file")).array == expected[:, :, None]).all()
+        if orientation == 1:
+            with pytest.raises(ValueError, match="read-only"):
+                found.values[0, 0] = 1
 
 
 @given(st.integers(1, 8), st.integers(1, 6), st.integers(1, 6))

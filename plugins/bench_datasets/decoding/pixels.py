@@ -39,11 +39,13 @@ class Pixels:
     """Whether low values are bright."""
     mode: str = ""
     """Pillow's name of how a picture is stored, such as RGB, CMYK or I;16."""
+    shared: NDArray[Any] | None = None
+    """The memory of a stored Pillow image, where it is an array's."""
 
     @cached_property
     def values(self) -> NDArray[Any]:
         """What is stored, as an array; read-only where Pillow decoded it."""
-        return np.asarray(self.stored)
+        return np.asarray(self.stored) if self.shared is None else self.shared
 
     @property
     def values_type(self) -> np.dtype[Any]:

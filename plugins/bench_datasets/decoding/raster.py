@@ -87,6 +87,7 @@ def decode_raster(
         if image.format == "TIFF" and not upright:
             # Pillow turns a TIFF while it loads.
             image.getexif()[_ORIENTATION] = 1
+        shared = _shared_memory(image) if image.mode == "L" and bits == 8 else None
         image.load()
         if bits == 16 and head[:8] == _PNG and head[25] != _PNG_GRAY:
             pixels = _deep_png(path, head[25])
@@ -94,9 +95,25 @@ def decode_raster(
             pixels = _values(image, bits, colors=colors)
     pixels = replace(pixels, mode=image.mode)
     if orientation == 1:
-        return pixels
+        return replace(pixels, shared=shared) if pixels.stored is image else pixels
     alpha = None if pixels.alpha is None else turned(pixels.alpha, orientation)
     return replace(pixels, stored=turned(pixels.values, orientation), alpha=alpha)
+
+
+def _shared_memory(image: Any) -> NDArray[np.uint8] | None:
+    """Have Pillow decode an opened gray picture into an array; None for formats that bring their own memory.
+
+    An array made of the decoded picture would be the third copy of its pixels.
+    """
+    from PIL import Image
+
+    if image.format not in ("PNG", "JPEG"):
+        return None
+    # Zeros, as Pillow's own memory: a PNG may end before its last row.
+    values = np.zeros((image.height, image.width), np.uint8)
+    image.im = Image.frombuffer("L", image.size, values, "raw", "L", 0, 1).im
+    values.flags.writeable = False
+    return values
 
 
 def noted_orientation(image: Any) -> int:
