@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
+from unittest import mock
 
 import pytest
 from hypothesis import settings
@@ -28,6 +29,13 @@ for _name in list(os.environ):
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 # Processes that tests start find tests.helpers in every folder.
 os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (str(REPOSITORY), os.environ.get("PYTHONPATH"))))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_flushes() -> Iterator[None]:
+    """Leave writing to the disk to the system: no test's folder outlives a loss of power."""
+    with mock.patch("os.fsync"):
+        yield
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -261,6 +261,7 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     assert "cannot be written" in str(error)
 
 
+@pytest.mark.slow
 def test_jobs_use_the_cache_that_was_checked(tmp_path: Path) -> None:
     write_folder(tmp_path / "mine")
     spec = write_spec(tmp_path, "mine", options=", nearest: true")

@@ -194,7 +194,9 @@ def test_no_bytes_in_any_file_end_in_a_traceback(
     held.call(command, store)
 
 
-@pytest.mark.parametrize("kind", ["gone", "folder", "link"])
+@pytest.mark.parametrize(
+    "kind", ["gone", *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("folder", "link"))]
+)
 def test_no_file_that_is_missing_or_something_else_ends_in_a_traceback(
     held: Held, tmp_path: Path, kind: str
 ) -> None:

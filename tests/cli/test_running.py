@@ -290,6 +290,7 @@ def test_an_empty_selection_is_refused(study: tuple[Path, Path, Plan], only: str
     assert "variable" in str(done.exception.cause)
 
 
+@pytest.mark.slow
 def test_a_damaged_result_is_named_with_what_to_do(tmp_path: Path) -> None:
     loaded, plan = load(tmp_path / "spec", epochs=1)
     store = Store(tmp_path / "results", create=True)

@@ -17,15 +17,15 @@ from bench_core.plugins.wiring import load_registry
 
 FROM_SOURCES = (
     "smp:unet/efficientnet-lite0",
+    "timm:resnet10t/fpn",
+    "mmseg:erfnet_fcn_4xb4-160k_cityscapes-512x1024",
+)
+SLOW = (
     "smp:deeplabv3plus/efficientnet-lite0",
     "smp:pspnet/efficientnet-lite0",
     "smp:segformer/mit_b0",
-    "timm:resnet10t/fpn",
     "hf:mobilenet_v2",
-    "mmseg:erfnet_fcn_4xb4-160k_cityscapes-512x1024",
     "mmseg:segformer_mit-b0_8xb2-160k_ade20k-512x512",
-)
-SLOW = (
     "smp:dpt/tu-vit_tiny_patch16_224",
     "smp:pan/resnet18",
     "smp:pspnet/mit_b0",
@@ -42,7 +42,6 @@ SLOW = (
     "mmseg:stdc1_4xb12-80k_cityscapes-512x1024",
     "mmseg:unet-s5-d16_fcn_4xb4-40k_drive-64x64",
 )
-
 
 QUICK = ("u-net", "segformer", "hiformer")
 """Whose loss is seen to fall in the default suite, too: a plain one, a transformer, one of both."""

@@ -67,6 +67,7 @@ def test_a_broken_step_fails_by_what_it_breaks(broken: Broken) -> None:
     expect(tried(step_subject(REGISTRY, broken.name, {})), broken)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("broken", PROCEDURES, ids=lambda broken: broken.name)
 def test_a_broken_procedure_fails_by_what_it_breaks(broken: Broken) -> None:
     expect(tried(procedure_subject(REGISTRY, broken.name, {})), broken)

@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
 import numpy as np
 
@@ -109,14 +108,12 @@ def write_study(
     loaded = load_spec(path)
     plan = make_plan(loaded.spec, loaded.registry)
     store = Store(folder / "results", create=True)
-    # Nothing here outlives the test, and a thousand flushes to the disk take most of its time.
-    with mock.patch("os.fsync"):
-        for job in plan.jobs:
-            if keep(job):
-                counts = (counts_of or fake_counts)(job)
-                data = job.dataset
-                cases = fake_cases(data.name, len(data.task.classes), data.task.channels, job.fold.index)
-                store.write(job, change(job, fake_result(job, counts)), counts, cases)
+    for job in plan.jobs:
+        if keep(job):
+            counts = (counts_of or fake_counts)(job)
+            data = job.dataset
+            cases = fake_cases(data.name, len(data.task.classes), data.task.channels, job.fold.index)
+            store.write(job, change(job, fake_result(job, counts)), counts, cases)
     return Study(loaded, plan, store)
 
 

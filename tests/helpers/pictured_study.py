@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
-from unittest import mock
 
 import numpy as np
 from numpy.typing import NDArray
@@ -84,11 +83,10 @@ def write_pictured(
         for job in plan.jobs
         if cache is not None
     }
-    with mock.patch("os.fsync"):
-        for job in plan.jobs:
-            if searches or job.stage == "evaluate":
-                shift = shifts.get(job.model.label, 2)
-                _write(store, job, images[job.dataset.name], size, shift, pictured(job), prints)
+    for job in plan.jobs:
+        if searches or job.stage == "evaluate":
+            shift = shifts.get(job.model.label, 2)
+            _write(store, job, images[job.dataset.name], size, shift, pictured(job), prints)
     return Study(loaded, plan, store)
 
 

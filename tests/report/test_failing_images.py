@@ -7,7 +7,6 @@ import io
 import json
 from dataclasses import replace
 from pathlib import Path
-from unittest import mock
 
 import numpy as np
 import pytest
@@ -39,24 +38,23 @@ def study(tmp_path_factory: pytest.TempPathFactory, spoiled: Planted) -> Study:
     models = {job.model.name: number for number, job in enumerate(found.plan.jobs) if job.stage == "evaluate"}
     order = list(dict.fromkeys(models))
     pad = ((16, 16), (16, 16))
-    with mock.patch("os.fsync"):
-        for job in found.plan.jobs:
-            if job.stage != "evaluate" or job.dataset.name != "moles":
-                continue
-            rows = range(job.fold.index, len(spoiled.ids), 5)
-            ids = tuple(spoiled.ids[row] for row in rows)
-            guesses = spoiled.predictions[order.index(job.model.name)]
-            maps = Predictions(ids, np.stack([np.pad(guesses[row], pad) for row in rows]))
-            masks = [np.pad(spoiled.labels[row], pad) for row in rows]
-            counts = count_all(maps, masks, ids, job.dataset.task.classes)
-            cases = [
-                Case(sample, rank, dice, np.full((96, 96, 3), 90, np.uint8), masks[ids.index(sample)],
-                     maps.labels[ids.index(sample)])
-                for sample, rank, dice in choose_cases(ids, counts.values)
-            ]  # fmt: skip
-            result = fake_result(job, counts)
-            facts = replace(result.data, samples=60, groups=60, train=36, validation=12, test=12)
-            found.store.write(job, replace(result, data=facts), counts, cases, maps)
+    for job in found.plan.jobs:
+        if job.stage != "evaluate" or job.dataset.name != "moles":
+            continue
+        rows = range(job.fold.index, len(spoiled.ids), 5)
+        ids = tuple(spoiled.ids[row] for row in rows)
+        guesses = spoiled.predictions[order.index(job.model.name)]
+        maps = Predictions(ids, np.stack([np.pad(guesses[row], pad) for row in rows]))
+        masks = [np.pad(spoiled.labels[row], pad) for row in rows]
+        counts = count_all(maps, masks, ids, job.dataset.task.classes)
+        cases = [
+            Case(sample, rank, dice, np.full((96, 96, 3), 90, np.uint8), masks[ids.index(sample)],
+                 maps.labels[ids.index(sample)])
+            for sample, rank, dice in choose_cases(ids, counts.values)
+        ]  # fmt: skip
+        result = fake_result(job, counts)
+        facts = replace(result.data, samples=60, groups=60, train=36, validation=12, test=12)
+        found.store.write(job, replace(result, data=facts), counts, cases, maps)
     assert SIDE + 32 == 96
     return found
 
