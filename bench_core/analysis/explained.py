@@ -21,7 +21,7 @@ from bench_core.analysis.inference.compare import Settings
 from bench_core.analysis.inference.resampling import bootstrap_interval, resampled
 from bench_core.analysis.inference.statistics import MeanOfImages, image_sums, informative, left_out
 from bench_core.analysis.inference.verdicts import FEWEST_GROUPS
-from bench_core.metrics.map_tables import NUMBERS, RESTATES, MapKind, MapStatus, MapTable
+from bench_core.metrics.map_tables import NUMBERS, RESTATES, MapKind, MapLayer, MapStatus, MapTable
 from bench_core.plan.job import Apply
 from bench_core.plugins.quantities import GRAD_CAM
 from bench_core.seeds import derive_seed
@@ -42,6 +42,17 @@ class Mapped:
     def kinds(self) -> tuple[MapKind, ...]:
         """All kinds of maps, in the order of the tables."""
         return tuple(dict.fromkeys(kind for table in self.tables for kind in table.kinds))
+
+    @property
+    def layers(self) -> dict[str, MapLayer]:
+        """What is known of the layers, by name."""
+        return {name: layer for job in self.jobs for name, layer in job.tables.map_layers.items()}
+
+    @property
+    def seconds(self) -> float | None:
+        """Wall time of an image, with all that was asked of it; None where no image was looked at."""
+        images = sum(len(set(table.images)) for table in self.tables)
+        return sum(job.result.seconds for job in self.jobs) / images if images else None
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,7 +9,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench_core.errors import StoreError
-from bench_core.metrics.map_tables import MAPS, MORE_MAPS, MapTable, read_maps, read_numbers
+from bench_core.metrics.map_tables import (
+    LAYERS,
+    MAPS,
+    MORE_MAPS,
+    MapLayer,
+    MapTable,
+    read_layers,
+    read_maps,
+    read_numbers,
+)
 from bench_core.metrics.tables import (
     ENSEMBLE_CLASSES,
     HOME_COUNTS,
@@ -75,6 +84,8 @@ class StepTables:
     """Numbers of heat maps."""
     more_maps: Mapping[str, MapTable] = field(default_factory=dict)
     """Of interventions and the like, by the record's name."""
+    map_layers: Mapping[str, MapLayer] = field(default_factory=dict)
+    """The layers of the maps, by name."""
 
 
 def read_tables(job: Job, store: Store, counts: Counts) -> StepTables:
@@ -98,14 +109,17 @@ def read_tables(job: Job, store: Store, counts: Counts) -> StepTables:
             return StepTables(voted=_elsewhere(read_scored(rows, there.classes), images, there))
         if step == GRAD_CAM:
             left = store.result(job.digest).artifacts
-            more_maps = {}
+            more_maps: dict[str, MapTable] = {}
             for name, (texts, numbers) in MORE_MAPS.items():
                 if f"records/{name}.csv" in left:
                     more_maps[name] = read_numbers(
                         store.records(job.digest, name), counts.ids, counts.classes, texts, numbers
                     )
+            name = LAYERS
+            layers = read_layers(store.records(job.digest, name)) if f"records/{name}.csv" in left else {}
             name = MAPS
-            return StepTables(maps=read_maps(rows, counts.ids, counts.classes), more_maps=more_maps)
+            maps = read_maps(rows, counts.ids, counts.classes)
+            return StepTables(maps=maps, more_maps=more_maps, map_layers=layers)
         if step == NATIVE:
             return StepTables(native_counts=read_counts(rows, counts.ids, counts.classes))
         return StepTables(scores=read_scores(rows, counts.ids, counts.classes))

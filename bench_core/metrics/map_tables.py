@@ -38,6 +38,10 @@ MORE_MAPS: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     RANDOMIZATION: (("step", "steps"), RANDOMIZED),
 }
 """Further tables, by the record's name: columns of texts and of numbers behind those that name a map."""
+LAYERS = "layers"
+"""Name of the table of layers."""
+LAYER_COLUMNS = ("layer", "part", "depth", "stride", "note")
+"""Its columns; `part` is encoder, decoder, auto or named."""
 RESTATES = 0.9
 """Above this correlation with the network's own logits a map restates the prediction."""
 UNCHANGED = 0.9
@@ -58,6 +62,15 @@ class MapKind:
     stride: float
     """Pixels of the image's side per cell of the map."""
     method: str
+
+
+@dataclass(frozen=True)
+class MapLayer:
+    """What is known of a layer besides its place."""
+
+    part: str
+    note: str
+    """What a reader of its maps must know; empty: nothing."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,6 +109,18 @@ def read_maps(rows: Rows, ids: Sequence[str], classes: Sequence[str]) -> MapTabl
             math.isnan(values[row]) for name, values in found.values.items() if name != "share"
         ):
             raise TableError(f"a map of {found.images[row]!a:.60} that is {status} has numbers")
+    return found
+
+
+def read_layers(rows: Rows) -> dict[str, MapLayer]:
+    """Return the layers by name, as the table `layers` has them; raise TableError."""
+    found: dict[str, MapLayer] = {}
+    for row in rows:
+        if tuple(row) != LAYER_COLUMNS:
+            raise TableError(f"the columns are not {', '.join(LAYER_COLUMNS)}")
+        if row["layer"] in found:
+            raise TableError(f"layer {row['layer']!a:.60} is there twice")
+        found[row["layer"]] = MapLayer(row["part"], row["note"])
     return found
 
 

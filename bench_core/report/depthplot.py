@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from html import escape
 
 from bench_core.report import svg
 
 WIDTH, HEIGHT = 360.0, 250.0
+_ASIDE = 3.0
 _LEFT, _RIGHT, _TOP, _BOTTOM = 44.0, 12.0, 10.0, 42.0
 
 
@@ -60,8 +61,10 @@ def depth_plot(
     parts = [*_frame(x, y, axis)]
     parts.append(svg.tag("line", x1=_LEFT, x2=WIDTH - _RIGHT, y1=y(level), y2=y(level), class_="zero"))
     parts.append(svg.text(words, WIDTH - _RIGHT, y(level) - 4, "tick", "end"))
-    for item in series:
-        parts += _series(item, x, y, axis)
+    for number, item in enumerate(series):
+        # Beside each other: intervals of several models at one depth would hide each other.
+        aside = _ASIDE * (number - (len(series) - 1) / 2)
+        parts += _series(item, lambda place, aside=aside: x(place) + aside, y, axis)  # type: ignore[misc]
     spoken = "; ".join(
         f"{item.label}: "
         + ", ".join(
@@ -97,7 +100,7 @@ def _frame(x: svg.Scale, y: svg.Scale, axis: str) -> list[str]:
     return parts
 
 
-def _series(item: DepthSeries, x: svg.Scale, y: svg.Scale, axis: str) -> list[str]:
+def _series(item: DepthSeries, x: Callable[[float], float], y: svg.Scale, axis: str) -> list[str]:
     color = svg.series_class(item.index)
     places = [(x(point.place), y(point.value)) for point in item.points]
     parts = [svg.path(places, f"mean {color}", svg.dash(item.index), item.label)]

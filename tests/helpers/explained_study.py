@@ -17,6 +17,7 @@ from bench_core.metrics.map_tables import (
     MORE_MAPS,
     NUMBERS,
     ONE_MAP,
+    MapLayer,
     read_maps,
     read_numbers,
 )
@@ -118,7 +119,13 @@ def tables(
             for values in told
         ]
         further[name] = read_numbers(as_read(found), counts.ids, counts.classes, texts, numbers)
-    return StepTables(maps=read_maps(as_read(rows), counts.ids, counts.classes), more_maps=further)
+    facts = {
+        layer: MapLayer("decoder" if layer == "decoder.0" else "encoder", "")
+        for layer in layers
+        if layer != "fuse"
+    }
+    maps = read_maps(as_read(rows), counts.ids, counts.classes)
+    return StepTables(maps=maps, more_maps=further, map_layers=facts)
 
 
 def map_rows(

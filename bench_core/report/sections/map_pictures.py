@@ -16,7 +16,7 @@ from bench_core.analysis.heat import Heat, heat_maps
 from bench_core.analysis.pictured import PicturedImage, defined, image_scores
 from bench_core.analysis.wanted import wanted_images
 from bench_core.declarations import IGNORE
-from bench_core.metrics.map_tables import MapKind
+from bench_core.metrics.map_tables import MapKind, MapLayer
 from bench_core.report import comparing, errormap, heatmap, pictures
 from bench_core.report.blocks import Compared, Comparison, View
 from bench_core.report.colors import ErrorColors, standing_out
@@ -24,7 +24,7 @@ from bench_core.report.sections.map_tables import TARGETS
 
 WIDTHS = (256, 208, 176, 144)
 FILTERS = ("dataset", "images", "class", "method", "target", "layer", "model")
-_UP = ", on the way up"
+_DECODER, _AUTO = "decoder", "auto"
 UInt8 = NDArray[np.uint8]
 
 
@@ -37,6 +37,8 @@ class _Row:
     of_class: str
     maps: Mapping[str, Sequence[Heat]]
     """By model."""
+    layers: Mapping[str, Mapping[str, MapLayer]]
+    """By model and name."""
     colors: ErrorColors
     fold: int | None
 
@@ -91,8 +93,9 @@ def _rows(evidence: Evidence, found: MapSet, count: int) -> Iterator[_Row]:
         if not chosen:
             continue
         colors = standing_out([image.image for image, _ in chosen])
+        layers = {label: mapped.layers for label, mapped in found.models.items()}
         for image, maps in chosen:
-            yield _Row(found, image, of_class, maps, colors, scores.fold(image.id))
+            yield _Row(found, image, of_class, maps, layers, colors, scores.fold(image.id))
 
 
 def _chosen(
@@ -160,7 +163,7 @@ def _drawn(evidence: Evidence, row: _Row, width: int) -> Compared:
                 )
             )
         kinds = row.maps.get(model.label, ())
-        names = _layer_names([heat.kind for heat in kinds])
+        names = _layer_names([heat.kind for heat in kinds], row.layers.get(model.label, {}))
         for heat in kinds:
             kind = heat.kind
             target = TARGETS.get(kind.target, kind.target)
@@ -197,12 +200,13 @@ def _heat(heat: Heat) -> str:
     return pictures.data_uri(pictures.layer(heatmap.heat_layer(heat.values)))
 
 
-def _layer_names(kinds: Sequence[MapKind]) -> dict[str, str]:
-    """Return what layers of all models are chosen by: their stride, on the way down and on the way up."""
-    found, deepest = {}, 0.0
-    for kind in sorted(dict.fromkeys(kinds), key=lambda kind: kind.depth):
-        deepest = max(deepest, kind.stride)
-        found[kind.layer] = f"stride {kind.stride:g}" + (_UP if kind.stride < deepest else "")
+def _layer_names(kinds: Sequence[MapKind], layers: Mapping[str, MapLayer]) -> dict[str, str]:
+    """Return what layers of all models are chosen by, since each network names its own."""
+    found = {}
+    for kind in dict.fromkeys(kinds):
+        known = layers.get(kind.layer)
+        part = "layer" if known is None else known.part
+        found[kind.layer] = part if part in (_DECODER, _AUTO) else f"{part}, stride {kind.stride:g}"
     return found
 
 
@@ -216,7 +220,7 @@ def _middle(row: Compared) -> str:
         if "layer" in view.facets:
             models.setdefault(view.facets["layer"], set()).add(view.facets["model"])
     most = max(map(len, models.values()))
-    down = [name for name, known in models.items() if len(known) == most and _UP not in name]
+    down = [name for name, known in models.items() if len(known) == most and name != _DECODER]
     return down[-2] if len(down) > 1 else down[0] if down else next(iter(models))
 
 

@@ -10,6 +10,7 @@ from bench_core.analysis.inference.cells import Measure
 from bench_core.analysis.inference.compare import Settings
 from bench_core.metrics.map_tables import INTERVENTIONS, NUMBERS, RANDOMIZATION, STABILITY, UNCHANGED
 from bench_core.report import inference_words as words
+from bench_core.report.names import size
 from bench_core.report.tables import Cell, Column, Row, Table
 
 TITLES = {
@@ -36,10 +37,11 @@ def numbers_table(
     for row in rows:
         cells = [
             Cell(evidence.model(row.model).title, (row.model,)),
-            Cell(row.kind.layer, (row.kind.layer, row.kind.depth, row.kind.stride)),
+            _layer(found, row),
             _mean(row.numbers["logits"], row.spread["logits"], False),
             Cell("yes" if row.restates else "no"),
             *(_mean(row.numbers[key], row.spread[key], key in _PERCENT) for key in order),
+            _folds(row),
             _with_dice(row),
             _counted(row),
         ]
@@ -49,10 +51,11 @@ def numbers_table(
         title=title,
         columns=(
             Column("model", "Model", numeric=False),
-            Column("layer", "Layer", ("", "depth", "stride"), numeric=False),
+            Column("layer", "Layer", ("", "part", "depth", "stride"), numeric=False),
             Column("logits", TITLES["logits"], _FIELDS),
             Column("restates", "Restates", numeric=False),
             *(Column(key, TITLES[key], _FIELDS) for key in order),
+            Column("over_folds", "Lift, over folds"),
             Column("with_dice", "With Dice", tuple(TITLES)),
             Column("count", "Maps", _COUNTS),
         ),
@@ -64,10 +67,47 @@ def numbers_table(
         "restates the "
         "prediction. Lift: energy inside the mask over the mask's share of the area, 1 by chance. "
         "Pointing: the "
-        "largest value lies inside. IoU: of the mask and as many of the largest pixels. With Dice: "
+        "largest value lies inside. IoU: of the mask and as many of the largest pixels. Over folds: standard "
+        "deviation of the folds' means. With Dice: "
         "Spearman's correlation of IoU with the Dice of the class, image by image (in files, of each "
         "number). "
         "Maps: usable of all, and what the others are.",
+    )
+
+
+def jobs_table(evidence: Evidence, found: MapSet, name: str, title: str) -> Table:
+    """Return what the jobs of a set did, and how long they took."""
+    rows = []
+    for label, mapped in found.models.items():
+        images = {image for table in mapped.tables for image in table.images}
+        seconds = mapped.seconds
+        peak = max(job.result.peak_memory_bytes for job in mapped.jobs)
+        rows.append(
+            Row(
+                (
+                    Cell(evidence.model(label).title, (label,)),
+                    Cell(f"{len(mapped.jobs)} of {mapped.planned}", (len(mapped.jobs), mapped.planned)),
+                    Cell(str(len(images)), (len(images),)),
+                    Cell(str(sum(len(table.images) for table in mapped.tables))),
+                    Cell("–", (None,)) if seconds is None else Cell(f"{seconds:.2f}", (seconds,)),
+                    Cell(size(peak), (peak,)),
+                )
+            )
+        )
+    return Table(
+        name=name,
+        title=title,
+        columns=(
+            Column("model", "Model", numeric=False),
+            Column("jobs", "Jobs", ("done", "planned")),
+            Column("images", "Images"),
+            Column("maps", "Maps"),
+            Column("seconds", "Seconds an image"),
+            Column("memory", "Peak memory"),
+        ),
+        rows=tuple(rows),
+        caption="Seconds: of whole jobs, with all classes, targets, layers and methods, and with what was "
+        "asked of a few images beyond their maps. They depend on the machine, which provenance names.",
     )
 
 
@@ -169,6 +209,18 @@ def _mean(found: Measure, spread: float | None, percent: bool) -> Cell:
     ]
     small = f"{said[1]} to {said[2]}" if len(said) > 2 else ""
     return Cell(said[0], (found.value, *ends, spread), small=small)
+
+
+def _layer(found: MapSet, row: KindNumbers) -> Cell:
+    known = found.models[row.model].layers.get(row.kind.layer)
+    part = "" if known is None else known.part
+    small = ", ".join(filter(None, (part, f"stride {row.kind.stride:g}")))
+    return Cell(row.kind.layer, (row.kind.layer, part, row.kind.depth, row.kind.stride), small=small)
+
+
+def _folds(row: KindNumbers) -> Cell:
+    spread = row.spread["lift"]
+    return Cell("–", (None,)) if spread is None else Cell(f"{spread:.2f}", (spread,))
 
 
 def _with_dice(row: KindNumbers) -> Cell:

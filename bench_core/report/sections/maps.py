@@ -30,7 +30,7 @@ LEAD = (
     "says what a network found, and not by what. Each number names its layer."
 )
 MEGABYTE = 1_000_000
-_MOST_NAMED = 6
+_MOST_NAMED, _MOST_NOTES = 6, 4
 _MORE = {
     INTERVENTIONS: "What happens when marked pixels are replaced",
     STABILITY: "What happens when the image moves",
@@ -77,6 +77,10 @@ def _of_set(evidence: Evidence, found: MapSet, number: int, settings: Settings) 
         blocks.append(Choice(f"grad-cam-{number}", "Class, target and method", tuple(options)))
     else:
         blocks += [block for _, inner in options for block in inner]
+    name = f"grad-cam-{found.step}-{found.dataset}-jobs"
+    blocks.append(
+        tables.jobs_table(evidence, found, name, f"{data.title}, {found.step}: jobs and their time")
+    )
     forgotten = tables.unchanged(more[RANDOMIZATION])
     if forgotten:
         items = [
@@ -149,6 +153,15 @@ def _said(evidence: Evidence, found: MapSet, rows: Sequence[KindNumbers]) -> tup
             f"Restate the prediction (correlation with the logits above {RESTATES:g}): "
             f"{listed(restating, _MOST_NAMED)}."
         )
+    notes: dict[str, list[str]] = {}
+    for label, mapped in found.models.items():
+        for layer, known in mapped.layers.items():
+            if known.note:
+                notes.setdefault(known.note, []).append(f"{evidence.model(label).title} {layer}")
+    texts += [
+        f"{listed(layers, _MOST_NAMED)}: {note.rstrip('.')}."
+        for note, layers in list(notes.items())[:_MOST_NOTES]
+    ]
     return tuple(texts)
 
 
