@@ -139,14 +139,21 @@ class Session:
         one_by_one = source is not None and source.random_at_inference
         size = split.arrays.masks.shape[1:]
         for batch in self.images(split, 1 if one_by_one else None):
-            draws = seeded(derive_seed(self.seed, "inference", batch.ids[0])) if one_by_one else nullcontext()
-            with torch.no_grad(), self._autocast(), draws:
+            with torch.no_grad(), self._autocast(), self.drawing(batch.ids[0]):
                 logits = predict(batch)
             expected = (len(batch.ids), self.predicted.logit_channels, *size)
             if not isinstance(logits, Tensor) or tuple(logits.shape) != expected:
                 shape = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
                 raise PluginError(f"predictions are {shape}, logits {expected} were expected")
             yield batch.ids, logits
+
+    def drawing(self, sample: str) -> AbstractContextManager[object]:
+        """Return a context in which the needed job's network draws for an image what it drew when it was
+        tested; for one that draws nothing, a context that does nothing."""
+        source = self._site.sources.get("weights")
+        if source is None or not source.random_at_inference:
+            return nullcontext()
+        return seeded(derive_seed(self.seed, "inference", sample))
 
     def predict(self, split: Split, predict: Callable[[ImageBatch], Tensor]) -> Predictions:
         """Return the label maps that logits [B, K, H, W] of `predict` give for a split, in the classes of
@@ -272,7 +279,7 @@ class Session:
     def kept_records(self, name: str) -> list[dict[str, str]]:
         """Return a table that the sealed job left, where its step is asked again.
 
-        Raises ValueError where none is at hand, StoreError for one that is missing or damaged.
+        Raises ValueError where it left none of this name, StoreError for one that is missing or damaged.
         """
         if self._site.tables is None or not _PLAIN_NAME.fullmatch(name):
             raise ValueError(f"there is no sealed table {name!r}")

@@ -13,6 +13,7 @@ from bench_steps.class_maps import fits
 from bench_steps.corruption.command import command
 from bench_steps.corruption.declaration import CORRUPTION
 from bench_steps.cost.declaration import COST
+from bench_steps.grad_cam.declaration import GRAD_CAM
 
 MEASURE = Step(
     name="measure",
@@ -118,7 +119,7 @@ ENSEMBLE = Step(
 @hookimpl
 def bench_steps() -> Sequence[Step]:
     """Return the steps in the order in which `bench list steps` has them."""
-    return (MEASURE, NATIVE, TRANSFER, ENSEMBLE, CORRUPTION, COST)
+    return (MEASURE, NATIVE, TRANSFER, ENSEMBLE, CORRUPTION, COST, GRAD_CAM)
 
 
 @hookimpl

@@ -114,7 +114,7 @@ def again(
                 device="cpu" if drawn is None else device_of(subject),
                 sealed=subject.folder,
                 maps=partial(_kept_maps, subject),
-                tables=partial(read_records, subject.folder),
+                tables=partial(_kept_table, subject),
                 values=result.values,
                 drawn=drawn,
             )
@@ -166,6 +166,12 @@ def _kept_maps(subject: Subject) -> Predictions:
     if subject.predictions is None:
         raise ValueError("the job left no label maps")
     return subject.predictions
+
+
+def _kept_table(subject: Subject, name: str) -> list[dict[str, str]]:
+    if f"records/{name}.csv" not in (subject.result.artifacts if subject.result else ()):
+        raise ValueError(f"the job left no table {name!r}")
+    return read_records(subject.folder, name)
 
 
 def _values(

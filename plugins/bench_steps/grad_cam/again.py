@@ -1,0 +1,145 @@
+"""A finished job of the step `grad-cam` asked again from the data, and some of its maps from the weights."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from bench_core.declarations import IGNORE
+from bench_core.metrics.map_pictures import MOST_SIDE, Picture, read_pictures
+from bench_core.metrics.map_tables import MAPS, MORE_MAPS, NUMBERS, MapTable, read_numbers
+from bench_core.protocol.outcome import Outcome
+from bench_core.protocol.session import Session
+from bench_core.seeds import derive_seed
+from bench_steps.grad_cam.artifact import picture_of
+from bench_steps.grad_cam.exact import exact
+from bench_steps.grad_cam.follow import whole
+from bench_steps.grad_cam.maps import enlarged
+from bench_steps.grad_cam.options import PREDICTED
+from bench_steps.grad_cam.rows import LAYERS, values_of
+from bench_steps.grad_cam.sets import chosen, part_of
+from bench_steps.grad_cam.step import numbers_of, subjects
+
+STEP = 0.5 / 255
+"""By how much a cell of a picture is off, as a share of the map's largest value."""
+CLOSE = 0.02
+"""Largest difference of a number, and mean difference of a picture as a share of the largest value, between
+two devices; of lift, which is unbounded, as a share."""
+_COUNTED = {"interventions": "interventions", "stability": "stability", "randomization": "randomization"}
+"""Further table to the option that says of how many images it is."""
+
+
+def again(session: Session, options: Mapping[str, Any]) -> Outcome:
+    """Ask whether the images are those of the set, the statuses and shares those of the masks, and the
+    energies those of the pictures; leave the same tables.
+
+    With a network, the maps of some images are made anew. Raises ValueError for what does not hold.
+    """
+    rows, layers = session.kept_records(MAPS), session.kept_records(LAYERS)
+    table = whole(rows, layers, session.test.ids, session.task, options)
+    ids = chosen(session, options)
+    if tuple(dict.fromkeys(table.images)) != ids:
+        raise ValueError("its images are not those of the set")
+    pictures = _pictures(session, table)
+    _check_masks(session, options, table, pictures)
+    if session.drawn is not None and ids:
+        _make_again(session, options, table, pictures, _some(ids, session.drawn.ids))
+    session.records(MAPS, rows)
+    session.records(LAYERS, layers)
+    for name, (texts, numbers) in MORE_MAPS.items():
+        if options[_COUNTED[name]] == 0:
+            continue
+        try:
+            further = session.kept_records(name)
+        except ValueError:
+            continue  # No map of these images could be used; else its absence is told by the tables.
+        found = read_numbers(further, ids[: options[_COUNTED[name]]], session.task.classes, texts, numbers)
+        if set(found.kinds) - set(table.kinds):
+            raise ValueError(f"the table {name!r} is about other maps")
+        session.records(name, further)
+    return Outcome(values=values_of(table, layers))
+
+
+def _pictures(session: Session, table: MapTable) -> dict[int, Picture]:
+    usable = [row for row, (status,) in enumerate(table.more) if status == "ok"]
+    found = dict(read_pictures(session.kept, len(usable)))
+    if list(found) != usable:
+        raise ValueError("the pictures of maps are not those of the maps that can be used")
+    return found
+
+
+def _check_masks(
+    session: Session, options: Mapping[str, Any], table: MapTable, pictures: Mapping[int, Picture]
+) -> None:
+    """Hold statuses, shares and energies against label maps and pictures."""
+    predicted = session.source("weights").predictions()
+    labels = dict(zip(predicted.ids, predicted.labels, strict=True))
+    truths = (
+        dict(session.truth(part_of(session.test, tuple(dict.fromkeys(table.images))))) if table.images else {}
+    )
+    for row, (sample, kind) in enumerate(zip(table.images, table.kinds, strict=True)):
+        truth, place = truths[sample], session.task.classes.index(kind.of_class)
+        asked = labels[sample] if kind.target == PREDICTED else truth
+        (status,) = table.more[row]
+        about = f"the map of {sample!a:.60}, {kind.of_class!a:.40}, {kind.target}"
+        if (status == "no-pixels") == bool((asked == place + 1).any()):
+            raise ValueError(
+                f"{about} is {status}, and the target has {int((asked == place + 1).sum())} pixels"
+            )
+        counted = truth != IGNORE
+        inside = truth[counted] == place + 1
+        share = float(inside.mean()) if inside.size else float("nan")
+        if not np.isclose(table.values["share"][row], share, rtol=0, atol=1e-9, equal_nan=True):
+            raise ValueError(f"{about} has the share {table.values['share'][row]!r}, the mask {share!r}")
+        if status == "ok" and 0 < share < 1 and session.test.arrays.masks.shape[1] / kind.stride <= MOST_SIDE:
+            full = enlarged((pictures[row] / 255).astype(np.float32), truth.shape[0])[counted]
+            energy = float(full[inside].sum() / full.sum())
+            if abs(table.values["energy"][row] - energy) > 2 * STEP / float(full.mean()) + 1e-4:
+                told = table.values["energy"][row]
+                raise ValueError(f"{about} has the energy {told:.4f}, its picture {energy:.4f}")
+
+
+def _make_again(
+    session: Session,
+    options: Mapping[str, Any],
+    table: MapTable,
+    pictures: Mapping[int, Picture],
+    ids: Sequence[str],
+) -> None:
+    """Make the maps of some images anew; raise ValueError where numbers or pictures are others."""
+    first = {sample: row for row, sample in reversed(list(enumerate(table.images)))}
+    with exact(session.device):
+        for _, subject in subjects(session, options, ids):
+            for offset, made in enumerate(subject.looked.maps):
+                row = first[subject.sample] + offset
+                kind, (status,) = table.kinds[row], table.more[row]
+                about = f"the map of {subject.sample!a:.60} in {kind.layer!a:.60} ({kind.method})"
+                if (made.layer.name, made.status) != (kind.layer, status):
+                    raise ValueError(
+                        f"the weights give {made.status} in {made.layer.name} for {about}: {status}"
+                    )
+                if made.status != "ok" or made.cells is None:
+                    continue
+                fresh = picture_of(made.cells)
+                if fresh.shape != pictures[row].shape or _apart(fresh, pictures[row]) > CLOSE:
+                    raise ValueError(f"the weights give another picture than {about}")
+                logits = subject.looked.logits[0 if session.task.binary else made.place + 1]
+                found = numbers_of(made, logits, subject.truth)
+                for name in NUMBERS:
+                    mine, there = float(table.values[name][row]), found[name]
+                    # The largest pixel of two that are nearly equal is another on another device.
+                    near = CLOSE * max(1.0, abs(there)) if name != "pointing" else 1.0
+                    if not (np.isnan(mine) and np.isnan(there)) and not abs(mine - there) <= near:
+                        raise ValueError(f"{about} has {name} {mine:.4f}, the weights give {there:.4f}")
+
+
+def _apart(one: Picture, other: Picture) -> float:
+    return float(np.abs(one.astype(np.int16) - other.astype(np.int16)).mean()) / 255
+
+
+def _some(ids: Sequence[str], drawn: Sequence[str]) -> tuple[str, ...]:
+    """Return as many images of the set as were drawn, which nobody can know beforehand either."""
+    ordered = sorted(ids, key=lambda sample: derive_seed("again", sample, *drawn))
+    return tuple(sample for sample in ids if sample in set(ordered[: len(drawn)]))

@@ -1,0 +1,94 @@
+"""A small study whose networks are looked into: several stages, one class or two, one that draws."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.helpers.step_study import write_boxes
+
+NETS = '''
+
+from bench_core import Layers, RunnerDeclaration
+
+
+def look_net(request):
+    import torch
+    from torch import nn
+    from torch.nn import functional
+
+    class LookNet(nn.Module):
+        """An encoder of two stages and a decoder; activations in place overwrite what they get."""
+
+        def __init__(self, draws):
+            super().__init__()
+            self.draws = draws
+            self.fine = nn.Sequential(nn.Conv2d(request.in_channels, 4, 3, padding=1), nn.BatchNorm2d(4))
+            self.coarse = nn.Conv2d(4, 6, 3, stride=2, padding=1)
+            self.decoder = nn.Conv2d(10, 6, 3, padding=1)
+            self.head = nn.Conv2d(6, request.num_classes, 1)
+
+        def forward(self, images):
+            fine = functional.relu_(self.fine(images))
+            if self.draws:
+                fine = fine * (1 + 0.1 * torch.rand(fine.shape, device=fine.device))
+            coarse = functional.relu_(self.coarse(fine))
+            coarse = functional.interpolate(coarse, size=images.shape[-2:], mode="bilinear")
+            return self.head(functional.relu_(self.decoder(torch.cat([fine, coarse], 1))))
+
+    return LookNet(request.options.get("draws", False))
+
+
+def fit_rule(session, options):
+    from bench_core.protocol.outcome import Outcome
+
+    maps = (
+        (sample, np.digitize(image.mean(dim=0).cpu().numpy(), [0.5])[:].astype(np.uint8))
+        for batch in session.images(session.test)
+        for sample, image in zip(batch.ids, batch.images)
+    )
+    return Outcome(predictions=session.accept(session.test, maps))
+
+
+class Box(Boxes):
+    """One class."""
+
+    def read(self, sample):
+        image, mask = super().read(sample)
+        mask[mask == 2] = 0
+        return image, mask
+
+
+@hookimpl
+def bench_runners():
+    return [RunnerDeclaration(name="box-rule", fit=fit_rule, help="by brightness", protocol="own")]
+
+
+@hookimpl
+def bench_models():
+    layers = Layers(encoder=("fine", "coarse"), decoder="decoder")
+    shared = {"family": "SMA", "runner": "torch", "version": 1, "build": look_net, "explained": layers}
+    draws = {"draws": Option(type=bool, default=True, help="in every pass")}
+    return [
+        Architecture(name="look-net", **shared),
+        Architecture(name="look-net-b", **shared),
+        Architecture(name="draw-net", options=draws, random_at_inference=True, **shared),
+        Architecture(name="bare-net", family="SMA", runner="torch", version=1, build=build),
+        Architecture(name="box-rule", family="baseline", runner="box-rule", version=1),
+    ]
+
+
+@hookimpl
+def bench_datasets():
+    options = {"count": Option(type=int, default=12, help="images"),
+               "spacing": Option(type=str, default="none", help="known of")}
+    shared = {"version": 1, "needs_root": False, "options": options}
+    two = Task(classes=("dark", "bright"), channels=1, ignore=True)
+    return [Dataset(name="boxes", task=two, open=Boxes, **shared),
+            Dataset(name="box", task=Task(classes=("dark",), channels=1, ignore=True), open=Box, **shared)]
+'''
+
+
+def write_cams(folder: Path, step: str = "{name: grad-cam}", **settings: str) -> Path:
+    """Write plugin.py and spec.yaml and return the spec's path."""
+    chosen = {"models": "[look-net]", "datasets": "[boxes]", **settings}
+    return write_boxes(folder, f"[{step}]", plugin=NETS, **chosen)  # type: ignore[arg-type]
