@@ -37,7 +37,7 @@ def open_target(
     Raises DataError with the problems of all datasets, and what loading a spec raises.
     """
     path = Path(target)
-    if path.suffix in (".yaml", ".yml") or path.exists():
+    if path.suffix in (".yaml", ".yml") or path.is_file():
         if root is not None or options:
             raise click.UsageError("a spec says roots and options itself; change them with --set")
         return _of_spec(path, overrides, only, allow_missing, store)

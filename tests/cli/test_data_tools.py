@@ -99,6 +99,15 @@ def test_a_dataset_is_checked_by_its_name(tmp_path: Path) -> None:
     assert str(caught.value).count("case-01.png") == 1
 
 
+def test_a_folder_that_is_called_like_a_dataset_is_no_spec(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_folder(tmp_path / "folder")
+    monkeypatch.chdir(tmp_path)
+    done = call("data", "check", "folder", "--root", "folder", "--option", "classes={lesion: 255}")
+    assert done.exit_code == 0 and "6 images" in done.output
+
+
 def test_a_spec_without_a_subcommand_is_told_what_to_write() -> None:
     done = CliRunner().invoke(bench, ["data", "study.yaml"])
     assert done.exit_code == 2 and "bench data check study.yaml" in done.output
