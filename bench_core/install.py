@@ -12,13 +12,14 @@ from urllib.parse import urlsplit
 
 DISTRIBUTION = "segtrial"
 EXTRAS = (
-    "all", "coco", "data", "dev", "dicom", "hf", "mmseg", "monai", "parquet", "ray", "report", "slurm",
-    "timm", "torch",
+    "all", "coco", "data", "dev", "dicom", "hf", "mmseg", "monai", "onnx", "parquet", "ray", "report",
+    "slurm", "timm", "torch",
 )  # fmt: skip
 """What can be installed beside the core, by the names that pyproject.toml gives."""
 _MODULES = {
     **dict.fromkeys(("cv2", "nibabel", "tifffile"), "data"),
     "pycocotools": "coco",
+    **dict.fromkeys(("onnx", "onnxruntime", "onnxscript"), "onnx"),
     "pyarrow": "parquet",
     "pydicom": "dicom",
     **dict.fromkeys(("PIL", "jinja2", "scipy"), "report"),

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 WHAT = ("table", "counts", "predictions")
 OTHERS = {
+    "model": "bench_core.cli.export_model",
     "scores": "bench_core.cli.export_scores",
     "every-eval-ever": "bench_core.cli.export_every_eval",
     "ro-crate": "bench_core.cli.export_crate",
@@ -92,8 +93,8 @@ def command(
 
     Pixels of the PNGs are class indices, and the palette gives them the report's colors. Nothing is
     overwritten. What else there is has options of its own: see `bench export scores --help`, and likewise
-    every-eval-ever and ro-crate. Exit codes: 0 written, 1 invalid spec, 2 could not write, or nothing is
-    finished.
+    model (networks as files), every-eval-ever and ro-crate. Exit codes: 0 written, 1 invalid spec, 2 could
+    not write, or nothing is finished.
     """
     if what in OTHERS:
         raise click.UsageError(f"{what} comes first: bench export {what} SPEC ...")

@@ -18,7 +18,7 @@ COMMANDS = {
     "report": "turn results into tables, figures and an HTML page",
     "compare": "say whether two models differ and what may be written of them, or two runs of one study",
     "merge": "take the results of several machines into one store",
-    "export": "write tables, counts or label maps for other programs",
+    "export": "write tables, counts, label maps or networks for other programs",
     "predict": "predict images of your own with finished networks",
     "conformance": "compare two runners on one small job, item by item",
     "new": "begin a plugin with files that work",

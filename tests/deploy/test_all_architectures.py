@@ -1,0 +1,60 @@
+"""Every architecture of the study, small and at random weights, in every format: the same logits."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from bench_core.declarations import Task
+from bench_core.deploy.draws import Draws
+from bench_core.deploy.formats import FORMATS, Network
+from bench_core.deploy.tried import try_formats
+from bench_core.plugins.wiring import load_registry
+from bench_core.spec.training import Scoring
+from tests.helpers.networks import build_network
+
+torch.set_num_threads(1)
+ARCHITECTURES = [model for model in load_registry().models.values() if model.build is not None]
+SOURCES = ["smp:unet/resnet18", "timm:convnext_atto/uper", "hf:segformer", "monai:basicunet"]
+TASK = Task(classes=("a", "b"), channels=3)
+
+
+def small(name: str) -> Network:
+    """Build a network with the declaration's small options; its last layer tells classes apart."""
+    declared = load_registry().model(name)
+    size = max(64, declared.size_minimum)
+    torch.manual_seed(0)
+    module = build_network(name, classes=3, size=size, **declared.small).eval()
+    images = torch.randn(2, 3, size, size, generator=torch.Generator().manual_seed(1))
+    return Network(module, images, Draws(module, images[:1], 7))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [*(model.name for model in ARCHITECTURES), *SOURCES])
+def test_each_file_stands_for_its_network(tmp_path: Path, name: str) -> None:
+    tried = try_formats(small(name), list(FORMATS), tmp_path, TASK, Scoring(), "{}")
+    assert tried.failed == {}
+    for name, parity in tried.parities.items():
+        assert parity.batch == "any" and parity.max_abs_difference <= 1e-4 * max(1.0, parity.largest_logit), (
+            name
+        )
+
+
+def test_draws_are_the_same_in_every_pass_and_for_every_image() -> None:
+    class Drawing(nn.Module):
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            first = torch.rand(images.shape[0], 2)
+            second = torch.randn((images.shape[0], 2), dtype=torch.float64)
+            return torch.cat([first, second.float()], dim=1)
+
+    network = Drawing()
+    images = torch.zeros(1, 3, 4, 4)
+    draws = Draws(network, images, 3)
+    with draws.fixed():
+        once, again, many = network(images), network(images), network(images.expand(3, 3, 4, 4))
+    assert torch.equal(once, again) and torch.equal(many, once.expand(3, 4))
+    assert len(set(once[0].tolist())) == 4
+    assert not torch.equal(network(images), once)
