@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bench_core.errors import StoreError
+from bench_core.metrics.corrupted import CORRUPTION_COUNTS, Condition, read_corruption
 from bench_core.metrics.map_tables import (
     LAYERS,
     MAPS,
@@ -35,7 +37,7 @@ from bench_core.metrics.tables import (
     read_seen,
 )
 from bench_core.plan.job import Apply, Job
-from bench_core.plugins.quantities import ENSEMBLE, GRAD_CAM, MEASURE, NATIVE, TRANSFER
+from bench_core.plugins.quantities import CORRUPTION, ENSEMBLE, GRAD_CAM, MEASURE, NATIVE, TRANSFER
 from bench_core.records import Counts
 from bench_core.store.folder import fix_for
 from bench_core.store.store import Store
@@ -46,6 +48,7 @@ _TABLES = {
     TRANSFER: HOME_COUNTS,
     ENSEMBLE: ENSEMBLE_CLASSES,
     GRAD_CAM: MAPS,
+    CORRUPTION: CORRUPTION_COUNTS,
 }
 """The table of each step that is read first."""
 
@@ -71,6 +74,16 @@ class Transferred(Elsewhere):
 
 
 @dataclass(frozen=True, eq=False)
+class Corrupted:
+    """A network on its own test images under corruptions."""
+
+    conditions: tuple[Condition, ...]
+    """Kinds with severities; the first is the clean images."""
+    values: NDArray[np.int64]
+    """[X, N, K, 3] by condition; images and classes in the order of the evaluate job's counts."""
+
+
+@dataclass(frozen=True, eq=False)
 class StepTables:
     """The numbers per image and class that a step job left; empty for steps that leave none."""
 
@@ -80,6 +93,7 @@ class StepTables:
     """[N, K, 3] at the images' original sizes, in the same order."""
     transferred: Transferred | None = None
     voted: Elsewhere | None = None
+    corrupted: Corrupted | None = None
     maps: MapTable | None = None
     """Numbers of heat maps."""
     more_maps: Mapping[str, MapTable] = field(default_factory=dict)
@@ -96,7 +110,7 @@ def read_tables(job: Job, store: Store, counts: Counts) -> StepTables:
     step = job.work.step if isinstance(job.work, Apply) else ""
     name = _TABLES.get(step)
     if name is None:
-        return StepTables()
+        return _of_others(job, store, counts)
     rows = store.records(job.digest, name)
     try:
         if step == TRANSFER:
@@ -120,6 +134,8 @@ def read_tables(job: Job, store: Store, counts: Counts) -> StepTables:
             name = MAPS
             maps = read_maps(rows, counts.ids, counts.classes)
             return StepTables(maps=maps, more_maps=more_maps, map_layers=layers)
+        if step == CORRUPTION:
+            return StepTables(corrupted=Corrupted(*read_corruption(rows, counts.ids, counts.classes)))
         if step == NATIVE:
             return StepTables(native_counts=read_counts(rows, counts.ids, counts.classes))
         return StepTables(scores=read_scores(rows, counts.ids, counts.classes))
@@ -128,6 +144,15 @@ def read_tables(job: Job, store: Store, counts: Counts) -> StepTables:
         place = str(folder / "records" / f"{name}.csv")
         fix = fix_for(folder)
         raise StoreError("damaged file in the store", place=place, cause=str(error), fix=fix) from error
+
+
+def _of_others(job: Job, store: Store, counts: Counts) -> StepTables:
+    """Return the table of a plugin's own corruptions; a table of that name may be about something else."""
+    if f"records/{CORRUPTION_COUNTS}.csv" in store.result(job.digest).artifacts:
+        with suppress(TableError):
+            rows = store.records(job.digest, CORRUPTION_COUNTS)
+            return StepTables(corrupted=Corrupted(*read_corruption(rows, counts.ids, counts.classes)))
+    return StepTables()
 
 
 def _elsewhere(classes: tuple[str, ...], images: Rows, there: Counts) -> Elsewhere:

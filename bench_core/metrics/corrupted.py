@@ -85,7 +85,7 @@ def corruption_values(conditions: Sequence[Condition], values: NDArray[np.int64]
     for kind, each in by_kind(conditions).items():
         mine = [scores[kind, severity] for severity in each]
         found[f"mdsc-{kind}"] = fmean(mine)
-        lost.append(1.0 - fmean(mine) / clean if clean > 0 else float("nan"))
+        lost.append(fmean(clean - score for score in mine) / clean if clean > 0 else float("nan"))
     if lost:
         found["degradation"] = fmean(lost)
     return {name: value for name, value in found.items() if value == value}

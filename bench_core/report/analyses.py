@@ -239,6 +239,17 @@ def bench_analyses() -> Sequence[Analysis]:
             },
         ),
         Analysis(
+            name="corruption",
+            help="networks under corruptions of imaging: what is lost, and whose rank changes",
+            section=f"{_HOME}.corruption:section",
+            options={
+                "metric": Option(type=str, default="mdsc", help="Metric of the scores.", choices=MONITORED),
+                "alpha": _alpha("Intervals have confidence 1 - alpha."),
+                "samples": _SAMPLES,
+                "pictures": Option(type=bool, default=True, help="Show an image under each corruption."),
+            },
+        ),
+        Analysis(
             name="grad-cam",
             help="where networks look: heat maps in numbers, against depth and Dice, and as pictures",
             section=f"{_HOME}.maps:section",

@@ -31,6 +31,7 @@ FIRST_PARTY = (
     "failures",
     "suspects",
     "transfer",
+    "corruption",
     "grad-cam",
     "search",
     "curves",
