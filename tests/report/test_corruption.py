@@ -120,7 +120,7 @@ def test_models_are_resampled_on_the_same_images(study: Study) -> None:
 
 def test_page_figures_and_pictures(study: Study, part: Section) -> None:
     (first, second) = (block for block in part.blocks if isinstance(block, Figure))
-    assert [panel.title for panel in first.panels] == ["gaussian noise", "bubbles"]
+    assert [panel.title for panel in first.panels] == ["Gaussian noise", "Bubbles"]
     assert all("severity 5" in panel.svg and "BroadFormer" in panel.svg for panel in second.panels)
     galleries = [
         inner

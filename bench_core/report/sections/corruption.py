@@ -21,7 +21,13 @@ from bench_core.report.names import Footnotes, listed
 from bench_core.report.panels import heading, line_keys, panel_groups, series_index
 from bench_core.report.sections.corruption_orders import order_sentence, order_table, rank_table
 from bench_core.report.sections.corruption_pictures import gallery
-from bench_core.report.sections.corruption_tables import kinds_table, severities_table, summary_table
+from bench_core.report.sections.corruption_tables import (
+    kinds_table,
+    severities_table,
+    summary_table,
+    within,
+    words_of,
+)
 from bench_core.report.severityplot import SeverityPoint, SeveritySeries, severity_plot
 
 TITLE = "Under corruptions"
@@ -109,10 +115,10 @@ def _figure(
         ]
         if series:
             shown |= {label for label in labels if label in members}
-            title = heading(_words(kind), group)
+            title = heading(words_of(kind), group)
             described = f"{metric.title} by severity of {title} on {evidence.dataset(found.dataset).title}"
             axis = f"{metric.title} ({scale.sign})"
-            panels.append(Panel(title, severity_plot(described, axis, _words(kind), series, ends)))
+            panels.append(Panel(title, severity_plot(described, axis, within(kind), series, ends)))
     return Figure(
         tuple(panels),
         line_keys(evidence, shown),
@@ -137,10 +143,6 @@ def _points(
             )
         )
     return tuple(points)
-
-
-def _words(kind: str) -> str:
-    return kind.replace("-", " ")
 
 
 def _plain(found: CorruptionSet, losses: Mapping[str, Degraded], kept: Orders | None) -> dict[str, Any]:

@@ -32,7 +32,8 @@ def order_sentence(kept: Orders, settings: Settings) -> str:
     return (
         f"Order of {plural(len(kept.models), 'model')}, clean and as the mean over kinds: Kendall's tau "
         f"{tau.tau:.2f} (1: the same order, 0: none in common, −1: reversed){ends}. "
-        f"{plural(moved, 'model')} {'has' if moved == 1 else 'have'} another rank."
+        + (f"{plural(moved, 'model')} {'has' if moved == 1 else 'have'}" if moved else "No model has")
+        + " another rank."
     ).replace(" -", " −")
 
 

@@ -17,6 +17,7 @@ from bench_core.report import names
 from bench_core.report.names import Footnotes, group_of, listed, plural
 from bench_core.report.tables import Cell, Column, Row, Table
 
+_ABBREVIATED = ("jpeg",)
 _FOLDS, _LOST = ("mean", "std", "folds", "planned"), ("value", "low", "high")
 
 
@@ -139,8 +140,13 @@ def severities_table(
 
 
 def words_of(kind: str) -> str:
-    """Return a kind as headings print it: Motion blur."""
-    return kind.replace("-", " ").capitalize()
+    """Return a kind as headings print it: Motion blur, JPEG."""
+    return kind.upper() if kind in _ABBREVIATED else kind.replace("-", " ").capitalize()
+
+
+def within(kind: str) -> str:
+    """Return a kind as sentences have it: motion blur, JPEG."""
+    return kind.upper() if kind in _ABBREVIATED else kind.replace("-", " ")
 
 
 def lost_cell(loss: Loss) -> Cell:
@@ -173,7 +179,7 @@ def _worst(model: Degraded) -> Cell:
     if not known:
         return Cell("–", (None, None))
     kind = max(known, key=lambda name: known[name])
-    return Cell(words_of(kind).lower(), (kind, known[kind]), small=_percent(known[kind]))
+    return Cell(within(kind), (kind, known[kind]), small=_percent(known[kind]))
 
 
 def _ranks(kept: Orders | None, label: str) -> Cell:

@@ -13,7 +13,7 @@ import numpy as np
 from bench_steps.corruption.exact import UInt8, luminance, to_bytes
 from bench_steps.corruption.view import view_of
 
-_MORE = (1.25, 1.5, 1.8, 2.2, 2.7)
+_MORE = (1.15, 1.3, 1.5, 1.75, 2.1)
 _LESS = (0.75, 0.55, 0.4, 0.28, 0.18)
 _CONTRAST = (0.7, 0.5, 0.35, 0.25, 0.15)
 """Share of the distance from the mean that is left."""
