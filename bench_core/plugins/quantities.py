@@ -9,8 +9,8 @@ from bench_core.errors import UnknownNameError
 from bench_core.plugins.registry import unknown
 
 MEASURE, NATIVE, TRANSFER, ENSEMBLE, GRAD_CAM = "measure", "native", "transfer", "ensemble", "grad-cam"
-CORRUPTION = "corruption"
-"""Steps whose tables the report reads as metrics."""
+CORRUPTION, COST = "corruption", "cost"
+"""Steps whose tables the report reads."""
 
 
 def measured_names(steps: Mapping[str, Sequence[str]]) -> Iterator[tuple[str, str, str]]:

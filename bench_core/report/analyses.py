@@ -269,6 +269,21 @@ def bench_analyses() -> Sequence[Analysis]:
             },
         ),
         Analysis(
+            name="cost",
+            help="parameters, operations, time, memory, energy; scores against costs; best within a budget",
+            section=f"{_HOME}.cost:section",
+            options={
+                "metric": _metric("Metric that is set against costs."),
+                "budgets": Option(
+                    type=dict,
+                    default={},
+                    help="Budgets by kind of cost, {gmac: [20, 50]}: parameters (M), gmac, latency (ms), "
+                    "throughput (images/s), memory (MB), energy (J), epoch (s), training-memory, "
+                    "training-energy. Of a kind without any: where the best model changes.",
+                ),
+            },
+        ),
+        Analysis(
             name="search",
             help="learning rate against validation metric, the chosen rate, warnings at the grid's edge",
             section=f"{_HOME}.search:section",

@@ -214,7 +214,7 @@ class Footnotes:
         return tuple((mark, text) for text, mark in self._texts.items() if mark in wanted)
 
     def _mark(self, text: str) -> str:
-        return self._texts.setdefault(text, _letters(len(self._texts)))
+        return self._texts.setdefault(text, letters(len(self._texts)))
 
 
 def notes_of(footnotes: Footnotes, rows: Sequence[Any]) -> tuple[tuple[str, str], ...]:
@@ -222,6 +222,7 @@ def notes_of(footnotes: Footnotes, rows: Sequence[Any]) -> tuple[tuple[str, str]
     return footnotes.texts(mark for row in rows for cell in row.cells for mark in cell.notes)
 
 
-def _letters(index: int) -> str:
+def letters(index: int) -> str:
+    """Return a, b, ..., z, aa, ab and so on."""
     head, tail = divmod(index, 26)
-    return (_letters(head - 1) if head else "") + chr(ord("a") + tail)
+    return (letters(head - 1) if head else "") + chr(ord("a") + tail)

@@ -33,7 +33,7 @@ def scatter_plot(
             svg.tag("line", x1=_LEFT, x2=WIDTH - _RIGHT, y1=vertical(tick), y2=vertical(tick), class_="grid")
         )
         parts.append(svg.text(svg.tick_label(tick, ticks), _LEFT - 6, vertical(tick) + 4, "tick", "end"))
-    marks = _decades(horizontal) if log else horizontal.ticks(4)
+    marks = decades(horizontal) if log else horizontal.ticks(4)
     for mark in marks:
         label = f"{10**mark:g}" if log else svg.tick_label(mark, marks)
         parts.append(svg.text(label, horizontal(mark), bottom + 14, "tick", "middle"))
@@ -56,7 +56,7 @@ def scatter_plot(
     return svg.chart(title, spoken, WIDTH, bottom + 36, *parts)
 
 
-def _decades(scale: svg.Scale) -> list[float]:
+def decades(scale: svg.Scale) -> list[float]:
     """Return the logarithms of 1, 2 and 5 times powers of ten in view, or of those powers where many are."""
     found = [
         math.log10(factor) + power

@@ -33,6 +33,7 @@ FIRST_PARTY = (
     "transfer",
     "corruption",
     "grad-cam",
+    "cost",
     "search",
     "curves",
     "predictions",

@@ -1,0 +1,209 @@
+"""Tables of costs: what networks are, what they take on a machine, and how long they trained."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from statistics import fmean
+
+from bench_core.analysis.costs import AXES, Amount, Axis, Costs, Machine, Network, trained_on
+from bench_core.analysis.evidence import Evidence, Finished
+from bench_core.report import names
+from bench_core.report.names import Footnotes, listed, notes_of
+from bench_core.report.tables import Cell, Column, Row, Table
+
+_AMOUNT = ("", "low", "high", "batch", "runs")
+_PASSES = (
+    "Of passes of the network alone, in eager mode, with inputs on the device: the median after warming up, "
+    "in brackets the quartiles. Latency, memory and energy are of the smallest batch at which they were "
+    "measured, throughput is of the largest. Memory is the most at one time with the weights: on CUDA what "
+    "its allocator held, on a CPU the bytes of all live tensors. Training is one step of the protocol."
+)
+_TRAINED = (
+    "Seconds per epoch: training without validation, mean ± standard deviation over folds. Epochs and one "
+    "fold: means over folds, the latter with validation and test. All jobs: folds and the search of the "
+    "learning rate. What else ran on the machine is in these times."
+)
+
+
+def figure(value: float) -> str:
+    """Return a number with three digits, or all before the point where there are more."""
+    return f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"
+
+
+def network_table(evidence: Evidence, found: Costs, order: Sequence[str], footnotes: Footnotes) -> Table:
+    """Return parameters and operations of every model and dataset."""
+    rows = []
+    for label in order:
+        for data in evidence.datasets:
+            network = found.networks.get((label, data.label))
+            if network is not None:
+                title = Cell(evidence.model(label).title, (label,), notes=footnotes.model(label))
+                rows.append(
+                    Row(
+                        (title, Cell(data.title, (data.label,)), *_counted(network)),
+                        names.group_of(evidence, label),
+                    )
+                )
+    return Table(
+        name=f"{found.step}-network",
+        title="Parameters and operations of one image, by formula",
+        columns=(
+            Column("model", "Model", numeric=False),
+            Column("dataset", "Dataset", numeric=False),
+            Column("parameters", "Parameters", ("", "trainable")),
+            Column("gmac", "GMAC"),
+            Column("other_gflop", "Other GFLOP"),
+            Column("gflop", "GFLOP in all"),
+            Column("largest", "Most of it", numeric=False),
+        ),
+        rows=tuple(rows),
+        caption="GMAC: billions (10⁹) of multiply-adds of convolutions, products of matrices and attention. "
+        "This is what papers print, often as FLOPs. Other: all other floating-point operations, such as "
+        "normalization, activation, interpolation, sampling, splines and selective scans, one for each value "
+        "and function. In all: two for each multiply-add, and the others.",
+        notes=notes_of(footnotes, rows),
+    )
+
+
+def _counted(network: Network) -> tuple[Cell, ...]:
+    total, trains = network.parameters, network.trainable
+    small = "" if trains == total else f"({names.count(trains)} trainable)"
+    parameters = Cell(names.count(total), (total, trains), small=small)
+    if not network.operations:
+        return parameters, *(Cell("–", (None,)) for _ in range(3)), Cell("not counted", ("",))
+    values = (network.operations[name] for name in ("gmac", "other-gflop", "gflop"))
+    largest = listed(f"{name} {share:.0%}" for name, share in network.largest)
+    return parameters, *(Cell(figure(value), (value,)) for value in values), Cell(largest, (largest,))
+
+
+def machine_table(evidence: Evidence, found: Costs, order: Sequence[str]) -> Table | None:
+    """Return what was measured, under the name of each machine; None where nothing was."""
+    axes = [axis for axis in AXES if axis.part != "network" and axis.key != "epoch" and found.of(axis)]
+    rows = []
+    for machine, letter in lettered(found.machines).items():
+        for label in order:
+            for data in evidence.datasets:
+                amounts = [_amount(found, axis, data.label, machine, label) for axis in axes]
+                if any(amounts):
+                    precision = next((item.precision for item in amounts if item), "")
+                    cells = (
+                        Cell(evidence.model(label).title, (label,)),
+                        Cell(data.title, (data.label,)),
+                        Cell(precision, (precision,)),
+                        *map(_cell, axes, amounts),
+                        Cell(letter, (machine.title,)),
+                    )
+                    rows.append(Row(cells, _heading(machine, found.machines)))
+    if not rows:
+        return None
+    unknown = " ".join(f"{title} is not known: {why}." for title, why in found.unknown.items())
+    return Table(
+        name=f"{found.step}-machine",
+        title="Time, memory and energy, measured",
+        columns=(
+            Column("model", "Model", numeric=False),
+            Column("dataset", "Dataset", numeric=False),
+            Column("precision", "Precision", numeric=False),
+            *(Column(_key(axis), f"{axis.title} ({axis.unit})", _AMOUNT) for axis in axes),
+            Column("machine", "Machine", numeric=False),
+        ),
+        rows=tuple(rows),
+        caption=f"{_told(found.machines)} {_PASSES} {unknown}".strip(),
+    )
+
+
+def lettered(machines: Sequence[Machine]) -> dict[Machine, str]:
+    """Return a short name for each machine: A, B and so on."""
+    return {machine: names.letters(place).upper() for place, machine in enumerate(machines)}
+
+
+def _heading(machine: Machine, machines: Sequence[Machine]) -> str:
+    return f"{lettered(machines)[machine]}: {machine.title}" if len(machines) > 1 else ""
+
+
+def _told(machines: Sequence[Machine]) -> str:
+    return " ".join(f"Machine {letter}: {machine.title}." for machine, letter in lettered(machines).items())
+
+
+def _amount(found: Costs, axis: Axis, dataset: str, machine: Machine | None, model: str) -> Amount | None:
+    for item in found.of(axis):
+        if (item.dataset, item.machine) == (dataset, machine):
+            return item.amounts.get(model)
+    return None
+
+
+def _key(axis: Axis) -> str:
+    return f"{axis.key}_{axis.unit}".replace("/", "_per_").replace("-", "_")
+
+
+def _cell(axis: Axis, amount: Amount | None) -> Cell:
+    if amount is None:
+        return Cell("–", (None,) * len(_AMOUNT))
+    spread = ""
+    if amount.low is not None and amount.high is not None and amount.high > amount.low:
+        spread = f"({figure(amount.low)} to {figure(amount.high)})"
+    batch = f"batch {amount.batch}" if amount.batch > 1 else ""
+    values = (amount.value, amount.low, amount.high, amount.batch, amount.runs)
+    return Cell(figure(amount.value), values, small=" ".join(item for item in (spread, batch) if item))
+
+
+def training_table(evidence: Evidence, found: Costs, order: Sequence[str]) -> Table | None:
+    """Return how long models trained, by machine, from the results themselves; None where none trained."""
+    rows = []
+    machines = sorted({trained_on(fold) for fold in evidence.folds if fold.training is not None})
+    for machine in machines:
+        for label in order:
+            for data in evidence.datasets:
+                cell = evidence.cell(label, data.label)
+                folds = [item for item in cell.folds if item.training and trained_on(item) == machine]
+                trials = [item for item in cell.trials if item.training and trained_on(item) == machine]
+                if folds and (label, data.label) in found.networks:
+                    row = _trained(evidence, found, label, data.label, machine, folds, trials)
+                    letter = lettered(machines)[machine]
+                    rows.append(Row((*row, Cell(letter, (machine.title,))), _heading(machine, machines)))
+    if not rows:
+        return None
+    return Table(
+        name=f"{found.step}-training",
+        title="Training, as it ran",
+        columns=(
+            Column("model", "Model", numeric=False),
+            Column("dataset", "Dataset", numeric=False),
+            Column("epoch_s", "Seconds per epoch", ("", "low", "high")),
+            Column("epochs", "Epochs"),
+            Column("fold_s", "One fold"),
+            Column("total_s", "All jobs", ("", "jobs")),
+            Column("machine", "Machine", numeric=False),
+        ),
+        rows=tuple(rows),
+        caption=f"{_told(machines)} {_TRAINED}",
+    )
+
+
+def _trained(
+    evidence: Evidence,
+    found: Costs,
+    label: str,
+    dataset: str,
+    machine: Machine,
+    folds: Sequence[Finished],
+    trials: Sequence[Finished],
+) -> tuple[Cell, ...]:
+    epoch = next(axis for axis in AXES if axis.key == "epoch")
+    amount = _amount(found, epoch, dataset, machine, label)
+    spread = ""
+    if amount is not None and amount.high is not None:
+        spread = f"± {figure(amount.high - amount.value)}"
+    epochs = fmean(fold.training.epochs_run for fold in folds if fold.training)
+    one, every = fmean(fold.result.seconds for fold in folds), [*folds, *trials]
+    total = sum(item.result.seconds for item in every)
+    return (
+        Cell(evidence.model(label).title, (label,)),
+        Cell(evidence.dataset(dataset).title, (dataset,)),
+        Cell("–", (None, None, None))
+        if amount is None
+        else Cell(figure(amount.value), (amount.value, amount.low, amount.high), small=spread),
+        Cell(f"{epochs:g}" if epochs == int(epochs) else f"{epochs:.1f}", (epochs,)),
+        Cell(names.duration(one), (one,)),
+        Cell(names.duration(total), (total, len(every)), small=f"({names.plural(len(every), 'job')})"),
+    )
