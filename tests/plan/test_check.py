@@ -212,18 +212,19 @@ RESOLVES = {
 }
 
 
+@pytest.mark.parametrize("hook", ["resolve", "adapt"])
 @pytest.mark.parametrize("way", RESOLVES)
-def test_a_step_whose_resolve_is_broken_is_named(way: str, tmp_path: Path) -> None:
+def test_a_step_whose_hook_is_broken_is_named(way: str, hook: str, tmp_path: Path) -> None:
     plugin = f"""
 from bench_core import Option, Step, hookimpl
 
-def resolve(options, metrics):
+def broken(options, known):
     {RESOLVES[way]}
 
 @hookimpl
 def bench_steps():
     width = Option(type=int, default=1, help="columns")
-    return [Step(name="odd", version=1, run="x:y", help="odd", options={{"width": width}}, resolve=resolve)]
+    return [Step(name="odd", version=1, run="x:y", help="odd", options={{"width": width}}, {hook}=broken)]
 """
     write(tmp_path, PLUGIN, "plugin.py")
     write(tmp_path, plugin, "odd.py")
@@ -235,4 +236,10 @@ def bench_steps():
         assert "odd" in (done.output or str(done.exception))
         assert done.exception is None or isinstance(done.exception, (SpecError, SystemExit))
     (found,) = json.loads(bench_of("validate", "--format", "json", spec).output)["specs"][0]["diagnostics"]
-    assert (found["line"], found["check"]) == (7, "option") and found["fix"]
+    assert (found["line"], found["check"]) == (7, "option" if hook == "resolve" else "step")
+    if hook == "resolve":
+        assert found["fix"]
+    elif way == "says what is wrong":
+        assert found["cause"] == "too wide" and "'odd' cannot work on skin" in found["message"]
+    else:
+        assert "adapt of step 'odd'" in found["message"]
