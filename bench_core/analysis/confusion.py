@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench_core.analysis.evidence import Cell, Evidence, Finished
+from bench_core.analysis.packed_maps import box_of
 from bench_core.analysis.pictured import opened_data
 from bench_core.declarations import IGNORE
 from bench_core.errors import BenchError
@@ -89,13 +90,14 @@ def counted(evidence: Evidence, cell: Cell) -> Confusion | None:
         arrays = opened_data(evidence, fold)
         rows = {sample: row for row, sample in enumerate(arrays.ids)}
         try:
-            kept = fold.predictions()
+            for sample, labels in fold.each_prediction():
+                truth = np.asarray(arrays.masks[rows[sample]])
+                # What both call background is not counted, and that is most of an image.
+                box = box_of(truth | labels)
+                seen = truth[box] != IGNORE
+                pairs = truth[box][seen].astype(np.int64) * size + labels[box][seen]
+                found += np.bincount(pairs, minlength=size * size).reshape(size, size)
         except BenchError:
             return None
-        for sample, labels in zip(kept.ids, kept.labels, strict=True):
-            truth = np.asarray(arrays.masks[rows[sample]])
-            seen = truth != IGNORE
-            pairs = truth[seen].astype(np.int64) * size + labels[seen]
-            found += np.bincount(pairs, minlength=size * size).reshape(size, size)
     found[0, 0] = -1
     return Confusion(cell.folds[0].counts.classes, found, found)

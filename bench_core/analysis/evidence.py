@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench_core.analysis.measured import StepTables
+from bench_core.analysis.packed_maps import MapCache
 from bench_core.data.arrays import CachedArrays
 from bench_core.declarations import Departure, Metric, Reference
 from bench_core.declarations.work import Track
@@ -38,6 +39,8 @@ class Finished:
     store: Store
     tables: StepTables = field(default_factory=StepTables)
     """Of a step: its numbers per image and class."""
+    maps: MapCache | None = field(default=None, repr=False, compare=False)
+    """Where label maps are kept for the next part that asks for them."""
 
     @property
     def index(self) -> int:
@@ -68,7 +71,8 @@ class Finished:
 
         Raises StoreError where they are missing, or when damage is reached.
         """
-        return self.store.each_prediction(self.job.digest)
+        stream = self.store.each_prediction(self.job.digest)
+        return stream if self.maps is None else self.maps.read(self.job.digest, stream)
 
     def records(self, name: str) -> list[dict[str, str]]:
         """Read a table that the job left; raises StoreError if it is missing or damaged."""

@@ -8,6 +8,7 @@ from pathlib import Path
 from bench_core.analysis.evidence import Cell, Evidence, Finished, Gap
 from bench_core.analysis.facts import dataset_facts, model_facts
 from bench_core.analysis.measured import read_tables
+from bench_core.analysis.packed_maps import MapCache
 from bench_core.analysis.standing import standing
 from bench_core.errors import BenchError, StoreError
 from bench_core.execute.ground import Ground
@@ -41,6 +42,7 @@ def gather(
     planned: dict[tuple[str, str], list[Job]] = {}
     stale = _stale_names(plan, store)
     loaded: list[Finished] = []
+    maps = MapCache()
     for job in plan.jobs:
         planned.setdefault(job.cell, []).append(job)
         state = states.get(job.digest, "todo")
@@ -49,7 +51,7 @@ def gather(
             continue
         try:
             store.check_quickly(job.digest)
-            finished = Finished(job, store.result(job.digest), store)
+            finished = Finished(job, store.result(job.digest), store, maps=maps)
             if job.stage == "evaluate":
                 _ = finished.counts
             sources = {item.job.digest: item for item in loaded if item.job.stage == "evaluate"}

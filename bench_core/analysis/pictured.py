@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence, Set
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from math import isnan, nan
 from statistics import fmean, pstdev
 
@@ -12,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench_core.analysis.evidence import Cell, Evidence, Finished
+from bench_core.analysis.packed_maps import LabelMaps, Packed
 from bench_core.data.arrays import CachedArrays
 from bench_core.errors import BenchError, DataError
 from bench_core.metrics.counts import per_image
@@ -110,29 +113,24 @@ def with_label_maps(
     """Yield the images that any model was tested on, with the label map of every model that left one.
 
     They come fold by fold, and each job's file is read once: what is in memory are one fold's label maps of
-    these images. Of repeats, the first that left a label map is shown.
+    these images, packed. Of repeats, the first that left a label map is shown.
     """
-    order = [cell.model for cell in _cells(evidence, dataset)]
-    folds: dict[int, list[tuple[str, Finished]]] = {}
-    for cell in _cells(evidence, dataset):
-        for done in cell.folds:
-            folds.setdefault(done.job.fold.index, []).append((cell.model, done))
+    cells = _cells(evidence, dataset)
     left = set(images)
-    for index in sorted(folds):
-        maps: dict[str, dict[str, UInt8]] = {}
-        for model, done in folds[index]:
-            tested = left.intersection(done.counts.ids)
-            for sample in tested:
-                maps.setdefault(sample, dict(images[sample].maps))
-            wanted = {sample for sample in tested if model not in maps[sample]}
-            for sample, labels in _maps(done, wanted):
-                if labels.shape == images[sample].mask.shape:
-                    maps[sample][model] = labels
-        left -= set(maps)
+    for index in sorted({done.job.fold.index for cell in cells for done in cell.folds}):
+        jobs = [[done for done in cell.folds if done.job.fold.index == index] for cell in cells]
+        tested = left & {sample for mine in jobs for done in mine for sample in done.counts.ids}
+        with ThreadPoolExecutor(min(4, os.cpu_count() or 1), thread_name_prefix="maps") as pool:
+            # What takes the time is decompressing, which needs no interpreter lock.
+            read = list(pool.map(partial(_maps, images=images, wanted=tested), jobs))
         for sample in images:
-            if sample in maps:
-                found = maps[sample]
-                yield replace(images[sample], maps={model: found[model] for model in order if model in found})
+            if sample in tested:
+                own = {model: Packed.of(labels) for model, labels in images[sample].maps.items()}
+                found = {cell.model: maps.get(sample) for cell, maps in zip(cells, read, strict=True)}
+                kept = {model: own.get(model) or packed for model, packed in found.items()}
+                maps = {model: packed for model, packed in kept.items() if packed is not None}
+                yield replace(images[sample], maps=LabelMaps(maps))
+        left -= tested
     for sample in images:
         if sample in left and images[sample].maps:
             yield images[sample]
@@ -198,14 +196,19 @@ def _cells(evidence: Evidence, dataset: str) -> list[Cell]:
     return [evidence.cells[model.label, dataset] for model in evidence.models]
 
 
-def _maps(done: Finished, wanted: Set[str]) -> Iterator[tuple[str, UInt8]]:
-    """Yield the label maps of these images; none of a file that turns out to be damaged."""
-    kept: dict[str, UInt8] = {}
-    if wanted:
+def _maps(
+    jobs: Sequence[Finished], images: Mapping[str, PicturedImage], wanted: Set[str]
+) -> dict[str, Packed]:
+    """Return one model's label maps of these images; none of a file that turns out to be damaged."""
+    found: dict[str, Packed] = {}
+    for done in jobs:
+        asked = (wanted & set(done.counts.ids)) - found.keys()
+        kept: dict[str, Packed] = {}
         try:
-            for sample, labels in done.each_prediction():
-                if sample in wanted:
-                    kept[sample] = labels
+            for sample, labels in done.each_prediction() if asked else ():
+                if sample in asked and labels.shape == images[sample].mask.shape:
+                    kept[sample] = Packed.of(labels)
         except BenchError:
-            return
-    yield from kept.items()
+            continue
+        found |= kept
+    return found

@@ -223,7 +223,8 @@ def _ranked(jobs: Sequence[Finished], keep: int) -> _Part:
             item = (mine - theirs, -next(order), sample, vote)
             (heapq.heappushpop if len(best) >= keep else heapq.heappush)(best, item)
     for stream in streams:
-        stream.close()
+        # Only the end of a file tells that it is whole, and what is read to its end is kept for other parts.
+        next(stream, None)
     return _Part(tuple(rows), tuple(missed), {sample: vote for _, _, sample, vote in best}, ())
 
 
@@ -237,6 +238,8 @@ def _maps(job: Finished) -> Generator[UInt8, None, None]:
                 if sample != wanted or labels is None or labels.shape != (side, side):
                     raise _UnreadableError(job, "its label maps are not of the images that it counts")
                 yield labels
+            if next(stream, None) is not None:
+                raise _UnreadableError(job, "it has label maps of further images")
     except StoreError as error:
         raise _UnreadableError(job, error.cause or error.message) from error
 

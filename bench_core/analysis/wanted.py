@@ -68,8 +68,6 @@ def _read(asked: tuple[Finished, str, set[str]]) -> dict[str, NDArray[np.uint8]]
         for sample, labels in done.each_prediction():
             if sample in wanted:
                 read[sample] = labels
-            if len(read) == len(wanted):
-                break
     except BenchError:
         return read
     return read

@@ -7,6 +7,7 @@ import io
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,6 +23,7 @@ from bench_core.records import Case, Predictions
 from bench_core.report.blocks import Comparison, Details, Section, tables_of
 from bench_core.report.delimited import to_csv
 from bench_core.store import folder as files
+from bench_core.store.store import Store
 from tests.helpers.fake_study import Study, fake_result, write_study
 from tests.helpers.planted_labels import SIDE, Planted, planted
 
@@ -143,6 +145,8 @@ def test_the_report_tells_them_as_json_and_writes_their_tables(study: Study, tmp
 def test_damaged_pictures_and_maps_leave_the_numbers(study: Study, spoiled: Planted) -> None:
     evidence = study.evidence()
     whole = part(evidence, study, "failures").data
+    # What was read whole before the damage would be known still.
+    evidence = study.evidence()
     kept = {}
     for fold in evidence.folds:
         for name in (files.CASES, files.PREDICTIONS):
@@ -157,3 +161,20 @@ def test_damaged_pictures_and_maps_leave_the_numbers(study: Study, spoiled: Plan
     finally:
         for path, content in kept.items():
             path.write_bytes(content)
+
+
+def test_each_file_of_label_maps_is_decompressed_once_for_all_parts(
+    study: Study, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[str] = []
+    real = Store.each_prediction
+
+    def counted(self: Store, digest: str) -> Any:
+        opened.append(digest)
+        yield from real(self, digest)
+
+    monkeypatch.setattr(Store, "each_prediction", counted)
+    evidence = study.evidence()
+    for name in ("failures", "suspects", "predictions"):
+        assert comparisons(part(evidence, study, name)), name
+    assert sorted(opened) == sorted(fold.job.digest for fold in evidence.folds)
