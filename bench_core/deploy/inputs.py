@@ -78,8 +78,9 @@ def find_inputs(given: Sequence[Path], reader: LooseReader, out: Path) -> Inputs
     passed = 0
     for path in given:
         if not path.is_dir():
-            if not path.exists():
-                raise DataError("no such image or folder", place=str(path), fix="correct the path")
+            if not path.is_file():
+                what = "is not a regular file" if path.exists() else "no such image or folder"
+                raise DataError(what, place=str(path), fix="correct the path")
             paths.setdefault(path)
             continue
         before = len(paths)
@@ -95,20 +96,21 @@ def find_inputs(given: Sequence[Path], reader: LooseReader, out: Path) -> Inputs
         if len(paths) == before:
             endings = ", ".join(reader.suffixes)
             raise DataError("holds no image", place=str(path), cause=f"known names end in {endings}")
-    once = {path.resolve(): path for path in reversed(paths)}
-    images = reader.group([path for path in paths if once[path.resolve()] is path])
+    once = {os.path.realpath(path): path for path in reversed(paths)}
+    images = reader.group([path for path in paths if once[os.path.realpath(path)] is path])
     return Inputs(tuple(_named(images)), passed)
 
 
 def _inside(folder: Path, out: Path) -> Iterator[Path]:
-    left_out = out.resolve()
+    left_out = os.path.realpath(out)
     for root, folders, files in os.walk(folder):
         here = Path(root)
         folders[:] = sorted(
-            name for name in folders if not name.startswith(".") and (here / name).resolve() != left_out
+            name for name in folders if not name.startswith(".") and os.path.realpath(here / name) != left_out
         )
-        if here.resolve() != left_out:
-            yield from (here / name for name in sorted(files) if not name.startswith("."))
+        if os.path.realpath(here) != left_out:
+            shown = (here / name for name in sorted(files) if not name.startswith("."))
+            yield from (path for path in shown if path.is_file())
 
 
 def _named(images: Sequence[tuple[Path, ...]]) -> Iterator[Input]:

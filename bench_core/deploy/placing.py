@@ -27,12 +27,21 @@ class Outputs:
         self.folder, self._overwrite = folder, overwrite
 
     def check(self, names: Iterable[str], inputs: Iterable[Path]) -> None:
-        """Raise OutputError where a file of these names is there, or is one of the inputs."""
-        sources = {path.resolve() for path in inputs}
-        taken = []
+        """Raise OutputError where a file of these names is there, is one of the inputs, or is meant twice."""
+        sources = {os.path.realpath(path) for path in inputs}
+        taken: list[Path] = []
+        known: set[str] = set()
         for name in names:
             path = self.folder / name
-            if path.resolve() in sources:
+            if name.lower() in known:
+                raise OutputError(
+                    "would be written twice",
+                    place=str(path),
+                    cause="a slice of one image has the name of another image",
+                    fix="predict them into folders of their own",
+                )
+            known.add(name.lower())
+            if os.path.realpath(path) in sources:
                 raise OutputError(
                     "would take the place of an image that is read",
                     place=str(path),

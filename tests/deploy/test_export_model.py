@@ -12,6 +12,8 @@ import pytest
 import torch
 from PIL import Image
 
+from bench_core.deploy.draws import Draws
+from bench_core.deploy.formats import Network, read_onnx
 from bench_core.deploy.rebuilt import load_network
 from bench_core.errors import WeightsError
 from bench_core.execute import sources
@@ -192,6 +194,19 @@ def test_a_network_that_cannot_be_followed_is_told_with_its_reason(
     assert (
         not list((tmp_path / "o").glob("network*"))
         and "Not written" in (tmp_path / "o" / "README.md").read_text()
+    )
+
+
+def test_without_a_runtime_onnx_itself_runs_the_file(
+    boxes: TrainedBoxes, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = sources.tested_network(boxes.evaluate(1), boxes.store, boxes.registry)
+    images = torch.randn(2, 1, 16, 16, generator=torch.Generator().manual_seed(2))
+    network = Network(module, images, Draws(module, images[:1], 0))
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    run, by = read_onnx(folder / "network.onnx", network)
+    assert by.endswith("(reference evaluator)") and torch.allclose(
+        run(images), network.run(images), atol=1e-5
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -139,6 +140,16 @@ def test_images_of_one_name_are_kept_apart(boxes: TrainedBoxes, tmp_path: Path) 
     sources = [json.loads((tmp_path / "out" / name).with_suffix(".json").read_text()) for name in maps]
     assert {item["input"]["files"][0]["name"] for item in sources} == {"box00.png", "box00.PNG"}
     assert len(list((tmp_path / "out").glob("*.png"))) == 13
+
+
+def test_what_is_no_image_file_is_said_before_anything_is_written(
+    boxes: TrainedBoxes, tmp_path: Path
+) -> None:
+    os.mkfifo(tmp_path / "pipe.png")
+    assert "is not a regular file" in predict(boxes, tmp_path / "out", tmp_path / "pipe.png", code=2)
+    assert "no such image" in predict(boxes, tmp_path / "out", tmp_path / "none.png", code=2)
+    assert "holds no image" in predict(boxes, tmp_path / "out", tmp_path, code=2)
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize("suffix", [".nii.gz", ".nii"])
