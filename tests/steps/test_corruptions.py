@@ -223,7 +223,7 @@ def test_what_does_not_go_with_a_dataset_is_refused(
 
 def test_a_list_that_says_nothing_or_something_twice_is_refused() -> None:
     kinds = [{"kinds": each} for each in ([], ["hair", "hair"], ["auto", "hair"])]
-    for options in (*kinds, {"severities": []}, {"severities": [2, 2]}):
+    for options in (*kinds, {"severities": []}, {"severities": [2, 2]}, {"severities": [True]}):
         with pytest.raises(ValueError, match=r"lists|or auto, not both"):
             resolve({**USUAL, **options}, KINDS)
     found = resolve({**USUAL, "kinds": ["hair", "jpeg"], "severities": [5, 1]}, KINDS)

@@ -14,7 +14,8 @@ _PHOTONS = (60, 25, 12, 5, 3)
 
 def gaussian_noise(image: UInt8, severity: int, random: np.random.Generator, side: int) -> UInt8:
     """Add normal noise to every pixel and channel; severities differ in its amount alone."""
-    return to_bytes(image + random.standard_normal(image.shape) * (255 * _GAUSSIAN[severity - 1]))
+    noise = random.standard_normal(image.shape, dtype=np.float32)
+    return to_bytes(image + noise * np.float32(255 * _GAUSSIAN[severity - 1]))
 
 
 def shot_noise(image: UInt8, severity: int, random: np.random.Generator, side: int) -> UInt8:

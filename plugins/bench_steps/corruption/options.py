@@ -40,6 +40,8 @@ def resolve(options: Mapping[str, Any], kinds: Sequence[Corruption]) -> dict[str
     names = [given] if isinstance(given, str) else given
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise ValueError("option 'kinds' must be a list of names, or auto")
+    if any(type(each) is not int for each in options["severities"]):
+        raise ValueError("option 'severities' lists something else than whole numbers from 1 to 5")
     for name, values in (("kinds", names), ("severities", options["severities"])):
         if not values:
             raise ValueError(f"option {name!r} lists nothing")

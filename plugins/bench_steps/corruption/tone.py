@@ -19,18 +19,25 @@ _CONTRAST = (0.7, 0.5, 0.35, 0.25, 0.15)
 """Share of the distance from the mean that is left."""
 
 
+_BYTES = np.arange(256, dtype=np.float64)
+
+
 def brightness_up(image: UInt8, severity: int, random: np.random.Generator, side: int) -> UInt8:
     """Multiply; what exceeds the range is cut off, as where an exposure is too long."""
-    return to_bytes(image * _MORE[severity - 1])
+    return np.take(to_bytes(_BYTES * _MORE[severity - 1]), image)
 
 
 def brightness_down(image: UInt8, severity: int, random: np.random.Generator, side: int) -> UInt8:
     """Multiply by less than 1; what falls between two of the 256 steps is lost."""
-    return to_bytes(image * _LESS[severity - 1])
+    return np.take(to_bytes(_BYTES * _LESS[severity - 1]), image)
 
 
 def contrast(image: UInt8, severity: int, random: np.random.Generator, side: int) -> UInt8:
     """Draw each channel towards its mean, within the view of a framed image."""
     view = view_of(luminance(image))
-    mean = image[view].sum(axis=0, dtype=np.int64) / max(np.count_nonzero(view), 1)
-    return np.where(view[:, :, None], to_bytes(mean + (image - mean) * _CONTRAST[severity - 1]), image)
+    means = image[view].sum(axis=0, dtype=np.int64) / max(np.count_nonzero(view), 1)
+    found = np.empty_like(image)
+    for channel, mean in enumerate(means):
+        table = to_bytes(mean + (_BYTES - mean) * _CONTRAST[severity - 1])
+        found[:, :, channel] = np.take(table, image[:, :, channel])
+    return np.where(view[:, :, None], found, image)
