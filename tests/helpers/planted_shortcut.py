@@ -12,7 +12,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from bench_core.activations import look
 from bench_sma.u_net.network import UNet
+from bench_steps.grad_cam.interventions import Probe, means
+from bench_steps.grad_cam.maps import enlarged
+from bench_steps.grad_cam.methods import map_of
+from bench_steps.grad_cam.numbers import of_map
 
 SIDE = 64
 _CENTERS = ((20, 20), (20, 44), (44, 20), (44, 44))
@@ -30,6 +35,15 @@ class Drawn:
     """[N, S, S]."""
     markers: NDArray[np.bool_]
     """[N, S, S]."""
+
+
+@dataclass
+class Numbers:
+    """Of the maps of one layer."""
+
+    layer: str
+    stride: float
+    means: dict[str, float]
 
 
 def draw(count: int, seed: int, *, visible: bool) -> Drawn:
@@ -56,10 +70,10 @@ def draw(count: int, seed: int, *, visible: bool) -> Drawn:
     return Drawn(images[:, None].astype(np.float32), masks, markers)
 
 
-def train(*, visible: bool, seed: int = 0, steps: int = 150) -> nn.Module:
+def train(*, visible: bool, seed: int = 0, steps: int = 100) -> nn.Module:
     """Return a small U-Net that finds the discs, in evaluation mode."""
     torch.manual_seed(seed)
-    network = UNet(1, 1, 8)
+    network = UNet(1, 1, 6)
     optimizer = torch.optim.AdamW(network.parameters(), lr=3e-3)
     drawn = draw(steps * 8, seed + 1, visible=visible)
     for step in range(steps):
@@ -80,8 +94,50 @@ def dice(network: nn.Module, drawn: Drawn) -> float:
     return float(2 * (found & drawn.masks).sum() / (found.sum() + drawn.masks.sum()))
 
 
-def logits_of(network: nn.Module, images: Array) -> Array:
-    """Return logits [N, K, S, S] of images [N, C, S, S]."""
-    with torch.no_grad():
-        found: Tensor = network(torch.from_numpy(images))
-    return found.numpy()
+def numbers_of(network: nn.Module, drawn: Drawn, layers: tuple[str, ...], method: str) -> list[Numbers]:
+    """Return the mean numbers of maps of the predicted pixels, by layer, with interventions by the mean."""
+    rows: dict[str, list[dict[str, float]]] = {name: [] for name in layers}
+    strides: dict[str, float] = {}
+
+    def logits_of(images: Array) -> Array:
+        with torch.no_grad():
+            found: Tensor = network(torch.from_numpy(images))
+        return found.numpy()
+
+    for image, mask, marker in zip(drawn.images, drawn.masks, drawn.markers, strict=True):
+        seen = look(network, torch.from_numpy(image[None]), dict.fromkeys(layers, "maps"))
+        logits = seen.logits[0, 0]
+        found = seen.layers((logits * (logits > 0)).sum())
+        probe = Probe(image, mask, 0, logits_of)
+        for name in layers:
+            cells = map_of(method, found[name])[0].numpy()
+            strides[name] = SIDE / len(cells)
+            full = enlarged(cells, SIDE)
+            rows[name].append(
+                {
+                    **of_map(full, mask, logits.detach().numpy()),
+                    "marker": of_map(full, marker, logits.detach().numpy())["lift"],
+                    **probe.of_map(full, round(strides[name]), "mean"),
+                }
+            )
+    return [Numbers(name, strides[name], means(rows[name])) for name in layers]
+
+
+LAYERS = ("encoder.1", "encoder.2", "encoder.4", "decoder.3")
+SHOWN = ("lift", "marker", "pointing", "logits", "loss_inside", "loss_outside", "deletion_gain")
+
+
+def main() -> None:
+    """Print the table."""
+    print("| what tells of the structure | layer | stride |", " | ".join(SHOWN), "|")
+    print("|---" * (3 + len(SHOWN)) + "|")
+    for visible in (True, False):
+        network, drawn = train(visible=visible), draw(24, 99, visible=visible)
+        for found in numbers_of(network, drawn, LAYERS, "hires-cam"):
+            cells = [f"{found.means[name]:.2f}" for name in SHOWN]
+            what = "itself" if visible else "the marker"
+            print(f"| {what} | {found.layer} | {found.stride:g} |", " | ".join(cells), "|")
+
+
+if __name__ == "__main__":
+    main()

@@ -56,9 +56,7 @@ def comparison(evidence: Evidence, sets: Sequence[MapSet], count: int, budget: i
     drawn = _within(drawn, budget)
     if not drawn:
         return None
-    first = drawn[0]
-    shown = next(view.facets for view in first.views if "layer" in view.facets)
-    usual = {**first.facets, **shown, "layer": _middle(first), "model": ""}
+    usual = _usual(drawn)
     return Comparison(
         name="maps",
         rows=tuple(drawn),
@@ -210,18 +208,27 @@ def _layer_names(kinds: Sequence[MapKind], layers: Mapping[str, MapLayer]) -> di
     return found
 
 
-def _middle(row: Compared) -> str:
-    """Return the layer that is shown first: of those that most models have, the deepest but one.
+def _usual(rows: Sequence[Compared]) -> dict[str, str]:
+    """Return what is shown first: of the first row with a map, the layer that most models have.
 
-    The deepest has few cells to tell anything by.
+    Of several, it is the deepest but one of the encoder: the deepest has few cells to tell anything by, and
+    the decoder's is nearly the prediction again.
     """
+    row = next((row for row in rows if any(view.fill for view in _maps(row))), rows[0])
+    seen = [view for view in _maps(row) if view.fill] or _maps(row)
+    method, target = seen[0].facets["method"], seen[0].facets["target"]
     models: dict[str, set[str]] = {}
-    for view in row.views:
-        if "layer" in view.facets:
+    for view in seen:
+        if (view.facets["method"], view.facets["target"]) == (method, target):
             models.setdefault(view.facets["layer"], set()).add(view.facets["model"])
     most = max(map(len, models.values()))
-    down = [name for name, known in models.items() if len(known) == most and name != _DECODER]
-    return down[-2] if len(down) > 1 else down[0] if down else next(iter(models))
+    known = [name for name, found in models.items() if len(found) == most and name != _DECODER]
+    layer = known[-2] if len(known) > 1 else known[0] if known else next(iter(models))
+    return {**row.facets, "method": method, "target": target, "layer": layer, "model": ""}
+
+
+def _maps(row: Compared) -> list[View]:
+    return [view for view in row.views if "layer" in view.facets]
 
 
 def _only(labels: UInt8, label: int) -> UInt8:

@@ -39,7 +39,7 @@ def numbers_table(
             Cell(evidence.model(row.model).title, (row.model,)),
             _layer(found, row),
             _mean(row.numbers["logits"], row.spread["logits"], False),
-            Cell("yes" if row.restates else "no"),
+            Cell(_restates(row)),
             *(_mean(row.numbers[key], row.spread[key], key in _PERCENT) for key in order),
             _folds(row),
             _with_dice(row),
@@ -214,8 +214,13 @@ def _mean(found: Measure, spread: float | None, percent: bool) -> Cell:
 def _layer(found: MapSet, row: KindNumbers) -> Cell:
     known = found.models[row.model].layers.get(row.kind.layer)
     part = "" if known is None else known.part
-    small = ", ".join(filter(None, (part, f"stride {row.kind.stride:g}")))
+    small = f"stride {row.kind.stride:g}"
     return Cell(row.kind.layer, (row.kind.layer, part, row.kind.depth, row.kind.stride), small=small)
+
+
+def _restates(row: KindNumbers) -> str:
+    value = row.numbers["logits"].value
+    return "–" if value != value else "yes" if row.restates else "no"
 
 
 def _folds(row: KindNumbers) -> Cell:

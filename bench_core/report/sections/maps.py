@@ -58,7 +58,7 @@ def _of_set(evidence: Evidence, found: MapSet, number: int, settings: Settings) 
     for place, (label, of_class, target, method) in enumerate(chosen):
         mine = [row for row in rows if _is(row.kind, of_class, target, method)]
         name = f"grad-cam-{found.step}-{found.dataset}-{place}"
-        title = f"{data.title}, {label}"
+        title = f"{data.title}, {found.step}, {label}"
         inner: list[Block] = [
             tables.numbers_table(evidence, found, name, f"{title}: numbers of maps", mine, settings)
         ]
@@ -171,7 +171,7 @@ def _sweep(evidence: Evidence, title: str, rows: Sequence[KindNumbers]) -> Figur
     shown: set[str] = set()
     for group, labels in panel_groups(evidence):
         mine = {label: [row for row in rows if row.model == label] for label in labels}
-        mine = {label: found for label, found in mine.items() if len(found) > 1}
+        mine = {label: found for label, found in mine.items() if _known(found) > 1}
         if not mine:
             continue
         shown.update(mine)
@@ -196,6 +196,11 @@ def _sweep(evidence: Evidence, title: str, rows: Sequence[KindNumbers]) -> Figur
         "table. Where the correlation is near 1, lift is that of the prediction."
     )
     return Figure(tuple(panels), line_keys(evidence, shown), caption)
+
+
+def _known(rows: Sequence[KindNumbers]) -> int:
+    """Return of how many layers there is anything to draw."""
+    return sum(row.numbers["lift"].value == row.numbers["lift"].value for row in rows)
 
 
 def _points(rows: Sequence[KindNumbers], key: str) -> Iterator[LayerPoint]:
