@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Everything that is to be known of one GPU, in one command of at most ten minutes.
+# Everything that is to be known of one GPU, in one command of at most eleven minutes.
 #
 #     benchmarks/gpu_check.sh [--dry] [FOLDER]
 #
