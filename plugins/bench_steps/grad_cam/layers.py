@@ -46,7 +46,7 @@ def chosen_layers(
         for depth, name in enumerate(declared.names, start=1)
     )
     known = dict(network.named_modules())
-    if wanted == SWEEP or (wanted in (ENCODER, DECODER) and wanted not in known):
+    if wanted in (SWEEP, ENCODER, DECODER):
         found = tuple(layer for layer in found if wanted in (SWEEP, layer.part))[
             -1 if wanted == ENCODER else 0 :
         ]
