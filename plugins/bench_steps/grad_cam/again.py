@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from bench_core.declarations import IGNORE
-from bench_core.metrics.map_pictures import MOST_SIDE, Picture, read_pictures
+from bench_core.metrics.map_pictures import MOST_MAPS, MOST_SIDE, Picture, name_of, read_pictures
 from bench_core.metrics.map_tables import MAPS, MORE_MAPS, NUMBERS, MapTable, read_numbers
 from bench_core.protocol.outcome import Outcome
 from bench_core.protocol.session import Session
@@ -65,9 +65,17 @@ def again(session: Session, options: Mapping[str, Any]) -> Outcome:
 def _pictures(session: Session, table: MapTable) -> dict[int, Picture]:
     usable = [row for row, (status,) in enumerate(table.more) if status == "ok"]
     found = dict(read_pictures(session.kept, len(usable)))
-    if list(found) != usable:
+    if list(found) != usable or _is_there(session, name_of(-(-len(usable) // MOST_MAPS))):
         raise ValueError("the pictures of maps are not those of the maps that can be used")
     return found
+
+
+def _is_there(session: Session, name: str) -> bool:
+    try:
+        session.kept(name)
+    except ValueError:
+        return False
+    return True
 
 
 def _check_masks(
@@ -92,7 +100,9 @@ def _check_masks(
         inside = truth[counted] == place + 1
         share = float(inside.mean()) if inside.size else float("nan")
         if not np.isclose(table.values["share"][row], share, rtol=0, atol=1e-9, equal_nan=True):
-            raise ValueError(f"{about} has the share {table.values['share'][row]!r}, the mask {share!r}")
+            raise ValueError(
+                f"{about} has the share {float(table.values['share'][row])!r}, the mask {share!r}"
+            )
         if status == "ok" and 0 < share < 1 and session.test.arrays.masks.shape[1] / kind.stride <= MOST_SIDE:
             full = enlarged((pictures[row] / 255).astype(np.float32), truth.shape[0])[counted]
             energy = float(full[inside].sum() / full.sum())

@@ -30,16 +30,16 @@ from tests.helpers.cam_study import write_cams
 from tests.helpers.small_study import run
 from tests.helpers.step_study import planned
 
-METHODS = ["grad-cam", "grad-cam++", "hires-cam", "seg-eigen-cam"]
+METHODS = ["grad-cam", "seg-eigen-cam"]
 STEP = (
-    "{name: grad-cam, options: {worst: 2, random: 3, methods: [grad-cam, grad-cam++, hires-cam, "
-    "seg-eigen-cam], interventions: 1, stability: 1, randomization: 1}}"
+    "{name: grad-cam, options: {worst: 2, random: 3, methods: [grad-cam, seg-eigen-cam], "
+    "interventions: 0, stability: 0, randomization: 0}}"
 )
 
 
 @dataclass(frozen=True)
 class Cams:
-    """A finished study, all jobs on the first fold."""
+    """A finished study."""
 
     store: Store
     registry: Registry
@@ -75,13 +75,11 @@ def cams(tmp_path_factory: pytest.TempPathFactory) -> Cams:
     base = tmp_path_factory.mktemp("cams")
     models = "[look-net, draw-net, box-rule]"
     path = write_cams(base / "spec", STEP, models=models, datasets="[boxes, box]")
-    path.write_text(path.read_text().replace("epochs: 3", "epochs: 8"))
     store = Store(base / "results", create=True)
     registry, plan = planned(path)
-    jobs = tuple(job for job in plan.jobs if job.fold.index == 0)
-    for job in jobs:
+    for job in plan.jobs:
         run(job, store, registry)
-    return Cams(store, registry, jobs)
+    return Cams(store, registry, plan.jobs)
 
 
 def test_each_set_is_what_it_says(cams: Cams) -> None:
@@ -150,8 +148,8 @@ def test_rows_and_pictures_are_whole_and_say_what_is_there(cams: Cams) -> None:
         left = Left(job, cams.counts(job).ids, cams.store.folder(job.digest))
         assert dict(follows(left)) == dict(cams.store.result(job.digest).values)
     assert (
-        statuses["ok"] > 200
-        and statuses["no-pixels"] > 20
+        statuses["ok"] > 100
+        and statuses["no-pixels"] > 10
         and set(statuses) <= {"ok", "no-pixels", "constant"}
     )
 

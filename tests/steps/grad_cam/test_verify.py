@@ -1,0 +1,160 @@
+"""`bench verify` asks jobs of the step `grad-cam`: from tables, from the data, from the weights."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner
+
+from bench_core.cli.main import bench
+from bench_core.metrics.map_tables import MORE_MAPS, NUMBERS, ONE_MAP
+from bench_core.store.folder import RESULT, read_records
+from bench_core.store.store import Store
+from tests.helpers.cam_study import write_cams
+from tests.helpers.step_study import in_table, run_all
+from tests.helpers.store_changes import changed, in_json
+
+STEP = (
+    "{name: grad-cam, options: {sets: [common-worst], worst: 4, layer: encoder, "
+    "interventions: 4, stability: 1, randomization: 1}}"
+)
+Rows = list[dict[str, str]]
+
+
+@dataclass(frozen=True)
+class Study:
+    spec: Path
+    store: Path
+    folder: Path
+    """Of the job of fold 0."""
+
+    def verify(self, *options: str) -> list[str]:
+        """Return the messages of errors."""
+        arguments = ["verify", str(self.spec), "--store", str(self.store), "--json", *options]
+        done = CliRunner().invoke(bench, arguments, catch_exceptions=False)
+        found = [item for check in json.loads(done.stdout)["checks"] for item in check["findings"]]
+        assert done.exit_code == (1 if found else 0)
+        return [item["message"] for item in found]
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
+    torch.set_num_threads(1)
+    base = tmp_path_factory.mktemp("verified-cams")
+    spec = write_cams(base / "spec", STEP)
+    store = Store(base / "results", create=True)
+    _, jobs = run_all(spec, store)
+    (job,) = [job for job in jobs if job.stage == "grad-cam-common-worst"]
+    assert {row["status"] for row in store.records(job.digest, "maps")} >= {"ok"}
+    return Study(spec, store.path, store.folder(job.digest))
+
+
+def test_what_is_whole_holds(study: Study) -> None:
+    assert study.verify() == [] and study.verify("--data") == []
+    assert study.verify("--predict", "--images", "1") == []
+
+
+def test_what_is_asked_of_a_few_images_is_asked_of_their_usable_maps(study: Study) -> None:
+    maps = read_records(study.folder, "maps")
+    images = list(dict.fromkeys(row["image"] for row in maps))
+    count = {"interventions": 4, "stability": 1, "randomization": 1}
+    for table, (texts, numbers) in MORE_MAPS.items():
+        rows = read_records(study.folder, table)
+        asked = {
+            tuple(row[name] for name in ONE_MAP[:-1])
+            for row in maps
+            if row["status"] == "ok" and row["image"] in images[: count[table]]
+            if float(row["share"]) or table != "interventions"
+        }
+        assert {tuple(row[name] for name in ONE_MAP[:-1]) for row in rows} == asked and asked, table
+        assert list(rows[0]) == [*ONE_MAP[:-1], *texts, *numbers]
+        assert any(row[name] != "nan" for row in rows for name in numbers), table
+    steps = {(row["step"], row["steps"]) for row in read_records(study.folder, "randomization")}
+    assert steps == {(str(step), "4") for step in range(1, 5)}
+
+
+def usable(edit: Callable[[dict[str, str]], object]) -> Callable[[Path], object]:
+    """Change a map that can be used."""
+    return in_table("maps", lambda rows: edit(next(row for row in rows if row["logits"] != "nan")))
+
+
+def silent(folder: Path) -> None:
+    """Say that all usable maps are constant, with values to fit."""
+
+    def change(rows: Rows) -> None:
+        for row in rows:
+            if row["status"] == "ok":
+                row.update(dict.fromkeys(NUMBERS[1:], "nan"), status="constant")
+
+    in_table("maps", change)(folder)
+
+    def values(data: Any) -> None:
+        found = data["values"]
+        found.update(constant=found["constant"] + found["ok"], ok=0.0, restates=0.0)
+
+    in_json(RESULT, values)(folder)
+
+
+def swapped(rows: Rows) -> None:
+    """Let each image's maps be another one's."""
+    names = list(dict.fromkeys(row["image"] for row in rows))
+    for row in rows:
+        row["image"] = names[names.index(row["image"]) - 1]
+
+
+def pictures(edit: Callable[[np.ndarray], np.ndarray]) -> Callable[[Path], object]:
+    def change(folder: Path) -> None:
+        path = folder / "artifacts" / "maps-0.npz"
+        with np.load(path) as archive:
+            found = {name: edit(archive[name]) for name in archive.files}
+        np.savez_compressed(path, **found)
+
+    return change
+
+
+def one_picture_less(folder: Path) -> None:
+    path = folder / "artifacts" / "maps-0.npz"
+    with np.load(path) as archive:
+        found = {name: archive[name] for name in archive.files[1:]}
+    np.savez_compressed(path, **found)
+
+
+FORGERIES: dict[str, tuple[Callable[[Path], object], str, str]] = {
+    "a value": (in_json(RESULT, lambda data: data["values"].update(restates=0.9)), "", "'restates' is 0.9"),
+    "fewer rows": (in_table("maps", lambda rows: rows.pop()), "", "the maps are not those of each image"),
+    "a stride": (usable(lambda row: row.update(stride="8.0")), "", "depth and stride of"),
+    "another status": (silent, "--data", "the pictures of maps are not those"),
+    "a share": (usable(lambda row: row.update(share="0.5")), "--data", "has the share 0.5"),
+    "an energy": (
+        usable(lambda row: row.update(energy=repr(min(1.0, float(row["energy"]) + 0.4)))),
+        "--data",
+        "has the energy",
+    ),
+    "other images": (in_table("maps", swapped), "--data", "its images are not those of the set"),
+    "a picture too few": (one_picture_less, "--data", "maps"),
+    "likeness to the logits": (
+        usable(lambda row: row.update(logits=repr(float(row["logits"]) - 0.3))),
+        "--predict",
+        "has logits",
+    ),
+    "other pictures": (pictures(lambda found: np.flipud(found)), "--predict", "energy|another picture"),
+}
+
+
+@pytest.mark.parametrize("forgery", FORGERIES)
+def test_what_was_changed_is_found(study: Study, forgery: str) -> None:
+    change, option, said = FORGERIES[forgery]
+    with changed(study.folder, change):
+        if option == "--predict":
+            found = study.verify("--predict", "--images", "4")
+        else:
+            assert option == "" or study.verify() == []
+            found = study.verify(*([option, "--no-predict"] if option else []))
+    assert any(part in message for message in found for part in said.split("|")), found
