@@ -115,6 +115,8 @@ def choose(plan: Plan, registry: Registry, store: Store, wanted: Wanted, command
         f"fold {best.job.fold.index}, the best of {len(members)} by {best.training.monitor} on its own "
         f"validation images ({best.training.best_value:.4f})"
     )
+    if len(members) == 1:
+        how = f"fold {best.job.fold.index}, the only one"
     notes = (f"fold {numbers} is not finished and was not compared",) if missing else ()
     return Chosen((best,), how, notes)
 

@@ -55,7 +55,7 @@ session = onnxruntime.InferenceSession("network.onnx", providers=["CPUExecutionP
 def readme(about: Mapping[str, Any]) -> str:
     """Return the page as Markdown; texts of others stand in code spans, where they are shown as they are."""
     model, network = about["model"], about["network"]
-    how, (_, channels, height, width) = about["preprocessing"], about["input"]["shape"]
+    classes = ", ".join(f"{item['label']} {_code(item['name'])}" for item in about["classes"])
     lines = [
         f"# {_code(model['label'])}, trained on {_code(about['dataset'])}",
         "",
@@ -64,20 +64,9 @@ def readme(about: Mapping[str, Any]) -> str:
         "",
         "## What it takes and gives",
         "",
-        f"- `images`: float32 [batch, {channels}, {height}, {width}], {how['channel_order']}. From 8 bits: "
-        f"padding: {how['pad']}; {how['resize']['method']}; {how['scale']}; then (value - mean) / std with "
-        f"mean {how['normalize']['mean']} and std {how['normalize']['std']}.",
-        f"- `logits`: float32 {[*about['output']['shape']]}. {about['scoring']['rule'].capitalize()}"
-        + (
-            f" {about['scoring']['logit_threshold']:g} (probability {about['scoring']['threshold']:g})."
-            if about["scoring"].get("threshold_space") == "probability"
-            else f" {about['scoring']['logit_threshold']:g}."
-            if "logit_threshold" in about["scoring"]
-            else "."
-        ),
-        "- Classes: "
-        + ", ".join(f"{item['label']} {_code(item['name'])}" for item in about["classes"])
-        + ".",
+        f"- `images`: {_kind(about['input'])}, {_prepared(about)}.",
+        f"- `logits`: {_kind(about['output'])}. {_scored(about['scoring'])}",
+        f"- Classes: {classes}.",
         f"- Random numbers when it predicts: {about['draws']}.",
         "",
         "`python predict.py IMAGE LABELS.png` does all of this for a picture of 8 bits, without segtrial.",
@@ -86,12 +75,7 @@ def readme(about: Mapping[str, Any]) -> str:
         "",
         "| file | batch | images compared | largest difference of a logit | pixels of the same label | by |",
         "|---|---|---|---|---|---|",
-        *(
-            f"| `{name}` | {file['batch']} | {file['parity']['images']} | "
-            f"{file['parity']['max_abs_difference']:.2g} of {file['parity']['largest_logit']:.3g} | "
-            f"{file['parity']['equal_pixels']:.4%} | {file['parity']['by']} |"
-            for name, file in about["files"].items()
-        ),
+        *(_row(name, file) for name, file in about["files"].items()),
         "",
     ]
     for name, file in about["files"].items():
@@ -101,6 +85,37 @@ def readme(about: Mapping[str, Any]) -> str:
         lines += [f"- {name}: {_code(reason)}" for name, reason in about["failed"].items()]
         lines.append("")
     return "\n".join(lines)
+
+
+def _kind(tensor: Mapping[str, Any]) -> str:
+    return f"{tensor['dtype']} [{', '.join(map(str, tensor['shape']))}]"
+
+
+def _prepared(about: Mapping[str, Any]) -> str:
+    how = about["preprocessing"]
+    resize, normalize = how["resize"], how["normalize"]
+    return (
+        f"{how['channel_order']}. From 8 bits: padding {how['pad']}; resized to {resize['height']} x "
+        f"{resize['width']}, {resize['method']}; {how['scale']}; then (value - mean) / std with mean "
+        f"{normalize['mean']} and std {normalize['std']}"
+    )
+
+
+def _scored(scoring: Mapping[str, Any]) -> str:
+    rule = f"{scoring['rule'][0].upper()}{scoring['rule'][1:]}"
+    if "logit_threshold" not in scoring:
+        return f"{rule}."
+    probability = scoring["threshold_space"] == "probability"
+    same = f", which is a probability of {scoring['threshold']:g}" if probability else ""
+    return f"{rule} {scoring['logit_threshold']:g}{same}."
+
+
+def _row(name: str, file: Mapping[str, Any]) -> str:
+    parity = file["parity"]
+    return (
+        f"| `{name}` | {file['batch']} | {parity['images']} | {parity['max_abs_difference']:.2g} of "
+        f"{parity['largest_logit']:.3g} | {parity['equal_pixels']:.4%} | {parity['by']} |"
+    )
 
 
 def _code(text: object) -> str:
