@@ -19,7 +19,7 @@ CLEAN = "clean"
 SEVERITIES = (1, 2, 3, 4, 5)
 _COLUMNS = ("kind", "severity", "image", "class", "tp", "fp", "fn")
 _KIND = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
-_LARGEST = 2**53
+_LARGEST, _LONGEST_KIND = 2**53, 60
 
 Condition = tuple[str, int]
 """Kind and severity."""
@@ -105,7 +105,12 @@ def _condition(kind: str, severity: str, before: Sequence[Condition]) -> Conditi
         if (kind, severity) != (CLEAN, "0"):
             raise TableError("it does not begin with the clean images")
         return CLEAN, 0
-    if not _KIND.fullmatch(kind) or kind == CLEAN or severity not in map(str, SEVERITIES):
+    if (
+        len(kind) > _LONGEST_KIND
+        or not _KIND.fullmatch(kind)
+        or kind == CLEAN
+        or severity not in map(str, SEVERITIES)
+    ):
         raise TableError(f"{kind!a:.40}, {severity!a:.10} is no kind with a severity")
     found = kind, int(severity)
     if found in before:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from pathlib import Path
 from unittest import mock
@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 from bench_core.metrics.corrupted import Condition, corruption_rows, corruption_values
-from bench_core.plan.job import Apply, Job, Train
+from bench_core.plan.job import Apply, Job
 from bench_core.records import Counts
 from bench_core.store.result import Result
 from tests.helpers.fake_study import Study, fake_counts, write_study
@@ -52,14 +52,18 @@ def write_corrupted(
     steps: str = f"[{STEP}]",
     loss: Loss = planted,
     keep: Callable[[Job], bool] = lambda job: True,
-    more: str = "",
+    datasets: Collection[str] = ("moles", "polyps"),
 ) -> Study:
-    """Write all jobs but those of steps that are not to `keep`."""
-    study = write_study(folder, keep=lambda job: isinstance(job.work, Train), more=f"steps: {steps}\n{more}")
+    """Write the evaluate jobs on these datasets, and those of the step on them that are to `keep`."""
+    study = write_study(
+        folder,
+        keep=lambda job: job.stage == "evaluate" and job.dataset.name in datasets,
+        more=f"steps: {steps}\n",
+    )
     by_digest = study.plan.by_digest
     with mock.patch("os.fsync"):
         for job in study.plan.jobs:
-            if isinstance(job.work, Apply) and keep(job):
+            if isinstance(job.work, Apply) and job.dataset.name in datasets and keep(job):
                 _write(study, job, by_digest[job.needs[0].digest], loss)
     return study
 

@@ -165,6 +165,11 @@ CHANGES: dict[str, tuple[Callable[[Path], object], str, str]] = {
     ),
     "a row less": (in_table("corruption-counts", lambda rows: rows.pop()), "steps", "are not those of"),
     "clean counts and values": (clean_is_worse, "recount", "asked again it is clean, 0"),
+    "a picture that is none": (
+        lambda folder: (folder / "artifacts" / "examples.jpg").write_bytes(b"\xff\xd8\xff\xe0 no picture"),
+        "recount",
+        "its examples.jpg cannot be read",
+    ),
     "a picture": (other_picture, "recount", "shows something else than its images"),
     "counts and values": (
         lambda folder: (in_table("corruption-counts", swapped)(folder), follow_up(folder)),
@@ -273,6 +278,7 @@ def table(**changes: str) -> list[dict[str, str]]:
         (table(tp="9" * 17), "is not a count"),
         (table(fn="3"), "the mask of 'b' has another size under hair"),
         ([*table()[:2], *(dict(row, severity="6") for row in table()[2:])], "'6' is no kind with a severity"),
+        ([*table()[:2], *(dict(row, kind="a" * 61) for row in table()[2:])], "is no kind with a severity"),
         ([*table()[:2], *(dict(row, kind="=1") for row in table()[2:])], "'=1', '3' is no kind"),
         ([dict(reversed(row.items())) for row in table()], "the columns are not"),
     ],

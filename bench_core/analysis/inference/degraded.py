@@ -50,6 +50,8 @@ class Degraded:
     """Mean over a kind's severities."""
     overall: Loss
     """Mean over kinds."""
+    classes: Mapping[str, Loss]
+    """The same of each class by itself."""
     means: Values = field(repr=False)
     """[X], the mean over folds under each condition."""
     drawn: Values | None = field(repr=False)
@@ -145,6 +147,31 @@ def orders(
     )
 
 
+@dataclass(frozen=True, eq=False)
+class _Resampled:
+    """The mean over folds under each condition: observed [X], resampled [B, X], without each group [G, X]."""
+
+    means: Values
+    drawn: Values | None
+    kept: Values | None
+    confidence: float
+
+    def loss(self, kinds: Sequence[Sequence[int]]) -> Loss:
+        """Return what is lost under conditions, by place: mean over kinds of means over severities."""
+        value = float(_lost(self.means, kinds))
+        if self.drawn is None or self.kept is None:
+            return Loss(value)
+        found, without = _lost(self.drawn, kinds), _lost(self.kept, kinds)
+        return Loss(value, bootstrap_interval(value, found, without, self.confidence))
+
+    def interval(self, place: int) -> Interval | None:
+        """Return the interval of the score under one condition."""
+        if self.drawn is None or self.kept is None:
+            return None
+        found, without = self.drawn[:, place], self.kept[:, place]
+        return bootstrap_interval(float(self.means[place]), found, without, self.confidence)
+
+
 def _model(
     found: CorruptionSet, folds: Mapping[int, CorruptedFold], metric: Metric, settings: Settings
 ) -> Degraded:
@@ -152,47 +179,53 @@ def _model(
     for fold in folds.values():
         for group in fold.clean.groups:
             known.setdefault(group, len(known))
-    columns = [_sums(fold, known) for fold in folds.values()]
-    # [G, X, F * 3]: what a resample takes of a group is all of its images under all conditions.
-    sums = np.concatenate(columns, axis=2)
-    statistic, width = MeanOfFolds(metric), sums.shape[1:]
-    means = statistic.of(sums.sum(axis=0))
-    flat = sums.reshape(len(sums), -1)
-    used = informative(flat)
-    drawn = kept = None
-    if used.sum() >= FEWEST_GROUPS:
-        seed = derive_seed("inference", "corruption", found.dataset)
+    seed = derive_seed("inference", "corruption", found.dataset)
+    names = next(iter(folds.values())).clean.classes
+
+    def resample(chosen: slice) -> _Resampled:
+        """Resample the counts of some classes together."""
+        # [G, X, F * 3]: what a resample takes of a group is all of its images under all conditions.
+        sums = np.concatenate([_sums(fold, known, chosen) for fold in folds.values()], axis=2)
+        statistic, width, flat = MeanOfFolds(metric), sums.shape[1:], sums.reshape(len(sums), -1)
+        means, used = statistic.of(sums.sum(axis=0)), informative(flat)
+        if used.sum() < FEWEST_GROUPS:
+            return _Resampled(means, None, None, 1 - settings.alpha)
         drawn = statistic.of(resampled(flat, settings.samples, seed).reshape(-1, *width))
         kept = statistic.of(left_out(flat).reshape(-1, *width))[used]
-
-    def loss(chosen: Sequence[Sequence[int]]) -> Loss:
-        value = float(_lost(means, chosen))
-        if drawn is None or kept is None:
-            return Loss(value)
-        confidence = 1 - settings.alpha
-        return Loss(value, bootstrap_interval(value, _lost(drawn, chosen), _lost(kept, chosen), confidence))
+        return _Resampled(means, drawn, kept, 1 - settings.alpha)
 
     places = {condition: place for place, condition in enumerate(found.conditions)}
-    kinds = [
-        [places[kind, each] for each in severities] for kind, severities in by_kind(found.conditions).items()
-    ]
+    kinds = {
+        kind: [places[kind, each] for each in severities]
+        for kind, severities in by_kind(found.conditions).items()
+    }
+    together = resample(slice(None))
+    several = names if len(names) > 1 else ()
     return Degraded(
         scores={
-            condition: _score(folds, place, metric, means, drawn, kept, settings)
+            condition: MovedScore(_of_folds(folds, place, metric), together.interval(place))
             for condition, place in places.items()
         },
-        lost={condition: loss([[place]]) for condition, place in places.items() if condition[0] != CLEAN},
-        kinds={kind: loss([chosen]) for kind, chosen in zip(by_kind(found.conditions), kinds, strict=True)},
-        overall=loss(kinds),
-        means=means,
-        drawn=drawn,
+        lost={
+            condition: together.loss([[place]])
+            for condition, place in places.items()
+            if condition[0] != CLEAN
+        },
+        kinds={kind: together.loss([chosen]) for kind, chosen in kinds.items()},
+        overall=together.loss(list(kinds.values())),
+        classes={
+            name: resample(slice(place, place + 1)).loss(list(kinds.values()))
+            for place, name in enumerate(several)
+        },
+        means=together.means,
+        drawn=together.drawn,
         layout=[(fold.clean.ids, fold.clean.groups) for fold in folds.values()],
     )
 
 
-def _sums(fold: CorruptedFold, known: Mapping[str, int]) -> Values:
-    """Return the sums [G, X, 3] of one fold's counts over the images of each group and over classes."""
-    values = fold.corrupted.values.sum(axis=2).astype(np.float64)
+def _sums(fold: CorruptedFold, known: Mapping[str, int], chosen: slice) -> Values:
+    """Return the sums [G, X, 3] of one fold's counts over the images of each group and some classes."""
+    values = fold.corrupted.values[:, :, chosen].sum(axis=2).astype(np.float64)
     groups = np.array([known[group] for group in fold.clean.groups], dtype=np.intp)
     flat = np.moveaxis(values, 0, 1).reshape(values.shape[1], -1)
     return group_sums(flat, groups, len(known)).reshape(len(known), values.shape[0], 3)
@@ -207,23 +240,12 @@ def _lost(means: Values, kinds: Sequence[Sequence[int]]) -> Values:
     return np.asarray(np.divide(missing, clean, out=undefined, where=np.asarray(clean > 0)))
 
 
-def _score(
-    folds: Mapping[int, CorruptedFold],
-    place: int,
-    metric: Metric,
-    means: Values,
-    drawn: Values | None,
-    kept: Values | None,
-    settings: Settings,
-) -> MovedScore:
-    scores = {
+def _of_folds(folds: Mapping[int, CorruptedFold], place: int, metric: Metric) -> dict[int, float]:
+    """Return the pooled score of each fold under a condition."""
+    return {
         index: float(of_counts(metric, fold.corrupted.values[place].sum(axis=(0, 1))))
         for index, fold in folds.items()
     }
-    if drawn is None or kept is None:
-        return MovedScore(scores)
-    value, confidence = float(means[place]), 1 - settings.alpha
-    return MovedScore(scores, bootstrap_interval(value, drawn[:, place], kept[:, place], confidence))
 
 
 def _together(models: Sequence[Degraded]) -> Values | None:

@@ -22,6 +22,7 @@ from bench_core.report.panels import heading, line_keys, panel_groups, series_in
 from bench_core.report.sections.corruption_orders import order_sentence, order_table, rank_table
 from bench_core.report.sections.corruption_pictures import gallery
 from bench_core.report.sections.corruption_tables import (
+    classes_table,
     kinds_table,
     severities_table,
     summary_table,
@@ -48,6 +49,8 @@ def section(evidence: Evidence, options: Mapping[str, Any]) -> Section:
         blocks.append(summary_table(evidence, found, losses, labels, kept, metric, settings, footnotes))
         blocks += _notes(evidence, found, kept, settings)
         blocks.append(kinds_table(evidence, found, losses, labels, metric, settings))
+        if losses[labels[0]].classes:
+            blocks.append(classes_table(evidence, found, losses, labels, metric, settings))
         blocks.append(_figure(evidence, found, losses, labels, metric))
         if kept is not None:
             blocks += [

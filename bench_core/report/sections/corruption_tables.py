@@ -101,6 +101,39 @@ def kinds_table(
     )
 
 
+def classes_table(
+    evidence: Evidence,
+    found: CorruptionSet,
+    losses: Mapping[str, Degraded],
+    labels: Sequence[str],
+    metric: Metric,
+    settings: Settings,
+) -> Table:
+    """Return what each model loses of each class, as the mean over kinds of that over severities."""
+    names_of = list(losses[labels[0]].classes)
+    rows = [
+        Row(
+            (
+                Cell(evidence.model(label).title, (label,)),
+                *(lost_cell(losses[label].classes[name]) for name in names_of),
+            ),
+            group_of(evidence, label),
+        )
+        for label in labels
+    ]
+    return Table(
+        name=f"corruption-classes-{found.step}-{found.dataset}",
+        title=f"Lost by class, {evidence.dataset(found.dataset).title}: {metric.of_class}, percent of the "
+        "clean score",
+        columns=(
+            Column("model", "Model", numeric=False),
+            *(Column(f"class{place}", name, _LOST) for place, name in enumerate(names_of)),
+        ),
+        rows=tuple(rows),
+        caption=f"Mean over severities, then kinds, with {words.confidence(settings)} intervals; as above.",
+    )
+
+
 def severities_table(
     evidence: Evidence,
     found: CorruptionSet,

@@ -2,7 +2,7 @@
 
 Kinds and severities of Gaussian blur and defocus are those of ImageNet-C (Hendrycks and Dietterich, ICLR
 2019), whose images have 224 pixels a side; here lengths grow with the grid. Its motion blur has a one-sided
-kernel, which moves the image: here the same lengths lie symmetrically around each pixel.
+kernel, which moves the image: here a line lies symmetrically around each pixel.
 """
 
 from __future__ import annotations

@@ -18,7 +18,8 @@ from bench_steps.corruption.exact import UInt8
 
 TILE = 192
 """Largest side of an example's picture in pixels."""
-_QUALITY = 92
+_QUALITY, _TALLEST = 92, 65_000
+"""Of a JPEG; none is higher than 65,535 pixels."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,7 +70,7 @@ def strip(split: Split, position: int, conditions: Sequence[tuple[Corruption, in
     image = np.asarray(split.arrays.images[index])
     every = [image]
     every += [corrupting(split, *condition, resize)(image, index) for condition in conditions]
-    side = min(TILE, image.shape[0])
+    side = min(TILE, image.shape[0], _TALLEST // len(every))
     tiles = []
     for each in every:
         shown = each if each.shape[2] == 3 else each[:, :, 0]
