@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import fmean, stdev
 from typing import get_args
 
@@ -183,7 +183,10 @@ def _numbers(
 
 @dataclass(frozen=True, eq=False)
 class MoreNumbers:
-    """What a further table of a step says of maps of one kind: interventions, shifts, shuffled weights."""
+    """What a further table of a step says of maps of one kind: interventions, shifts, shuffled weights.
+
+    Few images are asked for these, so that their classes are taken together: the kind names none.
+    """
 
     model: str
     kind: MapKind
@@ -203,30 +206,25 @@ def more_numbers(
     for label, mapped in found.models.items():
         tested = _tested(evidence, label, found.dataset)
         tables = [job.tables.more_maps[record] for job in mapped.jobs if record in job.tables.more_maps]
-        keys = dict.fromkeys(
-            (kind, more) for table in tables for kind, more in zip(table.kinds, table.more, strict=True)
-        )
-        for kind, more in keys:
-            parts = [(table, table.where(kind, more)) for table in tables]
-            images = [table.images[row] for table, places in parts for row in places]
+        parts: dict[tuple[MapKind, tuple[str, ...]], list[tuple[MapTable, int]]] = {}
+        for table in tables:
+            for place, (kind, more) in enumerate(zip(table.kinds, table.more, strict=True)):
+                parts.setdefault((replace(kind, of_class=""), more), []).append((table, place))
+        for (kind, more), places in parts.items():
+            images = [table.images[place] for table, place in places]
             columns = {
-                name: np.concatenate([table.values[name][places] for table, places in parts])
+                name: np.array([table.values[name][place] for table, place in places])
                 for name in tables[0].values
             }
-            defined = ~np.isnan(np.stack(list(columns.values()))).all(axis=0)
+            known = ~np.isnan(np.stack(list(columns.values()))).all(axis=0)
+            found_measures = measures(list(columns.values()), _groups(images, tested), settings, seed)
             rows.append(
                 MoreNumbers(
                     model=label,
                     kind=kind,
                     more=more,
-                    images=len({sample for sample, known in zip(images, defined, strict=True) if known}),
-                    numbers=dict(
-                        zip(
-                            columns,
-                            measures(list(columns.values()), _groups(images, tested), settings, seed),
-                            strict=True,
-                        )
-                    ),
+                    images=len({sample for sample, defined in zip(images, known, strict=True) if defined}),
+                    numbers=dict(zip(columns, found_measures, strict=True)),
                 )
             )
     return tuple(rows)

@@ -46,11 +46,11 @@ def with_maps(
         names = (layers or {}).get(cell.model, LAYERS)
         done = [
             Left(
-                fold.job,
-                fold.result,
-                fold.store,
-                tables(fold, images, names, methods, targets, more=more),
-                heat,
+                job=fold.job,
+                result=fold.result,
+                store=fold.store,
+                tables=tables(fold, images, names, methods, targets, more=more),
+                heat=heat,
             )
             for fold in cell.folds
         ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import math
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -165,7 +166,7 @@ def test_further_tables_keep_imputers_and_steps_apart(evidence: Evidence) -> Non
     values = np.concatenate(
         [
             done.tables.more_maps[INTERVENTIONS].values["leakage"][
-                done.tables.more_maps[INTERVENTIONS].where(first.kind, first.more)
+                done.tables.more_maps[INTERVENTIONS].where(replace(first.kind, of_class="lesion"), first.more)
             ]
             for done in table
         ]
@@ -333,6 +334,31 @@ def test_colors_rise_with_the_map_and_a_silent_map_is_clear() -> None:
     assert not heat_layer(np.zeros((3, 3))).any()
     assert not heat_layer(np.full((3, 3), np.nan)).any()
     assert heat_layer(np.random.default_rng(0).random((300, 300))).shape[0] <= 64
+
+
+def test_steps_of_shuffling_stand_side_by_side_and_imputers_below_each_other(
+    part: Section, evidence: Evidence
+) -> None:
+    found = {table.name: table for table in tables_of(part.blocks)}
+    shuffled = list(csv.DictReader(io.StringIO(to_csv(found[f"grad-cam-{STEP}-polyps-{RANDOMIZATION}-0"]))))
+    assert len(shuffled) == 9
+    assert {row["unchanged"] for row in shuffled} == {"no"}
+    replaced = list(csv.DictReader(io.StringIO(to_csv(found[f"grad-cam-{STEP}-polyps-{INTERVENTIONS}-1"]))))
+    assert Counter(row["imputer"] for row in replaced) == {"blur": 9, "mean": 9}
+    sets = next(item for item in map_sets(evidence) if item.dataset == "polyps")
+    for rows, record, column, name in (
+        (shuffled, RANDOMIZATION, "step2_mean", "similarity"),
+        (replaced[1::2], INTERVENTIONS, "leakage_mean", "leakage"),
+    ):
+        target = "predicted" if record == RANDOMIZATION else "truth"
+        wanted = [
+            row
+            for row in more_numbers(evidence, sets, record, SETTINGS)
+            if row.kind.target == target and row.more in (("2", "2"), ("mean",))
+        ]
+        assert [float(row[column]) for row in rows] == pytest.approx(
+            [row.numbers[name].value for row in wanted]
+        )
 
 
 def test_a_study_without_such_a_step_has_no_part(study: Study) -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from bench_core.analysis.evidence import Evidence
 from bench_core.analysis.explained import KindNumbers, MapSet, MoreNumbers
 from bench_core.analysis.inference.cells import Measure
 from bench_core.analysis.inference.compare import Settings
-from bench_core.metrics.map_tables import INTERVENTIONS, NUMBERS, RANDOMIZATION, STABILITY, UNCHANGED
+from bench_core.metrics.map_tables import INTERVENTIONS, NUMBERS, RANDOMIZATION, STABILITY, UNCHANGED, MapKind
 from bench_core.report import inference_words as words
 from bench_core.report.names import size
 from bench_core.report.tables import Cell, Column, Row, Table
@@ -114,34 +115,47 @@ def jobs_table(evidence: Evidence, found: MapSet, name: str, title: str) -> Tabl
 def more_table(
     evidence: Evidence, record: str, name: str, title: str, rows: Sequence[MoreNumbers], settings: Settings
 ) -> Table:
-    """Return the means of interventions, of shifts or of shuffled weights."""
+    """Return the means of interventions, of shifts or of shuffled weights, all classes together."""
     columns, caption = _MORE[record]
-    texts = {INTERVENTIONS: ("Imputer",), STABILITY: (), RANDOMIZATION: ("Shuffled",)}[record]
-    found = []
+    lines: dict[tuple[str, MapKind, str], dict[str, Measure]] = {}
+    images: dict[tuple[str, MapKind, str], int] = {}
     for row in rows:
-        cells = [Cell(evidence.model(row.model).title, (row.model,)), Cell(row.kind.layer)]
-        if record == RANDOMIZATION:
-            cells.append(Cell(" of ".join(row.more)))
-        else:
-            cells += [Cell(text) for text in row.more]
-        cells += [_mean(row.numbers[key], None, False) for key in columns]
-        if record == RANDOMIZATION:
-            cells.append(Cell(_unchanged(row)))
-        cells.append(Cell(str(row.images), (row.images,)))
-        found.append(Row(tuple(cells)))
+        line = row.model, row.kind, row.more[0] if record == INTERVENTIONS else ""
+        steps = record == RANDOMIZATION
+        found = {f"step{row.more[0]}": row.numbers["similarity"]} if steps else dict(row.numbers)
+        lines.setdefault(line, {}).update(found)
+        images[line] = max(images.get(line, 0), row.images)
+    if record == RANDOMIZATION:
+        shuffled = dict.fromkeys(row.more for row in rows)
+        columns = {f"step{step}": f"{step} of {steps}" for step, steps in shuffled}
+    kept = {(row.model, row.kind, "") for row in unchanged(rows)} if record == RANDOMIZATION else set()
+    absent = Measure(float("nan"), None)
     return Table(
         name=name,
         title=title,
         columns=(
             Column("model", "Model", numeric=False),
             Column("layer", "Layer", numeric=False),
-            *(Column(text.lower(), text, numeric=False) for text in texts),
-            *(Column(key, heading, _FIELDS) for key, heading in columns.items()),
+            *((Column("imputer", "Imputer", numeric=False),) if record == INTERVENTIONS else ()),
+            *(Column(key, heading, _FIELDS[:-1]) for key, heading in columns.items()),
             *((Column("unchanged", "Unchanged", numeric=False),) if record == RANDOMIZATION else ()),
             Column("images", "Images"),
         ),
-        rows=tuple(found),
-        caption=f"{caption} Means over images with {words.confidence(settings)} intervals.",
+        rows=tuple(
+            Row(
+                (
+                    Cell(evidence.model(line[0]).title, (line[0],)),
+                    Cell(line[1].layer),
+                    *((Cell(line[2]),) if record == INTERVENTIONS else ()),
+                    *(_more_mean(found.get(key, absent)) for key in columns),
+                    *((Cell("yes" if line in kept else "no"),) if record == RANDOMIZATION else ()),
+                    Cell(str(images[line]), (images[line],)),
+                )
+            )
+            for line, found in lines.items()
+        ),
+        caption=f"{caption} Means over images and classes with {words.confidence(settings)} intervals over "
+        "groups.",
     )
 
 
@@ -177,7 +191,8 @@ _MORE: Mapping[str, tuple[Mapping[str, str], str]] = {
     ),
     RANDOMIZATION: (
         {"similarity": "Similarity"},
-        "Weights are shuffled from the output down. Similarity: Spearman's correlation with the map before. "
+        "Weights are shuffled from the output down, one group of modules more in each column. Numbers are "
+        "Spearman's correlation with the map before. "
         f"Unchanged: still above {UNCHANGED:g} where all weights are shuffled, so the map does not "
         "depend on what "
         "was learned.",
@@ -187,14 +202,13 @@ _MORE: Mapping[str, tuple[Mapping[str, str], str]] = {
 
 def unchanged(rows: Sequence[MoreNumbers]) -> list[MoreNumbers]:
     """Return the kinds of maps that stay when all weights are shuffled."""
-    return [row for row in rows if _unchanged(row) == "yes"]
+    last = [row for row in rows if row.more[0] == row.more[1]]
+    return [row for row in last if row.numbers["similarity"].value > UNCHANGED]
 
 
-def _unchanged(row: MoreNumbers) -> str:
-    step, steps = row.more
-    if step != steps:
-        return ""
-    return "yes" if row.numbers["similarity"].value > UNCHANGED else "no"
+def _more_mean(found: Measure) -> Cell:
+    cell = _mean(found, None, False)
+    return replace(cell, values=cell.values[:-1])
 
 
 def _mean(found: Measure, spread: float | None, percent: bool) -> Cell:

@@ -6,7 +6,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from bench_core.analysis.evidence import Evidence
-from bench_core.analysis.explained import KindNumbers, MapSet, kind_numbers, map_sets, more_numbers
+from bench_core.analysis.explained import (
+    KindNumbers,
+    MapSet,
+    MoreNumbers,
+    kind_numbers,
+    map_sets,
+    more_numbers,
+)
 from bench_core.analysis.inference.cells import Measure
 from bench_core.analysis.inference.compare import Settings
 from bench_core.errors import MissingDependencyError
@@ -32,9 +39,9 @@ LEAD = (
 MEGABYTE = 1_000_000
 _MOST_NAMED, _MOST_NOTES = 6, 4
 _MORE = {
-    INTERVENTIONS: "What happens when marked pixels are replaced",
-    STABILITY: "What happens when the image moves",
-    RANDOMIZATION: "What happens when the network forgets",
+    INTERVENTIONS: "marked pixels are replaced",
+    STABILITY: "the image is moved",
+    RANDOMIZATION: "weights are shuffled",
 }
 
 
@@ -65,18 +72,12 @@ def _of_set(evidence: Evidence, found: MapSet, number: int, settings: Settings) 
         sweep = _sweep(evidence, title, mine)
         if sweep is not None:
             inner.append(sweep)
-        for record, heading_of in _MORE.items():
-            mine_too = [row for row in more[record] if _is(row.kind, of_class, target, method)]
-            if mine_too:
-                table = tables.more_table(
-                    evidence, record, f"{name}-{record}", f"{title}: {record}", mine_too, settings
-                )
-                inner.append(Details(heading_of, (table,), open=True))
         options.append((label, tuple(inner)))
     if len(options) > 1:
         blocks.append(Choice(f"grad-cam-{number}", "Class, target and method", tuple(options)))
     else:
         blocks += [block for _, inner in options for block in inner]
+    blocks += _further(evidence, found, number, more, settings)
     name = f"grad-cam-{found.step}-{found.dataset}-jobs"
     blocks.append(
         tables.jobs_table(evidence, found, name, f"{data.title}, {found.step}: jobs and their time")
@@ -84,7 +85,8 @@ def _of_set(evidence: Evidence, found: MapSet, number: int, settings: Settings) 
     forgotten = tables.unchanged(more[RANDOMIZATION])
     if forgotten:
         items = [
-            f"{evidence.model(row.model).title}, {row.kind.layer} ({row.kind.method}, {row.kind.of_class})"
+            f"{evidence.model(row.model).title}, {row.kind.layer} ({row.kind.method}, "
+            f"{tables.TARGETS.get(row.kind.target, row.kind.target)})"
             for row in forgotten
         ]
         text = (
@@ -92,6 +94,33 @@ def _of_set(evidence: Evidence, found: MapSet, number: int, settings: Settings) 
         )
         blocks.insert(1, Callout("warning", text, tuple(items)))
     return Details(f"{data.title}: {found.step}", tuple(blocks), open=True)
+
+
+def _further(
+    evidence: Evidence,
+    found: MapSet,
+    number: int,
+    more: Mapping[str, Sequence[MoreNumbers]],
+    settings: Settings,
+) -> list[Block]:
+    """Return the tables of what was asked of a few images, by target and method."""
+    data = evidence.dataset(found.dataset)
+    kinds = dict.fromkeys((row.kind.method, row.kind.target) for rows in more.values() for row in rows)
+    options = []
+    for place, (method, target) in enumerate(kinds):
+        label = f"{tables.TARGETS.get(target, target)}, {method}"
+        inner: list[Block] = []
+        for record, words in _MORE.items():
+            mine = [row for row in more[record] if (row.kind.method, row.kind.target) == (method, target)]
+            if mine:
+                name = f"grad-cam-{found.step}-{found.dataset}-{record}-{place}"
+                title = f"{data.title}, {found.step}, {label}: {words}"
+                inner.append(tables.more_table(evidence, record, name, title, mine, settings))
+        options.append((label, tuple(inner)))
+    if len(options) > 1:
+        choice = Choice(f"grad-cam-more-{number}", "Target and method", tuple(options))
+        return [Details("Pixels replaced, images moved, weights shuffled", (choice,))]
+    return [Details("Pixels replaced, images moved, weights shuffled", inner) for _, inner in options]
 
 
 def _pictures(evidence: Evidence, sets: Sequence[MapSet], options: Mapping[str, Any]) -> list[Block]:
