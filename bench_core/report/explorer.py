@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from itertools import islice
 from math import isnan
 from statistics import fmean, pstdev
 from typing import Any
@@ -21,6 +24,8 @@ from bench_core.report.colors import SETS, ErrorColors
 DIGITS = 1000
 """Dice is kept in thousandths: the page shows a decimal of a percent."""
 MOST_ATTRIBUTES = 40
+TOGETHER = 16
+"""Images whose pictures are drawn at the same time."""
 MOST_CLASSES = 24
 """Classes that a picture has areas of; later ones would make it too large."""
 
@@ -86,16 +91,31 @@ def draw(images: Iterable[PicturedImage], evidence: Evidence, place: int, width:
     found = Drawn()
     models = {model.label: number for number, model in enumerate(evidence.models)}
     classes = min(MOST_CLASSES, len(evidence.datasets[place].classes))
-    for number, image in enumerate(images):
-        photo, _ = pictures.shrunk(pictures.rgb(image.image), width)
+    for number, (image, files, ignored) in enumerate(_encoded(images, width, classes)):
         names = f"{place}-{number}.jpg", f"{place}-{number}.png"
-        found.files[names[0]] = pictures.photo(photo)
-        ignored = bool((image.mask == IGNORE).any())
-        found.files[names[1]] = pictures.sheet(list(_areas(image, classes, ignored)))
+        found.files.update(zip(names, files, strict=True))
         height, wide = image.mask.shape
         tested = [models[model] for model in image.maps]
         found.known[image.id] = [*names, wide, height, tested, int(ignored)]
     return found
+
+
+def _encoded(
+    images: Iterable[PicturedImage], width: int, classes: int
+) -> Iterator[tuple[PicturedImage, tuple[bytes, bytes], bool]]:
+    """Yield each image with its photo and its sheet, and whether the sheet has ignored pixels."""
+
+    def encode(image: PicturedImage) -> tuple[PicturedImage, tuple[bytes, bytes], bool]:
+        photo, _ = pictures.shrunk(pictures.rgb(image.image), width)
+        ignored = bool((image.mask == IGNORE).any())
+        sheet = pictures.sheet(list(_areas(image, classes, ignored)))
+        return image, (pictures.photo(photo), sheet), ignored
+
+    stream = iter(images)
+    with ThreadPoolExecutor(min(4, os.cpu_count() or 1), thread_name_prefix="pictures") as pool:
+        # A few at a time: images come one by one, and are not held.
+        while some := list(islice(stream, TOGETHER)):
+            yield from pool.map(encode, some)
 
 
 def _areas(image: PicturedImage, classes: int, ignored: bool) -> Iterator[NDArray[np.bool_]]:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from bench_core.errors import MissingDependencyError
 from bench_core.install import install_command
+from bench_core.report.bitmap import bitmap
 
 UInt8 = NDArray[np.uint8]
 CLASS_COLORS = ((230, 159, 0), (86, 180, 233), (0, 201, 143), (240, 228, 66), (213, 94, 0), (204, 121, 167))
@@ -86,13 +87,10 @@ def sheet(areas: Sequence[NDArray[np.bool_]]) -> bytes:
     """
     columns = max(1, math.ceil(math.sqrt(len(areas))))
     height, width = areas[0].shape
-    found = np.zeros((-(-len(areas) // columns) * height, columns * width), dtype=np.uint8)
+    found = np.zeros((-(-len(areas) // columns), height, columns, width), dtype=bool)
     for number, area in enumerate(areas):
-        top, left = number // columns * height, number % columns * width
-        found[top : top + height, left : left + width] = area
-    picture = _pillow().fromarray(found, mode="P")
-    picture.putpalette([0] * 6)
-    return _saved(picture, "PNG", bits=1, transparency=b"\0\xff")
+        found[number // columns, :, number % columns] = area
+    return bitmap(found.reshape(-1, columns * width))
 
 
 def data_uri(content: bytes) -> str:

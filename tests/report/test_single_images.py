@@ -10,9 +10,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 from PIL import Image
 
 from bench_core.analysis.pictured import image_scores
+from bench_core.report.bitmap import bitmap
 from bench_core.report.blocks import Explorer
 from bench_core.report.compose import compose
 from bench_core.report.explorer import by_interest
@@ -142,3 +146,11 @@ def test_hostile_names_end_no_script(tmp_path: Path) -> None:
     assert data["models"][0]["title"] == evil
     assert data["datasets"][2]["classes"][0] == evil
     assert html.count("</script>") == 2
+
+
+@given(arrays(bool, st.tuples(st.integers(1, 9), st.integers(1, 40))))
+def test_a_bitmap_is_read_as_it_was_written(areas: np.ndarray) -> None:
+    with Image.open(io.BytesIO(bitmap(areas))) as read:
+        read.verify()
+    shown = np.asarray(Image.open(io.BytesIO(bitmap(areas))).convert("RGBA"))
+    assert (shown[..., 3] == 255 * areas).all() and not shown[..., :3].any()
