@@ -77,22 +77,22 @@ def command(
     if "onnx" in formats:
         check_modules("the format onnx", ("onnx", "onnxscript"), "onnx")
     done: list[Exported] = []
-    with reading(spec, store, trust_code) as source, new_folder(out):
+    with reading(spec, store, trust_code) as source:
         loaded, plan = load_plan(source.spec, overrides)
         wanted = Wanted(model, dataset, fold, repeat)
         chosen = choose(plan, loaded.registry, source.store, wanted, source.command(overrides))
         check_packages(chosen.job, loaded.registry, images=False)
-        wanted_formats = formats or _at_hand()
-        from bench_core.deploy.export import export_network
-
         for note in chosen.notes:
             say(f"note: {note}", err=True)
-        screen = console(stderr=True)
-        for member in chosen.members:
-            folder = out / f"fold-{member.job.fold.index}" if fold == "all" else out
-            folder.mkdir(parents=True, exist_ok=True)
-            with screen.status("") as status:
-                done.append(export_network(chosen, member, wanted_formats, folder, status.update))
+        wanted_formats, screen = formats or _at_hand(), console(stderr=True)
+        with new_folder(out):
+            from bench_core.deploy.export import export_network
+
+            for member in chosen.members:
+                folder = out / f"fold-{member.job.fold.index}" if fold == "all" else out
+                folder.mkdir(parents=True, exist_ok=True)
+                with screen.status("") as status:
+                    done.append(export_network(chosen, member, wanted_formats, folder, status.update))
     _tell(done, chosen.how, as_json)
     if any(item.failed for item in done):
         raise click.exceptions.Exit(1)

@@ -152,7 +152,7 @@ def _predict(
             predictor,
             outputs,
             facts,
-            batch_size=batch_size or predictor.batch_size,
+            batch_size=predictor.batch_size(batch_size),
             overlays=overlays,
             heard=lambda number: hear("images", number, len(found.images)) if hear else None,
         )

@@ -10,6 +10,8 @@ from bench_core.export.label_maps import palette
 from bench_core.plan.job import Job
 from bench_core.version import __version__
 
+LARGEST = 3.4028234663852886e38
+"""Of single precision."""
 PACKAGES = ("torch", "numpy", "pillow", "opencv-python-headless", "nibabel", "pydicom")
 
 
@@ -63,7 +65,8 @@ def scoring_of(job: Job) -> dict[str, Any]:
         "rule": "1 where the logit is above the threshold",
         "threshold": scoring.threshold,
         "threshold_space": scoring.threshold_space,
-        "logit_threshold": logit_threshold(scoring),
+        # JSON has no infinity, and no logit of single precision lies beyond these.
+        "logit_threshold": max(-LARGEST, min(logit_threshold(scoring), LARGEST)),
     }
 
 

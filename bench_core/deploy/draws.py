@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -44,7 +44,7 @@ class _Recorder(TorchFunctionMode):
     ) -> Any:
         if func not in DRAWING:
             return func(*args, **(kwargs or {}))
-        size = _size(args)
+        size = _size(args, kwargs or {})
         first = 1 if size[0] == self._batch else size[0]
         drawn = func(first, *size[1:], generator=self._generator, dtype=torch.float32)
         self.drawn.append(drawn)
@@ -63,11 +63,11 @@ class _Replayer(TorchFunctionMode):
             return func(*args, **(kwargs or {}))
         drawn = self._tensors[self._next % len(self._tensors)]
         self._next += 1
-        return _given(drawn, _size(args), kwargs or {})
+        return _given(drawn, _size(args, kwargs or {}), kwargs or {})
 
 
-def _size(args: Iterable[Any]) -> list[Any]:
-    first, *others = args
+def _size(args: Sequence[Any], kwargs: Mapping[str, Any]) -> list[Any]:
+    first, *others = args or (kwargs["size"],)
     return list(first) if isinstance(first, list | tuple | torch.Size) else [first, *others]
 
 

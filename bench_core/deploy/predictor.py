@@ -48,10 +48,12 @@ class Predictor:
         else:
             self._predict = voting(networks, binary=self._task.binary)
 
-    @property
-    def batch_size(self) -> int:
-        """Images that are predicted at a time, as the jobs do; one where a network draws random numbers."""
-        return 1 if self._random else self._job.training.batch_size
+    def batch_size(self, asked: int | None) -> int:
+        """Return how many images are predicted at a time: as the jobs do, or as many as are asked for.
+
+        One where a network draws random numbers, which are then those of the image.
+        """
+        return 1 if self._random else asked or self._job.training.batch_size
 
     def prepare(self, picture: Picture) -> UInt8Array:
         """Return the image [S, S, C] on the networks' grid; raise DataError for one that does not fit."""

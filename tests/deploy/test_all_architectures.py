@@ -47,7 +47,7 @@ def test_draws_are_the_same_in_every_pass_and_for_every_image() -> None:
     class Drawing(nn.Module):
         def forward(self, images: torch.Tensor) -> torch.Tensor:
             first = torch.rand(images.shape[0], 2)
-            second = torch.randn((images.shape[0], 2), dtype=torch.float64)
+            second = torch.randn(size=(images.shape[0], 2), dtype=torch.float64)
             return torch.cat([first, second.float()], dim=1)
 
     network = Drawing()

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
+from bench_core.data.opening import open_reader
+from bench_core.deploy import plain
+from bench_core.execute.datasets import source_of
+from bench_core.plan.expand import make_plan
+from bench_core.spec.load import load_spec
 from bench_core.store.store import Store
+from tests.helpers import small_study
 from tests.helpers.bench import call_bench
 from tests.helpers.step_study import run_all, write_boxes
 from tests.helpers.trained_boxes import TrainedBoxes, read_labels
@@ -82,6 +90,33 @@ def check_fold(boxes: TrainedBoxes, folder: Path, model: str, *words: str) -> No
 def test_what_a_network_draws_for_an_image_is_what_its_job_drew(tmp_path: Path) -> None:
     boxes = trained(tmp_path, "[noisy-net]", NOISY)
     check_fold(boxes, tmp_path, "noisy-net")
+
+
+def test_one_class_is_told_by_its_threshold_here_and_in_exported_files(tmp_path: Path) -> None:
+    spec = small_study.write_spec(tmp_path / "spec", epochs=25)
+    spec.write_text(spec.read_text().replace("  pretrained", "  metrics: {threshold: 0.3}\n  pretrained"))
+    loaded = load_spec(spec)
+    job = make_plan(loaded.spec, loaded.registry).jobs[0]
+    store = Store(tmp_path / "results", create=True)
+    small_study.run(job, store, loaded.registry)
+    reader = open_reader(source_of(job.dataset, loaded.registry))
+    (tmp_path / "images").mkdir()
+    for sample in reader.samples():
+        image = reader.read(sample)[0][:, :, 0]
+        Image.fromarray(image).save(tmp_path / "images" / f"{sample.id}.png")
+    asked = (spec, "--store", store.path, "--model", "dots-net", "--fold", "0")
+    done = call_bench("predict", *asked, "--out", tmp_path / "out", tmp_path / "images")
+    assert done.returncode == 0, done.stderr
+    done = call_bench("export", "model", *asked, "--format", "torchscript", "--out", tmp_path / "net")
+    assert done.returncode == 0, done.stderr
+    about = json.loads((tmp_path / "net" / "model.json").read_text())
+    assert about["scoring"]["logit_threshold"] == pytest.approx(np.log(0.3 / 0.7))
+    run, kept = plain.load(tmp_path / "net" / "network.torchscript.pt"), store.predictions(job.digest)
+    for sample_id, labels in zip(kept.ids, kept.labels, strict=True):
+        assert np.array_equal(read_labels(tmp_path / "out" / f"{sample_id}.png"), labels)
+        with Image.open(tmp_path / "images" / f"{sample_id}.png") as picture:
+            assert (plain.predict(picture, run, about) == labels).mean() > 0.99
+    assert 0 < kept.labels.mean() < 1
 
 
 def test_a_procedure_of_its_own_is_refused_by_name(tmp_path: Path) -> None:
