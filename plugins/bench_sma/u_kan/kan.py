@@ -58,13 +58,7 @@ class UniformSplineBases(torch.autograd.Function):
     def forward(ctx: Any, inputs: Tensor) -> Tensor:
         """Return every basis at inputs [T, C] as [T, C, 8]."""
         ctx.save_for_backward(inputs)
-        interval, fraction = _locate(inputs)
-        bases = inputs.new_zeros(*inputs.shape, BASES)
-        for offset, piece in enumerate(_PIECES):
-            place, is_none = _basis(interval, offset)
-            values = _polynomial(piece, fraction).masked_fill_(is_none, 0)
-            bases.scatter_(-1, place[..., None], values[..., None])
-        return bases
+        return _uniform_bases(inputs)
 
     @staticmethod
     @torch.autograd.function.once_differentiable
@@ -78,6 +72,16 @@ class UniformSplineBases(torch.autograd.Function):
             slopes = _polynomial(_derivative(piece), fraction).masked_fill_(is_none, 0)
             total.addcmul_(gradient.gather(-1, place[..., None])[..., 0], slopes)
         return total.div_(_SPACING)
+
+
+def _uniform_bases(inputs: Tensor) -> Tensor:
+    interval, fraction = _locate(inputs)
+    bases = inputs.new_zeros(*inputs.shape, BASES)
+    for offset, piece in enumerate(_PIECES):
+        place, is_none = _basis(interval, offset)
+        values = _polynomial(piece, fraction).masked_fill_(is_none, 0)
+        bases.scatter_(-1, place[..., None], values[..., None])
+    return bases
 
 
 def _locate(inputs: Tensor) -> tuple[Tensor, Tensor]:
@@ -154,7 +158,8 @@ class KANLinear(nn.Module):
         """Return the splines' bases at inputs [T, in] as [T, in, 8], in float32 at least."""
         wide = inputs.to(torch.promote_types(inputs.dtype, torch.float32))
         if self.unevenness <= 8 * torch.finfo(wide.dtype).eps:
-            bases: Tensor = UniformSplineBases.apply(wide)
+            # A traced file holds no function of Python's.
+            bases: Tensor = _uniform_bases(wide) if torch.jit.is_tracing() else UniformSplineBases.apply(wide)
             return bases
         return spline_bases(wide, self.grid.to(wide.dtype))
 
