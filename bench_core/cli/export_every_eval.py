@@ -29,6 +29,13 @@ if TYPE_CHECKING:
     help="Of the evaluator to whoever trained the models.",
 )
 @click.option(
+    "--correct",
+    type=click.FloatRange(0, 1),
+    default=None,
+    metavar="SCORE",
+    help="Write records of single images, too, with their ids; an image is correct from this score on.",
+)
+@click.option(
     "--out",
     type=PathType(file_okay=False),
     default=None,
@@ -42,6 +49,7 @@ def command(
     organization: str,
     url: str,
     relationship: Relationship,
+    correct: float | None,
     out: Path | None,
     as_json: bool,
 ) -> None:
@@ -49,8 +57,9 @@ def command(
 
     Each dataset and metric has two scores: the mean over folds, and the mean over test images with its
     standard deviation. Files lie where the schema's collection has them, data/STUDY/ORGANIZATION/MODEL/. No
-    id of an image is in them. The time of the record is now, or SOURCE_DATE_EPOCH. Nothing is overwritten.
-    Exit codes: 0 written, 1 invalid spec, 2 could not write, or nothing is finished.
+    id of an image is in them, unless --correct asks for records of images. The time of the record is now, or
+    SOURCE_DATE_EPOCH. Nothing is overwritten. Exit codes: 0 written, 1 invalid spec, 2 could not write, or
+    nothing is finished.
     """
     from bench_core.errors import StoreError
     from bench_core.export.every_eval import Source, record_files
@@ -64,11 +73,11 @@ def command(
         raise StoreError("no evaluation is finished", place=str(store))
     source = Source(organization.strip(), url.strip(), relationship)
     folder = out or Path("exports") / study.name / "every-eval-ever"
-    number = write_files(iter(record_files(study.evidence, source, now())), folder)
+    number = write_files(iter(record_files(study.evidence, source, now(), correct)), folder)
     if as_json:
         print_json({"folder": str(folder), "files": number, "complete": study.complete})
         return
-    say(f"wrote {number} {'record' if number == 1 else 'records'} to {folder}")
+    say(f"wrote {number} {'file' if number == 1 else 'files'} to {folder}")
 
 
 def now() -> int:

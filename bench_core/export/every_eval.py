@@ -1,8 +1,8 @@
 """Results as records of Every Eval Ever, a shared schema of evaluation results (version 0.3.0).
 
-Source: eval.schema.json of the package every-eval-ever 0.3.0 (arXiv 2606.14516). Names, required fields and
-the layout data/BENCHMARK/DEVELOPER/MODEL/UUID4.json are the schema's. It was made for language models: what
-it has no field for stands as text in `additional_details`.
+Source: eval.schema.json and instance_level_eval.schema.json of the package every-eval-ever 0.3.0 (arXiv
+2606.14516). Names, required fields and the layout data/BENCHMARK/DEVELOPER/MODEL/UUID4.json are the schema's.
+It was made for language models: what it has no field for stands as text in `additional_details`.
 """
 
 from __future__ import annotations
@@ -45,10 +45,13 @@ class Source:
     """Of whoever evaluated to whoever trained the models."""
 
 
-def record_files(evidence: Evidence, source: Source, created: int) -> Iterator[tuple[PurePosixPath, bytes]]:
+def record_files(
+    evidence: Evidence, source: Source, created: int, correct: float | None = None
+) -> Iterator[tuple[PurePosixPath, bytes]]:
     """Yield one JSON file per model that has any result; `created` is in seconds since 1970.
 
-    Equal results and times give equal files: the UUID is made of the content.
+    With `correct`, each is followed by a file of records of single images (`sample_lines`). Equal results and
+    times give equal files: the UUID is made of the content.
     """
     study, developer = _plain(evidence.spec.name), _plain(source.organization)
     models = {label: _plain(name) for label, name in file_names(x.label for x in evidence.models).items()}
@@ -56,10 +59,65 @@ def record_files(evidence: Evidence, source: Source, created: int) -> Iterator[t
         record = _record(evidence, model.label, source, created, f"{developer}/{models[model.label]}")
         if not record["evaluation_results"]:
             continue
-        text = json.dumps(record, indent=1, ensure_ascii=False, allow_nan=False)
-        content = (json_visible(text) + "\n").encode()
+        folder = PurePosixPath("data", study, developer, models[model.label])
+        content = _text(record, 1)
         name = uuid.UUID(bytes=hashlib.sha256(content).digest()[:16], version=4)
-        yield PurePosixPath("data", study, developer, models[model.label], f"{name}.json"), content
+        if correct is None:
+            yield folder / f"{name}.json", content
+            continue
+        lines = [*sample_lines(evidence, model.label, record, correct)]
+        samples = b"".join(_text(line) for line in lines)
+        record["detailed_evaluation_results"] = {
+            "format": "jsonl",
+            "file_path": str(folder / f"{name}_samples.jsonl"),
+            "hash_algorithm": "sha256",
+            "checksum": hashlib.sha256(samples).hexdigest(),
+            "total_rows": len(lines),
+        }
+        yield folder / f"{name}.json", _text(record, 1)
+        yield folder / f"{name}_samples.jsonl", samples
+
+
+def sample_lines(evidence: Evidence, label: str, record: Record, correct: float) -> Iterator[Record]:
+    """Yield a record of each tested image and metric that is a share, of instance_level_eval.schema.json.
+
+    The schema asks whether an answer is correct. A segmentation is right to a degree, so whoever exports says
+    from which score on it is. Images and label maps are no texts: input and output are empty.
+    """
+    for data in evidence.datasets:
+        cell = evidence.cell(label, data.label)
+        for found in quantities(evidence).values():
+            scale = found.scale(data.label)
+            if scale.unit != "fraction" or scale.better != "higher":
+                continue
+            for fold in (fold for fold in cell.folds if found.has(fold)):
+                values = found.of_images(fold).tolist()
+                rows = zip(fold.counts.ids, fold.counts.groups, values, strict=True)
+                for sample, group, value in (row for row in rows if not math.isnan(row[2])):
+                    yield {
+                        "schema_version": SCHEMA,
+                        "evaluation_id": record["evaluation_id"],
+                        "model_id": record["model_info"]["id"],
+                        "evaluation_name": data.label,
+                        "evaluation_result_id": f"{data.label}/{found.name}/image_mean",
+                        "sample_id": sample,
+                        "interaction_type": "single_turn",
+                        "input": {"raw": "", "reference": []},
+                        "output": {"raw": []},
+                        "answer_attribution": [],
+                        "evaluation": {"score": value, "is_correct": value >= correct},
+                        "metadata": {
+                            "group": group,
+                            "fold": str(fold.job.fold.index),
+                            "repeat": str(fold.job.repeat),
+                            "is_correct": f"the score is at least {correct:g}",
+                        },
+                    }
+
+
+def _text(data: Record, indent: int | None = None) -> bytes:
+    text = json.dumps(data, indent=indent, ensure_ascii=False, allow_nan=False)
+    return (json_visible(text) + "\n").encode()
 
 
 def _record(evidence: Evidence, label: str, source: Source, created: int, identity: str) -> Record:

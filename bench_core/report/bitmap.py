@@ -28,7 +28,7 @@ def bitmap(areas: NDArray[np.bool_]) -> bytes:
         (b"IHDR", header),
         (b"PLTE", bytes(6)),
         (b"tRNS", b"\0\xff"),
-        (b"IDAT", zlib.compress(rows, 6)),
+        (b"IDAT", zlib.compress(rows.tobytes(), 6)),
         (b"IEND", b""),
     )
     return _SIGNATURE + b"".join(_chunk(kind, content) for kind, content in parts)

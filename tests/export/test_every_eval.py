@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import json
 import re
@@ -94,3 +95,38 @@ def test_equal_results_give_equal_files_and_none_an_error(study: Study, tmp_path
     done = CliRunner().invoke(bench, [*words, "--organization", "x", "--out", str(tmp_path / "c")])
     assert isinstance(done.exception, StoreError) and not (tmp_path / "c").exists()
     assert CliRunner().invoke(bench, words).exit_code == 2
+
+
+def test_records_of_images_join_the_scores_that_are_their_means(study: Study, tmp_path: Path) -> None:
+    records = export(study, tmp_path / "one", "--correct", "0.5")
+    plain = export(study, tmp_path / "two")
+    assert records.keys() == plain.keys(), "the UUID is that of the record without images"
+    for path, record in records.items():
+        details = record.pop("detailed_evaluation_results")
+        assert record == plain[path]
+        for schema in schemas():
+            jsonschema.validate({**record, "detailed_evaluation_results": details}, schema)
+        content = (tmp_path / "one" / details["file_path"]).read_bytes()
+        assert details["file_path"] == path.replace(".json", "_samples.jsonl")
+        assert details["checksum"] == hashlib.sha256(content).hexdigest()
+        lines = [json.loads(line) for line in content.splitlines()]
+        assert len(lines) == details["total_rows"] and lines
+        for schema in schemas("instance_level_eval"):
+            for line in lines[:20]:
+                jsonschema.validate(line, schema)
+        scores: dict[str, list[float]] = {}
+        for line in lines:
+            score = line["evaluation"]["score"]
+            assert line["evaluation"]["is_correct"] == (score >= 0.5)
+            assert line["evaluation_id"] == record["evaluation_id"]
+            scores.setdefault(line["evaluation_result_id"], []).append(score)
+        means = {
+            item["evaluation_result_id"]: item["score_details"]
+            for item in record["evaluation_results"]
+            if item["evaluation_result_id"].endswith("/image_mean")
+        }
+        assert scores.keys() == means.keys()
+        for name, values in scores.items():
+            assert statistics.fmean(values) == pytest.approx(means[name]["score"])
+            assert len(values) == means[name]["uncertainty"]["num_samples"]
+    assert not any((tmp_path / "two").rglob("*.jsonl"))

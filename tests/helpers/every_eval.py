@@ -75,13 +75,42 @@ SCHEMA = closed(
         },
     },
     evaluation_timestamp=TEXT,
+    detailed_evaluation_results=closed(
+        {
+            "format": {"const": "jsonl"},
+            "file_path": {
+                "type": "string",
+                "pattern": r"^data/[^/]+/[^/]+/[^/]+/[0-9a-f-]{36}_samples\.jsonl$",
+            },
+            "hash_algorithm": {"const": "sha256"},
+            "checksum": {"type": "string", "pattern": "^[0-9a-f]{64}$"},
+            "total_rows": {"type": "integer"},
+        }
+    ),
+)
+SAMPLE = closed(
+    {
+        "schema_version": {"const": "0.3.0"},
+        "evaluation_id": TEXT,
+        "model_id": TEXT,
+        "evaluation_name": TEXT,
+        "sample_id": TEXT,
+        "interaction_type": {"const": "single_turn"},
+        "input": closed({"raw": TEXT, "reference": {"type": "array", "items": TEXT}}),
+        "output": closed({"raw": {"type": "array", "items": TEXT}}),
+        "answer_attribution": {"type": "array", "maxItems": 0},
+        "evaluation": closed({"score": NUMBER, "is_correct": {"type": "boolean"}}),
+    },
+    evaluation_result_id=TEXT,
+    metadata=TEXTS,
 )
 
 
-def schemas() -> list[dict[str, Any]]:
+def schemas(name: str = "eval") -> list[dict[str, Any]]:
     """Return ours, and the published one where the package every-eval-ever is installed."""
+    ours = {"eval": SCHEMA, "instance_level_eval": SAMPLE}[name]
     found = importlib.util.find_spec("every_eval_ever")
     if found is None or found.origin is None:
-        return [SCHEMA]
-    path = Path(found.origin).parent / "schemas" / "eval.schema.json"
-    return [SCHEMA, json.loads(path.read_text(encoding="utf-8"))]
+        return [ours]
+    path = Path(found.origin).parent / "schemas" / f"{name}.schema.json"
+    return [ours, json.loads(path.read_text(encoding="utf-8"))]
