@@ -228,6 +228,8 @@ _LAYERS = {
     "UPerHead": "decode_head.fpn_convs.0",
     "LightHamHead": "decode_head.hamburger",
     "DepthwiseSeparableASPPHead": "decode_head.sep_bottleneck.0",
+    "PSPHead": "decode_head.bottleneck.conv",
+    "ASPPHead": "decode_head.bottleneck.conv",
 }
 """Head to its last maps before its last nonlinear step."""
 _LAST = 3

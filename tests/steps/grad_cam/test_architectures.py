@@ -101,3 +101,43 @@ def test_the_study_rule_lands_on_the_logits_of_every_architecture() -> None:
         with seeded(1):
             (found,) = chosen_layers(model.explained, "auto", network, images, name)
         assert found.note == LINEAR and found.name not in model.explained.names, name
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "name",
+    [
+        *(
+            "smp:unet/resnet18",
+            "smp:segformer/mit_b0",
+            "smp:pspnet/resnet18",
+            "smp:dpt/tu-vit_tiny_patch16_224",
+        ),
+        *("timm:resnet18/fpn", "timm:vit_tiny_patch16_224/fpn", "hf:segformer", "hf:mobilenet_v2"),
+        *("monai:unet", "monai:basicunet", "monai:swinunetr"),
+        "mmseg:segformer_mit-b0_8xb2-160k_ade20k-512x512",
+        "mmseg:segnext_mscan-t_1xb16-adamw-160k_ade20k-512x512",
+        "mmseg:pspnet_r18-d8_4xb2-80k_cityscapes-512x1024",
+    ],
+)
+def test_networks_of_every_source_give_maps_of_several_stages(name: str) -> None:
+    model = load_registry().model(name)
+    for package in model.requires:
+        pytest.importorskip(package)
+    torch.set_num_threads(1)
+    candidate = Candidate(model, model.small)
+    size = candidate.ample_size * 2
+    images, masks = disks(2, size)
+    with seeded(0):
+        network = _normalized_by(images, candidate.build(3, 1))
+    task = Task(classes=("disk",), channels=3)
+    layers = chosen_layers(model.explained, "sweep", network, images[:1], name)
+    explorer = Explorer(network, task, layers, ("grad-cam", "hires-cam"), lambda sample: seeded(1), False)
+    usable: set[str] = set()
+    for place in range(2):
+        looked = explorer.look(str(place), images[place : place + 1], {"truth": masks[place].byte().numpy()})
+        usable |= {made.layer.name for made in looked.maps if made.status == "ok"}
+        strides = {made.layer.name: made.stride for made in looked.maps}
+    assert usable == set(model.explained.names) and model.explained.decoder
+    inward = [strides[each] for each in model.explained.encoder]
+    assert inward == sorted(inward) and len(inward) >= 2

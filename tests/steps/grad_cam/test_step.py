@@ -192,3 +192,34 @@ def test_maps_are_those_of_the_logits_that_were_tested(cams: Cams) -> None:
                 assert np.allclose(made.cells, expected, rtol=1e-4, atol=1e-6 * expected.max())
                 checked += 1
         assert checked >= 3
+
+
+def test_another_model_leaves_all_jobs_but_the_common_ones(cams: Cams, tmp_path: Path) -> None:
+    models = "[look-net, draw-net, box-rule, look-net-b]"
+    _, plan = planned(write_cams(tmp_path, STEP, models=models, datasets="[boxes, box]"))
+    left = {(job.stage, job.model.label) for job in plan.jobs if not cams.store.is_done(job.digest)}
+    stages = ("evaluate", "grad-cam-worst", "grad-cam-common-worst", "grad-cam-random")
+    assert left == {
+        *((stage, "look-net-b") for stage in stages),
+        *(("grad-cam-common-worst", model) for model in ("look-net", "draw-net")),
+    }
+
+
+@pytest.mark.slow
+def test_checkpoints_of_either_runner_give_the_same_maps(tmp_path: Path) -> None:
+    pytest.importorskip("mmengine")
+    models = "[look-net, {name: look-net, label: other, runner: mmseg}]"
+    asked = "sets: [random], random: 3, interventions: 0, stability: 0, randomization: 0"
+    step = f"{{name: grad-cam, options: {{{asked}}}}}"
+    store = Store(tmp_path / "results", create=True)
+    registry, plan = planned(write_cams(tmp_path / "spec", step, models=models))
+    for job in plan.jobs:
+        run(job, store, registry)
+    tables = [
+        read_maps(store.records(job.digest, "maps"), store.counts(job.looked_at[0]).ids, ("dark", "bright"))
+        for job in plan.jobs
+        if job.stage == "grad-cam-random"
+    ]
+    assert len(tables) == 2 and tables[0].kinds == tables[1].kinds and tables[0].more == tables[1].more
+    for name in NUMBERS:
+        assert np.allclose(tables[0].values[name], tables[1].values[name], atol=1e-3, equal_nan=True), name
