@@ -70,8 +70,9 @@ def test_the_loader_is_measured_with_the_studys_augmentation(monkeypatch: pytest
         ("models.py", ("--models", "u-net", "--sizes", "64", "--repeats", "1")),
         ("training_memory.py", ("--models", "u-net", "--size", "64", "--batch", "2")),
         ("scan.py", ("--size", "64", "--repeats", "1")),
+        ("maps.py", ("--models", "u-kan", "--epochs", "1", "--images", "2")),
     ],
-    ids=["models", "training_memory", "scan"],
+    ids=["models", "training_memory", "scan", "maps"],
 )
 def test_a_table_has_a_row_of_what_was_measured(script: str, words: tuple[str, ...]) -> None:
     header, *rows = measure(script, *words).splitlines()
