@@ -37,6 +37,7 @@ benchmarks: $(VENV)/.installed-dev
 	$(BIN)/python benchmarks/plan.py
 	$(BIN)/python benchmarks/scan.py
 	$(BIN)/python benchmarks/models.py
+	$(BIN)/python benchmarks/maps.py
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)

@@ -153,11 +153,13 @@ def trained(network: nn.Module, images: Tensor, masks: Tensor, epochs: int) -> N
     optimizer = torch.optim.AdamW(network.parameters(), lr=2e-3)
     draws = torch.Generator().manual_seed(1)
     for _ in range(epochs):
-        for part in torch.randperm(len(images), generator=draws).split(BATCH):
+        order = torch.randperm(len(images), generator=draws)
+        for start in range(0, len(images), BATCH):
+            part = order[start : start + BATCH]
             logits = network(images[part])[:, 0]
             loss = nn.functional.binary_cross_entropy_with_logits(logits, masks[part])
             optimizer.zero_grad()
-            loss.backward()
+            torch.autograd.backward(loss)
             optimizer.step()
 
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from typing import cast
 
 import numpy as np
 import torch
@@ -103,8 +102,7 @@ def randomized(subjects: Sequence[Subject], explorer: Explorer, seed: int) -> It
         return
     first = subjects[0]
     parts = groups(explorer.network, lambda: explorer.logits_of(first.sample)(_array(first.image)), GROUPS)
-    shuffled = cast(Generator[int], cascade(explorer.network, parts, derive_seed("randomization", seed)))
-    with closing(shuffled) as steps:
+    with closing(cascade(explorer.network, parts, derive_seed("randomization", seed))) as steps:
         for number in steps:
             for subject in subjects:
                 found = explorer.look(subject.sample, subject.image, subject.labels).maps

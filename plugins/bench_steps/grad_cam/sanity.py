@@ -8,7 +8,7 @@ must be positive stays so.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 
 import numpy as np
 import torch
@@ -50,7 +50,7 @@ def groups(network: nn.Module, forward: Callable[[], object], count: int) -> tup
     return tuple(tuple(ordered[index] for index in part) for part in parts)
 
 
-def cascade(network: nn.Module, parts: Sequence[Sequence[str]], seed: int) -> Iterator[int]:
+def cascade(network: nn.Module, parts: Sequence[Sequence[str]], seed: int) -> Generator[int, None, None]:
     """Shuffle the weights of one group of modules after the other, in place, and yield each group's number.
 
     At the end, also where the caller leaves early and closes the iterator, the network is what it was.

@@ -137,7 +137,7 @@ def test_a_caller_that_leaves_early_gets_the_network_back(net: Net) -> None:
     before = {name: value.clone() for name, value in net.state_dict().items()}
     steps = cascade(net, (("stem", "head"),), seed=0)
     next(steps)
-    steps.close()  # type: ignore[attr-defined]
+    steps.close()
     assert all(torch.equal(value, before[name]) for name, value in net.state_dict().items())
 
 
