@@ -14,13 +14,23 @@ import pytest
 import torch
 from torch import nn
 
+from bench_core.declarations import Task
+from bench_core.errors import TrainingError
 from bench_core.metrics.costs import MEASURED, OPERATIONS, read_measured, read_operations
 from bench_core.metrics.tables import TableError
+from bench_core.network import build_network
+from bench_core.options import complete_options
 from bench_core.plan.job import Job
+from bench_core.plugins.wiring import load_registry
+from bench_core.spec.loss import losses
+from bench_core.spec.protocol import AdamW, Best, Normalization, Rex
+from bench_core.spec.training import Training
 from bench_core.store.store import Store
 from bench_steps.cost import energy
 from bench_steps.cost.asked import resolve
 from bench_steps.cost.clock import LEAST, Effort, quartiles, timed
+from bench_steps.cost.counting import count
+from bench_steps.cost.measuring import Subject, Wanted, measurements
 from bench_steps.cost.memory import LIVE, watching
 from tests.helpers.bench import call_bench
 from tests.helpers.small_study import run
@@ -265,3 +275,46 @@ def test_a_table_is_read_within_bounds(measured: tuple[Path, Store, dict[str, Jo
         read_measured([{"what": "time"}])
     with pytest.raises(TableError, match="no operation"):
         read_operations([])
+
+
+def test_a_device_that_is_not_there_is_refused_with_a_fix(tmp_path: Path) -> None:
+    if torch.cuda.is_available():
+        pytest.skip("there is a CUDA device")
+    spec = write_boxes(tmp_path / "spec", "[{name: cost, options: {device: cuda}}]")
+    store = Store(tmp_path / "results", create=True)
+    registry, plan = planned(spec)
+    run(plan.jobs[0], store, registry)
+    with pytest.raises(TrainingError, match="'cuda' is not available") as caught:
+        run(next(job for job in plan.jobs if job.stage == "cost"), store, registry)
+    assert "option `device`" in str(caught.value.fix)
+
+
+REGISTRY = load_registry()
+SMALL = [name for name, model in REGISTRY.models.items() if model.family in ("SMA", "GP-VM")]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.usefixtures("one_thread")
+def test_every_architecture_is_measured(name: str) -> None:
+    """Small variants: training takes more memory and time than inference; counted again they are the same."""
+    model = REGISTRY.model(name)
+    size, options = max(64, model.size_minimum), complete_options(model.options, model.small)
+
+    def build() -> nn.Module:
+        torch.manual_seed(0)
+        return build_network(model, in_channels=3, num_classes=1, image_size=size, options=options)
+
+    subject = Subject(build, planned_training(2), Task(classes=("lesion",), channels=3), 3, size, CPU)
+    wanted = Wanted((1,), training=True, energy=False, effort=Effort(1, 3, 0.0))
+    found = {(item.phase, item.what): item.value for item in measurements(subject, wanted)}
+    assert 0 < found["inference", "memory"] < found["training", "memory"]
+    assert 0 < found["inference", "time"] < found["training", "time"]
+    assert count(build(), 3, size) == count(build(), 3, size)
+
+
+def planned_training(batch_size: int) -> Training:
+    """Return a protocol of one epoch with usual settings."""
+    return Training(epochs=1, normalization=Normalization(), optimizer=AdamW(), schedule=Rex(),
+                    batch_size=batch_size, precision="fp32", loss=losses("bce"), augmentation=(),
+                    gradient_clipping=1.0, early_stopping=None, checkpoint=Best())  # fmt: skip

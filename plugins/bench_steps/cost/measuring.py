@@ -64,19 +64,21 @@ class Wanted:
 
 
 def measurements(subject: Subject, wanted: Wanted) -> Iterator[Measured]:
-    """Yield what is measured: of each batch of inference, then of a training step at the protocol's batch."""
+    """Yield what is measured: of each batch of inference, then of a training step at the protocol's batch.
+
+    All runs under deterministic algorithms, as jobs do.
+    """
     subject = _possible(subject)
     setting = setting_of(subject.device, subject.training.precision)
-    for batch in wanted.batches:
-        energy = wanted.energy and batch == wanted.batches[-1]
-        yield from _measured(subject, setting, "inference", batch, wanted.effort, energy)
-    if wanted.training:
+    passes = [("inference", batch, batch == wanted.batches[-1]) for batch in wanted.batches]
+    passes += [("training", subject.training.batch_size, True)] if wanted.training else []
+    for phase, batch, last in passes:
         with deterministic(subject.device):
-            batch = subject.training.batch_size
-            yield from _measured(subject, setting, "training", batch, wanted.effort, wanted.energy)
+            found = list(_measured(subject, setting, phase, batch, wanted.effort, wanted.energy and last))
+        yield from found
 
 
-def passes(wanted: Wanted) -> int:
+def how_many(wanted: Wanted) -> int:
     """Return how many measurements are made."""
     kinds = len(wanted.batches) + wanted.training
     return 2 * kinds + wanted.energy * (1 + wanted.training)

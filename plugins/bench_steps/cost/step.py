@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import torch
 from torch import nn
 
+from bench_core.errors import TrainingError
 from bench_core.metrics.costs import (
     MEASURED,
     OPERATIONS,
@@ -22,7 +24,7 @@ from bench_core.protocol.outcome import Outcome
 from bench_core.protocol.session import Session
 from bench_steps.cost.clock import Effort
 from bench_steps.cost.counting import count
-from bench_steps.cost.measuring import Subject, Wanted, measurements, passes
+from bench_steps.cost.measuring import Subject, Wanted, how_many, measurements
 
 
 def run(session: Session, options: Mapping[str, Any]) -> Outcome:
@@ -38,7 +40,7 @@ def run(session: Session, options: Mapping[str, Any]) -> Outcome:
         energy=options["energy"],
         effort=Effort(options["warm_up"], options["repeats"], options["seconds"]),
     )
-    total = 1 + passes(wanted)
+    total = 1 + how_many(wanted)
     values, operations = _counted(session, options)
     session.progress(1, total, "counted")
     found = []
@@ -72,10 +74,19 @@ def _subject(session: Session, options: Mapping[str, Any]) -> Subject:
     work = source.job.work
     if not isinstance(work, Train):
         raise TypeError(f"{source.job.name} does not train")
-    device = session.device if options["device"] == "run" else open_device(options["device"])
+    device = session.device if options["device"] == "run" else _asked_for(options["device"])
     pixels, task = session.job.pixels, session.predicted
     channels = 3 if pixels.channels == "rgb" else task.channels
     return Subject(source.network, work.training, task, channels, pixels.image_size, device)
+
+
+def _asked_for(name: str) -> torch.device:
+    """Return a device that an option names; raise TrainingError where this machine has none."""
+    try:
+        return open_device(name)
+    except TrainingError as error:
+        fix = "leave out the option `device`, or run where there is one"
+        raise TrainingError(error.message, cause=error.cause, fix=fix) from error
 
 
 def _counted(session: Session, options: Mapping[str, Any]) -> tuple[dict[str, float], Sequence[Done]]:
