@@ -37,7 +37,7 @@ COST = Step(
         "repeats": Option(type=int, default=20, minimum=3, maximum=100_000, help="Timed passes at most."),
         "seconds": Option(
             type=float,
-            default=2.0,
+            default=1.0,
             minimum=0.0,
             maximum=3600.0,
             help="After which no further timed pass begins, once there are three.",
