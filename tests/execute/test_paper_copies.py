@@ -51,7 +51,7 @@ def called(data: Path, *words: str | Path, settings: tuple[str, ...]) -> str:
 def test_the_paper_runs_from_the_first_job_to_a_verified_report(data: Path, tmp_path: Path) -> None:
     spec, store = SPECS / "paper.yaml", tmp_path / "store"
     text = called(data, "run", spec, "--store", store, settings=PAPER)
-    assert "30 done" in text
+    assert "48 done" in text
     for remark in (
         "holds 16 of 2,594 published images",
         "not used: 4 images in test/, published without masks",

@@ -38,7 +38,7 @@ def test_plans_the_paper(python: Path) -> None:
     done = run_in(python, *BENCH, "plan", str(REPOSITORY / "specs" / "paper.yaml"), "--json")
     assert done.returncode == 0, done.stderr
     plan = json.loads(done.stdout)
-    assert (len(plan["jobs"]), plan["epochs"]) == (264, 34_650)
+    assert (len(plan["jobs"]), plan["epochs"]) == (429, 34_650)
 
 
 def test_lists_and_prints_the_schema(python: Path) -> None:

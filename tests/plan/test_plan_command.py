@@ -139,7 +139,7 @@ def test_json_is_equal_byte_for_byte_in_every_process(tmp_path: Path) -> None:
         outputs.append(done.stdout)
     assert outputs[0] == outputs[1]
     data = json.loads(outputs[0])
-    assert len(data["jobs"]) == 264
+    assert len(data["jobs"]) == 429
     assert data["epochs"] == 34_650
 
 
