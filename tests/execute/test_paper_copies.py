@@ -70,7 +70,7 @@ def test_the_paper_runs_from_the_first_job_to_a_verified_report(data: Path, tmp_
     assert "CAMUS: options" in page and "allow_missing True (default: False)" in page
     text = called(data, "verify", spec, "--store", store, "--data", "--json", settings=PAPER)
     checks = {check["name"]: check for check in json.loads(text)["checks"]}
-    assert checks["recount"]["jobs"] == 30
+    assert checks["recount"]["jobs"] == 48
     assert not any(check["findings"] for check in checks.values())
 
 
