@@ -159,7 +159,8 @@ class KANLinear(nn.Module):
         wide = inputs.to(torch.promote_types(inputs.dtype, torch.float32))
         if self.unevenness <= 8 * torch.finfo(wide.dtype).eps:
             # A traced file holds no function of Python's.
-            bases: Tensor = _uniform_bases(wide) if torch.jit.is_tracing() else UniformSplineBases.apply(wide)
+            traced = torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
+            bases: Tensor = _uniform_bases(wide) if traced else UniformSplineBases.apply(wide)
             return bases
         return spline_bases(wide, self.grid.to(wide.dtype))
 

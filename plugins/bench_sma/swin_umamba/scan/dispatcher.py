@@ -104,7 +104,8 @@ def backend_for(u: Tensor) -> str:
 def _is_exported() -> bool:
     """Say whether torch.jit.trace or torch.export writes down what is computed, for a file of its own."""
     exporting = getattr(torch.compiler, "is_exporting", None)
-    return torch.jit.is_tracing() or (exporting is not None and bool(exporting()))
+    traced = torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
+    return bool(traced) or (exporting is not None and bool(exporting()))
 
 
 def is_installed(backend: str) -> bool:

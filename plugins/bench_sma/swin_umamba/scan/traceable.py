@@ -30,7 +30,7 @@ def scan(
     delta = delta + delta_bias[:, None]
     if delta_softplus:
         delta = functional.softplus(delta)
-    inputs, steps = (tensor.unflatten(1, (groups, -1)) for tensor in (u, delta))
+    inputs, steps = (tensor.unflatten(1, (groups, -1)) for tensor in (u, delta))  # type: ignore[no-untyped-call]
     rates = A.view(groups, -1, states)
     channels = rates.shape[1]
     at_once = max(1, MOST_STATES // (groups * states * length))
