@@ -78,16 +78,7 @@ def kinds_table(
 ) -> Table:
     """Return what each model loses under each kind, as the mean over its severities."""
     kinds = list(by_kind(found.conditions))
-    rows = [
-        Row(
-            (
-                Cell(evidence.model(label).title, (label,)),
-                *(lost_cell(losses[label].kinds[kind]) for kind in kinds),
-            ),
-            group_of(evidence, label),
-        )
-        for label in labels
-    ]
+    rows = _lost_rows(evidence, {label: [losses[label].kinds[kind] for kind in kinds] for label in labels})
     return Table(
         name=f"corruption-kinds-{found.step}-{found.dataset}",
         title=f"Lost by kind of corruption, {evidence.dataset(found.dataset).title}: micro {metric.title}, "
@@ -96,8 +87,16 @@ def kinds_table(
             Column("model", "Model", numeric=False),
             *(Column(f"kind-{kind}", words_of(kind), _LOST) for kind in kinds),
         ),
-        rows=tuple(rows),
+        rows=rows,
         caption=f"Mean over severities, with {words.confidence(settings)} intervals; as above.",
+    )
+
+
+def _lost_rows(evidence: Evidence, lost: Mapping[str, Sequence[Loss]]) -> tuple[Row, ...]:
+    """Return one row per model: its name and its losses."""
+    return tuple(
+        Row((Cell(evidence.model(label).title, (label,)), *map(lost_cell, mine)), group_of(evidence, label))
+        for label, mine in lost.items()
     )
 
 
@@ -111,16 +110,8 @@ def classes_table(
 ) -> Table:
     """Return what each model loses of each class, as the mean over kinds of that over severities."""
     names_of = list(losses[labels[0]].classes)
-    rows = [
-        Row(
-            (
-                Cell(evidence.model(label).title, (label,)),
-                *(lost_cell(losses[label].classes[name]) for name in names_of),
-            ),
-            group_of(evidence, label),
-        )
-        for label in labels
-    ]
+    lost = {label: [losses[label].classes[name] for name in names_of] for label in labels}
+    rows = _lost_rows(evidence, lost)
     return Table(
         name=f"corruption-classes-{found.step}-{found.dataset}",
         title=f"Lost by class, {evidence.dataset(found.dataset).title}: {metric.of_class}, percent of the "
@@ -129,7 +120,7 @@ def classes_table(
             Column("model", "Model", numeric=False),
             *(Column(f"class{place}", name, _LOST) for place, name in enumerate(names_of)),
         ),
-        rows=tuple(rows),
+        rows=rows,
         caption=f"Mean over severities, then kinds, with {words.confidence(settings)} intervals; as above.",
     )
 
