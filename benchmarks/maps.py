@@ -1,6 +1,7 @@
 """Heat maps of every architecture: what its layers tell when it is trained, when it is not, and by chance.
 
-    python benchmarks/maps.py [--models u-net,segformer] [--epochs 24] [--images 12] [--json]
+    python benchmarks/maps.py [--models u-net,segformer] [--epochs 24] [--images 12]
+                              [--learning-rate 2e-3] [--json]
 
 The small variant of each network learns synthetic dermoscopy at 64 pixels from scratch; Dice is of images
 that it has not seen. On these, Grad-CAM of the mask's pixels: the share of maps that are not constant, energy
@@ -64,6 +65,7 @@ def main() -> int:
     parser.add_argument("--models", help="with commas between; all that declare layers if not given")
     parser.add_argument("--epochs", type=int, default=24)
     parser.add_argument("--images", type=int, default=12)
+    parser.add_argument("--learning-rate", type=float, default=2e-3)
     parser.add_argument("--json", action="store_true", help="print a JSON list instead of a table")
     options = parser.parse_args()
     declared = load_registry().models
@@ -78,7 +80,7 @@ def main() -> int:
     for name in names:
         context = multiprocessing.get_context("spawn")
         with ProcessPoolExecutor(1, mp_context=context) as pool:
-            rows = pool.submit(measured, name, options.epochs, options.images).result()
+            rows = pool.submit(measured, name, options.epochs, options.images, options.learning_rate).result()
         found += rows
         if not options.json:
             for row in rows:
@@ -88,7 +90,7 @@ def main() -> int:
     return 0
 
 
-def measured(name: str, epochs: int, count: int) -> list[Row]:
+def measured(name: str, epochs: int, count: int, rate: float) -> list[Row]:
     """Return the rows of one network."""
     torch.set_num_threads(1)
     declared = load_registry().model(name)
@@ -100,7 +102,7 @@ def measured(name: str, epochs: int, count: int) -> list[Row]:
     network = built(declared, size, small=True)
     seen = images[TRAINED_ON:], masks[TRAINED_ON:]
     before = numbers(network.eval(), declared, *seen)
-    trained(network, images[:TRAINED_ON], masks[:TRAINED_ON], epochs)
+    trained(network, images[:TRAINED_ON], masks[:TRAINED_ON], epochs, rate)
     after = numbers(network.eval(), declared, *seen)
     with torch.no_grad():
         predicted = network(seen[0])[:, 0] > 0
@@ -147,10 +149,10 @@ def drawn(count: int) -> tuple[Tensor, Tensor]:
     return torch.from_numpy(images).permute(0, 3, 1, 2).contiguous(), torch.from_numpy(masks)
 
 
-def trained(network: nn.Module, images: Tensor, masks: Tensor, epochs: int) -> None:
+def trained(network: nn.Module, images: Tensor, masks: Tensor, epochs: int, rate: float) -> None:
     """Train a network with AdamW and binary cross-entropy."""
     network.train()
-    optimizer = torch.optim.AdamW(network.parameters(), lr=2e-3)
+    optimizer = torch.optim.AdamW(network.parameters(), lr=rate)
     draws = torch.Generator().manual_seed(1)
     for _ in range(epochs):
         order = torch.randperm(len(images), generator=draws)
