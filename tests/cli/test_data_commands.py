@@ -286,6 +286,7 @@ def results(store: Path) -> list[Any]:
     return [opened.result(digest) for digest in opened.known()]
 
 
+@pytest.mark.slow
 def test_a_fixed_split_is_trained_and_tested_as_given(tmp_path: Path) -> None:
     write_folder(tmp_path / "mine")
     names = [f"case-{number:02d}" for number in range(6)]

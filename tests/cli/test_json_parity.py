@@ -82,6 +82,7 @@ def test_a_run_tells_programs_what_is_stale(tmp_path: Path) -> None:
     assert stale[0]["changes"][0]["what"] == "plugin plugin"
 
 
+@pytest.mark.slow
 def test_a_run_tells_programs_what_is_odd_about_the_data(tmp_path: Path) -> None:
     # One box of the twelve has no spacing.
     spec = write_boxes(tmp_path / "spec", "[]", spacing="some")

@@ -332,7 +332,8 @@ def test_an_interrupted_job_is_shown_with_its_epoch(tmp_path: Path) -> None:
     assert "after epoch 0 of 5" in " ".join(call(*arguments).output.split())
 
 
-@pytest.mark.parametrize("edited", [pytest.param(False, marks=pytest.mark.slow), True])
+@pytest.mark.slow
+@pytest.mark.parametrize("edited", [False, True])
 def test_a_run_says_whether_an_interrupted_job_is_taken_up_or_starts_anew(
     tmp_path: Path, edited: bool
 ) -> None:

@@ -157,6 +157,7 @@ def test_a_damaged_list_of_acceptances_is_named(place: Place) -> None:
     assert "accepted.json" in str(done.exception) and "fix:" in str(done.exception)
 
 
+@pytest.mark.slow
 def test_run_computes_stale_results_anew_and_keeps_the_old(place: Place) -> None:
     _, plan = place.load()
     first = plan.jobs[0].digest

@@ -126,9 +126,8 @@ def test_a_rate_that_diverges_is_no_candidate_and_stops_nothing(tmp_path: Path) 
     assert result.training.learning_rate == 0.001 and math.isnan(result.training.candidates["0.01"])
 
 
-@pytest.mark.parametrize(
-    "number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)], ids=["INT", "TERM"]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["INT", "TERM"])
 def test_ctrl_c_stops_cleanly_and_the_same_command_goes_on(tmp_path: Path, number: signal.Signals) -> None:
     spec, store = write_spec(tmp_path / "spec", models="[slow-net]", epochs=6), tmp_path / "results"
     run = Run(spec, store, "--workers", "1", "--only", "fold=0")

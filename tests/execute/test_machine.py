@@ -158,6 +158,7 @@ def test_loaders_that_are_chosen_are_never_refused(cores: int, memory: int, thre
     check_load(machine, jobs, threads, chosen)
 
 
+@pytest.mark.slow
 def test_run_refuses_and_can_be_told_to_run_nevertheless(tmp_path: Path) -> None:
     spec = write_spec(tmp_path, epochs=1)
     command = ["run", str(spec), "--store", str(tmp_path / "r"), "--device", "cpu", "--only", "fold=0"]

@@ -37,6 +37,7 @@ def spec_of(base: Path, root: Path, more: str = "") -> Path:
     return write_spec(base, datasets=f"[{entry}]", epochs=1)
 
 
+@pytest.mark.slow
 def test_results_without_regard_to_copies_are_computed_anew(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

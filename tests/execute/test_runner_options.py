@@ -46,11 +46,12 @@ def _spec(folder: Path, runtime: str) -> Path:
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("runtime", "recorded", "note"),
     [
         ("noting: {note: hello}", {"note": "hello", "times": 2}, "hello x 2"),
-        pytest.param("noting: {}", {"note": "", "times": 2}, None, marks=pytest.mark.slow),
+        ("noting: {}", {"note": "", "times": 2}, None),
     ],
 )
 def test_what_the_spec_gives_reaches_the_runner_and_the_result(

@@ -36,14 +36,15 @@ def shell(line: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("before", "way"),
     [
-        pytest.param("", "| head -1", marks=pytest.mark.slow),
-        pytest.param("FORCE_COLOR=1", "| head -1", marks=pytest.mark.slow),
-        pytest.param("", "--json | head -1", marks=pytest.mark.slow),
-        pytest.param("", "> /dev/full", marks=pytest.mark.slow),
-        pytest.param("", ">&-", marks=pytest.mark.slow),
+        ("", "| head -1"),
+        ("FORCE_COLOR=1", "| head -1"),
+        ("", "--json | head -1"),
+        ("", "> /dev/full"),
+        ("", ">&-"),
         ("", ">&- 2>&- <&-"),
     ],
 )
