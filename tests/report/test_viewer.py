@@ -189,7 +189,11 @@ def test_what_is_set_in_the_viewer_is_in_the_address(chromium: Browser, page: st
         " box.dispatchEvent(new Event('input')); })()"
     )
     chromium.until("!location.hash.includes('view.opacity')")
-    chromium.until("!!document.querySelectorAll('#viewer canvas')[3]")
+    # The canvases of before stay until the others are drawn.
+    chromium.until(
+        "(() => { const all = Array.from(document.querySelectorAll('#viewer canvas'), (c) => c.toDataURL());"
+        " return all.length > 3 && all[0] !== all[1]; })()"
+    )
     truth = pixels(chromium, 1)
     _, mask = drawn("hearts", 3, 3, 1, 40)
     changed = (truth != pixels(chromium, 0)).any(axis=2)
