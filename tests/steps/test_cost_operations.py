@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from math import ceil
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -18,6 +19,7 @@ from bench_core.plugins.wiring import load_registry
 from bench_sma.swin_umamba.scan import selective_scan, use_backend
 from bench_sma.u_kan.kan import KANLinear
 from bench_steps.cost.counting import Operation, count
+from bench_steps.cost.elementwise import on_elements
 
 REGISTRY = load_registry()
 
@@ -258,3 +260,16 @@ def test_a_papers_figure_comes_out(
     """On ADE20K's 150 classes: arXiv:2105.15203 and 2209.08575 at 512 x 512, InternImage's README at 2048."""
     _, (macs, _) = counted_network(name, 512, 150, width, **options)
     assert macs / 1e9 == pytest.approx(published, rel=0.01)
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [nn.CELU, nn.ELU, nn.GELU, nn.Hardsigmoid, nn.Hardswish, nn.Hardtanh, nn.LeakyReLU, nn.Mish, nn.ReLU,
+     nn.ReLU6, nn.SELU, nn.Sigmoid, nn.SiLU, nn.Softplus, nn.Tanh],
+)  # fmt: skip
+def test_activations_are_known_whatever_torch_tags(layer: type[nn.Module]) -> None:
+    found = done(layer())
+    assert list(found.values()) == [(0, 4 * 64)]
+    untagged = SimpleNamespace(tags=())
+    assert on_elements(untagged, f"aten::{next(iter(found))}")  # type: ignore[arg-type]
+    assert not on_elements(untagged, "aten::unheard_of")  # type: ignore[arg-type]

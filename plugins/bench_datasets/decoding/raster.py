@@ -123,10 +123,11 @@ def _shared_memory(image: Any) -> NDArray[np.uint8] | None:
 
 def _may_lack_rows(image: Any, shared: NDArray[np.uint8] | None, content: bytes) -> bool:
     """Say whether a PNG's last row looks as its memory did: counting rows takes as long as decoding."""
-    if shared is not None and not is_interlaced(content):
+    if is_interlaced(content):
+        return True
+    if shared is not None:
         return bool((shared[-1] == _UNWRITTEN).all())
-    last = image.crop((0, image.height - 1, image.width, image.height))
-    return is_interlaced(content) or not any(last.tobytes())
+    return not any(image.crop((0, image.height - 1, image.width, image.height)).tobytes())
 
 
 def noted_orientation(image: Any) -> int:

@@ -169,8 +169,12 @@ _SPECIAL: Mapping[str, Formula] = {
 }
 ELEMENTWISE: Mapping[str, Formula] = {f"aten::{name}": formula for name, formula in _SPECIAL.items()}
 """Formula by name, as for products."""
-_UNTAGGED = ("_prelu_kernel", "hardswish", "prelu", "rrelu_with_noise", "hardtanh", "softplus", "softshrink",
-              "hardshrink", "pow", "float_power", "native_dropout", "isfinite")  # fmt: skip
+_UNTAGGED = (
+    "_prelu_kernel", "celu", "elu", "float_power", "gelu", "hardshrink", "hardsigmoid", "hardswish",
+    "hardtanh", "isfinite", "leaky_relu", "mish", "native_dropout", "pow", "prelu", "relu", "relu6",
+    "rrelu_with_noise", "selu", "sigmoid", "silu", "softplus", "softshrink", "tanh", "threshold",
+)  # fmt: skip
+"""Known by name, since not every version of torch tags them: 2.11 does not tag leaky_relu."""
 
 
 def on_elements(operation: torch._ops.OpOverload, base: str) -> bool:
