@@ -15,6 +15,7 @@ from bench_core.declarations import (
     Analysis,
     Architecture,
     Dataset,
+    ExecutorDeclaration,
     JobEvent,
     Metric,
     ModelSource,
@@ -47,6 +48,11 @@ def bench_datasets() -> Sequence[Dataset]:  # type: ignore[empty-body]
 @hookspec
 def bench_runners() -> Sequence[RunnerDeclaration]:  # type: ignore[empty-body]
     """What trains and tests a job: under the contract, or by a procedure of its own."""
+
+
+@hookspec
+def bench_executors() -> Sequence[ExecutorDeclaration]:  # type: ignore[empty-body]
+    """Where the workers of a study can be started."""
 
 
 @hookspec

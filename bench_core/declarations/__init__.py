@@ -1,4 +1,5 @@
-"""What plugins declare: architectures, model sources, datasets, runners, metrics, analyses.
+"""What plugins declare: architectures, model sources, datasets, runners, executors, metrics,
+analyses.
 
 Declarations are plain data that import no framework, so a plan can be made where nothing is installed.
 Code is named as "package.module:attribute" and imported only when a job needs it.
@@ -15,6 +16,7 @@ from bench_core.declarations.datasets import (
     Task,
 )
 from bench_core.declarations.entry import Entry, resolve_entry
+from bench_core.declarations.executors import ExecutorDeclaration, Fleet, FleetRequest
 from bench_core.declarations.layers import Form, Layers
 from bench_core.declarations.models import (
     Architecture,
@@ -37,7 +39,10 @@ __all__ = [
     "Departure",
     "Deviation",
     "Entry",
+    "ExecutorDeclaration",
     "FakeRequest",
+    "Fleet",
+    "FleetRequest",
     "Form",
     "JobEvent",
     "Layers",

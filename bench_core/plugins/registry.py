@@ -17,6 +17,7 @@ from bench_core.declarations import (
     Analysis,
     Architecture,
     Dataset,
+    ExecutorDeclaration,
     JobEvent,
     Metric,
     ModelSource,
@@ -37,7 +38,17 @@ _AS_GOOD = 0.05
 _LETTERS = 0.75
 """How alike letters must be where no part is: tini is tiny, but nnunet is not u-net."""
 log = logging.getLogger(__name__)
-Declared = TypeVar("Declared", Architecture, Dataset, RunnerDeclaration, Metric, Analysis, ModelSource, Step)
+Declared = TypeVar(
+    "Declared",
+    Architecture,
+    Dataset,
+    RunnerDeclaration,
+    ExecutorDeclaration,
+    Metric,
+    Analysis,
+    ModelSource,
+    Step,
+)
 
 
 @dataclass(frozen=True)
@@ -51,6 +62,7 @@ class Registry:
     analyses: Mapping[str, Analysis]
     metrics: Mapping[str, Metric] = field(default_factory=dict)
     steps: Mapping[str, Step] = field(default_factory=dict)
+    executors: Mapping[str, ExecutorDeclaration] = field(default_factory=dict)
     plugins: Mapping[str, str] = field(default_factory=dict)
     """Plugin name to where it comes from."""
     contents: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
@@ -113,6 +125,10 @@ class Registry:
     def runner(self, name: str) -> RunnerDeclaration:
         """Return the runner of this name; raise UnknownNameError with the nearest one."""
         return self._find("runner", name, self.runners)
+
+    def executor(self, name: str) -> ExecutorDeclaration:
+        """Return the executor of this name; raise UnknownNameError with the nearest one."""
+        return self._find("executor", name, self.executors)
 
     def metric(self, name: str) -> Metric:
         """Return the metric of this name; raise UnknownNameError with the nearest one."""

@@ -15,8 +15,8 @@ from bench_core.plugins.wiring import load_registry
 HOOKS = [name for name in vars(hookspecs) if name.startswith("bench_")]
 
 PLUGIN = """
-from bench_core import (Analysis, Architecture, Dataset, Metric, ModelSource, RunnerDeclaration, Step,
-                        Task, hookimpl)
+from bench_core import (Analysis, Architecture, Dataset, ExecutorDeclaration, Metric, ModelSource,
+                        RunnerDeclaration, Step, Task, hookimpl)
 
 HEARD = []
 
@@ -36,6 +36,10 @@ def bench_datasets():
 @hookimpl
 def bench_runners():
     return [RunnerDeclaration(name="my-runner", fit="x:y", help="a runner")]
+
+@hookimpl
+def bench_executors():
+    return [ExecutorDeclaration(name="my-cluster", start="x:y", help="a cluster")]
 
 @hookimpl
 def bench_steps():
@@ -82,6 +86,7 @@ def test_one_file_adds_every_kind_of_thing(plugin: Path) -> None:
     assert registry.model("zoo:anything/at-all").name == "zoo:anything/at-all"
     assert registry.dataset("my-data").task_for({}).binary
     assert registry.runner("my-runner").help == "a runner"
+    assert registry.executor("my-cluster").options == {}
     assert registry.step("my-step").needs == "predictions"
     assert registry.metric("my-metric").of_class == "MM"
     assert registry.analysis("my-analysis").name == "my-analysis"

@@ -1,0 +1,1 @@
+"""Where the workers of a study can be started: schedulers and clusters."""

@@ -1,0 +1,13 @@
+"""What this package declares."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from bench_core import ExecutorDeclaration, hookimpl
+
+
+@hookimpl
+def bench_executors() -> Sequence[ExecutorDeclaration]:
+    """Return the executors of this package."""
+    return []
