@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Everything that is to be known of one GPU, in one command of at most eleven minutes.
+# Everything that is to be known of one GPU, in one command of at most fourteen minutes.
 #
 #     benchmarks/gpu_check.sh [--dry] [FOLDER]
 #
@@ -17,8 +17,8 @@ python=${PYTHON:-.venv/bin/python}
 [ -x "$python" ] || python=python3
 export PYTHONUNBUFFERED=1 NO_COLOR=1
 
-# Phase and seconds; together 640, three times that on the CPU of a dry run.
-phases=(environment:20 scan:50 repeat:60 loader:50 settings:70 networks:130 study:90 cost:170)
+# Phase and seconds; together 820, three times that on the CPU of a dry run.
+phases=(environment:20 scan:50 repeat:60 loader:50 settings:70 networks:130 study:90 cost:170 commands:180)
 failed=0
 for entry in "${phases[@]}"; do
   phase=${entry%:*} limit=${entry#*:}

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import torch
 from gpu_jobs import FAST, Check, cost_of, largest_difference, step_times, train, train_watched
+from gpu_study import study_in
 
 FOLDER = Path(__file__).parent
 STUDY = ("u-net", "u-kan", "swin-umamba", "hiformer", "missformer", "segformer", "segnext", "internimage",
@@ -127,6 +128,12 @@ def cost(check: Check) -> None:
             check.note(name, {"error": f"{type(error).__name__}: {str(error)[:400]}"})
 
 
+def commands(check: Check) -> None:
+    """Run a small study twice through the command line, with every step, and predict and export with it."""
+    with tempfile.TemporaryDirectory() as folder:
+        study_in(check, Path(folder))
+
+
 PHASES: dict[str, Callable[[Check], None]] = {
     "environment": environment,
     "scan": scan,
@@ -136,6 +143,7 @@ PHASES: dict[str, Callable[[Check], None]] = {
     "networks": networks,
     "study": study,
     "cost": cost,
+    "commands": commands,
 }
 
 if __name__ == "__main__":
