@@ -1,4 +1,4 @@
-"""One architecture's whole declaration, for readers and for programs: `bench list models NAME`."""
+"""Whole declarations, for readers and for programs: `bench list models NAME`, `... executors NAME`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from bench_core.cli.common import console
-from bench_core.declarations import Architecture
+from bench_core.declarations import Architecture, ExecutorDeclaration
 from bench_core.options import Option
 
 _TITLES = {
@@ -66,6 +66,17 @@ def facts(model: Architecture, state: str) -> dict[str, Any]:
     }
 
 
+def executor_facts(executor: ExecutorDeclaration, state: str) -> dict[str, Any]:
+    """Return everything that an executor's declaration says; `state` is whether it can be used here."""
+    return {
+        "name": executor.name,
+        "help": executor.help,
+        "state": state,
+        "options": {name: _option(option) for name, option in executor.options.items()},
+        "requires": list(executor.requires),
+    }
+
+
 def _option(option: Option) -> dict[str, Any]:
     limits = {"minimum": option.minimum, "maximum": option.maximum, "multiple": option.multiple}
     return {
@@ -78,7 +89,7 @@ def _option(option: Option) -> dict[str, Any]:
 
 
 def print_declarations(found: Sequence[dict[str, Any]]) -> None:
-    """Print what `facts` returned, one table per model."""
+    """Print what `facts` returned, one table per declaration."""
     from rich.table import Table
     from rich.text import Text
 

@@ -157,14 +157,19 @@ def _devices() -> list[Finding]:
 
 
 def _runners() -> list[Finding]:
+    from bench_core.declarations.executors import LOCAL
     from bench_core.errors import BenchError
+    from bench_core.execute.fleets import lacking
     from bench_core.plugins.wiring import load_registry
 
     try:
         registry = load_registry()
     except BenchError as error:
         return [Finding("plugins", error.place or "plugin", "broken", error.message, error.fix or "")]
-    findings = []
+    findings = [Finding("executors", LOCAL, "ok", "worker processes of this machine")]
+    for executor in registry.executors.values():
+        why = lacking(executor)
+        findings.append(Finding("executors", executor.name, "missing" if why else "ok", why or executor.help))
     for runner in registry.runners.values():
         missing = [package for package in runner.requires if find_spec(package) is None]
         if runner.unavailable:

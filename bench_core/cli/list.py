@@ -10,6 +10,7 @@ import click
 
 from bench_core.cli.common import JSON, PathType, console, print_json, say
 from bench_core.declarations import Architecture, ModelSource
+from bench_core.declarations.executors import LOCAL
 from bench_core.errors import BenchError
 from bench_core.install import install_command, install_modules
 from bench_core.plugins.registry import Registry
@@ -19,7 +20,10 @@ Rows = list[dict[str, Any]]
 
 @click.command(name="list")
 @click.argument(
-    "what", type=click.Choice(["models", "datasets", "runners", "steps", "metrics", "analyses", "plugins"])
+    "what",
+    type=click.Choice(
+        ["models", "datasets", "runners", "executors", "steps", "metrics", "analyses", "plugins"]
+    ),
 )
 @click.argument("names", nargs=-1, metavar="[NAME]...")
 @click.option("--plugin", "files", multiple=True, type=PathType(), help="Also load this file.")
@@ -28,13 +32,18 @@ Rows = list[dict[str, Any]]
 def command(
     what: str, names: tuple[str, ...], files: tuple[Path, ...], source: str | None, as_json: bool
 ) -> None:
-    """List what a spec can name; of models that are named, all that is declared."""
+    """List what a spec can name; of models and executors that are named, all that is declared."""
     from bench_core.plugins.registry import unknown
     from bench_core.plugins.wiring import load_registry
 
-    if (names or source is not None) and (what != "models" or (names and source is not None)):
-        raise click.UsageError("names are of models, as is --source, and only one of the two is given")
+    if source is not None and (what != "models" or names):
+        raise click.UsageError("--source is of models, without names")
+    if names and what not in ("models", "executors"):
+        raise click.UsageError("names are of models and executors")
     registry = load_registry(files)
+    if names and what == "executors":
+        _executor_declarations(names, registry, as_json)
+        return
     if names:
         _declarations([registry.model(name) for name in names], registry, as_json)
         return
@@ -54,6 +63,19 @@ def _declarations(models: Sequence[Architecture], registry: Registry, as_json: b
     from bench_core.cli.declaration import facts, print_declarations
 
     found = [facts(model, _model_state(model, registry)) for model in models]
+    if as_json:
+        print_json(found)
+    else:
+        print_declarations(found)
+
+
+def _executor_declarations(names: Sequence[str], registry: Registry, as_json: bool) -> None:
+    from bench_core.cli.declaration import executor_facts, print_declarations
+    from bench_core.execute.fleets import lacking
+
+    found = [
+        executor_facts(executor, lacking(executor) or "ready") for executor in map(registry.executor, names)
+    ]
     if as_json:
         print_json(found)
     else:
@@ -142,6 +164,21 @@ def _runners(registry: Registry) -> Rows:
     ]
 
 
+def _executors(registry: Registry) -> Rows:
+    from bench_core.execute.fleets import lacking
+
+    here = {"name": LOCAL, "help": "worker processes of this machine", "options": "", "state": "ready"}
+    return [here] + [
+        {
+            "name": executor.name,
+            "help": executor.help,
+            "options": ", ".join(executor.options),
+            "state": lacking(executor) or "ready",
+        }
+        for executor in registry.executors.values()
+    ]
+
+
 def _steps(registry: Registry) -> Rows:
     return [
         {
@@ -186,6 +223,7 @@ ROWS: dict[str, Callable[[Registry], Rows]] = {
     "models": _models,
     "datasets": _datasets,
     "runners": _runners,
+    "executors": _executors,
     "steps": _steps,
     "metrics": _metrics,
     "analyses": _analyses,

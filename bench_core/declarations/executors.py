@@ -10,6 +10,9 @@ from typing import Protocol
 from bench_core.declarations.entry import Entry
 from bench_core.options import Option
 
+LOCAL = "local"
+"""Names worker processes of this machine, which `bench run` starts itself; no plugin can declare it."""
+
 
 @dataclass(frozen=True)
 class FleetRequest:
@@ -62,5 +65,12 @@ class ExecutorDeclaration:
     requires: tuple[str, ...] = ()
     install: str = ""
     """What brings `requires`, as in `Architecture`."""
+    attach: Entry | None = None
+    """`attach(folder, options)` returns the Fleet that `start` began with this `folder`, for another process,
+    perhaps on another machine and much later. `start` leaves there what that takes. Without it only the
+    process that started a fleet can ask about it or stop it."""
+    lacking: Entry | None = None
+    """`lacking()` returns in words what this machine lacks (no scheduler's commands, for example), "" where
+    nothing; it starts nothing, connects to nothing and answers at once."""
     options: Mapping[str, Option] = field(default_factory=dict)
     """Resources and limits; none may change any number, and none counts for identity."""

@@ -29,6 +29,7 @@ from bench_core.declarations import (
     Step,
 )
 from bench_core.declarations.code import call, printing_to_stderr, shown, told
+from bench_core.declarations.executors import LOCAL
 from bench_core.errors import PluginError
 from bench_core.files.paths import file_name_mistake
 from bench_core.plugins.commands import COMMANDS
@@ -70,7 +71,7 @@ def load_registry(files: Sequence[Path] = (), base: Path | None = None) -> Regis
         sources=collect("bench_model_sources", ModelSource, "prefix"),
         datasets=collect("bench_datasets", Dataset),
         runners=collect("bench_runners", RunnerDeclaration),
-        executors=collect("bench_executors", ExecutorDeclaration),
+        executors=_executors(collect("bench_executors", ExecutorDeclaration), origins, owners),
         metrics=collect("bench_metrics", Metric),
         analyses=collect("bench_analyses", Analysis),
         steps=collect("bench_steps", Step),
@@ -187,6 +188,19 @@ def _commands(manager: pluggy.PluginManager, origins: Mapping[str, str]) -> dict
         if name in COMMANDS:
             raise PluginError(f"a plugin declares the command {name!r}, which bench has itself",
                               fix="give it another name")  # fmt: skip
+    return table
+
+
+def _executors(
+    table: dict[str, ExecutorDeclaration], origins: Mapping[str, str], owners: Mapping[str, Mapping[str, str]]
+) -> dict[str, ExecutorDeclaration]:
+    if LOCAL in table:
+        plugin = owners["bench_executors"][LOCAL]
+        raise PluginError(
+            f"a plugin declares the executor {LOCAL!r}, which is this machine",
+            place=origins.get(plugin, plugin),
+            fix="give it another name",
+        )
     return table
 
 

@@ -34,6 +34,7 @@ CHECKS: Mapping[str, str] = {
     "model": "unknown models and model sources",
     "dataset": "unknown datasets",
     "runner": "unknown runners",
+    "executor": "unknown executors",
     "analysis": "unknown and repeated analyses",
     "step": "unknown steps, and steps whose datasets are missing or do not go together",
     "option": "unknown options, and options of a wrong type, range or choice",

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
+from bench_core.declarations.executors import LOCAL
 from bench_core.spec.claims import Claim, kind_of
 from bench_core.spec.expected import Expected
 from bench_core.spec.model import (
@@ -53,6 +54,10 @@ class Draft:
     """The whole spec as plain data, mistakes included."""
     runner_options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """`runtime.runners`."""
+    executor: str = LOCAL
+    """`runtime.executor`."""
+    executor_options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """`runtime.executors`."""
     pools: Mapping[str, AnyPool] = field(default_factory=dict)
     expected: Mapping[int, Expected] = field(default_factory=dict)
     claims: Mapping[int, Claim] = field(default_factory=dict)
@@ -82,6 +87,8 @@ def draft_of_spec(spec: Spec, data: Mapping[str, Any]) -> Draft:
         protocol=spec.protocol,
         data=data,
         runner_options=spec.runtime.runners,
+        executor=spec.runtime.executor,
+        executor_options=spec.runtime.executors,
         pools=spec.pools,
         expected=dict(enumerate(spec.expected)),
         claims=dict(enumerate(spec.claims)),
@@ -100,6 +107,8 @@ def draft_of_data(data: Mapping[str, Any], wrong: Iterable[Loc]) -> Draft:
         protocol=repair(Protocol, data.get("protocol")),
         data=data,
         runner_options=runtime.runners if runtime else {},
+        executor=runtime.executor if runtime else LOCAL,
+        executor_options=runtime.executors if runtime else {},
         pools=_pools(data.get("pools")),
         expected=_each(Expected, data.get("expected")),
         claims=_claims(data.get("claims")),

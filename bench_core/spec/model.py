@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints
 
+from bench_core.declarations.executors import LOCAL
 from bench_core.spec.claims import AnyClaim
 from bench_core.spec.duplicates import AnyDuplicates, GroupCopies
 from bench_core.spec.expected import Expected
@@ -122,6 +123,10 @@ class Runtime(Section):
     """torch.compile the network."""
     runners: dict[str, dict[str, Any]] = {}
     """Runner to its options, such as logs of its own; see `bench list runners`."""
+    executor: Name = LOCAL
+    """Where `bench run` starts workers: `local` is this machine; see `bench list executors`."""
+    executors: dict[str, dict[str, Any]] = {}
+    """Executor to its options, such as a partition and time limits; see `bench list executors`."""
 
 
 class Spec(Section):

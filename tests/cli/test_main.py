@@ -80,7 +80,7 @@ def test_piped_output_has_no_escape_codes(arguments: list[str]) -> None:
     assert "\x1b[3" not in run_bench(*arguments, NO_COLOR="1", FORCE_COLOR="1").stdout
 
 
-@pytest.mark.parametrize("what", ["models", "datasets", "runners", "analyses", "plugins"])
+@pytest.mark.parametrize("what", ["models", "datasets", "runners", "executors", "analyses", "plugins"])
 def test_list_prints_text_and_json(what: str) -> None:
     rows = json.loads(bench("list", what, "--json").stdout)
     assert rows and all(row["name"] for row in rows)
@@ -128,7 +128,9 @@ def test_list_tells_all_that_is_declared_of_models_by_name() -> None:
 def test_list_refuses_names_of_other_things_and_unknown_ones() -> None:
     assert "did you mean 'u-net'" in bench("list", "models", "u-nett").stderr
     refused = bench("list", "runners", "torch")
-    assert refused.returncode == 2 and "names are of models" in refused.stderr
+    assert refused.returncode == 2 and "names are of models and executors" in refused.stderr
+    assert bench("list", "executors", "--source", "smp").returncode == 2
+    assert "unknown executor 'locall'" in bench("list", "executors", "locall").stderr
     assert bench("list", "models", "u-net", "--source", "smp").returncode == 2
 
 
@@ -139,6 +141,7 @@ def test_doctor_reports_this_environment() -> None:
     assert findings["torch", "torch"]["state"] == "ok"
     assert findings["devices", "cpu"]["state"] == "ok"
     assert findings["runners", "torch"]["state"] == "ok"
+    assert findings["executors", "local"]["state"] == "ok"
 
 
 def test_doctor_says_a_store_that_cannot_be_written(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from bench_core import (
     Architecture,
     Dataset,
     Deviation,
+    ExecutorDeclaration,
     ModelSource,
     Option,
     RunnerDeclaration,
@@ -98,6 +99,7 @@ def small_registry() -> Registry:
         Dataset(name="own", version=1, task=Task(classes=("x",), channels=3), own_files=True),
     ]  # fmt: skip
     log = Option(type=bool, default=False, help="keep a log")
+    minutes = Option(type=int, default=60, minimum=1, help="time limit")
     top = Option(type=int, default=3, help="how many")
     named = Option(type=list, default=["mdsc"], help="which", names="metric")
     pool = Option(type=str, default="all", help="who", names="pool")
@@ -112,6 +114,11 @@ def small_registry() -> Registry:
             "alone": RunnerDeclaration(
                 name="alone", fit="x:y", help="a rule", protocol="own", options={"top": top}
             ),
+        },
+        executors={
+            "queue": ExecutorDeclaration(
+                name="queue", start="x:y", help="elsewhere", options={"minutes": minutes}
+            )
         },
         analyses={
             "scores": Analysis(name="scores", help="table", section="x:y", options=options),

@@ -164,8 +164,24 @@ def test_unknown_names_get_the_nearest_valid_one(kind: str, name: str, nearest: 
             "declared twice",
             "",
         ),
+        (
+            "from bench_core import ExecutorDeclaration, hookimpl\n@hookimpl\ndef bench_executors():\n"
+            "    return [ExecutorDeclaration(name='local', start='x:y', help='here')]",
+            "the executor 'local', which is this machine",
+            "bad.py",
+        ),
     ],
-    ids=["import", "raise", "exit", "syntax", "unknown-hook", "wrong-argument", "no-declaration", "twice"],
+    ids=[
+        "import",
+        "raise",
+        "exit",
+        "syntax",
+        "unknown-hook",
+        "wrong-argument",
+        "no-declaration",
+        "twice",
+        "reserved",
+    ],
 )
 def test_a_broken_plugin_is_one_error_with_its_place(
     tmp_path: Path, source: str, message: str, place: str

@@ -1,7 +1,8 @@
-"""Models, datasets, runners and analyses that no plugin declares."""
+"""Models, datasets, runners, executors and analyses that no plugin declares."""
 
 from __future__ import annotations
 
+from bench_core.declarations.executors import LOCAL
 from bench_core.errors import BenchError
 from bench_core.plugins.registry import unknown
 from bench_core.spec.checks.context import Context
@@ -25,14 +26,15 @@ def check_names(context: Context) -> None:
     for name in context.draft.runner_options:
         if name not in registry.runners:
             error = unknown("runner", name, registry.runners)
-            context.error(
-                "runner",
-                ("runtime", "runners", name),
-                error.message,
-                cause=error.cause,
-                fix=error.fix,
-                key=True,
-            )
+            _report(context, "runner", ("runtime", "runners", name), error, key=True)
+    executors = (LOCAL, *registry.executors)
+    if context.draft.executor not in executors:
+        error = unknown("executor", context.draft.executor, executors)
+        _report(context, "executor", ("runtime", "executor"), error)
+    for name in context.draft.executor_options:
+        if name not in executors:
+            error = unknown("executor", name, executors)
+            _report(context, "executor", ("runtime", "executors", name), error, key=True)
     seen: set[str] = set()
     for index, analysis in context.draft.analyses.items():
         loc: Loc = ("analyses", index, "name")
@@ -49,5 +51,5 @@ def check_names(context: Context) -> None:
         seen.add(analysis.name)
 
 
-def _report(context: Context, check: str, loc: Loc, error: BenchError) -> None:
-    context.error(check, loc, error.message, cause=error.cause, fix=error.fix)
+def _report(context: Context, check: str, loc: Loc, error: BenchError, *, key: bool = False) -> None:
+    context.error(check, loc, error.message, cause=error.cause, fix=error.fix, key=key)

@@ -1,4 +1,4 @@
-"""Options of models, datasets, runners, steps and analyses against their declarations; roots of datasets."""
+"""Options of all that plugins declare, against their declarations; roots of datasets."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from bench_core.declarations import Dataset
+from bench_core.declarations.executors import LOCAL
 from bench_core.errors import BenchError, UnknownNameError
 from bench_core.options import Option, complete_options
 from bench_core.spec.checks.context import Context
@@ -35,6 +36,10 @@ def check_options(context: Context) -> None:
             _dataset(context, (*loc, "dataset"), step.dataset, found)
     for name, options in context.draft.runner_options.items():
         _runtime(context, name, options)
+    for name, options in context.draft.executor_options.items():
+        executor = context.registry.executors.get(name)
+        if executor is not None or name == LOCAL:
+            _each(context, ("runtime", "executors", name), executor.options if executor else {}, options)
     for index, analysis in context.draft.analyses.items():
         known = context.registry.analyses.get(analysis.name)
         if known is not None:
