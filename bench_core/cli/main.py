@@ -162,12 +162,12 @@ def _complain(text: str) -> None:
 
 
 def _hear_of_the_end() -> None:
-    """Take SIGTERM and a closed terminal for Ctrl-C, unless the caller (nohup) has them ignored."""
+    """Take SIGTERM, a closed terminal and a scheduler's warning for Ctrl-C, unless they are ignored."""
 
     def stop(number: int, frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
-    for name in ("SIGTERM", "SIGHUP"):
+    for name in ("SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2"):
         number = getattr(signal, name, None)
         if number is not None and signal.getsignal(number) == signal.SIG_DFL:
             signal.signal(number, stop)

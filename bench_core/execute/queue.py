@@ -7,8 +7,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bench_core.errors import StoreError
+from bench_core.errors import PluginError, StoreError
 from bench_core.execute.provenance import RunContext
+from bench_core.files.hashes import sha256_of
 from bench_core.plan.job import Job
 from bench_core.protocol.run_options import RunOptions
 from bench_core.store.files import make_folder, read_json, remove_tree, write_json
@@ -42,16 +43,7 @@ def queue_job(store: Store, job: Job, order: Order) -> None:
     folder = _folder(store, job.digest)
     make_folder(folder)
     write_job(folder, job)
-    options = asdict(order.options)
-    del options["device"], options["folder"]
-    data = {
-        "plugins": [str(path) for path in order.plugins],
-        "context": asdict(order.context),
-        "options": options,
-        "cache": None if order.cache is None else str(order.cache),
-        "retried": None if order.retried is None else order.retried.to_json(),
-    }
-    write_json(folder / ORDER, data)
+    write_json(folder / ORDER, order_to_json(order))
 
 
 def queued(store: Store, digest: str) -> tuple[Job, Order]:
@@ -63,7 +55,7 @@ def queued(store: Store, digest: str) -> tuple[Job, Order]:
     try:
         if job.digest != digest:
             raise ValueError(f"the job is {job.digest}")
-        return job, _order(data)
+        return job, order_from_json(data)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise StoreError("damaged file in the store", place=str(path), cause=str(error), fix=fix) from error
 
@@ -77,11 +69,50 @@ def tidy(store: Store) -> None:
             remove_tree(path)
 
 
+def origin(path: Path) -> str:
+    """Return what a result says of a plugin file: its content counts and not its place."""
+    return f"{path.name}, sha256 {sha256_of(path)}"
+
+
+def check_plugins(order: Order) -> None:
+    """Raise PluginError where a plugin file is not here, or not the one with which the jobs were queued."""
+    for path in order.plugins:
+        try:
+            same = origin(path) in order.context.plugins.values()
+        except OSError as error:
+            raise PluginError(
+                "a plugin of the queued study cannot be read",
+                place=str(path),
+                cause=error.strerror,
+                fix="make it readable under this path on every machine that works on the study",
+            ) from error
+        if not same:
+            raise PluginError(
+                "a plugin has changed since the study was queued",
+                place=str(path),
+                fix="queue the study again: `bench worker SPEC`",
+            )
+
+
 def _folder(store: Store, digest: str) -> Path:
     return store.path / FOLDER / digest
 
 
-def _order(data: Mapping[str, Any]) -> Order:
+def order_to_json(order: Order) -> dict[str, Any]:
+    """Return plain JSON data, from which `order_from_json` makes an equal order."""
+    options = asdict(order.options)
+    del options["device"], options["folder"]
+    return {
+        "plugins": [str(path) for path in order.plugins],
+        "context": asdict(order.context),
+        "options": options,
+        "cache": None if order.cache is None else str(order.cache),
+        "retried": None if order.retried is None else order.retried.to_json(),
+    }
+
+
+def order_from_json(data: Mapping[str, Any]) -> Order:
+    """Rebuild an order; raises KeyError, TypeError or ValueError where something does not fit."""
     return Order(
         plugins=tuple(Path(text) for text in data["plugins"]),
         context=RunContext(**data["context"]),

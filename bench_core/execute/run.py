@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from bench_core.declarations import JobEvent
@@ -44,23 +44,43 @@ class InterruptedRunError(BenchError):
     exit_code = 130
 
 
+@dataclass(frozen=True)
+class Duty:
+    """What one worker of many keeps to; the default is that of a run on one machine."""
+
+    retried: Mapping[str, Failure] | None = None
+    """Failures whose jobs are tried again; None: all that stand when it begins."""
+
+
 def run_jobs(
-    jobs: Sequence[Job], store: Store, order: Order, executor: Executor, watch: Watch
+    jobs: Sequence[Job],
+    store: Store,
+    order: Order,
+    executor: Executor,
+    watch: Watch,
+    duty: Duty | None = None,
 ) -> RunProgress:
     """Run every job that is not done, those with `needs` after them, and return how each one ended.
 
     A failed job stops no other. Jobs that another process runs are waited for, and taken over should it die.
-    Raises InterruptedRunError after Ctrl-C, SIGTERM or SIGHUP, DiskError when the store cannot be written to.
+    Raises InterruptedRunError after Ctrl-C, SIGTERM, SIGHUP, SIGUSR1 or SIGUSR2, and DiskError when the store
+    cannot be written to.
     """
-    return _Run(jobs, store, order, executor, watch).run()
+    return _Run(jobs, store, order, executor, watch, duty or Duty()).run()
 
 
 class _Run:
     def __init__(
-        self, jobs: Sequence[Job], store: Store, order: Order, executor: Executor, watch: Watch
+        self,
+        jobs: Sequence[Job],
+        store: Store,
+        order: Order,
+        executor: Executor,
+        watch: Watch,
+        duty: Duty,
     ) -> None:
         self._progress = RunProgress(jobs, executor.slots)
-        self._schedule = Schedule(self._progress, store)
+        self._schedule = Schedule(self._progress, store, retried=duty.retried)
         self._store, self._order, self._executor, self._watch = store, order, executor, watch
         self._signals = StopSignals()
         self._disk: Failure | None = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 from bench_core.execute.progress import FINAL, JobProgress, RunProgress, Status
 from bench_core.store.result import Failure
@@ -19,15 +19,21 @@ class Schedule:
     """Decides about the jobs of one run; starts nothing itself.
 
     Every method that changes a job's status returns the jobs that it changed. `clock` counts seconds.
+    `retried` are failures whose jobs are tried again; None: all that stand when the states are read.
     """
 
     def __init__(
-        self, progress: RunProgress, store: Store, clock: Callable[[], float] = time.monotonic
+        self,
+        progress: RunProgress,
+        store: Store,
+        clock: Callable[[], float] = time.monotonic,
+        retried: Mapping[str, Failure] | None = None,
     ) -> None:
         self.progress = progress
         self._store = store
         self._clock = clock
         self._looked = float("-inf")
+        self._retried = retried
         self._known_failures: dict[str, Failure | None] = {}
         self._outside: dict[str, str] = {}
         """State in the store of needed jobs that are not selected."""
@@ -47,7 +53,7 @@ class Schedule:
             elif state == "running":
                 progress.status = "elsewhere"
             elif state == "failed":
-                self._known_failures[digest] = self._store.failure(digest)
+                self._read_failure(progress)
         for needs in self._needs.values():
             for need in needs:
                 if need.digest not in self.progress.jobs:
@@ -115,6 +121,14 @@ class Schedule:
         progress.status = status
         self._open.pop(progress.job.digest, None)
         self._changed = True
+
+    def _read_failure(self, progress: JobProgress) -> None:
+        digest = progress.job.digest
+        failure = self._store.failure(digest)
+        if self._retried is None or failure is None or failure == self._retried.get(digest):
+            self._known_failures[digest] = failure
+        else:
+            progress.status, progress.failure = "failed", failure
 
     def _list_open(self) -> None:
         self._open = {item.job.digest: item for item in self.progress.with_status("todo")}

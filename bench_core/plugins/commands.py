@@ -10,6 +10,7 @@ COMMANDS = {
     "folds": "write the folds of a spec to a file, or check a file of folds",
     "cache": "list, remove or verify the caches of decoded images",
     "run": "run the jobs of a spec that are not done",
+    "worker": "pull jobs of a queued study, one process of many",
     "status": "say what is done, running, failed and to do",
     "logs": "print the log of a job",
     "show": "print everything known of a job",

@@ -1,0 +1,163 @@
+"""`bench worker`: one process of many that pull jobs from a store until nothing is left to do."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from bench_core.cli.common import JSON, SET, STORE, say
+from bench_core.cli.reading import TRUST
+from bench_core.cli.run import MORE, ONLY, RUNNER
+from bench_core.cli.summary import summarize
+from bench_core.cli.views import JsonView, PlainView, Steady, View
+from bench_core.processes.streams import let_go
+
+if TYPE_CHECKING:
+    from bench_core.execute.batch import Batch
+    from bench_core.execute.queue import Order
+    from bench_core.store.store import Store
+
+
+@click.command()
+@click.argument("target", metavar="SPEC|STORE", type=click.Path(path_type=Path))
+@MORE
+@SET
+@ONLY
+@RUNNER
+@click.option("--batch", "name", metavar="ID", help="The queued study of STORE to work on.")
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:N or mps.")
+@click.option("--threads", type=click.IntRange(min=1), help="CPU threads of the job.")
+@STORE
+@TRUST
+@JSON
+@click.pass_context
+def command(
+    context: click.Context,
+    target: Path,
+    overrides: tuple[str, ...],
+    more: tuple[str, ...],
+    only: tuple[str, ...],
+    runner: str | None,
+    name: str | None,
+    device: str,
+    threads: int | None,
+    store: Path,
+    trust_code: bool,
+    as_json: bool,
+) -> None:
+    """Pull and run one job after the other, beside any number of other workers, until none is left.
+
+    With SPEC it prepares and queues the study as `bench run` does, with STORE it works on what is queued
+    there. Exits with 0 when nothing is left that it may do, with 1 if a job that it ran failed, with 2 if it
+    could not work, with 130 after a signal to stop: its job then resumes from its last whole epoch elsewhere.
+    """
+    from bench_core.cli.studies import is_store
+    from bench_core.execute.devices import choose_slots
+    from bench_core.execute.local import LocalExecutor
+    from bench_core.execute.run import Duty, InterruptedRunError, run_jobs
+    from bench_core.execute.select import select_jobs
+    from bench_core.store.store import Store
+
+    if more and not only:
+        raise click.UsageError(f"unexpected {' '.join(more)!r}; to choose jobs write --only {' '.join(more)}")
+    if is_store(target):
+        if overrides:
+            raise click.UsageError("--set is for a spec; a queued study is as it was queued")
+        store = target
+        batch = _queued(Store(store, create=True), name, trust_code)
+    else:
+        if name is not None:
+            raise click.UsageError(f"--batch names a study in a store, and {target} is not one")
+        batch = prepare_batch(target, overrides, store, as_json=as_json)
+    opened = Store(store, create=True)
+    jobs = select_jobs(batch.jobs, (*only, *more), runner)
+    order = _order_here(batch, device, threads)
+    slot = choose_slots(device, 1, order.options.threads)
+    executor = LocalExecutor(store, slot.devices)
+    view = Steady(_view(as_json))
+    try:
+        with view:
+            progress = run_jobs(jobs, opened, order, executor, view.watch, Duty(retried=batch.retried))
+    except InterruptedRunError as error:
+        with suppress(OSError):
+            say(f"{error.message}; another worker resumes the job", err=True)
+        context.exit(130)
+    _tidy(opened, batch)
+    try:
+        if not view.broken:
+            summarize(progress, target, store, [], as_json=as_json)
+            sys.stdout.flush()
+    except OSError as error:
+        view.gone(error)
+    if view.broken:
+        let_go(output=True)
+    if any(item.status == "failed" and item.ran_here for item in progress.jobs.values()):
+        context.exit(1)
+
+
+def prepare_batch(spec: Path, overrides: tuple[str, ...], store: Path, *, as_json: bool) -> Batch:
+    """Prepare all jobs of a spec as `bench run` does, and queue them as one batch."""
+    from bench_core.cli.prepared import make_ready, queue_selection, select
+
+    selection = select(spec, overrides, store, as_json=as_json)
+    make_ready(selection)
+    return queue_selection(selection)
+
+
+def _queued(store: Store, name: str | None, trust_code: bool) -> Batch:
+    """Return the batch that is named, or the only one; its plugins are run if it is named or trusted."""
+    from bench_core.errors import StoreError
+    from bench_core.execute.batch import batch_ids, read_batch
+    from bench_core.execute.queue import check_plugins
+
+    if name is not None:
+        batch = read_batch(store, name)
+        check_plugins(batch.order)
+        return batch
+    known = batch_ids(store)
+    if len(known) != 1:
+        raise StoreError(
+            "nothing is queued in this store" if not known else "several studies are queued in this store",
+            place=str(store.path),
+            cause=", ".join(known) or None,
+            fix="name one with --batch" if known else "give the spec instead: bench worker SPEC",
+        )
+    batch = read_batch(store, known[0])
+    if batch.order.plugins and not trust_code:
+        raise StoreError(
+            "the queued study brings code of its own",
+            place=str(store.path),
+            cause=", ".join(str(path) for path in batch.order.plugins),
+            fix=f"read it, then name the study with --batch {batch.id}",
+        )
+    check_plugins(batch.order)
+    return batch
+
+
+def _order_here(batch: Batch, device: str, threads: int | None) -> Order:
+    """Return the batch's order with the threads and loaders of this machine."""
+    from bench_core.execute.devices import choose_slots
+    from bench_core.execute.machine import Machine, choose_loaders
+
+    options = batch.order.options
+    threads = threads or options.threads
+    devices = choose_slots(device, 1, threads).devices
+    loaders = choose_loaders(batch.loaders, Machine.here(), devices, threads)
+    return replace(batch.order, options=replace(options, threads=threads, loader_workers=loaders))
+
+
+def _tidy(store: Store, batch: Batch) -> None:
+    from bench_core.execute.batch import remove_batch
+
+    done = {digest for digest, state in store.states().items() if state == "done"}
+    if all(job.digest in done for job in batch.jobs):
+        remove_batch(store, batch.id)
+
+
+def _view(as_json: bool) -> View:
+    return JsonView() if as_json else PlainView()
