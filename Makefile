@@ -6,7 +6,7 @@ STORE ?= results
 REPORTS ?= reports
 PIP := $(BIN)/python -m pip install --disable-pip-version-check -q -c constraints.txt
 
-.PHONY: quickstart smoke test test-slow check benchmarks clean
+.PHONY: quickstart smoke test test-slow slurm check benchmarks clean
 
 quickstart: $(VENV)/.installed-torch,mmseg
 	$(BIN)/bench run specs/quickstart.yaml --store $(STORE)
@@ -20,7 +20,11 @@ test: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 test-slow: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest -m slow -n 2 --dist worksteal
+	$(BIN)/python -m pytest -m slow -rs -n 2 --dist worksteal
+
+# Packages of the system for the tests on an emulated Slurm cluster; without them these are skipped.
+slurm:
+	tests/slurm/install.sh
 
 check: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
