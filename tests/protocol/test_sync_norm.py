@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from bench_core.protocol.sync_norm import synchronized_batch_norm
-from tests.helpers.threaded_ranks import Gather, together
+from tests.helpers.threaded_gathers import Gather, together
 
 KINDS: dict[int, type[nn.Module]] = {
     0: nn.BatchNorm1d,
