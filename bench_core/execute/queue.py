@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bench_core.errors import PluginError, StoreError
+from bench_core.errors import BenchError, StoreError
 from bench_core.execute.provenance import RunContext
 from bench_core.files.hashes import sha256_of
 from bench_core.plan.job import Job
@@ -75,19 +75,19 @@ def origin(path: Path) -> str:
 
 
 def check_plugins(order: Order) -> None:
-    """Raise PluginError where a plugin file is not here, or not the one with which the jobs were queued."""
+    """Raise BenchError where a plugin file is not here, or not the one with which the jobs were queued."""
     for path in order.plugins:
         try:
             same = origin(path) in order.context.plugins.values()
         except OSError as error:
-            raise PluginError(
+            raise BenchError(
                 "a plugin of the queued study cannot be read",
                 place=str(path),
                 cause=error.strerror,
                 fix="make it readable under this path on every machine that works on the study",
             ) from error
         if not same:
-            raise PluginError(
+            raise BenchError(
                 "a plugin has changed since the study was queued",
                 place=str(path),
                 fix="queue the study again: `bench worker SPEC`",
