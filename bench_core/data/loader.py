@@ -25,6 +25,9 @@ Augment = Callable[[Tensor, Tensor, int], tuple[Tensor, Tensor]]
 
 One with a method `into(image, mask, seed, to_image, to_mask)` writes the pair where it belongs in a batch."""
 
+Places = Callable[[int], Sequence[int]]
+"""The number of a batch's images to the places of those that a loader makes."""
+
 READERS = 2
 """Loader processes that are enough where images are not augmented."""
 
@@ -103,7 +106,8 @@ class Loader:
     alone. `workers` processes prepare batches ahead; 0 prepares them in this process. The batches' bits are
     the same either way. `pin_memory` is for copies to a CUDA device. With `narrow`, gray images that stand
     for RGB ones may come as one channel, to be repeated by whoever takes them. An augmentation whose
-    attribute `narrow` is true takes such images, too, and treats them as three equal channels.
+    attribute `narrow` is true takes such images, too, and treats them as three equal channels. With `places`
+    only those images of each training batch are made, which are the same as in the whole batch.
     """
 
     def __init__(
@@ -116,9 +120,11 @@ class Loader:
         workers: int = 0,
         pin_memory: bool = False,
         narrow: bool = False,
+        places: Places | None = None,
     ) -> None:
         self.split = split
         self.batch_size = batch_size
+        self._places = places
         self._seed = seed
         self._source = _Batches(split, seed, augment, narrow)
         self._workers = workers
@@ -135,7 +141,8 @@ class Loader:
     def epoch(self, number: int) -> Iterator[Batch]:
         """Yield the shuffled, augmented batches of training epoch `number`.
 
-        The last batch may be smaller; a last batch of a single sample is left out.
+        The last batch may be smaller; a last batch of a single sample is left out. So is one of which
+        `places` leave nothing.
         """
         if self.steps == 0:
             raise DataError(
@@ -144,6 +151,9 @@ class Loader:
             )
         order = epoch_order(self.split.ids, self._seed, number)
         chunks = self._chunks(order)[: self.steps]
+        if self._places is not None:
+            parts = [tuple(chunk[place] for place in self._places(len(chunk))) for chunk in chunks]
+            chunks = [part for part in parts if part]
         return self._fetch([(number, chunk) for chunk in chunks])
 
     def sequential(self) -> Iterator[Batch]:

@@ -20,3 +20,14 @@ def batch_sizes(samples: int, batch_size: int) -> list[int]:
     full, rest = divmod(samples, batch_size)
     # Batch normalization over a single sample can meet one value per channel, whose variance is undefined.
     return [batch_size] * full + ([rest] if rest > 1 else [])
+
+
+def share(images: int, rank: int, world: int) -> range:
+    """Return which of a batch's images, by their places in it, process `rank` of `world` has.
+
+    The shares follow one another, differ by at most 1 and are larger first: of fewer images than processes
+    the last ones have none.
+    """
+    size, larger = divmod(images, world)
+    start = rank * size + min(rank, larger)
+    return range(start, start + size + (rank < larger))

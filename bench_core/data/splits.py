@@ -56,6 +56,12 @@ class Split:
         found.change = change
         return found
 
+    def strided(self, start: int, step: int) -> Split:
+        """Return every `step`-th sample from `start` on, read as here; raises DataError if that is none."""
+        found = Split(self.arrays, self.indices[start::step], self.channels)
+        found.change = self.change
+        return found
+
     def __len__(self) -> int:
         return len(self.ids)
 

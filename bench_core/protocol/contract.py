@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from bench_core.data.describe import label_pixels
 from bench_core.data.loader import Split
+from bench_core.data.order import batch_sizes
 from bench_core.declarations import JobEvent
 from bench_core.errors import TrainingError
 from bench_core.labels import count_all
@@ -24,7 +25,7 @@ from bench_core.protocol.interfaces import DeviceBatch, Predict, RunOptions, Sta
 from bench_core.protocol.loss import build_loss, check_logits
 from bench_core.protocol.normalization import Normalize
 from bench_core.protocol.outcome import Outcome
-from bench_core.protocol.parts import Parts
+from bench_core.protocol.parts import Parts, part_sizes
 from bench_core.protocol.precision import autocast
 from bench_core.protocol.randomness import random_state, restore_random_state, seed_everything
 from bench_core.protocol.schedule import learning_rate as scheduled_rate
@@ -63,9 +64,14 @@ class Contract(Session):
             contract.end_epoch(epoch, predict)
         return contract.finish(predict)
 
-    `model` is the network itself, whose state is saved; a runner that compiles or distributes it keeps the
-    wrapper to itself. Where a job tests no images, the validation images are predicted at the end. Every
-    method raises TrainingError for what cannot continue.
+    `model` is the network itself, whose state is saved; a runner that compiles it keeps the wrapper to
+    itself. Where a job tests no images, the validation images are predicted at the end. Every method raises
+    TrainingError for what cannot continue.
+
+    A job may have several processes (`ranks`), each with a contract and a runner of its own: it then gets its
+    share of each batch and of each split, `optimize` sums the gradients of all of them, so that they step
+    alike, and the first one decides and keeps what there is to keep. A runner knows nothing of it, as long as
+    it asks for a batch only when it is done with the one before.
     """
 
     def __init__(
@@ -97,8 +103,9 @@ class Contract(Session):
         self._stopping = EarlyStopping(training.early_stopping)
         self._best = BestCheckpoint(training.checkpoint)
         self._history: list[EpochRecord] = []
-        self._parts = Parts(training.micro_batch)
-        self._steps = StepLog()
+        self.ranks = site.ranks
+        self._parts = Parts(training.micro_batch, self.ranks)
+        self._steps = StepLog(self.ranks)
         self._started = 0.0
         self._rate_now = learning_rate
         self._prepared: Setup | None = None
@@ -110,7 +117,7 @@ class Contract(Session):
 
     @property
     def steps(self) -> int:
-        """Batches of one epoch, each of them an optimizer step or, with `micro_batch`, a part of one."""
+        """Batches of one epoch that this process gets, each a step or, with `micro_batch`, a part of one."""
         return self._parts.count(len(self.train), self.training.batch_size)
 
     @property
@@ -120,12 +127,12 @@ class Contract(Session):
 
     @property
     def validation_batches(self) -> int:
-        """Batches of one validation."""
+        """Batches of one validation, in this process."""
         return self._setup.inference.batches(self.validation)
 
     @property
     def test_batches(self) -> int:
-        """Batches that are predicted at the end."""
+        """Batches that are predicted at the end, in this process."""
         return self._setup.inference.batches(self._tested)
 
     @property
@@ -143,6 +150,8 @@ class Contract(Session):
 
         Raises WeightsError if the saved state is another job's or does not fit the model.
         """
+        self.ranks.copy_first(self.model)
+        self.ranks.form(self._active_counts())
         self._prepared = set_up(
             self.model,
             self.job,
@@ -155,6 +164,8 @@ class Contract(Session):
             device=device,
             channels_last=channels_last,
             workers=self._workers,
+            ranks=self.ranks,
+            places=self._parts.places if self.ranks.several else None,
         )
         state = self._keeper.load()
         if state is not None:
@@ -167,14 +178,16 @@ class Contract(Session):
         """Yield the epochs that are left, until the last or early stopping.
 
         Each starts with all global generators seeded from (seed, epoch), so that dropout and the like are
-        the same in an unbroken and a resumed job, and with the model in training mode.
+        the same in an unbroken and a resumed job, and with the model in training mode. Of several processes
+        each draws other numbers.
         """
         for epoch in range(len(self._history), self.training.epochs):
             if self._stopping.stopped:
                 return
-            seed_everything(derive_seed(self.seed, "epoch", epoch))
+            other = () if self.ranks.first else ("rank", self.ranks.rank)
+            seed_everything(derive_seed(self.seed, "epoch", epoch, *other))
             self.model.train()
-            self._steps = StepLog()
+            self._steps = StepLog(self.ranks)
             self._parts.forget()
             self._started = time.perf_counter()
             yield epoch
@@ -182,20 +195,25 @@ class Contract(Session):
                 raise TrainingError(f"{self.job_name}: the runner did not end epoch {epoch}")
 
     def train_batches(self, epoch: int) -> Iterator[DeviceBatch]:
-        """Yield the epoch's batches (or their parts), shuffled and augmented, on the device."""
-        for batch in self._setup.waiting.watch(self._setup.loader.epoch(epoch)):
-            yield from self._parts.of(self._setup.transfer(batch))
+        """Yield this process's images of the epoch's batches (or their parts), shuffled and augmented, on the
+        device."""
+        made = self._setup.waiting.watch(self._setup.loader.epoch(epoch))
+        for step, images in enumerate(batch_sizes(len(self.train), self.training.batch_size)):
+            there = sum(self._parts.sizes(images)) > 0
+            batch = self._setup.transfer(next(made)) if there else None
+            for part in self._parts.of(batch, images):
+                if self.ranks.several:
+                    self.ranks.active = min(self.ranks.world, self._parts.newest.images)
+                if part is None:
+                    self._take_part(epoch, step)
+                else:
+                    yield part
+        # What is behind it ends only once it is asked for more.
+        next(made, None)
 
     def begin_step(self, epoch: int, step: int) -> float:
         """Set the learning rate of the optimizer step that the epoch's batch `step` belongs to; return it."""
-        setup = self._setup
-        step = self._parts.step_of(step, self.training.batch_size)
-        self._rate_now = scheduled_rate(
-            self.training.schedule, self._rate, epoch, step, self.training.epochs, setup.loader.steps
-        )
-        for group in setup.optimizer.param_groups:
-            group["lr"] = self._rate_now * group.get("factor", 1.0)
-        return self._rate_now
+        return self._set_rate(epoch, self._parts.step_of(step, self.training.batch_size))
 
     def autocast(self) -> AbstractContextManager[object]:
         """Return the context in which the network computes, after the job's precision."""
@@ -204,25 +222,32 @@ class Contract(Session):
     def loss(self, logits: Tensor, masks: Tensor) -> Tensor:
         """Return the scalar loss of logits [B, K, H, W] against masks [B, H, W], computed in float32.
 
-        Of a part of a batch it is its share in the loss of the batch.
+        Of a part of a batch, and of what one of several processes has of it, it is its share in the loss of
+        the batch.
         """
         check_logits(logits, masks, self.task)
         part = self._parts.now
         with torch.autocast(logits.device.type, enabled=False):
-            return self._criterion(logits.float(), masks, None if part is None else part.masks)
+            if part is None:
+                return self._criterion(logits.float(), masks)
+            return self._criterion(logits.float(), masks, part.masks, share=part.share, ranks=self.ranks)
 
     def optimize(self, loss: Tensor) -> None:
-        """Do one optimizer step: scaled backward, clipping of the unscaled gradients, step, zero gradients.
+        """Do one optimizer step: scaled backward, sum over processes, clipping of the unscaled gradients,
+        step, zero gradients.
 
         Of a part of a batch only the last does more than the backward.
 
         With fp16 a step whose gradients overflow is left out and the scale reduced, as usual.
         """
-        optimizer, scaler = self._setup.optimizer, self._setup.scaler
-        scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+        self._setup.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
         part = self._parts.now
-        if part is not None and not part.last:
-            return
+        if part is None or part.last:
+            self._step()
+
+    def _step(self) -> None:
+        optimizer, scaler = self._setup.optimizer, self._setup.scaler
+        self.ranks.sum_gradients(self.model.parameters())
         if self.training.gradient_clipping is not None:
             scaler.unscale_(optimizer)
             nn.utils.clip_grad_norm_(self.model.parameters(), self.training.gradient_clipping)
@@ -246,8 +271,10 @@ class Contract(Session):
             self._trace.write(epoch, steps, math.nan, None)
             raise
         loss = mean_loss(steps)
+        self.ranks.settle_buffers(self.model)
         trained = time.perf_counter()
-        metrics = micro(self._setup.inference.count(self.validation, predict))
+        counts = self._setup.inference.count(self.validation, predict)
+        metrics: dict[str, float] = self.ranks.tell(None if counts is None else micro(counts))
         seconds = time.perf_counter() - trained
         training = trained - self._started
         waited = min(training, self._setup.waiting.seconds())
@@ -265,13 +292,17 @@ class Contract(Session):
         return record
 
     def finish(self, predict: Predict) -> Outcome:
-        """Load the chosen epoch's weights into the model and predict the test images."""
+        """Load the chosen epoch's weights into the model and predict the test images.
+
+        Of several processes only the first one's outcome has label maps.
+        """
         self._tell("testing", epoch=len(self._history))
-        if self.training.checkpoint.choose == "best":
+        if self.training.checkpoint.choose != "best":
+            self._keep_weights()
+        elif self.ranks.first:
             kept = chosen_weights(self._keeper.load_best(), self._best.epoch, self.job_name)
             load_saved(self.model, kept, self.job_name)
-        else:
-            self._keep_weights()
+        self.ranks.copy_first(self.model)
         return Outcome(
             predictions=self._setup.inference.label(self._tested, predict),
             tested="validation" if self.job.fold.test == () else "test",
@@ -295,6 +326,41 @@ class Contract(Session):
 
     def _tell(self, kind: Literal["resumed", "epoch", "testing"], **facts: Any) -> None:
         self._emit(JobEvent(kind=kind, digest=self.job.digest, epochs=self.training.epochs, **facts))
+
+    def _set_rate(self, epoch: int, step: int) -> float:
+        setup = self._setup
+        self._rate_now = scheduled_rate(
+            self.training.schedule, self._rate, epoch, step, self.training.epochs, setup.loader.steps
+        )
+        for group in setup.optimizer.param_groups:
+            group["lr"] = self._rate_now * group.get("factor", 1.0)
+        return self._rate_now
+
+    def _take_part(self, epoch: int, step: int) -> None:
+        """Do for a part of which this process has no image what the others expect of it."""
+        part = self._parts.now
+        if part is None or part is not self._parts.newest:
+            raise TrainingError(
+                f"{self.job_name}: the runner asks for a batch before it is done with the last"
+            )
+        side, device = self.job.pixels.image_size, self._setup.device
+        masks = (
+            torch.zeros(0, side, side, dtype=torch.int64, device=device) if part.masks is None else part.masks
+        )
+        self._criterion.take_part(self.task.logit_channels, masks, self.ranks)
+        self._set_rate(epoch, step)
+        if part.last:
+            self._step()
+        self._steps.add((), self._rate_now, torch.zeros((), device=device), last=self._parts.done())
+
+    def _active_counts(self) -> set[int]:
+        """Return how many of the processes have images of a part, for all sizes that parts have."""
+        batches = set(batch_sizes(len(self.train), self.training.batch_size))
+        return {
+            min(self.ranks.world, part)
+            for size in batches
+            for part in part_sizes(size, self.training.micro_batch)
+        }
 
     def _class_pixels(self) -> list[int]:
         """Return the training pixels of each class, background first, at the protocol's size."""

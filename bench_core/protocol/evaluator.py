@@ -66,15 +66,19 @@ class Evaluator:
         self._counts.append(count(logits, masks, self._task, self._scoring))
         self._undefined.append(logits.isnan().flatten(1).any(dim=1))
 
+    @property
+    def undefined(self) -> list[str]:
+        """The samples with a NaN among their logits."""
+        flags = torch.cat(self._undefined).tolist() if self._undefined else []
+        return [sample for sample, flag in zip(self._ids, flags, strict=True) if flag]
+
     def values(self, ids: tuple[str, ...]) -> NDArray[np.int64]:
         """Return the counts [N, K, 3] of these samples, in their order.
 
         Raises DivergedError if any logit was NaN, which would otherwise pass for background, TrainingError
         if a sample was counted twice or not at all.
         """
-        flags = torch.cat(self._undefined).tolist() if self._undefined else []
-        broken = [sample for sample, flag in zip(self._ids, flags, strict=True) if flag]
-        refuse_undefined(broken, len(ids))
+        refuse_undefined(self.undefined, len(ids))
         rows = {sample: row for row, sample in enumerate(self._ids)}
         if len(self._ids) != len(ids) or rows.keys() != set(ids):
             raise TrainingError(
@@ -91,11 +95,18 @@ def defined(
 ) -> Iterator[tuple[tuple[str, ...], Tensor]]:
     """Yield ids and logits of each batch; raise DivergedError at the end where a logit was NaN."""
     undefined: list[str] = []
+    yield from noting(batches, undefined)
+    refuse_undefined(undefined, images)
+
+
+def noting(
+    batches: Iterable[tuple[tuple[str, ...], Tensor]], undefined: list[str]
+) -> Iterator[tuple[tuple[str, ...], Tensor]]:
+    """Yield ids and logits of each batch, and add to `undefined` the ids of images where one is NaN."""
     for ids, logits in batches:
         flags = logits.isnan().flatten(1).any(dim=1).tolist()
         undefined += [sample for sample, flag in zip(ids, flags, strict=True) if flag]
         yield ids, logits
-    refuse_undefined(undefined, images)
 
 
 def label_maps(

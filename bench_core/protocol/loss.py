@@ -4,14 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from bench_core.declarations import Task
 from bench_core.errors import TrainingError
-from bench_core.protocol.pixel_losses import binary_cross_entropy, cross_entropy, focal, pixel_weights
-from bench_core.protocol.region_losses import dice, tversky
+from bench_core.protocol.pixel_losses import (
+    binary_cross_entropy,
+    cross_entropy,
+    divisor,
+    focal,
+    pixel_weights,
+)
+from bench_core.protocol.ranks import ALONE, Ranks
+from bench_core.protocol.region_losses import dice, region_sums, tversky
 from bench_core.spec import loss as spec
 
 Pixels = Callable[[], Sequence[int]]
@@ -33,15 +41,44 @@ class Criterion:
             for name, term in losses.terms()
         ]
 
-    def __call__(self, logits: Tensor, masks: Tensor, whole: Tensor | None = None) -> Tensor:
+    def __call__(
+        self,
+        logits: Tensor,
+        masks: Tensor,
+        whole: Tensor | None = None,
+        *,
+        share: float | None = None,
+        ranks: Ranks = ALONE,
+    ) -> Tensor:
         """Return the scalar loss of logits [B, K, H, W] float32 against masks [B, H, W] int64.
 
         Of a part of a batch, with the masks of the `whole` batch, it is the part's share: means over pixels
-        add up to that of the batch, while losses of regions are the mean over the parts.
+        add up to that of the batch, while losses of regions are the mean over the parts, weighted by the
+        `share` of the batch's images that each has.
+
+        With several `ranks`, logits and both masks are those of this process's images. What they hand back
+        adds up to the loss of all images, and so do its gradients, exactly: sums over the pixels of a batch
+        are exchanged before anything is computed from them. Each process has to ask for it, or call
+        `take_part`.
         """
         whole = masks if whole is None else whole
-        parts = [weight * loss(logits, masks, whole) for weight, loss in self._terms]
+        share = len(masks) / len(whole) if share is None else share
+        sums = [term.sums(logits, masks, whole) for _, term in self._terms]
+        if ranks.several:
+            sums = _over_ranks(sums, ranks)
+        parts = [
+            weight * term.value(logits, masks, total, share, ranks.first)
+            for (weight, term), total in zip(self._terms, sums, strict=True)
+        ]
         return parts[0] if len(parts) == 1 else torch.stack(parts).sum()
+
+    def take_part(self, channels: int, whole: Tensor, ranks: Ranks) -> None:
+        """Add to what the other processes sum where this one has no image of a part of the batch.
+
+        `whole` are its masks [B, H, W] of the whole batch, of which it may have no image either.
+        """
+        logits = torch.zeros(0, channels, *whole.shape[1:], device=whole.device)
+        _over_ranks([term.sums(logits, whole[:0], whole) for _, term in self._terms], ranks)
 
     def _weights(self, name: str, term: spec.Term, task: Task, pixels: Pixels | None) -> list[float] | None:
         given = getattr(term, "weights", "equal")
@@ -62,10 +99,6 @@ class Criterion:
         weights = inverse_frequencies(pixels())
         self.class_weights[name] = dict(zip(classes, weights, strict=True))
         return weights
-
-
-Term = Callable[[Tensor, Tensor, Tensor], Tensor]
-"""Logits, masks, masks of the whole batch to a scalar."""
 
 
 def build_loss(losses: spec.Losses, task: Task, pixels: Pixels | None = None) -> Criterion:
@@ -92,41 +125,73 @@ def inverse_frequencies(pixels: Sequence[int]) -> list[float]:
     return [sum(present) / (len(present) * count) if count else 0.0 for count in pixels]
 
 
+class Term(Protocol):
+    """One loss, in two steps: sums over the pixels of a batch, then what is computed from them."""
+
+    def sums(self, logits: Tensor, masks: Tensor, whole: Tensor) -> Tensor:
+        """Return the sums, of an equal number for each batch; of fewer images they are smaller."""
+
+    def value(self, logits: Tensor, masks: Tensor, sums: Tensor, share: float, first: bool) -> Tensor:
+        """Return a scalar for these pixels, with the sums of all."""
+
+
 def _build(term: spec.Term, weights: list[float] | None) -> Term:
     if isinstance(term, spec.Dice):
-        return _shared(dice)
+        return _Regions(dice)
     if isinstance(term, spec.Tversky):
-        return _shared(partial(tversky, alpha=term.alpha, beta=term.beta))
+        return _Regions(partial(tversky, alpha=term.alpha, beta=term.beta))
     if isinstance(term, spec.BinaryCrossEntropy):
-        return _mean(partial(binary_cross_entropy, smoothing=term.label_smoothing), weights)
+        return _Mean(partial(binary_cross_entropy, smoothing=term.label_smoothing), weights)
     if isinstance(term, spec.CrossEntropy):
-        return _mean(partial(cross_entropy, smoothing=term.label_smoothing), weights)
+        return _Mean(partial(cross_entropy, smoothing=term.label_smoothing), weights)
     if isinstance(term, spec.Focal):
-        return _mean(partial(focal, gamma=term.gamma, alpha=term.alpha), weights)
+        return _Mean(partial(focal, gamma=term.gamma, alpha=term.alpha), weights)
     raise TypeError(f"no loss is built from {type(term).__name__}")
 
 
-def _mean(
-    loss: Callable[[Tensor, Tensor, Tensor | None, Tensor], Tensor], weights: list[float] | None
-) -> Term:
-    """Return the mean over pixels, weighted by their classes where there are weights."""
-    table = None if weights is None else torch.tensor(weights, dtype=torch.float64)
+class _Mean:
+    """The mean over pixels, weighted by their classes where there are weights."""
 
-    def mean(logits: Tensor, masks: Tensor, whole: Tensor) -> Tensor:
-        here = None if table is None else table.to(logits)
-        return loss(logits, masks, here, pixel_weights(whole, here))
+    def __init__(
+        self, loss: Callable[[Tensor, Tensor, Tensor | None, Tensor], Tensor], weights: list[float] | None
+    ) -> None:
+        self._loss = loss
+        self._table = None if weights is None else torch.tensor(weights, dtype=torch.float64)
 
-    return mean
+    def sums(self, logits: Tensor, masks: Tensor, whole: Tensor) -> Tensor:
+        return pixel_weights(whole, self._here(logits))
+
+    def value(self, logits: Tensor, masks: Tensor, sums: Tensor, share: float, first: bool) -> Tensor:
+        return self._loss(logits, masks, self._here(logits), divisor(sums))
+
+    def _here(self, logits: Tensor) -> Tensor | None:
+        return None if self._table is None else self._table.to(logits)
 
 
-def _shared(loss: Callable[[Tensor, Tensor], Tensor]) -> Term:
-    """Return a loss of regions, of a part of a batch by its share of the images."""
+class _Regions:
+    """A loss of regions, of a part of a batch by its share of the images."""
 
-    def shared(logits: Tensor, masks: Tensor, whole: Tensor) -> Tensor:
-        value = loss(logits, masks)
-        return value if whole is masks else value * (len(masks) / len(whole))
+    def __init__(self, loss: Callable[[Tensor], Tensor]) -> None:
+        self._loss = loss
 
-    return shared
+    def sums(self, logits: Tensor, masks: Tensor, whole: Tensor) -> Tensor:
+        return region_sums(logits, masks)
+
+    def value(self, logits: Tensor, masks: Tensor, sums: Tensor, share: float, first: bool) -> Tensor:
+        value = self._loss(sums)
+        value = value if share == 1.0 else value * share
+        # Each process has the whole value, with the gradient of its own pixels: only one hands it back.
+        return value if first else value - value.detach()
+
+
+def _over_ranks(sums: Sequence[Tensor], ranks: Ranks) -> list[Tensor]:
+    """Return the sums over all processes, with the gradients of this one's; all in one exchange."""
+    flat = ranks.sum(torch.cat([one.detach().double().flatten() for one in sums]))
+    totals = flat.split([one.numel() for one in sums])
+    # The difference is exactly 0; it carries the gradient.
+    return [
+        one - one.detach() + total.view_as(one).to(one.dtype) for one, total in zip(sums, totals, strict=True)
+    ]
 
 
 def check_logits(logits: object, masks: Tensor, task: Task) -> None:

@@ -1,4 +1,6 @@
-"""A batch in parts that fit a small device: one optimizer step whose gradients are added up part by part."""
+"""A batch in parts that fit a small device: one optimizer step whose gradients are added up part by part.
+
+Where a job has several processes each has its share of every part."""
 
 from __future__ import annotations
 
@@ -9,9 +11,10 @@ from itertools import accumulate, pairwise
 
 from torch import Tensor
 
-from bench_core.data.order import batch_sizes
+from bench_core.data.order import batch_sizes, share
 from bench_core.errors import TrainingError
 from bench_core.protocol.interfaces import DeviceBatch
+from bench_core.protocol.ranks import ALONE, Ranks
 
 
 def part_sizes(images: int, most: int | None) -> list[int]:
@@ -28,46 +31,84 @@ def part_sizes(images: int, most: int | None) -> list[int]:
 
 @dataclass(frozen=True)
 class Part:
-    """A part that is under way: the masks of its whole batch, and whether the step ends with it."""
+    """A part that is under way."""
 
-    masks: Tensor
+    images: int
+    """Of this process and of all others."""
+    masks: Tensor | None
+    """Of this process's images of the whole batch; None where it has none."""
+    share: float
+    """Of the whole batch's images."""
     last: bool
+    """The step ends with it."""
 
 
 class Parts:
     """Parts batches, and remembers those that have been handed out until their step is noted."""
 
-    def __init__(self, most: int | None) -> None:
+    def __init__(self, most: int | None, ranks: Ranks = ALONE) -> None:
         self.most = most
+        self._ranks = ranks
         self._open: deque[Part] = deque()
 
-    def of(self, batch: DeviceBatch) -> Iterator[DeviceBatch]:
-        """Yield a batch whole, or its parts in its order."""
-        if self.most is None:
+    def sizes(self, images: int) -> list[int]:
+        """Return how many images of each part of a batch this process has."""
+        sizes = part_sizes(images, self.most)
+        return [len(share(size, self._ranks.rank, self._ranks.world)) for size in sizes]
+
+    def places(self, images: int) -> list[int]:
+        """Return the places in a batch of this process's images, part by part."""
+        starts = accumulate(part_sizes(images, self.most), initial=0)
+        return [
+            start + place
+            for start, stop in pairwise(starts)
+            for place in share(stop - start, self._ranks.rank, self._ranks.world)
+        ]
+
+    def of(self, batch: DeviceBatch | None, images: int | None = None) -> Iterator[DeviceBatch | None]:
+        """Yield this process's images of each part of a batch of `images` in all; None where it has none."""
+        images = len(batch.ids) if images is None and batch is not None else images or 0
+        if self.most is None and not self._ranks.several:
             yield batch
             return
-        sizes = part_sizes(len(batch.ids), self.most)
-        for start, end in pairwise((0, *accumulate(sizes))):
-            self._open.append(Part(batch.masks, last=end == len(batch.ids)))
-            yield DeviceBatch(batch.ids[start:end], batch.images[start:end], batch.masks[start:end])
+        masks = None if batch is None else batch.masks
+        wholes, done, start = part_sizes(images, self.most), 0, 0
+        for whole, size in zip(wholes, self.sizes(images), strict=True):
+            done += whole
+            self._open.append(Part(whole, masks, whole / images, last=done == images))
+            stop = start + size
+            if batch is None or start == stop:
+                yield None
+            elif len(batch.ids) == size:
+                yield batch
+            else:
+                yield DeviceBatch(batch.ids[start:stop], batch.images[start:stop], batch.masks[start:stop])
+            start = stop
 
     def count(self, samples: int, batch_size: int) -> int:
-        """Return how many batches or parts an epoch has."""
-        return sum(len(part_sizes(size, self.most)) for size in batch_sizes(samples, batch_size))
+        """Return how many batches or parts with images of this process an epoch has."""
+        return sum(self._filled(size) for size in batch_sizes(samples, batch_size))
 
     def step_of(self, number: int, batch_size: int) -> int:
         """Return the optimizer step, from 0, of the epoch's part of this number."""
         # Only an epoch's last batch can have fewer parts than a full one.
-        return number // len(part_sizes(batch_size, self.most))
+        return number // max(1, self._filled(batch_size))
 
     @property
     def now(self) -> Part | None:
         """The part that is under way; None where batches are whole. TrainingError where there is none."""
-        if self.most is None:
+        if self.most is None and not self._ranks.several:
             return None
         if not self._open:
             raise TrainingError("the runner computes a loss or a step of a batch that it was not given")
         return self._open[0]
+
+    @property
+    def newest(self) -> Part:
+        """The part that was handed out last; raises TrainingError where there is none."""
+        if not self._open:
+            raise TrainingError("no part of a batch was handed out")
+        return self._open[-1]
 
     def done(self) -> bool:
         """Note that the part under way has been trained on; return whether it ends its optimizer step."""
@@ -80,3 +121,6 @@ class Parts:
     def forget(self) -> None:
         """Forget parts of an epoch that was left."""
         self._open.clear()
+
+    def _filled(self, images: int) -> int:
+        return sum(size > 0 for size in self.sizes(images))

@@ -79,11 +79,15 @@ def focal(
 
 
 def pixel_weights(masks: Tensor, weights: Tensor | None) -> Tensor:
-    """Return the sum of the pixels' weights, or 1 where none has any."""
+    """Return the sum of the pixels' weights, their number where none has any."""
     counted = masks != IGNORE
     if weights is None:
-        return counted.sum().clamp(min=1)
-    total = _weighted(torch.ones_like(masks, dtype=weights.dtype), masks, counted, weights).sum()
+        return counted.sum()
+    return _weighted(torch.ones_like(masks, dtype=weights.dtype), masks, counted, weights).sum()
+
+
+def divisor(total: Tensor) -> Tensor:
+    """Return the sum of weights to divide by: 1 where nothing counts."""
     return torch.where(total > 0, total, torch.ones_like(total))
 
 

@@ -12,29 +12,36 @@ SMOOTHING = 1.0
 _PIXELS = (0, 2, 3)
 
 
-def dice(logits: Tensor, masks: Tensor) -> Tensor:
-    """Return soft Dice loss: 1 - mean over foreground classes of (2 sum(p g) + s) / (sum(p) + sum(g) + s).
+def region_sums(logits: Tensor, masks: Tensor) -> Tensor:
+    """Return sum(p g), sum(p) and sum(g) over all pixels [3, foreground classes]; g is the one-hot mask.
 
-    Sums run over all pixels of the batch; g is the one-hot mask, s = 1 pixel. p is the sigmoid of the one
-    channel, or the softmax over all channels, of which background is then left out. After Milletari et al.,
-    "V-Net", 2016, with the unsquared denominator of Sudre et al., "Generalised Dice overlap", 2017.
+    p is the sigmoid of the one channel, or the softmax over all channels, of which background is then left
+    out.
     """
     probabilities, targets = _foreground(logits, masks)
-    overlap = (probabilities * targets).sum(_PIXELS)
-    total = probabilities.sum(_PIXELS) + targets.sum(_PIXELS)
-    return 1.0 - ((2.0 * overlap + SMOOTHING) / (total + SMOOTHING)).mean()
+    return torch.stack(
+        [(probabilities * targets).sum(_PIXELS), probabilities.sum(_PIXELS), targets.sum(_PIXELS)]
+    )
 
 
-def tversky(logits: Tensor, masks: Tensor, alpha: float, beta: float) -> Tensor:
+def dice(sums: Tensor) -> Tensor:
+    """Return soft Dice loss: 1 - mean over foreground classes of (2 sum(p g) + s) / (sum(p) + sum(g) + s).
+
+    Sums are those of `region_sums`, over all pixels of the batch; s = 1 pixel. After Milletari et al.,
+    "V-Net", 2016, with the unsquared denominator of Sudre et al., "Generalised Dice overlap", 2017.
+    """
+    overlap, predicted, true = sums
+    return 1.0 - ((2.0 * overlap + SMOOTHING) / (predicted + true + SMOOTHING)).mean()
+
+
+def tversky(sums: Tensor, alpha: float, beta: float) -> Tensor:
     """Return Tversky loss: 1 - mean over foreground classes of (TP + s) / (TP + alpha FP + beta FN + s).
 
     TP = sum(p g), FP = sum(p (1 - g)), FN = sum((1 - p) g) over all pixels of the batch, s = 1/2 pixel, so
     that alpha = beta = 1/2 is Dice loss. Salehi et al., "Tversky loss function for image segmentation", 2017.
     """
-    probabilities, targets = _foreground(logits, masks)
-    hits = (probabilities * targets).sum(_PIXELS)
-    false = probabilities.sum(_PIXELS) - hits
-    missed = targets.sum(_PIXELS) - hits
+    hits, predicted, true = sums
+    false, missed = predicted - hits, true - hits
     smoothing = SMOOTHING / 2.0
     return 1.0 - ((hits + smoothing) / (hits + alpha * false + beta * missed + smoothing)).mean()
 

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from bench_core.data.loader import READERS, Augment, Loader, Split
+from bench_core.data.loader import READERS, Augment, Loader, Places, Split
 from bench_core.plan.job import Job, job_seed
 from bench_core.protocol.inference import Inference
 from bench_core.protocol.normalization import Normalize, Transfer
 from bench_core.protocol.optimizer import build_optimizer
 from bench_core.protocol.precision import build_scaler, check_precision
+from bench_core.protocol.ranks import Ranks
 from bench_core.protocol.waiting import Waiting
 
 
@@ -43,6 +44,8 @@ def set_up(
     device: torch.device,
     channels_last: bool,
     workers: int,
+    ranks: Ranks,
+    places: Places | None,
 ) -> Setup:
     """Return what a job's training needs for a model that is on `device`.
 
@@ -64,6 +67,7 @@ def set_up(
             workers=workers,
             pin_memory=device.type == "cuda",
             narrow=True,
+            places=places,
         ),
         transfer=transfer,
         inference=Inference(
@@ -76,6 +80,7 @@ def set_up(
             seed=seed,
             random_at_inference=random_at_inference,
             workers=min(workers, READERS),
+            ranks=ranks,
         ),
         waiting=Waiting(device, workers),
     )

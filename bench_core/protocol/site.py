@@ -14,6 +14,7 @@ from bench_core.data.loader import Split
 from bench_core.declarations import JobEvent, Layers, Metric
 from bench_core.errors import TrainingError
 from bench_core.plan.job import Job, Role
+from bench_core.protocol.ranks import ALONE, Ranks
 from bench_core.records import Predictions
 
 
@@ -71,6 +72,8 @@ class Site:
     peers: tuple[Source, ...] = ()
     """The jobs of all models that tested the same images, in the order of their digests."""
     device: str = "cpu"
+    ranks: Ranks = ALONE
+    """The processes that train the job together."""
     loader_workers: int = 0
     sealed: Path | None = None
     """The job's sealed folder, where a step is asked again."""

@@ -15,6 +15,7 @@ from bench_core.data.loader import Split
 from bench_core.declarations import JobEvent, Task
 from bench_core.plan.job import Job, JobDataset, JobFold, JobModel, Train, Work
 from bench_core.protocol.contract import Contract, Outcome, Predict
+from bench_core.protocol.ranks import ALONE, Ranks
 from bench_core.protocol.site import Site
 from bench_core.protocol.trace import Trace
 from bench_core.records import EpochRecord
@@ -136,6 +137,7 @@ def tiny_contract(
     random_at_inference: bool = False,
     encoder: tuple[str, ...] = (),
     loader_workers: int = 0,
+    ranks: Ranks = ALONE,
     **changes: Any,
 ) -> Contract:
     """Return a contract over 12 training, 4 validation and 4 test images, not prepared yet."""
@@ -158,6 +160,7 @@ def tiny_contract(
             test if tested else None,
             emit=(lambda event: None) if events is None else events.append,
             loader_workers=loader_workers,
+            ranks=ranks,
         ),
         learning_rate=rate,
         model=tiny_network(task, channels=depth) if model is None else model,
