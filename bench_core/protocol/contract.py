@@ -178,14 +178,12 @@ class Contract(Session):
         """Yield the epochs that are left, until the last or early stopping.
 
         Each starts with all global generators seeded from (seed, epoch), so that dropout and the like are
-        the same in an unbroken and a resumed job, and with the model in training mode. Of several processes
-        each draws other numbers.
+        the same in an unbroken and a resumed job, and with the model in training mode.
         """
         for epoch in range(len(self._history), self.training.epochs):
             if self._stopping.stopped:
                 return
-            other = () if self.ranks.first else ("rank", self.ranks.rank)
-            seed_everything(derive_seed(self.seed, "epoch", epoch, *other))
+            seed_everything(derive_seed(self.seed, "epoch", epoch))
             self.model.train()
             self._steps = StepLog(self.ranks)
             self._parts.forget()
@@ -271,7 +269,7 @@ class Contract(Session):
             self._trace.write(epoch, steps, math.nan, None)
             raise
         loss = mean_loss(steps)
-        self.ranks.settle_buffers(self.model)
+        self.ranks.settle_buffers(self.model, synchronized=False)
         trained = time.perf_counter()
         counts = self._setup.inference.count(self.validation, predict)
         metrics: dict[str, float] = self.ranks.tell(None if counts is None else micro(counts))

@@ -18,7 +18,7 @@ from bench_core.protocol.pixel_losses import (
     focal,
     pixel_weights,
 )
-from bench_core.protocol.ranks import ALONE, Ranks
+from bench_core.protocol.ranks import ALONE, Ranks, cut
 from bench_core.protocol.region_losses import dice, region_sums, tversky
 from bench_core.spec import loss as spec
 
@@ -187,10 +187,10 @@ class _Regions:
 def _over_ranks(sums: Sequence[Tensor], ranks: Ranks) -> list[Tensor]:
     """Return the sums over all processes, with the gradients of this one's; all in one exchange."""
     flat = ranks.sum(torch.cat([one.detach().double().flatten() for one in sums]))
-    totals = flat.split([one.numel() for one in sums])
     # The difference is exactly 0; it carries the gradient.
     return [
-        one - one.detach() + total.view_as(one).to(one.dtype) for one, total in zip(sums, totals, strict=True)
+        one - one.detach() + total.view_as(one).to(one.dtype)
+        for one, total in zip(sums, cut(flat, sums), strict=True)
     ]
 
 

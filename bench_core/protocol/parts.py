@@ -35,6 +35,8 @@ class Part:
 
     images: int
     """Of this process and of all others."""
+    own: range
+    """The places in the part of this process's images."""
     masks: Tensor | None
     """Of this process's images of the whole batch; None where it has none."""
     share: float
@@ -73,9 +75,11 @@ class Parts:
             return
         masks = None if batch is None else batch.masks
         wholes, done, start = part_sizes(images, self.most), 0, 0
-        for whole, size in zip(wholes, self.sizes(images), strict=True):
+        for whole in wholes:
+            own = share(whole, self._ranks.rank, self._ranks.world)
             done += whole
-            self._open.append(Part(whole, masks, whole / images, last=done == images))
+            self._open.append(Part(whole, own, masks, whole / images, last=done == images))
+            size = len(own)
             stop = start + size
             if batch is None or start == stop:
                 yield None

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate, pairwise
 from typing import Any
 
 import torch
@@ -45,29 +46,27 @@ class Ranks:
         return self.rank == 0
 
     def form(self, sizes: Iterable[int]) -> None:
-        """Make ready for sums over the first n processes, for each n of `sizes`; collective."""
+        """Make ready for exchanges of the first n processes, for each n of `sizes`; collective."""
         for size in sorted(set(sizes)):
             if 1 < size < self.world and size not in self._groups:
                 self._groups[size] = dist.new_group(list(range(size)))
 
-    def sum(self, tensor: Tensor, group: Any = None) -> Tensor:
+    def sum(self, tensor: Tensor) -> Tensor:
         """Return the sum of each process's tensor, the same bits in all of them."""
         if not self.several:
             return tensor
-        total = tensor.detach().clone() if self.direct or not tensor.is_cuda else tensor.detach().cpu()
-        dist.all_reduce(total, group=group)
+        total = self._outgoing(tensor)
+        dist.all_reduce(total)
         return total.to(tensor.device)
 
-    def sum_of_active(self, tensor: Tensor) -> Tensor:
-        """Return the sum over the processes that have images of this part; gradients are summed likewise.
-
-        For layers that look at a whole batch: the loss is a sum of each process's share, so the gradient of
-        what one process gave is the sum of the gradients of what all of them got.
-        """
+    def gather_active(self, vector: Tensor) -> Tensor:
+        """Return the vectors [n] of all processes that have images of this part, as [active, n]."""
         if self.active < 2:
-            return tensor
-        total: Tensor = _ActiveSum.apply(tensor, self)  # type: ignore[no-untyped-call]
-        return total
+            return vector.detach()[None]
+        given = self._outgoing(vector)
+        found = [torch.empty_like(given) for _ in range(self.active)]
+        dist.all_gather(found, given, group=self._groups.get(self.active))
+        return torch.stack(found).to(vector.device)
 
     def tell(self, value: Any) -> Any:
         """Return what the first process has as `value`, which JSON can hold; what others have is not read."""
@@ -83,7 +82,7 @@ class Ranks:
         length = torch.tensor([len(content)])
         dist.broadcast(length, 0)
         told = _as_tensor(content) if self.first else torch.empty(int(length), dtype=torch.uint8)
-        for part in told.split(_LARGEST):
+        for part in _messages(told):
             dist.broadcast(part, 0)
         return content if self.first else told.numpy().tobytes()
 
@@ -95,13 +94,13 @@ class Ranks:
         lengths[self.rank] = len(content)
         dist.all_reduce(lengths)
         if not self.first:
-            for part in _as_tensor(content).split(_LARGEST):
+            for part in _messages(_as_tensor(content)):
                 dist.send(part, 0)
             return None
         found = [content]
         for rank in range(1, self.world):
             taken = torch.empty(int(lengths[rank]), dtype=torch.uint8)
-            for part in taken.split(_LARGEST):
+            for part in _messages(taken):
                 dist.recv(part, rank)
             found.append(taken.numpy().tobytes())
         return found
@@ -116,17 +115,17 @@ class Ranks:
         if self.several:
             self._copy_first([*model.parameters(), *model.buffers()])
 
-    def settle_buffers(self, model: nn.Module) -> None:
-        """Give every process the same buffers: running statistics of norms that each one took from its own
-        images become their mean over the processes, all others are the first one's.
+    def settle_buffers(self, model: nn.Module, synchronized: bool) -> None:
+        """Give every process the first one's buffers.
 
-        A norm that takes its statistics from all processes says so by a true attribute `over_ranks`.
+        Where norms took their running statistics from each process's own images, and not `synchronized` from
+        those of all, these become their mean over the processes.
         """
         if not self.several:
             return
         own: list[Tensor] = []
-        for module in model.modules():
-            if isinstance(module, _NormBase) and not getattr(module, "over_ranks", False):
+        for module in () if synchronized else model.modules():
+            if isinstance(module, _NormBase):
                 own += [each for each in (module.running_mean, module.running_var) if each is not None]
         if own:
             flat = torch.cat([each.detach().double().flatten().cpu() for each in own])
@@ -153,8 +152,7 @@ class Ranks:
         ]
         total = self.sum(torch.cat([there, *pieces]))
         known, gradients = total[: len(trained)].tolist(), total[len(trained) :]
-        split = gradients.split([one.numel() for one in trained])
-        for one, given, piece in zip(trained, known, split, strict=True):
+        for one, given, piece in zip(trained, known, cut(gradients, trained), strict=True):
             if not given:
                 one.grad = None
             elif one.grad is None:
@@ -162,13 +160,20 @@ class Ranks:
             else:
                 one.grad.copy_(piece.view_as(one))
 
+    def _outgoing(self, tensor: Tensor) -> Tensor:
+        """Return a copy where it can leave from."""
+        own = tensor.detach()
+        return (
+            own.cpu() if own.is_cuda and not self.direct else own.clone(memory_format=torch.contiguous_format)
+        )
+
     def _copy_first(self, tensors: Sequence[Tensor]) -> None:
         pieces = [tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8) for tensor in tensors]
         whole = torch.cat(pieces).numpy().tobytes() if self.first and pieces else b""
         told = _as_tensor(self.tell_bytes(whole)) if pieces else torch.empty(0, dtype=torch.uint8)
         if not self.first:
             with torch.no_grad():
-                for tensor, piece in zip(tensors, told.split([len(one) for one in pieces]), strict=True):
+                for tensor, piece in zip(tensors, cut(told, pieces), strict=True):
                     # A copy, since a piece may not lie where numbers of this type may.
                     tensor.copy_(piece.clone().view(tensor.dtype).view_as(tensor))
 
@@ -177,17 +182,14 @@ ALONE = Ranks()
 """The one process of a job with one device."""
 
 
-class _ActiveSum(torch.autograd.Function):
-    """The sum over the processes that have images; so is its gradient."""
+def cut(flat: Tensor, tensors: Sequence[Tensor]) -> list[Tensor]:
+    """Return pieces of a vector, as long as each of the tensors has elements."""
+    ends = (0, *accumulate(tensor.numel() for tensor in tensors))
+    return [flat[start:stop] for start, stop in pairwise(ends)]
 
-    @staticmethod
-    def forward(context: Any, tensor: Tensor, ranks: Ranks) -> Tensor:  # type: ignore[override]
-        context.ranks, context.group = ranks, ranks._groups.get(ranks.active)
-        return ranks.sum(tensor, context.group)
 
-    @staticmethod
-    def backward(context: Any, gradient: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
-        return context.ranks.sum(gradient.contiguous(), context.group), None
+def _messages(content: Tensor) -> list[Tensor]:
+    return [content[start : start + _LARGEST] for start in range(0, len(content), _LARGEST)]
 
 
 def _as_tensor(content: bytes) -> Tensor:
@@ -198,5 +200,5 @@ def _as_tensor(content: bytes) -> Tensor:
 
 def _put(flat: Tensor, tensors: Sequence[Tensor]) -> None:
     with torch.no_grad():
-        for tensor, piece in zip(tensors, flat.split([each.numel() for each in tensors]), strict=True):
+        for tensor, piece in zip(tensors, cut(flat, tensors), strict=True):
             tensor.copy_(piece.view_as(tensor))

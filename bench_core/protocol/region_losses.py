@@ -30,8 +30,9 @@ def dice(sums: Tensor) -> Tensor:
     Sums are those of `region_sums`, over all pixels of the batch; s = 1 pixel. After Milletari et al.,
     "V-Net", 2016, with the unsquared denominator of Sudre et al., "Generalised Dice overlap", 2017.
     """
-    overlap, predicted, true = sums
-    return 1.0 - ((2.0 * overlap + SMOOTHING) / (predicted + true + SMOOTHING)).mean()
+    overlap, predicted, true = sums.unbind()
+    loss: Tensor = 1.0 - ((2.0 * overlap + SMOOTHING) / (predicted + true + SMOOTHING)).mean()
+    return loss
 
 
 def tversky(sums: Tensor, alpha: float, beta: float) -> Tensor:
@@ -40,10 +41,11 @@ def tversky(sums: Tensor, alpha: float, beta: float) -> Tensor:
     TP = sum(p g), FP = sum(p (1 - g)), FN = sum((1 - p) g) over all pixels of the batch, s = 1/2 pixel, so
     that alpha = beta = 1/2 is Dice loss. Salehi et al., "Tversky loss function for image segmentation", 2017.
     """
-    hits, predicted, true = sums
+    hits, predicted, true = sums.unbind()
     false, missed = predicted - hits, true - hits
     smoothing = SMOOTHING / 2.0
-    return 1.0 - ((hits + smoothing) / (hits + alpha * false + beta * missed + smoothing)).mean()
+    loss: Tensor = 1.0 - ((hits + smoothing) / (hits + alpha * false + beta * missed + smoothing)).mean()
+    return loss
 
 
 def _foreground(logits: Tensor, masks: Tensor) -> tuple[Tensor, Tensor]:

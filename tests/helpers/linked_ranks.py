@@ -44,11 +44,13 @@ class ThreadedRanks(Ranks):
         self._board = board
 
     def form(self, sizes: Iterable[int]) -> None:
-        self._groups |= {size: size for size in sizes if size < self.world}
+        """Do nothing: any number can meet."""
 
-    def sum(self, tensor: Tensor, group: Any = None) -> Tensor:
-        given = self._board.exchange(self.rank, group or self.world, tensor.detach().clone())
-        return torch.stack(given).sum(0)
+    def sum(self, tensor: Tensor) -> Tensor:
+        return torch.stack(self._board.exchange(self.rank, self.world, tensor.detach().clone())).sum(0)
+
+    def gather_active(self, vector: Tensor) -> Tensor:
+        return torch.stack(self._board.exchange(self.rank, self.active, vector.detach().clone()))
 
     def tell_bytes(self, content: bytes) -> bytes:
         told: bytes = self._board.exchange(self.rank, self.world, content)[0]

@@ -206,7 +206,7 @@ def test_running_statistics_become_their_mean_and_other_buffers_the_first_ones()
         model = nn.Sequential(nn.BatchNorm2d(2))
         model.register_buffer("table", torch.tensor([ranks.rank, 7]))
         model(torch.full((2, 2, 2, 2), float(ranks.rank)))
-        ranks.settle_buffers(model)
+        ranks.settle_buffers(model, synchronized=False)
         return model.state_dict()
 
     for state in together(2, work):
@@ -235,21 +235,6 @@ def test_a_runner_that_asks_ahead_is_told_so() -> None:
                 list(contract.train_batches(0))
 
     together(2, work)
-
-
-def test_a_sum_over_layers_has_the_gradient_of_the_whole_batch() -> None:
-    images = torch.arange(12.0, dtype=torch.float64).reshape(4, 3)
-    whole = images.clone().requires_grad_()
-    ((whole - whole.mean(0)) ** 3).sum().backward()
-
-    def work(ranks: Ranks) -> Tensor | None:
-        own = share(4, ranks.rank, ranks.world)
-        mine = images[own.start : own.stop].clone().requires_grad_()
-        mean = ranks.sum_of_active(mine.sum(0)) / 4
-        ((mine - mean) ** 3).sum().backward()
-        return mine.grad
-
-    torch.testing.assert_close(torch.cat(together(2, work)), whole.grad)  # type: ignore[arg-type]
 
 
 def test_a_resumed_job_of_several_processes_ends_with_the_same_weights(tmp_path: Path) -> None:
