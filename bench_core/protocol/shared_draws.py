@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-Replacement = tuple[Any, str, Callable[..., Any]]
+Draws = Callable[..., Tensor]
+Replacement = tuple[Any, str, Draws]
 """An owner, the name of one of its functions, and what stands there meanwhile."""
 _FILLERS = ("bernoulli_", "uniform_", "normal_", "exponential_")
 _NEW = ("rand", "randn")
@@ -53,30 +54,44 @@ class Rows:
         return whole.permute([order.index(dim) for dim in range(part.dim())])
 
 
-def shared_draws(rows: Rows) -> list[Replacement]:
+Current = Callable[[], Rows | None]
+"""Which images the calling code computes; None: it is not about a part of a batch."""
+
+
+def shared_draws(current: Current) -> list[Replacement]:
     """Return what makes networks draw for the whole batch, for the functions of PyTorch that draw.
 
     Names are replaced: a mode that hears of every operation would slow networks of many small ones. What a
     compiler generates draws by itself.
     """
+
+    def rows_of(shape: Sequence[int]) -> tuple[Rows, int] | None:
+        rows = None if torch.compiler.is_compiling() else current()
+        each = None if rows is None else rows.each(shape)
+        return None if rows is None or each is None else (rows, each)
+
     return [
-        *((torch.Tensor, name, _in_place(rows, getattr(torch.Tensor, name))) for name in _FILLERS),
-        *((torch, name, _new(rows, getattr(torch, name))) for name in _NEW),
-        *((torch, name, _like(rows, getattr(torch, name))) for name in _LIKE),
-        (torch, "bernoulli", _by_chance(rows, torch.bernoulli)),
+        *((torch.Tensor, name, _in_place(rows_of, getattr(torch.Tensor, name))) for name in _FILLERS),
+        *((torch, name, _new(rows_of, getattr(torch, name))) for name in _NEW),
+        *((torch, name, _like(rows_of, getattr(torch, name))) for name in _LIKE),
+        (torch, "bernoulli", _by_chance(rows_of, torch.bernoulli)),
         *(
-            (functional, name, _dropped(rows, getattr(functional, name), dims))
+            (functional, name, _dropped(rows_of, getattr(functional, name), dims))
             for name, dims in _DROPOUTS.items()
         ),
     ]
 
 
-def _in_place(rows: Rows, usual: Callable[..., Tensor]) -> Callable[..., Tensor]:
+RowsOf = Callable[[Sequence[int]], "tuple[Rows, int] | None"]
+"""The shape of a tensor to the rows of the whole batch and how many of them belong to an image."""
+
+
+def _in_place(rows_of: RowsOf, usual: Draws) -> Draws:
     def fill(part: Tensor, *arguments: Any, **named: Any) -> Tensor:
-        each = rows.each(part.shape)
-        by_value = any(isinstance(value, Tensor) for value in (*arguments, *named.values()))
-        if each is None or by_value or torch.compiler.is_compiling():
+        found = rows_of(part.shape)
+        if found is None or any(isinstance(value, Tensor) for value in (*arguments, *named.values())):
             return usual(part, *arguments, **named)
+        rows, each = found
         with torch.no_grad():
             drawn = usual(rows.whole_like(part, each), *arguments, **named)
         return part.copy_(rows.own(drawn, each))
@@ -84,34 +99,36 @@ def _in_place(rows: Rows, usual: Callable[..., Tensor]) -> Callable[..., Tensor]
     return fill
 
 
-def _new(rows: Rows, usual: Callable[..., Tensor]) -> Callable[..., Tensor]:
+def _new(rows_of: RowsOf, usual: Draws) -> Draws:
     def new(*arguments: Any, **named: Any) -> Tensor:
-        size = named.pop(
-            "size", arguments[0] if arguments and not isinstance(arguments[0], int) else arguments
-        )
-        each = rows.each(size)
-        if each is None or named.get("out") is not None or torch.compiler.is_compiling():
+        given = arguments[0] if arguments and not isinstance(arguments[0], int) else arguments
+        size = named.pop("size", given)
+        found = rows_of(size)
+        if found is None or named.get("out") is not None:
             return usual(size, **named)
+        rows, each = found
         return rows.own(usual((rows.total * each, *size[1:]), **named), each).clone()
 
     return new
 
 
-def _like(rows: Rows, usual: Callable[..., Tensor]) -> Callable[..., Tensor]:
+def _like(rows_of: RowsOf, usual: Draws) -> Draws:
     def like(part: Tensor, **named: Any) -> Tensor:
-        each = rows.each(part.shape)
-        if each is None or torch.compiler.is_compiling():
+        found = rows_of(part.shape)
+        if found is None:
             return usual(part, **named)
+        rows, each = found
         return rows.own(usual(rows.whole_like(part, each), **named), each).clone()
 
     return like
 
 
-def _by_chance(rows: Rows, usual: Callable[..., Tensor]) -> Callable[..., Tensor]:
+def _by_chance(rows_of: RowsOf, usual: Draws) -> Draws:
     def by_chance(chances: Tensor, *arguments: Any, **named: Any) -> Tensor:
-        each = rows.each(chances.shape)
-        if each is None or arguments or named.get("out") is not None or torch.compiler.is_compiling():
+        found = rows_of(chances.shape)
+        if found is None or arguments or named.get("out") is not None:
             return usual(chances, *arguments, **named)
+        rows, each = found
         with torch.no_grad():
             whole = rows.whole_like(chances, each).zero_()
             # The chances of the others do not matter: a value costs one draw, whatever its chance.
@@ -121,12 +138,13 @@ def _by_chance(rows: Rows, usual: Callable[..., Tensor]) -> Callable[..., Tensor
     return by_chance
 
 
-def _dropped(rows: Rows, usual: Callable[..., Tensor], dims: int | None) -> Callable[..., Tensor]:
+def _dropped(rows_of: RowsOf, usual: Draws, dims: int | None) -> Draws:
     def dropped(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
-        each = rows.each(input.shape)
+        found = rows_of(input.shape)
         fits = dims is None or input.dim() == dims
-        if not (training and p and fits) or each is None or torch.compiler.is_compiling():
+        if found is None or not (training and p and fits):
             return usual(input, p, training, inplace)
+        rows, each = found
         with torch.no_grad():
             part = input if dims is None else _first_values(input)
             kept = rows.own(usual(rows.whole_like(part, each).fill_(1.0), p, True, False), each)

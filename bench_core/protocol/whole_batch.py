@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import torch
@@ -15,44 +15,78 @@ from bench_core.protocol.shared_draws import Rows, shared_draws
 from bench_core.protocol.sync_norm import Gather, synchronized_batch_norm
 
 _usual = functional.batch_norm
+_synchronized: Callable[..., Tensor] = torch.compiler.disable(  # type: ignore[no-untyped-call]
+    synchronized_batch_norm
+)
+"""A compiler leaves a network here and goes on with what comes back: it cannot trace an exchange."""
+_lock = threading.Lock()
+_entered: dict[int, WholeBatch] = {}
+"""Those under way, by the thread that entered."""
+_before: list[tuple[Any, str, Any]] = []
 
 
 class WholeBatch:
-    """Replaces PyTorch's functions between `enter` and `leave`, for the whole process.
+    """Between `enter` and `leave` functions of PyTorch are replaced, which changes what networks compute.
 
     Whoever normalizes by torch.nn.functional.batch_norm, as PyTorch's modules and their subclasses do, gets
     statistics of the whole batch; modules, their names and their state stay what they are. Layers that do
-    not train, frozen ones among them, are left alone.
+    not train, frozen ones among them, are left alone. Without `gather` statistics are those of the part.
     """
 
-    def __init__(self, gather: Gather, synchronize: bool = True) -> None:
-        self._gather, self._synchronize = gather, synchronize
-        self._before: list[tuple[Any, str, Any]] = []
+    def __init__(self, gather: Gather | None) -> None:
+        self.gather = gather
+        self.rows: Rows | None = None
 
     def enter(self, rows: Rows) -> None:
-        """Compute a part of a batch from now on."""
-        self.leave()
-        # PyTorch's own synchronized module would exchange statistics by itself, and on GPUs only.
-        replacements = [*shared_draws(rows), (nn.SyncBatchNorm, "forward", _BatchNorm.forward)]
-        if self._synchronize:
-            replacements.append((functional, "batch_norm", partial(_batch_norm, self._gather)))
-        for owner, name, function in replacements:
-            self._before.append((owner, name, vars(owner).get(name)))
-            setattr(owner, name, function)
+        """Compute these images of a batch from now on."""
+        with _lock:
+            self.rows = rows
+            _entered[threading.get_ident()] = self
+            if not _before:
+                _replace()
 
     def leave(self) -> None:
-        """Put back what was there; does nothing where nothing was replaced."""
-        while self._before:
-            owner, name, before = self._before.pop()
-            # Methods of tensors are inherited: there is nothing to put back in front of them.
-            if before is None:
-                delattr(owner, name)
-            else:
-                setattr(owner, name, before)
+        """Compute whole batches again; does nothing where no part was entered."""
+        with _lock:
+            self.rows = None
+            _entered.pop(threading.get_ident(), None)
+            if not _entered:
+                _put_back()
+
+
+def _now() -> WholeBatch | None:
+    found = _entered.get(threading.get_ident())
+    # A backward pass that computes parts of a network again does so in a thread of its own.
+    return next(iter(_entered.values())) if found is None and len(_entered) == 1 else found
+
+
+def _rows() -> Rows | None:
+    found = _now()
+    return None if found is None else found.rows
+
+
+def _replace() -> None:
+    for owner, name, function in (
+        *shared_draws(_rows),
+        (functional, "batch_norm", _batch_norm),
+        # PyTorch's own synchronized module would exchange statistics by itself, and on GPUs only.
+        (nn.SyncBatchNorm, "forward", _BatchNorm.forward),
+    ):
+        _before.append((owner, name, vars(owner).get(name)))
+        setattr(owner, name, function)
+
+
+def _put_back() -> None:
+    while _before:
+        owner, name, function = _before.pop()
+        # Methods of tensors are inherited: nothing stood in front of them.
+        if function is None:
+            delattr(owner, name)
+        else:
+            setattr(owner, name, function)
 
 
 def _batch_norm(
-    gather: Gather,
     input: Tensor,
     running_mean: Tensor | None,
     running_var: Tensor | None,
@@ -62,12 +96,7 @@ def _batch_norm(
     momentum: float = 0.1,
     eps: float = 1e-5,
 ) -> Tensor:
-    if not training:
-        return _usual(input, running_mean, running_var, weight, bias, False, momentum, eps)
-    return _synchronized(gather, input, running_mean, running_var, weight, bias, momentum, eps)
-
-
-# What a compiler makes of a network leaves it here, and comes back with the exchanged statistics.
-_synchronized: Callable[..., Tensor] = torch.compiler.disable(  # type: ignore[no-untyped-call]
-    synchronized_batch_norm
-)
+    now = _now() if training else None
+    if now is None or now.gather is None:
+        return _usual(input, running_mean, running_var, weight, bias, training, momentum, eps)
+    return _synchronized(now.gather, input, running_mean, running_var, weight, bias, momentum, eps)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from torch.nn import functional
 
 from bench_core.protocol.shared_draws import Rows, shared_draws
 from bench_core.protocol.whole_batch import WholeBatch
+from tests.helpers.threaded_gathers import Gather, together
 
 Draw = Callable[[Tensor], Tensor]
 
@@ -119,8 +121,38 @@ def test_evaluation_and_dropout_of_nothing_draw_nothing() -> None:
     assert torch.equal(torch.get_rng_state(), before)
 
 
+def test_threads_that_are_ranks_do_not_mix_their_images() -> None:
+    images = torch.ones(2, 1, 2, 2)
+
+    def work(rank: int, gather: Gather) -> Tensor:
+        batch = WholeBatch(gather)
+        batch.enter(Rows(rank, 1, 2))
+        gather(torch.zeros(1))
+        out = nn.BatchNorm2d(1, affine=False)(images[:1] + rank)
+        gather(torch.zeros(1))
+        batch.leave()
+        return out
+
+    for rank, out in enumerate(together(2, work)):
+        torch.testing.assert_close(out, torch.full_like(out, 2.0 * rank - 1.0), rtol=1e-4, atol=0)
+    assert functional.batch_norm.__module__ == functional.__name__
+
+
+def test_another_thread_computes_for_the_only_rank() -> None:
+    """As a backward pass on a GPU that computes a part of a network again."""
+    batch = WholeBatch(lambda vector: vector[None])
+    torch.manual_seed(0)
+    expected = torch.rand(4, 3)[2:]
+    batch.enter(Rows(2, 2, 4))
+    torch.manual_seed(0)
+    with ThreadPoolExecutor(1) as pool:
+        found = pool.submit(lambda: torch.rand(2, 3)).result()
+    batch.leave()
+    assert torch.equal(found, expected)
+
+
 def test_leaving_puts_everything_back() -> None:
-    names: list[tuple[Any, str]] = [(owner, name) for owner, name, _ in shared_draws(Rows(0, 1, 2))]
+    names: list[tuple[Any, str]] = [(owner, name) for owner, name, _ in shared_draws(lambda: None)]
     names += [(functional, "batch_norm"), (nn.SyncBatchNorm, "forward")]
     before = [getattr(owner, name) for owner, name in names]
     own = [name in vars(owner) for owner, name in names]
@@ -156,7 +188,7 @@ def test_modules_of_batch_norm_are_synchronized_unless_they_do_not_train(kind: t
     torch.testing.assert_close(norm.get_buffer("running_var"), expected.running_var)
 
     alone = kind(3)
-    batch = WholeBatch(gather, synchronize=False)
+    batch = WholeBatch(None)
     batch.enter(Rows(0, 2, 4))
     alone(images)
     batch.leave()
