@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import secrets
+import shlex
 import signal
 import subprocess
 import sys
@@ -23,6 +25,7 @@ from bench_core.errors import BenchError, MissingDependencyError
 from bench_core.files.bounded import read_json
 from bench_core.install import install_command
 from bench_core.options import Option
+from bench_core.processes.liveness import is_running, machine_identity
 from bench_core.store.files import write_json
 
 REQUEST, STATE, LOG = "request.json", "state.json", "ray.log"
@@ -34,6 +37,7 @@ _HANDED_ON = ("PYTHONPATH",)
 RAY = ExecutorDeclaration(
     name="ray",
     start="bench_executors.ray:start",
+    attach="bench_executors.ray:attach",
     help="actors of a Ray cluster; without an address one is started on this machine for the run",
     requires=("ray",),
     install="ray",
@@ -88,38 +92,27 @@ def lacking() -> str:
 def start(request: FleetRequest, options: Mapping[str, Any]) -> RayFleet:
     """Start the workers of `request` and return their fleet.
 
-    Workers that the cluster cannot carry yet wait in its queue. Raises BenchError where Ray is not there, finds
-    no cluster, or no node could carry a worker.
+    Workers that the cluster cannot carry yet wait in its queue. Raises BenchError where Ray is not there,
+    finds no cluster, or no node could carry a worker.
     """
     if lacking():
         raise MissingDependencyError(
             "the executor ray needs Ray", cause=lacking(), fix=install_command("ray")
         )
-    needs = _needs(request, options)
+    mark = secrets.token_hex(4)
     data = {
-        "name": request.name,
         "command": list(request.command),
-        "workers": request.workers,
+        "names": [f"{request.name}-{mark}-{number}" for number in range(request.workers)],
+        "needs": _needs(request, options),
         "environment": {
             name: value
             for name, value in os.environ.items()
             if name.startswith("SEGTRIAL_") or name in _HANDED_ON
         },
-        "folder": str(request.folder),
-        "address": options["address"],
-        "autoscaling": options["autoscaling"],
-        "restarts": options["restarts"],
-        "needs": needs,
+        **{name: options[name] for name in ("address", "autoscaling", "restarts")},
     }
     write_json(request.folder / REQUEST, data)
-    with (request.folder / LOG).open("ab") as log:
-        host = subprocess.Popen(
-            [sys.executable, "-m", "bench_executors.ray_host", str(request.folder)],
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
+    host = _host(request.folder)
     try:
         state = _first_state(host, request.folder)
     except BaseException:
@@ -128,29 +121,61 @@ def start(request: FleetRequest, options: Mapping[str, Any]) -> RayFleet:
     if "error" in state:
         host.wait()
         raise BenchError(**state["error"])
-    return RayFleet(label=f"{state['cluster']}, kept by process {host.pid}", host=host, folder=request.folder)
+    return RayFleet(_label(state), request.folder, host)
+
+
+def attach(folder: Path, options: Mapping[str, Any]) -> RayFleet:
+    """Return the fleet that was started with this folder, perhaps by a process of long ago."""
+    state = read_state(folder)
+    if state is None or "error" in state:
+        raise BenchError(
+            "no workers of Ray were started with this folder",
+            place=str(folder),
+            cause="there is no state of a fleet in it" if state is None else state["error"]["message"],
+            fix="start them anew: `bench run --executor ray`",
+        )
+    return RayFleet(_label(state), folder)
 
 
 @dataclass(frozen=True)
 class RayFleet:
-    """Workers on a Ray cluster, kept by a process of this machine that ends when they have ended."""
+    """Workers on a Ray cluster, kept by a process (the host) that ends when they have ended."""
 
     label: str
-    host: subprocess.Popen[bytes]
     folder: Path
+    host: subprocess.Popen[bytes] | None = None
+    """Held where this process has started it."""
 
     def alive(self) -> int | None:
-        """Return how many workers have not ended; None if the process that knows has died."""
-        gone = self.host.poll() is not None
+        """Return how many workers have not ended; None if the host has died or runs on another machine."""
         state = read_state(self.folder) or {}
-        if state.get("over") or (gone and state.get("local")):
+        lives = _lives(state)
+        # It may have written its last word in between.
+        state = read_state(self.folder) or {}
+        if state.get("over") or (lives is False and state.get("local")):
             return 0
-        return None if gone else int(state["alive"])
+        return int(state["alive"]) if lives else None
 
     def stop(self, *, kill: bool = False) -> None:
-        """Ask all workers to give their jobs back and end, or kill them; those in the queue leave it."""
-        if self.host.poll() is None:
-            self.host.send_signal(signal.SIGUSR1 if kill else signal.SIGTERM)
+        """Ask all workers to give their jobs back and end, or kill them; those in the queue leave it.
+
+        Where the host has died or is elsewhere, another one is started, which finds the workers by their
+        names. Raises BenchError for a cluster that another machine has started for itself.
+        """
+        state = read_state(self.folder) or {}
+        lives = _lives(state)
+        if lives:
+            with suppress(ProcessLookupError):
+                os.kill(state["pid"], signal.SIGUSR1 if kill else signal.SIGTERM)
+        elif not state.get("over") and not state.get("local"):
+            _host(self.folder, "kill" if kill else "stop")
+        elif lives is None and not state.get("over"):
+            raise BenchError(
+                "these workers run on another machine",
+                place=f"process {state['pid']} on {state['host']}",
+                cause="their Ray cluster was started for them there, and is reached from there only",
+                fix=f"ssh {shlex.quote(state['host'])} kill {state['pid']}",
+            )
 
 
 def read_state(folder: Path) -> dict[str, Any] | None:
@@ -159,6 +184,29 @@ def read_state(folder: Path) -> dict[str, Any] | None:
         found: dict[str, Any] = read_json(folder / STATE)
         return found
     return None
+
+
+def _lives(state: Mapping[str, Any]) -> bool | None:
+    """Say whether the host is a process of this machine; None if it is one of another."""
+    if state.get("machine") != machine_identity():
+        return None
+    return is_running(state["pid"], state["start"])
+
+
+def _label(state: Mapping[str, Any]) -> str:
+    return f"{state['cluster']}, kept by process {state['pid']} on {state['host']}"
+
+
+def _host(folder: Path, *words: str) -> subprocess.Popen[bytes]:
+    """Start a host, which outlives this process and its terminal."""
+    with (folder / LOG).open("ab") as log:
+        return subprocess.Popen(
+            [sys.executable, "-m", "bench_executors.ray_host", str(folder), *words],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
 
 
 def _needs(request: FleetRequest, options: Mapping[str, Any]) -> dict[str, Any]:

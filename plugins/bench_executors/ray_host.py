@@ -1,9 +1,10 @@
-"""`python -m bench_executors.ray_host FOLDER`: keeps the workers of one fleet on a Ray cluster.
+"""`python -m bench_executors.ray_host FOLDER [stop|kill]`: keeps the workers of one fleet on a Ray cluster.
 
 It writes STATE into the folder: first what it stands on or why it cannot start, then how many workers have
-not ended. SIGTERM asks them to give their jobs back, SIGUSR1 kills them. The actors are detached: on a cluster
-that was there before, they work on and leave by themselves should this process die. A cluster that was started
-for them ends with it.
+not ended. SIGTERM asks them to give their jobs back, SIGUSR1 kills them. The actors are detached: on a
+cluster that was there before, they work on and leave by themselves should this process die. A cluster that
+was started for them ends with it. With a second word it looks for the workers that another host has left, and
+ends them.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from typing import Any
 
 from bench_core.errors import BenchError
 from bench_core.files.bounded import read_json
+from bench_core.processes.liveness import machine_identity, process_start
 from bench_core.store.files import write_json
 from bench_executors.ray import REQUEST, STATE
 
@@ -36,16 +38,21 @@ OBJECT_STORE_BYTES = 80 * 2**20
 """Of a cluster of our own: results do not pass through it."""
 
 
-def main(folder: Path) -> int:
-    """Start the workers that the folder's request asks for and stay until all have ended."""
+def main(folder: Path, word: str = "") -> int:
+    """Start the workers that the folder's request asks for, or find them, and stay until all have ended."""
     request = read_json(folder / REQUEST)
     temporary: Path | None = None
     try:
         if not request["address"]:
             temporary = Path(tempfile.mkdtemp(prefix="segtrial-ray-"))
         cluster = connect(request["address"], temporary)
-        refuse_impossible(request["needs"], nodes(), autoscaling=request["autoscaling"])
-        Fleet(request, folder, cluster, local=temporary is not None).keep()
+        fleet = Fleet(request, folder, cluster)
+        if word:
+            fleet.find(signal.SIGUSR1 if word == "kill" else signal.SIGTERM)
+        else:
+            refuse_impossible(request["needs"], nodes(), autoscaling=request["autoscaling"])
+            fleet.start()
+        fleet.keep()
     except BenchError as error:
         parts = {"message": error.message, "place": error.place, "cause": error.cause, "fix": error.fix}
         write_json(folder / STATE, {"error": parts})
@@ -136,42 +143,16 @@ def refuse_impossible(
 class Fleet:
     """The actors of one fleet."""
 
-    def __init__(self, request: Mapping[str, Any], folder: Path, cluster: str, *, local: bool) -> None:
-        self._request, self._folder, self._cluster, self._local = request, folder, cluster, local
+    def __init__(self, request: Mapping[str, Any], folder: Path, cluster: str) -> None:
+        self._request, self._folder, self._cluster = request, folder, cluster
         self._actors: dict[Any, Any] = {}
         """Actor by the reference that tells of its worker's end."""
         self._placed: dict[Any, Any] = {}
         """The same reference to one that is there as soon as the actor has a node."""
         self._asked: list[int] = []
 
-    def keep(self) -> None:
-        """Start all workers and stay until they have ended, or were stopped."""
-        import ray
-
-        # In place of Ray's own, which ends this process.
-        for number in (signal.SIGTERM, signal.SIGUSR1):
-            signal.signal(number, lambda number, frame: self._asked.append(number))
-        self._start()
-        asked_at = last = float("-inf")
-        told: int | None = None
-        while self._actors:
-            if told != len(self._actors):
-                told = len(self._actors)
-                self._tell(over=False)
-            ready, _ = ray.wait(list(self._actors), num_returns=1, timeout=LOOK_SECONDS)
-            for reference in ready:
-                self._ended(reference)
-            kill = signal.SIGUSR1 in self._asked
-            if not self._asked:
-                continue
-            now = time.monotonic()
-            asked_at = now if asked_at < 0 else asked_at
-            if now - last > (LOOK_SECONDS if kill else REPEAT_SECONDS):
-                last = now
-                self._stop(kill=kill, force=now - asked_at > (REPEAT_SECONDS if kill else PATIENCE_SECONDS))
-        self._tell(over=True)
-
-    def _start(self) -> None:
+    def start(self) -> None:
+        """Start all workers."""
         import ray
         from ray import cloudpickle
 
@@ -193,18 +174,49 @@ class Fleet:
             "scheduling_strategy": "SPREAD",
         }
         actor_class = ray.remote(_actor_class(ray_worker.Keeper))
-        mark = secrets.token_hex(4)
-        for number in range(self._request["workers"]):
-            name = f"{self._request['name']}-{mark}-{number}"
-            actor = actor_class.options(name=name, **options).remote(
-                self._request["command"],
-                self._request["environment"],
-                str(self._folder / f"worker-{number}.log"),
-                self._request["restarts"],
-            )
-            reference = actor.ended.remote()
-            self._actors[reference] = actor
-            self._placed[reference] = actor.placed.remote()
+        for number, name in enumerate(self._request["names"]):
+            log = str(self._folder / f"worker-{number}.log")
+            parts = (self._request["command"], self._request["environment"], log, self._request["restarts"])
+            self._add(actor_class.options(name=name, **options).remote(*parts))
+
+    def find(self, asked: int) -> None:
+        """Find the workers that another host has started; ask them to stop (SIGTERM), or kill them."""
+        import ray
+
+        self._asked.append(asked)
+        for name in self._request["names"]:
+            with suppress(ValueError):
+                self._add(ray.get_actor(name))
+
+    def keep(self) -> None:
+        """Stay until all workers have ended, by themselves or because they were asked to."""
+        import ray
+
+        # In place of Ray's own, which ends this process.
+        for number in (signal.SIGTERM, signal.SIGUSR1):
+            signal.signal(number, lambda number, frame: self._asked.append(number))
+        asked_at = last = float("-inf")
+        told: int | None = None
+        while self._actors:
+            if told != len(self._actors):
+                told = len(self._actors)
+                self._tell(over=False)
+            ready, _ = ray.wait(list(self._actors), num_returns=1, timeout=LOOK_SECONDS)
+            for reference in ready:
+                self._ended(reference)
+            kill = signal.SIGUSR1 in self._asked
+            if not self._asked:
+                continue
+            now = time.monotonic()
+            asked_at = now if asked_at < 0 else asked_at
+            if now - last > (LOOK_SECONDS if kill else REPEAT_SECONDS):
+                last = now
+                self._stop(kill=kill, force=now - asked_at > (REPEAT_SECONDS if kill else PATIENCE_SECONDS))
+        self._tell(over=True)
+
+    def _add(self, actor: Any) -> None:
+        reference = actor.ended.remote()
+        self._actors[reference], self._placed[reference] = actor, actor.placed.remote()
 
     def _ended(self, reference: Any) -> None:
         import ray
@@ -235,9 +247,11 @@ class Fleet:
     def _tell(self, *, over: bool) -> None:
         state = {
             "cluster": self._cluster,
-            "local": self._local,
+            "local": not self._request["address"],
             "host": socket.gethostname(),
+            "machine": machine_identity(),
             "pid": os.getpid(),
+            "start": process_start(os.getpid()),
             "alive": len(self._actors),
             "over": over,
         }
@@ -302,4 +316,4 @@ def _disconnect() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1])))
+    sys.exit(main(Path(sys.argv[1]), *sys.argv[2:3]))
