@@ -99,6 +99,7 @@ def start(request: FleetRequest, options: Mapping[str, Any]) -> RayFleet:
         raise MissingDependencyError(
             "the executor ray needs Ray", cause=lacking(), fix=install_command("ray")
         )
+    _check_address(options["address"])
     mark = secrets.token_hex(4)
     data = {
         "command": list(request.command),
@@ -232,6 +233,16 @@ def _needs(request: FleetRequest, options: Mapping[str, Any]) -> dict[str, Any]:
         **({} if memory is None else {"memory": memory}),
         **options["resources"],
     }
+
+
+def _check_address(address: str) -> None:
+    host, _, port = address.rpartition(":")
+    if address not in ("", "auto") and ("://" in address or not host or not port.isdigit()):
+        raise BenchError(
+            f"{address!r} is not the address of a Ray cluster's head",
+            place="runtime.executors.ray.address",
+            fix="write HOST:PORT, as `ray status --address HOST:PORT` takes it (6379 is the usual port)",
+        )
 
 
 def _first_state(host: subprocess.Popen[bytes], folder: Path) -> dict[str, Any]:

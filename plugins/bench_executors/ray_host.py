@@ -286,12 +286,6 @@ def _refuse_silent(address: str) -> None:
     if address == "auto":
         return
     host, _, port = address.rpartition(":")
-    if "://" in address or not host or not port.isdigit():
-        raise BenchError(
-            f"{address!r} is not the address of a Ray cluster's head",
-            place="runtime.executors.ray.address",
-            fix="write HOST:PORT, as `ray status --address HOST:PORT` takes it (6379 is the usual port)",
-        )
     try:
         socket.create_connection((host.strip("[]"), int(port)), CONNECT_SECONDS).close()
     except (OSError, OverflowError) as error:

@@ -1,0 +1,5 @@
+"""Errors of actors."""
+
+
+class RayError(Exception):
+    pass
