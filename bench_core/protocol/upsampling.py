@@ -7,9 +7,9 @@ product with two small matrices, and matrix products are deterministic.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import lru_cache, partial
+from functools import cache, lru_cache, wraps
 from typing import Any
 
 import torch
@@ -29,11 +29,21 @@ def matrix_upsampling(device_type: str = "cuda") -> Iterator[None]:
     halves the speed of networks of many small ones.
     """
     before = functional.interpolate
-    functional.interpolate = partial(_interpolate, device_type)
+    functional.interpolate = _interpolating(device_type)
     try:
         yield
     finally:
         functional.interpolate = before
+
+
+@cache
+def _interpolating(device_type: str) -> Callable[..., torch.Tensor]:
+    # torch.compile asks every function of this module for its name, which a partial one does not have.
+    @wraps(_usual)
+    def interpolate(*arguments: Any, **named: Any) -> torch.Tensor:
+        return _interpolate(device_type, *arguments, **named)
+
+    return interpolate
 
 
 def _interpolate(

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from bench_sma.u_kan.kan import BASES, KANLinear, UniformSplineBases, spline_bases
+from bench_sma.u_kan.kan import BASES, KANLinear, UniformSplineBases, chosen, put, spline_bases
 
 KNOTS = torch.arange(-3, 9, dtype=torch.float64) * 0.4 - 1
 
@@ -24,6 +24,16 @@ def test_closed_form_is_the_recursion() -> None:
     torch.testing.assert_close(UniformSplineBases.apply(points), expected, rtol=0, atol=1e-14)
     single = UniformSplineBases.apply(points.float()).double()
     torch.testing.assert_close(single, expected, rtol=0, atol=2e-6)
+
+
+def test_what_a_gpu_does_instead_of_scattering_is_the_same() -> None:
+    drawn = torch.Generator().manual_seed(0)
+    bases, values = torch.randn(50, 3, BASES, generator=drawn), torch.randn(50, 3, generator=drawn)
+    values[0, 0], values[1, 1] = torch.nan, -0.0
+    place = torch.randint(0, BASES, (50, 3), generator=drawn)
+    one, other = chosen(bases, place, values), put(bases.clone(), place, values)
+    torch.testing.assert_close(one, other, rtol=0, atol=0, equal_nan=True)
+    assert torch.equal(torch.signbit(one), torch.signbit(other))
 
 
 def test_bases_sum_to_one_on_the_grid_and_are_gone_beyond_its_knots() -> None:

@@ -81,3 +81,11 @@ def test_a_module_that_asks_for_gradients_of_gradients_gets_them() -> None:
     with matrix_upsampling("cpu"):
         grow = nn.Upsample(scale_factor=2.0, mode="bilinear")
         assert torch.autograd.gradgradcheck(grow, (leaf,))
+
+
+def test_a_network_can_be_compiled_inside() -> None:
+    network = nn.Sequential(nn.Conv2d(1, 2, 3, padding=1), nn.Upsample(scale_factor=2.0, mode="bilinear"))
+    images = torch.randn(1, 1, 4, 4)
+    with matrix_upsampling("cpu"):
+        compiled = torch.compile(network, backend="eager", fullgraph=True)
+        torch.testing.assert_close(compiled(images), network(images))
