@@ -12,12 +12,14 @@ from numpy.typing import NDArray
 from bench_core.errors import StoreError
 from bench_core.metrics.corrupted import CORRUPTION_COUNTS, Condition, read_corruption
 from bench_core.metrics.costs import MEASURED, OPERATIONS, Done, Measured, read_measured, read_operations
+from bench_core.metrics.map_tables import FOLD_MAPS as FOLD_RECORD
 from bench_core.metrics.map_tables import (
     LAYERS,
     MAPS,
     MORE_MAPS,
     MapLayer,
     MapTable,
+    read_folds,
     read_layers,
     read_maps,
     read_numbers,
@@ -38,7 +40,16 @@ from bench_core.metrics.tables import (
     read_seen,
 )
 from bench_core.plan.job import Apply, Job
-from bench_core.plugins.quantities import CORRUPTION, COST, ENSEMBLE, GRAD_CAM, MEASURE, NATIVE, TRANSFER
+from bench_core.plugins.quantities import (
+    CORRUPTION,
+    COST,
+    ENSEMBLE,
+    FOLD_MAPS,
+    GRAD_CAM,
+    MEASURE,
+    NATIVE,
+    TRANSFER,
+)
 from bench_core.records import Counts
 from bench_core.store.folder import fix_for
 from bench_core.store.store import Store
@@ -49,6 +60,7 @@ _TABLES = {
     TRANSFER: HOME_COUNTS,
     ENSEMBLE: ENSEMBLE_CLASSES,
     GRAD_CAM: MAPS,
+    FOLD_MAPS: FOLD_RECORD,
     CORRUPTION: CORRUPTION_COUNTS,
     COST: MEASURED,
 }
@@ -100,6 +112,8 @@ class StepTables:
     """Numbers of heat maps."""
     more_maps: Mapping[str, MapTable] = field(default_factory=dict)
     """Of interventions and the like, by the record's name."""
+    fold_maps: MapTable | None = None
+    """How alike maps of the same images are that the networks of several folds made."""
     map_layers: Mapping[str, MapLayer] = field(default_factory=dict)
     """The layers of the maps, by name."""
     operations: tuple[Done, ...] = ()
@@ -116,8 +130,16 @@ def read_tables(job: Job, store: Store, counts: Counts) -> StepTables:
     name = _TABLES.get(step)
     if name is None:
         return _of_others(job, store, counts)
+    if step == GRAD_CAM and isinstance(job.work, Apply) and job.work.options.get("folds"):
+        name = FOLD_RECORD
     rows = store.records(job.digest, name)
     try:
+        if name == FOLD_RECORD:
+            # Images may be another dataset's, which the evaluate job does not name.
+            ids = counts.ids if step == GRAD_CAM else tuple({row.get("image", "") for row in rows})
+            compared = read_folds(rows, ids, counts.classes)
+            name = LAYERS
+            return StepTables(fold_maps=compared, map_layers=read_layers(store.records(job.digest, name)))
         if step == TRANSFER:
             there, images = store.counts(job.digest), store.records(job.digest, TRANSFER_IMAGES)
             classes = classes_of(rows)

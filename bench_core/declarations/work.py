@@ -101,6 +101,9 @@ class Step:
     """Gets the options of an entry or part; returns the pool ("all": every model) whose models' label maps of
     the same fold each job needs as well (`Session.peers`), or None for no others. Such a job is another one
     as soon as a model joins."""
+    siblings: Callable[[Mapping[str, Any]], bool] | None = None
+    """Gets the options of an entry or part; returns whether each job needs the networks of the model's other
+    folds as well (`Session.siblings`). None: no job does."""
     adapt: Callable[[Mapping[str, Any], Side], Mapping[str, Any]] | None = None
     """Of a step on tested images: gets the options that count and the dataset of the images; returns those
     that count on this dataset. Raises ValueError where it cannot work on it. None: they are the same on
@@ -122,6 +125,8 @@ class Step:
             raise ValueError(f"step {self.name!r} is over folds, and not on another dataset")
         if self.peers is not None and self.dataset != "same":
             raise ValueError(f"step {self.name!r} needs peers, and they tested no other dataset")
+        if self.siblings is not None and (self.over != "job" or self.needs != "weights"):
+            raise ValueError(f"step {self.name!r} needs siblings, and looks at no network of one fold")
         if self.adapt is not None and self.dataset == "other":
             raise ValueError(f"step {self.name!r} adapts to the tested images, and is on another dataset")
 
@@ -151,6 +156,16 @@ class Step:
         found = call(what, lambda: function(options))
         if found is not None and not isinstance(found, str):
             raise PluginError(f"{what} returned {shown(found)}, not the name of a pool")
+        return found
+
+    def across(self, options: Mapping[str, Any]) -> bool:
+        """Say whether each job needs the networks of the model's other folds; raises PluginError."""
+        if self.siblings is None:
+            return False
+        function, what = self.siblings, f"siblings of step {self.name!r}"
+        found = call(what, lambda: function(options))
+        if not isinstance(found, bool):
+            raise PluginError(f"{what} returned {shown(found)}, neither True nor False")
         return found
 
     def misfit(self, options: Mapping[str, Any], trained: Side, there: Side) -> str:

@@ -30,7 +30,7 @@ from bench_core.execute.outcome import checked, counted, plain_values, provenanc
 from bench_core.execute.prepare import build_model, network_facts, open_data
 from bench_core.execute.provenance import MemoryMeter, RunContext, execution
 from bench_core.execute.rate import ChosenRate, choose_rate
-from bench_core.execute.sources import by_role, members_of, peers_of
+from bench_core.execute.sources import by_role, members_of, peers_of, siblings_of
 from bench_core.plan.job import Apply, Job, Own, Train
 from bench_core.plugins.registry import Registry
 from bench_core.protocol.session import ARTIFACTS, RECORDS, Session
@@ -274,6 +274,7 @@ class _Run:
             sources=by_role(self.job, members),
             members=members,
             peers=peers_of(self.job, self.store, self.registry, self.cache),
+            siblings=siblings_of(self.job, self.store, self.registry, self.cache),
             device=self.options.device,
             loader_workers=self.options.loader_workers,
         )

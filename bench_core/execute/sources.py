@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from bench_core.data.loader import Split
+    from bench_core.execute.prepare import JobData
     from bench_core.protocol.site import Source
 
 
@@ -37,7 +38,7 @@ def by_role(job: Job, members: Sequence[Source]) -> dict[Role, Source]:
 
 
 def members_of(job: Job, store: Store, registry: Registry, cache: Path | None = None) -> tuple[Source, ...]:
-    """Return all needed jobs but peers; those that choose a learning rate are asked elsewhere.
+    """Return all needed jobs but peers and siblings; those that choose a learning rate are asked elsewhere.
 
     Their data are opened through `cache`, by default the store's, when they are asked for. Raises StoreError
     if one is not done.
@@ -49,6 +50,12 @@ def peers_of(job: Job, store: Store, registry: Registry, cache: Path | None = No
     """Return the jobs of all models that tested the same images, where the job needs them; raises as
     `members_of`."""
     needs = [need for need in job.needs if need.role == "peers"]
+    return _sources(job, needs, store, registry, cache)
+
+
+def siblings_of(job: Job, store: Store, registry: Registry, cache: Path | None = None) -> tuple[Source, ...]:
+    """Return the jobs of the model's other folds, where the job needs them; raises as `members_of`."""
+    needs = [need for need in job.needs if need.role == "siblings"]
     return _sources(job, needs, store, registry, cache)
 
 
@@ -71,17 +78,28 @@ def _sources(
                 random_at_inference=registry.model(needed.model.name).random_at_inference,
                 explained=registry.model(needed.model.name).explained,
                 tested=partial(_tested, needed, store, registry, cache or store.cache),
+                trained=partial(_trained, needed, store, registry, cache or store.cache),
             )
         )
     return tuple(found)
 
 
 def _needs(job: Job) -> list[Need]:
-    return [need for need in job.needs if need.role not in ("rate", "peers")]
+    return [need for need in job.needs if need.role not in ("rate", "peers", "siblings")]
 
 
 def _tested(job: Job, store: Store, registry: Registry, cache: Path) -> Split:
     """Return the images that a done job tested; raises DataError if they are others now."""
+    return _data(job, store, registry, cache).tested
+
+
+def _trained(job: Job, store: Store, registry: Registry, cache: Path) -> frozenset[str]:
+    """Return the ids of the images that a done job's network was trained on; raises as `_tested`."""
+    train = _data(job, store, registry, cache).train
+    return frozenset(() if train is None else train.ids)
+
+
+def _data(job: Job, store: Store, registry: Registry, cache: Path) -> JobData:
     data, then = open_data(job, registry, cache), store.result(job.digest).data
     if (data.facts.fingerprint, data.facts.fold_hash) != (then.fingerprint, then.fold_hash):
         raise DataError(
@@ -90,7 +108,7 @@ def _tested(job: Job, store: Store, registry: Registry, cache: Path) -> Split:
             cause=f"its content is {data.facts.fingerprint[:12]}, the job saw {then.fingerprint[:12]}",
             fix="run that job again, too (`bench run SPEC` without --only), or put the files back",
         )
-    return data.tested
+    return data
 
 
 def tested_weights(store: Store, digest: str) -> Mapping[str, Any]:

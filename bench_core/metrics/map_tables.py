@@ -38,6 +38,14 @@ MORE_MAPS: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     RANDOMIZATION: (("step", "steps"), RANDOMIZED),
 }
 """Further tables, by the record's name: columns of texts and of numbers behind those that name a map."""
+FOLD_MAPS = "fold-maps"
+"""Name of the record that compares maps of the same image by the networks of several folds."""
+FOLD_TEXTS = ("trained", "pairs")
+"""Its columns behind those that name the maps: how many of two networks trained on the image (none, one or
+both), and how many pairs of networks that is of."""
+TRAINED = ("none", "one", "both")
+FOLD_NUMBERS = ("rank", "rank_least", "overlap", "chance", "silent")
+"""Its columns of numbers."""
 LAYERS = "layers"
 """Name of the table of layers."""
 LAYER_COLUMNS = ("layer", "part", "depth", "stride", "note")
@@ -109,6 +117,22 @@ def read_maps(rows: Rows, ids: Sequence[str], classes: Sequence[str]) -> MapTabl
             math.isnan(values[row]) for name, values in found.values.items() if name != "share"
         ):
             raise TableError(f"a map of {found.images[row]!a:.60} that is {status} has numbers")
+    return found
+
+
+def read_folds(rows: Rows, ids: Sequence[str], classes: Sequence[str]) -> MapTable:
+    """Return the table `fold-maps`, with FOLD_TEXTS in `more`; raise TableError."""
+    found = read_numbers(rows, ids, classes, FOLD_TEXTS, FOLD_NUMBERS)
+    for trained, pairs in found.more:
+        if trained not in TRAINED:
+            raise TableError(f"{trained!a:.40} networks of a pair cannot have trained on an image")
+        _number(pairs, 1, 1_000_000)
+    for name in ("overlap", "chance", "silent"):
+        values = found.values[name]
+        if (values > 1 + 1e-6).any() or (values < -1e-6).any():
+            raise TableError(f"{name!r} is a share, and not all of its values are")
+    if (np.abs(np.stack([found.values["rank"], found.values["rank_least"]])) > 1 + 1e-6).any():
+        raise TableError("a correlation is not between -1 and 1")
     return found
 
 

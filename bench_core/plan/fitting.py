@@ -8,6 +8,7 @@ from typing import Any
 
 from bench_core.declarations import Side, Step
 from bench_core.plan.errors import PlanError, refuse
+from bench_core.plan.folds import evaluate_folds
 from bench_core.plan.resolve import DatasetChoice
 from bench_core.spec.model import StepEntry
 from bench_core.spec.nodes import Loc
@@ -57,8 +58,11 @@ def fitting(
     if other is not None:
         found = {item.job.label: misfit(step, options, item, other, protocol) for item in asked}
         what = f"take networks that were trained on %s to {other.job.label}"
-    elif step.adapt is not None:
-        found = {item.job.label: _adapt(step, options, item, adapted) for item in asked}
+    elif step.adapt is not None or step.siblings is not None:
+        found = {
+            item.job.label: _alone(step, options, item, protocol) or _adapt(step, options, item, adapted)
+            for item in asked
+        }
         what = "work on %s"
     else:
         return Fitting(frozenset(item.job.label for item in asked), {})
@@ -80,11 +84,21 @@ def _adapt(
     step: Step, options: Mapping[str, Any], data: DatasetChoice, adapted: dict[str, Mapping[str, Any]]
 ) -> str:
     """Keep the options that count on a dataset, and return why the step cannot work on it; empty: it can."""
+    if step.adapt is None:
+        return ""
     try:
         adapted[data.job.label] = step.adapted(options, _side(data))
     except ValueError as error:
         return str(error)
     return ""
+
+
+def _alone(step: Step, options: Mapping[str, Any], data: DatasetChoice, protocol: Protocol) -> str:
+    """Return why there are no other folds whose networks a step could look at; empty: there are, or it asks
+    for none."""
+    if not step.across(options) or len(evaluate_folds(protocol.evaluate, data.given)) > 1:
+        return ""
+    return f"{data.job.label} is tested in one fold alone, and networks of several folds are asked for"
 
 
 def misfit(

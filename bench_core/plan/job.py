@@ -13,9 +13,9 @@ from bench_core.declarations import Departure, Task
 from bench_core.seeds import derive_seed
 from bench_core.spec.training import Pixels, Scoring, Training
 
-Role = Literal["rate", "weights", "predictions", "prompts", "peers"]
+Role = Literal["rate", "weights", "predictions", "prompts", "peers", "siblings"]
 """What a needed job gives: the learning rate of a search, its network, its label maps, its prompts; of all
-models together the label maps of one fold."""
+models together the label maps of one fold; of the model's other folds their networks."""
 Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
 Text = Annotated[str, StringConstraints(max_length=4096)]
 Index = Annotated[int, Field(ge=0, lt=2**31)]
@@ -212,8 +212,8 @@ class Job:
 
     @property
     def looked_at(self) -> tuple[str, ...]:
-        """Digests of the jobs that a step looks at: all that it needs but peers."""
-        return tuple(need.digest for need in self.needs if need.role != "peers")
+        """Digests of the jobs that a step looks at: all that it needs but peers and siblings."""
+        return tuple(need.digest for need in self.needs if need.role not in ("peers", "siblings"))
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON data, from which `from_json` makes an equal job."""

@@ -154,8 +154,11 @@ class StepStage:
             options = self.fitting.adapted.get(cell.dataset.label, options)
         chosen = differing(self.step.options, options)
         work = Apply(self.step.name, self.step.version, options, cell.dataset.label, chosen)
-        for sources in self._needed(earlier.get("evaluate", ())):
+        evaluated = earlier.get("evaluate", ())
+        across = self.step.across(options)
+        for sources in self._needed(evaluated):
             source = sources[0]
+            siblings = _siblings(source, evaluated) if across else ()
             peers = around.needs(source, self.among) if self.pool is not None else ()
             dataset, fold = source.dataset, source.fold
             if self.other is not None:
@@ -171,7 +174,7 @@ class StepStage:
                 scoring=source.scoring,
                 seed=source.seed,
                 work=work,
-                needs=(*(Need(needed.digest, self.step.needs) for needed in sources), *peers),
+                needs=(*(Need(needed.digest, self.step.needs) for needed in sources), *siblings, *peers),
                 repeat=source.repeat,
             )
 
@@ -232,6 +235,15 @@ def jobs_of_cell(
         own=model.runner.protocol == "own",
         fixed=dataset.given is not None and dataset.given.roles,
         steps=[(stage.step.needs, stage.step.over) for stage in steps if stage.works_on(dataset.job.label)],
+    )
+
+
+def _siblings(job: Job, evaluated: Sequence[Job]) -> tuple[Need, ...]:
+    """Return the evaluate jobs of the other folds of a model's repeat."""
+    return tuple(
+        Need(other.digest, "siblings")
+        for other in evaluated
+        if other.repeat == job.repeat and other.digest != job.digest
     )
 
 

@@ -9,7 +9,7 @@ from bench_core.errors import UnknownNameError
 from bench_core.plugins.registry import unknown
 
 MEASURE, NATIVE, TRANSFER, ENSEMBLE, GRAD_CAM = "measure", "native", "transfer", "ensemble", "grad-cam"
-CORRUPTION, COST = "corruption", "cost"
+CORRUPTION, COST, FOLD_MAPS = "corruption", "cost", "fold-maps"
 """Steps whose tables the report reads."""
 
 

@@ -224,6 +224,11 @@ class Session:
         of the session's own model among them where it is in the pool; their label maps are at hand."""
         return self._site.peers
 
+    @property
+    def siblings(self) -> tuple[Source, ...]:
+        """The jobs of the model's other folds, for their networks, where the step needs them."""
+        return self._site.siblings
+
     def networks(self) -> list[nn.Module]:
         """Return the networks of all needed jobs, each as `network` does."""
         return [member.network().to(self.device).eval() for member in self.members]

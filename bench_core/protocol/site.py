@@ -46,6 +46,8 @@ class Source:
     """The layers that its architecture declares for maps."""
     tested: Callable[[], Split] = _nothing
     """The images that it tested; the split's `arrays` hold all images of its dataset."""
+    trained: Callable[[], frozenset[str]] = frozenset
+    """Ids of the images that its network was trained on."""
 
 
 @dataclass(frozen=True)
@@ -67,10 +69,12 @@ class Site:
     """All that are declared, by name."""
     sources: Mapping[Role, Source] = field(default_factory=dict)
     members: tuple[Source, ...] = ()
-    """All needed jobs but those of rates and peers, in the plan's order; `sources` has the first of each
-    role."""
+    """All needed jobs but those of rates, peers and siblings, in the plan's order; `sources` has the first of
+    each role."""
     peers: tuple[Source, ...] = ()
     """The jobs of all models that tested the same images, in the order of their digests."""
+    siblings: tuple[Source, ...] = ()
+    """The jobs of the model's other folds, in the plan's order, where a step needs them."""
     device: str = "cpu"
     ranks: Ranks = ALONE
     """The processes that train the job together."""

@@ -13,7 +13,7 @@ from bench_steps.class_maps import fits
 from bench_steps.corruption.command import command
 from bench_steps.corruption.declaration import CORRUPTION
 from bench_steps.cost.declaration import COST
-from bench_steps.grad_cam.declaration import GRAD_CAM
+from bench_steps.grad_cam.declaration import FOLD_MAPS, GRAD_CAM
 
 MEASURE = Step(
     name="measure",
@@ -119,7 +119,7 @@ ENSEMBLE = Step(
 @hookimpl
 def bench_steps() -> Sequence[Step]:
     """Return the steps in the order in which `bench list steps` has them."""
-    return (MEASURE, NATIVE, TRANSFER, ENSEMBLE, CORRUPTION, COST, GRAD_CAM)
+    return (MEASURE, NATIVE, TRANSFER, ENSEMBLE, CORRUPTION, COST, GRAD_CAM, FOLD_MAPS)
 
 
 @hookimpl

@@ -2,8 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
+from click.testing import CliRunner
+
+from bench_core.analysis.verify import steps
+from bench_core.analysis.verify.audit import open_audit
+from bench_core.analysis.verify.predicted import Sampling
+from bench_core.analysis.verify.recount import recount
+from bench_core.cli.main import bench
+from bench_core.plan.expand import make_plan
+from bench_core.spec.load import load_spec
+from bench_core.store.store import Store
 from tests.helpers.step_study import write_boxes
 
 NETS = '''
@@ -58,6 +69,19 @@ class Box(Boxes):
         return image, mask
 
 
+class Piles(Boxes):
+    """Other images, whose classes the networks do not know; the first may be those of the boxes."""
+
+    def samples(self):
+        return [Sample(f"pile{i:02d}", f"pile{i:02d}") for i in range(self.options["count"])]
+
+    def read(self, sample):
+        number = int(sample.id[4:])
+        image, mask = super().read(Sample(f"box{number + 40 * (number >= self.options['copies']):02d}", "x"))
+        mask[(mask > 0) & (mask != IGNORE)] = 1
+        return image, mask
+
+
 @hookimpl
 def bench_runners():
     return [RunnerDeclaration(name="box-rule", fit=fit_rule, help="by brightness", protocol="own")]
@@ -82,16 +106,48 @@ def bench_datasets():
     options = {"count": Option(type=int, default=12, help="images"),
                "spacing": Option(type=str, default="none", help="known of")}
     shared = {"version": 1, "needs_root": False, "options": options}
+    copies = {"copies": Option(type=int, default=0, help="images of boxes")}
     two = Task(classes=("dark", "bright"), channels=1, ignore=True)
     return [Dataset(name="boxes", task=two, open=Boxes, **shared),
+            Dataset(name="piles", task=Task(classes=("crate",), channels=1, ignore=True), open=Piles,
+                    **{**shared, "options": options | copies}),
             Dataset(name="box", task=Task(classes=("dark",), channels=1, ignore=True), open=Box, **shared)]
 '''
 
 
-def write_cams(folder: Path, step: str = "{name: grad-cam}", **settings: str) -> Path:
-    """Write plugin.py and spec.yaml and return the spec's path; one fold is evaluated."""
+def write_cams(
+    folder: Path,
+    step: str = "{name: grad-cam}",
+    folds: str = "folds: 3, only: [0]",
+    epochs: int = 30,
+    **settings: str,
+) -> Path:
+    """Write plugin.py and spec.yaml and return the spec's path; by default one fold is evaluated."""
     chosen = {"models": "[look-net]", "datasets": "[boxes]", **settings}
     path = write_boxes(folder, f"[{step}]", plugin=NETS, **chosen)  # type: ignore[arg-type]
-    text = path.read_text().replace("epochs: 3", "epochs: 30").replace("rate: 0.05", "rate: 0.01")
-    path.write_text(text.replace("folds: 3", "folds: 3, only: [0]"))
+    text = path.read_text().replace("epochs: 3", f"epochs: {epochs}").replace("rate: 0.05", "rate: 0.01")
+    path.write_text(text.replace("folds: 3", folds))
     return path
+
+
+def verified(spec: Path, store: Path, *options: str) -> list[str]:
+    """Return the messages of errors of `bench verify`."""
+    arguments = ["verify", str(spec), "--store", str(store), "--json", *options]
+    done = CliRunner().invoke(bench, arguments, catch_exceptions=False)
+    found = [item for check in json.loads(done.stdout)["checks"] for item in check["findings"]]
+    assert done.exit_code == (1 if found else 0)
+    return [item["message"] for item in found]
+
+
+def asked(spec: Path, store: Path, digest: str, images: int | None = None, *, data: bool = True) -> list[str]:
+    """Return what `bench verify` finds of one step's job: from its tables, with the data, and with networks
+    for `images` images."""
+    loaded, opened = load_spec(spec), Store(store)
+    plan = make_plan(loaded.spec, loaded.registry)
+    audit = open_audit(loaded.spec, plan, loaded.registry, opened)
+    subject = next(each for each in audit.subjects if each.job.digest == digest)
+    found = list(steps.follows(subject, audit) or ())
+    if data:
+        sampling = None if images is None else Sampling(images=images)
+        found += recount(opened.cache, sampling)(subject, audit) or ()
+    return [item.message for item in found]

@@ -95,7 +95,7 @@ def again(
     drawn = None
     if sampling is not None and step.needs == "weights":
         drawn = sampling.of(data.tested, subject)
-    members = _members(subject, audit, cache, network=drawn is not None)
+    members, siblings = _networks(subject, audit, cache, asked=drawn is not None)
     peers = tuple(replace(peer, network=_refuse(subject)) for peer in _peers(subject, audit, cache))
     with tempfile.TemporaryDirectory(prefix="bench-verify-") as scratch:
         session = Session(
@@ -111,6 +111,7 @@ def again(
                 sources=by_role(subject.job, members),
                 members=members,
                 peers=peers,
+                siblings=siblings,
                 device="cpu" if drawn is None else device_of(subject),
                 sealed=subject.folder,
                 maps=partial(_kept_maps, subject),
@@ -139,14 +140,21 @@ def again(
         yield from _label_maps(subject, outcome)
 
 
-def _members(subject: Subject, audit: Audit, cache: Path, *, network: bool) -> tuple[Source, ...]:
-    from bench_core.execute.sources import members_of
+def _networks(
+    subject: Subject, audit: Audit, cache: Path, *, asked: bool
+) -> tuple[tuple[Source, ...], tuple[Source, ...]]:
+    """Return the members and the siblings of a job, without their networks unless these are asked."""
+    from bench_core.execute.sources import members_of, siblings_of
 
-    found = members_of(subject.job, audit.store, audit.registry, cache)
-    if network:
+    found = (
+        members_of(subject.job, audit.store, audit.registry, cache),
+        siblings_of(subject.job, audit.store, audit.registry, cache),
+    )
+    if asked:
         return found
-
-    return tuple(replace(source, network=_refuse(subject)) for source in found)
+    refuse = _refuse(subject)
+    one, other = (tuple(replace(source, network=refuse) for source in each) for each in found)
+    return one, other
 
 
 def _peers(subject: Subject, audit: Audit, cache: Path) -> tuple[Source, ...]:

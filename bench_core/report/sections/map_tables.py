@@ -56,7 +56,7 @@ def numbers_table(
             Column("logits", TITLES["logits"], _FIELDS),
             Column("restates", "Restates", numeric=False),
             *(Column(key, TITLES[key], _FIELDS) for key in order),
-            Column("over_folds", "Lift, over folds"),
+            Column("over_folds", "Lift, over folds' means"),
             Column("with_dice", "With Dice", tuple(TITLES)),
             Column("count", "Maps", _COUNTS),
         ),
@@ -68,8 +68,8 @@ def numbers_table(
         "restates the "
         "prediction. Lift: energy inside the mask over the mask's share of the area, 1 by chance. "
         "Pointing: the "
-        "largest value lies inside. IoU: of the mask and as many of the largest pixels. Over folds: standard "
-        "deviation of the folds' means. With Dice: "
+        "largest value lies inside. IoU: of the mask and as many of the largest pixels. Over folds' "
+        "means: their standard deviation, each fold having other images. With Dice: "
         "Spearman's correlation of IoU with the Dice of the class, image by image (in files, of each "
         "number). "
         "Maps: usable of all, and what the others are.",

@@ -16,6 +16,7 @@ from bench_core.analysis.explained import (
 )
 from bench_core.analysis.inference.cells import Measure
 from bench_core.analysis.inference.compare import Settings
+from bench_core.analysis.over_folds import fold_sets
 from bench_core.errors import MissingDependencyError
 from bench_core.metrics.map_tables import (
     INTERVENTIONS,
@@ -29,6 +30,7 @@ from bench_core.report.depthplot import DepthSeries, LayerPoint, depth_plot
 from bench_core.report.names import listed, plural
 from bench_core.report.panels import heading, line_keys, panel_groups, series_index
 from bench_core.report.sections import map_tables as tables
+from bench_core.report.sections.fold_maps import blocks_of
 from bench_core.report.sections.map_pictures import comparison
 
 TITLE = "Where networks look"
@@ -52,8 +54,11 @@ def section(evidence: Evidence, options: Mapping[str, Any]) -> Section:
     sets = map_sets(evidence)
     for number, found in enumerate(sets):
         blocks.append(_of_set(evidence, found, number, settings))
+    over_folds, numbers = blocks_of(evidence, fold_sets(evidence), settings)
+    blocks += over_folds
     blocks += _pictures(evidence, sets, options)
-    return Section("grad-cam", TITLE, tuple(blocks), LEAD if blocks else "")
+    data = {"over_folds": numbers} if numbers else {}
+    return Section("grad-cam", TITLE, tuple(blocks), LEAD if blocks else "", data)
 
 
 def _of_set(evidence: Evidence, found: MapSet, number: int, settings: Settings) -> Details:

@@ -13,6 +13,7 @@ from bench_core.metrics.map_tables import MAPS, MORE_MAPS, NUMBERS, MapTable, re
 from bench_core.protocol.outcome import Outcome
 from bench_core.protocol.session import Session
 from bench_core.seeds import derive_seed
+from bench_steps.grad_cam import fold_again
 from bench_steps.grad_cam.artifact import picture_of
 from bench_steps.grad_cam.exact import exact
 from bench_steps.grad_cam.follow import whole
@@ -37,6 +38,8 @@ def again(session: Session, options: Mapping[str, Any]) -> Outcome:
 
     With a network, the maps of some images are made anew. Raises ValueError for what does not hold.
     """
+    if options["folds"]:
+        return fold_again.again(session, options)
     rows, layers = session.kept_records(MAPS), session.kept_records(LAYERS)
     table = whole(rows, layers, session.test.ids, session.task, options)
     ids = chosen(session, options)

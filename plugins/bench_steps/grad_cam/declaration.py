@@ -1,9 +1,17 @@
-"""What the step `grad-cam` declares of itself."""
+"""What the steps `grad-cam` and `fold-maps` declare of themselves."""
 
 from __future__ import annotations
 
 from bench_core import Step
-from bench_steps.grad_cam.options import OPTIONS, parts, peers, resolve
+from bench_steps.grad_cam.options import (
+    ELSEWHERE,
+    OPTIONS,
+    parts,
+    peers,
+    resolve,
+    resolve_elsewhere,
+    siblings,
+)
 
 GRAD_CAM = Step(
     name="grad-cam",
@@ -14,9 +22,27 @@ GRAD_CAM = Step(
     resolve=resolve,
     parts=parts,
     peers=peers,
+    siblings=siblings,
     help="where networks look: class activation maps of test images, in numbers; trains nothing",
     needs="weights",
     requires=("torch",),
     install="pip install 'segtrial[torch]'",
     options=OPTIONS,
+)
+
+FOLD_MAPS = Step(
+    name="fold-maps",
+    version=1,
+    run="bench_steps.grad_cam.elsewhere:run",
+    follows="bench_steps.grad_cam.follow:follows_elsewhere",
+    again="bench_steps.grad_cam.elsewhere:again",
+    resolve=resolve_elsewhere,
+    unseen=True,
+    help="whether the networks of all folds look at the same places on another dataset; trains nothing",
+    needs="weights",
+    dataset="other",
+    over="folds",
+    requires=("torch",),
+    install="pip install 'segtrial[torch]'",
+    options=ELSEWHERE,
 )

@@ -109,10 +109,11 @@ def rank_correlation(first: NDArray[np.floating], second: NDArray[np.floating]) 
     """
     if is_silent(first) or is_silent(second):
         return float("nan")
-    return correlation(_ranks(first), _ranks(second))
+    return correlation(ranks(first), ranks(second))
 
 
-def _ranks(values: NDArray[np.floating]) -> Number:
+def ranks(values: NDArray[np.floating]) -> Number:
+    """Return the rank of each value [...] as [P], from 1; equal values have the mean of theirs."""
     _, places, counts = np.unique(values.ravel(), return_inverse=True, return_counts=True)
     ends = np.cumsum(counts)
     means: Number = ends - (counts - 1) / 2

@@ -4,15 +4,23 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import get_args
+from typing import Any, get_args
 
 import numpy as np
 
 from bench_core.metrics.map_tables import NUMBERS, ONE_MAP, RESTATES, MapStatus, MapTable
+from bench_core.metrics.tables import TableError
+from bench_steps.grad_cam.options import SWEEP
 
 LAYERS = "layers"
 """Name of the table of layers."""
 LAYER_COLUMNS = ("layer", "part", "depth", "stride", "note")
+
+
+def layer_row(layer: Any, stride: float) -> dict[str, object]:
+    """Return a row of the table of layers; `layer` is a `layers.Chosen`."""
+    cells = (layer.name, layer.part, layer.depth, stride, layer.note)
+    return dict(zip(LAYER_COLUMNS, cells, strict=True))
 
 
 def map_row(
@@ -44,3 +52,26 @@ def values_of(table: MapTable, layers: Sequence[Mapping[str, str]]) -> dict[str,
         if layers[0]["note"]:
             values["note"] = layers[0]["note"]
     return values
+
+
+def layer_names(layers: Sequence[Mapping[str, str]], wanted: str) -> list[str]:
+    """Return the names in the table of layers; raises TableError for what a step does not leave."""
+    for row in layers:
+        if tuple(row) != LAYER_COLUMNS:
+            raise TableError(f"the columns of {LAYERS!r} are not {', '.join(LAYER_COLUMNS)}")
+        try:
+            int(row["depth"]), float(row["stride"])
+        except ValueError as error:
+            raise TableError(f"depth or stride of {row['layer']!a:.60} is not a number") from error
+    if len(layers) > 1 and wanted != SWEEP:
+        raise TableError(f"there are {len(layers)} layers, and its options ask for {wanted!a:.60}")
+    return [row["layer"] for row in layers]
+
+
+def strange_layer(table: MapTable, layers: Sequence[Mapping[str, str]]) -> str:
+    """Return what is odd of the layers of a table of maps, empty where nothing is."""
+    told = {row["layer"]: (int(row["depth"]), float(row["stride"])) for row in layers}
+    for kind in dict.fromkeys(table.kinds):
+        if told.get(kind.layer) != (kind.depth, kind.stride):
+            return f"depth and stride of {kind.layer!a:.60} are others among the layers"
+    return ""

@@ -12,6 +12,7 @@ from bench_core.declarations import IGNORE
 from bench_core.metrics.map_tables import INTERVENTIONS, MAPS, NUMBERS, RANDOMIZATION, STABILITY, read_maps
 from bench_core.protocol.outcome import Outcome
 from bench_core.protocol.session import Session
+from bench_steps.grad_cam import folds
 from bench_steps.grad_cam.artifact import PictureWriter, picture_of
 from bench_steps.grad_cam.exact import exact
 from bench_steps.grad_cam.further import Row, Subject, intervened, randomized, shifted
@@ -19,15 +20,18 @@ from bench_steps.grad_cam.layers import Chosen, chosen_layers
 from bench_steps.grad_cam.maps import Explorer, Made, channel_of
 from bench_steps.grad_cam.numbers import of_map
 from bench_steps.grad_cam.options import PREDICTED
-from bench_steps.grad_cam.rows import LAYER_COLUMNS, LAYERS, map_row, values_of
+from bench_steps.grad_cam.rows import LAYERS, layer_row, map_row, values_of
 from bench_steps.grad_cam.sets import chosen, part_of
 
 
 def run(session: Session, options: Mapping[str, Any]) -> Outcome:
     """Make the maps of a set; leave tables of layers, of maps and of what was asked of a few images.
 
-    Raises TrainingError where the network has no layer that is asked for.
+    Of a part over folds, the maps of all folds' networks are compared instead. Raises TrainingError where the
+    network has no layer that is asked for.
     """
+    if options["folds"]:
+        return folds.run(session, options)
     ids = chosen(session, options)
     rows: list[dict[str, object]] = []
     layers: list[dict[str, object]] = []
@@ -114,8 +118,7 @@ def _row(subject: Subject, explorer: Explorer, made: Made) -> dict[str, object]:
 def _layer_rows(layers: Sequence[Chosen], subject: Subject) -> Iterator[dict[str, object]]:
     shapes = {made.layer.name: made.stride for made in subject.looked.maps}
     for layer in layers:
-        cells = (layer.name, layer.part, layer.depth, shapes[layer.name], layer.note)
-        yield dict(zip(LAYER_COLUMNS, cells, strict=True))
+        yield layer_row(layer, shapes[layer.name])
 
 
 def _values(

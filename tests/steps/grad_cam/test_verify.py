@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,13 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from click.testing import CliRunner
 
-from bench_core.cli.main import bench
 from bench_core.metrics.map_tables import MORE_MAPS, NUMBERS, ONE_MAP
 from bench_core.store.folder import RESULT, read_records
 from bench_core.store.store import Store
-from tests.helpers.cam_study import write_cams
+from tests.helpers.cam_study import verified, write_cams
 from tests.helpers.step_study import in_table, run_all
 from tests.helpers.store_changes import changed, in_json
 
@@ -37,11 +34,7 @@ class Study:
 
     def verify(self, *options: str) -> list[str]:
         """Return the messages of errors."""
-        arguments = ["verify", str(self.spec), "--store", str(self.store), "--json", *options]
-        done = CliRunner().invoke(bench, arguments, catch_exceptions=False)
-        found = [item for check in json.loads(done.stdout)["checks"] for item in check["findings"]]
-        assert done.exit_code == (1 if found else 0)
-        return [item["message"] for item in found]
+        return verified(self.spec, self.store, *options)
 
 
 @pytest.fixture(scope="module")
