@@ -170,14 +170,11 @@ def test_verify_holds_what_is_whole(study: Study) -> None:
 
 
 def test_the_report_says_of_which_networks_each_number_is(study: Study, tmp_path: Path) -> None:
-    arguments = ["report", str(study.spec), "--store", str(study.store.path), "--out", str(tmp_path), "--json"]
+    places = [str(study.spec), "--store", str(study.store.path), "--out", str(tmp_path)]
+    arguments = ["report", *places, "--json"]
     done = CliRunner().invoke(bench, arguments, catch_exceptions=False)
     told = json.loads(done.stdout)["parts"]["grad-cam"]["over_folds"]
-    rows = [
-        row
-        for job in study.of(HOME)
-        for row in study.store.records(job.digest, "fold-maps")
-    ]
+    rows = [row for job in study.of(HOME) for row in study.store.records(job.digest, "fold-maps")]
     for item in told:
         which = (item["layer"], item["target"], item["trained_on_image"])
         mine = [row for row in rows if (row["layer"], row["target"], row["trained"]) == which]
