@@ -171,7 +171,7 @@ class _Run:
         network: NetworkFacts | None = None
         if rate is not None:
             contract = self._contract(site, rate, keeper)
-            network = network_facts(contract.model)
+            network = network_facts(contract.model, contract.notes)
             log.info("%s: %s parameters, weights: %s", job.model.name, f"{network.parameters:,}",
                      job.model.pretrained)  # fmt: skip
             with closing(contract):

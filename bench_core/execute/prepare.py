@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, is_dataclass
 from functools import cache as cache_result
 from pathlib import Path
@@ -141,11 +141,11 @@ def build_model(job: Job, registry: Registry) -> nn.Module:
     )
 
 
-def network_facts(model: nn.Module) -> NetworkFacts:
-    """Return what the builder reports about the network and its loaded weights."""
+def network_facts(model: nn.Module, notes: Sequence[str] = ()) -> NetworkFacts:
+    """Return what the builder reports about the network and its loaded weights; `notes` follow its own."""
     report = getattr(model, "weights_report", None)
     weights = asdict(report) if is_dataclass(report) and not isinstance(report, type) else {}
-    notes = [*weights.pop("notes", ()), *getattr(model, "network_notes", ())]
+    notes = [*weights.pop("notes", ()), *getattr(model, "network_notes", ()), *notes]
     return NetworkFacts(
         parameters=sum(parameter.numel() for parameter in model.parameters()),
         weights=weights,

@@ -27,15 +27,23 @@ from bench_core.protocol.normalization import Normalize
 from bench_core.protocol.outcome import Outcome
 from bench_core.protocol.parts import Parts, part_sizes
 from bench_core.protocol.precision import autocast
-from bench_core.protocol.randomness import random_state, restore_random_state, seed_everything
+from bench_core.protocol.randomness import (
+    draw_from,
+    drawing_from,
+    random_state,
+    restore_random_state,
+    seed_everything,
+)
 from bench_core.protocol.schedule import learning_rate as scheduled_rate
 from bench_core.protocol.session import Session
 from bench_core.protocol.setup import Setup, set_up
+from bench_core.protocol.shared_draws import Rows
 from bench_core.protocol.site import Site
 from bench_core.protocol.state import STATE_FORMAT, check_state, chosen_weights, load_saved
 from bench_core.protocol.steps import StepLog, check_losses, mean_loss
 from bench_core.protocol.stopping import BestCheckpoint, EarlyStopping
 from bench_core.protocol.trace import Trace
+from bench_core.protocol.whole_batch import WholeBatch, norm_notes
 from bench_core.records import EpochRecord, TrainingRecord
 from bench_core.seeds import derive_seed
 
@@ -105,6 +113,7 @@ class Contract(Session):
         self._history: list[EpochRecord] = []
         self.ranks = site.ranks
         self._parts = Parts(training.micro_batch, self.ranks)
+        self._whole = WholeBatch(self.ranks.gather_active if self._synchronized else None)
         self._steps = StepLog(self.ranks)
         self._started = 0.0
         self._rate_now = learning_rate
@@ -144,6 +153,11 @@ class Contract(Session):
     def parameters(self) -> int:
         """Number of the network's parameters, trainable or not."""
         return sum(parameter.numel() for parameter in self.model.parameters())
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a reader of the numbers must know of how several devices computed them."""
+        return norm_notes(self.model, self.ranks.world, self._synchronized) if self.ranks.several else ()
 
     def prepare(self, device: torch.device, channels_last: bool = False) -> None:
         """Build optimizer and scaler for the model, which is on `device` now, and restore a saved state.
@@ -210,7 +224,13 @@ class Contract(Session):
         next(made, None)
 
     def begin_step(self, epoch: int, step: int) -> float:
-        """Set the learning rate of the optimizer step that the epoch's batch `step` belongs to; return it."""
+        """Set the learning rate of the optimizer step that the epoch's batch `step` belongs to; return it.
+
+        Of several processes each computes from now on as on the whole batch: batch norm and random draws.
+        """
+        part = self._parts.now
+        if part is not None and self.ranks.several:
+            self._whole.enter(Rows(part.own.start, len(part.own), part.images))
         return self._set_rate(epoch, self._parts.step_of(step, self.training.batch_size))
 
     def autocast(self) -> AbstractContextManager[object]:
@@ -255,7 +275,9 @@ class Contract(Session):
 
     def end_step(self, batch: DeviceBatch, loss: Tensor) -> None:
         """Note the step for the trace; the loss stays on its device until the epoch ends."""
+        self._whole.leave()
         self._steps.add(batch.ids, self._rate_now, loss, last=self._parts.done())
+        self._draw_alike()
 
     def end_epoch(self, epoch: int, predict: Predict) -> EpochRecord:
         """Validate, decide about checkpoint and stopping, write the trace, save the state; return the epoch.
@@ -269,7 +291,7 @@ class Contract(Session):
             self._trace.write(epoch, steps, math.nan, None)
             raise
         loss = mean_loss(steps)
-        self.ranks.settle_buffers(self.model, synchronized=False)
+        self.ranks.settle_buffers(self.model, self._synchronized)
         trained = time.perf_counter()
         counts = self._setup.inference.count(self.validation, predict)
         metrics: dict[str, float] = self.ranks.tell(None if counts is None else micro(counts))
@@ -318,6 +340,7 @@ class Contract(Session):
 
     def close(self) -> None:
         """End the processes that load images, whether training came to its end or not."""
+        self._whole.leave()
         if self._prepared is not None:
             self._prepared.loader.close()
             self._prepared.inference.close()
@@ -350,6 +373,14 @@ class Contract(Session):
         if part.last:
             self._step()
         self._steps.add((), self._rate_now, torch.zeros((), device=device), last=self._parts.done())
+        self._draw_alike()
+
+    def _draw_alike(self) -> None:
+        """Let processes that had no image of a part, for which nothing was drawn, draw on where the others
+        are."""
+        if self.ranks.active < self.ranks.world:
+            device = self._setup.device
+            draw_from(self.ranks.tell(drawing_from(device) if self.ranks.first else None), device)
 
     def _active_counts(self) -> set[int]:
         """Return how many of the processes have images of a part, for all sizes that parts have."""
@@ -373,6 +404,11 @@ class Contract(Session):
         split = self._tested
         masks = (np.asarray(split.arrays.masks[index]) for index in split.indices)
         return micro(count_all(outcome.predictions, masks, split.groups, self.task.classes).values)
+
+    @property
+    def _synchronized(self) -> bool:
+        """True where batch norm looks at the images of all processes."""
+        return True
 
     @property
     def _tested(self) -> Split:

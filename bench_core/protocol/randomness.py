@@ -48,6 +48,21 @@ def restore_random_state(state: Mapping[str, Any]) -> None:
         torch.mps.set_rng_state(state["mps"])
 
 
+def drawing_from(device: torch.device) -> dict[str, Any]:
+    """Return the state of all global generators, of a CUDA `device` its own, as values that JSON can hold."""
+    state = random_state()
+    cuda = torch.cuda.get_rng_state(device).tolist() if device.type == "cuda" else None
+    return {**state, "torch": state["torch"].tolist(), "cuda": cuda, "mps": None}
+
+
+def draw_from(state: Mapping[str, Any], device: torch.device) -> None:
+    """Let all global generators draw on from `drawing_from`'s state, which may be of another device."""
+    cpu = torch.tensor(state["torch"], dtype=torch.uint8)
+    restore_random_state({"torch": cpu, "numpy": state["numpy"], "python": state["python"]})
+    if state["cuda"] is not None:
+        torch.cuda.set_rng_state(torch.tensor(state["cuda"], dtype=torch.uint8), device)
+
+
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
     """Run a block with all global generators seeded, and restore them afterwards."""

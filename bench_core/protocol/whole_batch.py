@@ -54,6 +54,28 @@ class WholeBatch:
                 _put_back()
 
 
+def norm_notes(network: nn.Module, devices: int, synchronized: bool) -> tuple[str, ...]:
+    """Return what a reader must know of the batch norm of a network that several devices train; it may be
+    none.
+
+    Norms that the network keeps out of training count for nothing.
+    """
+    norms = [module for module in network.train().modules() if isinstance(module, _BatchNorm)]
+    if not any(norm.training for norm in norms):
+        return ()
+    notes = [
+        f"batch norm is synchronized over {devices} devices: its statistics are those of the whole batch"
+        if synchronized
+        else f"batch norm takes its statistics from the part of a batch that each of {devices} devices has"
+    ]
+    if any(norm.running_mean is None for norm in norms):
+        notes.append(
+            "batch norm without running statistics predicts an image by those beside it, which are fewer on "
+            f"{devices} devices"
+        )
+    return tuple(notes)
+
+
 def _now() -> WholeBatch | None:
     found = _entered.get(threading.get_ident())
     # A backward pass that computes parts of a network again does so in a thread of its own.

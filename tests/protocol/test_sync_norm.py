@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn import functional
 
-from bench_core.protocol.sync_norm import synchronized_batch_norm
-from tests.helpers.threaded_gathers import Gather, together
+from bench_core.protocol.ranks import Ranks
+from bench_core.protocol.sync_norm import Gather, synchronized_batch_norm
+from tests.helpers.linked_ranks import together
 
 KINDS: dict[int, type[nn.Module]] = {
     0: nn.BatchNorm1d,
@@ -87,9 +88,9 @@ def compared(
     norms = [made(KINDS[dims], channels, dtype, arguments) for _ in sizes]
     parts, tails = images.split(list(sizes)), slopes.split(list(sizes))
 
-    def work(rank: int, gather: Gather) -> dict[str, Tensor]:
-        layer = Synchronized(norms[rank], gather)
-        return results(norms[rank], layer, parts[rank], tails[rank], uses)
+    def work(ranks: Ranks) -> dict[str, Tensor]:
+        layer = Synchronized(norms[ranks.rank], ranks.gather_active)
+        return results(norms[ranks.rank], layer, parts[ranks.rank], tails[ranks.rank], uses)
 
     found = together(len(sizes), work)
     for name, whole in expected.items():
@@ -154,10 +155,10 @@ def test_half_precision_computes_statistics_in_float32() -> None:
     weight, bias = torch.ones(2, requires_grad=True), torch.zeros(2, requires_grad=True)
     halves = images.split([3, 1])
 
-    def work(rank: int, gather: Gather) -> tuple[Tensor, Tensor, Tensor]:
+    def work(ranks: Ranks) -> tuple[Tensor, Tensor, Tensor]:
         running = mean.clone(), var.clone()
-        part = halves[rank].clone().requires_grad_()
-        out = synchronized_batch_norm(gather, part, *running, weight, bias, momentum=1.0)
+        part = halves[ranks.rank].clone().requires_grad_()
+        out = synchronized_batch_norm(ranks.gather_active, part, *running, weight, bias, momentum=1.0)
         gradient, _ = torch.autograd.grad(out.float().square().sum(), [part, weight])
         assert (out.dtype, gradient.dtype) == (torch.bfloat16, torch.bfloat16)
         return out.detach(), *running
@@ -175,9 +176,9 @@ def test_a_single_value_per_channel_is_refused_on_every_rank() -> None:
     """As in PyTorch, whose words are those of batch norm on one device."""
     images = torch.randn(1, 3)
 
-    def work(rank: int, gather: Gather) -> str:
+    def work(ranks: Ranks) -> str:
         with pytest.raises(ValueError, match="more than 1 value per channel"):
-            synchronized_batch_norm(gather, images[rank:], None, None)
+            synchronized_batch_norm(ranks.gather_active, images[ranks.rank :], None, None)
         return "refused"
 
     assert together(2, work) == ["refused"] * 2

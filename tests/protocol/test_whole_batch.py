@@ -11,9 +11,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from bench_core.protocol.ranks import Ranks
 from bench_core.protocol.shared_draws import Rows, shared_draws
 from bench_core.protocol.whole_batch import WholeBatch
-from tests.helpers.threaded_gathers import Gather, together
+from tests.helpers.linked_ranks import together
 
 Draw = Callable[[Tensor], Tensor]
 
@@ -124,12 +125,12 @@ def test_evaluation_and_dropout_of_nothing_draw_nothing() -> None:
 def test_threads_that_are_ranks_do_not_mix_their_images() -> None:
     images = torch.ones(2, 1, 2, 2)
 
-    def work(rank: int, gather: Gather) -> Tensor:
-        batch = WholeBatch(gather)
-        batch.enter(Rows(rank, 1, 2))
-        gather(torch.zeros(1))
-        out = nn.BatchNorm2d(1, affine=False)(images[:1] + rank)
-        gather(torch.zeros(1))
+    def work(ranks: Ranks) -> Tensor:
+        batch = WholeBatch(ranks.gather_active)
+        batch.enter(Rows(ranks.rank, 1, 2))
+        ranks.gather_active(torch.zeros(1))
+        out: Tensor = nn.BatchNorm2d(1, affine=False)(images[:1] + ranks.rank)
+        ranks.gather_active(torch.zeros(1))
         batch.leave()
         return out
 
