@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 ALL = "all"
 """Stands for every name of a kind; of models, for those that are declared one by one and built."""
-KINDS = ("model", "dataset", "step", "metric", "analysis", "runner")
+KINDS = ("model", "dataset", "step", "metric", "analysis", "runner", "executor")
 
 
 @dataclass(frozen=True)
@@ -83,6 +83,7 @@ def candidates(kind: str, names: Sequence[str], wish: Wish) -> list[Candidate]:
         "step": _step,
         "runner": _procedure,
         "analysis": _analysis,
+        "executor": _executor,
     }[kind]
     return [make(name, wish) for name in dict.fromkeys(every)]
 
@@ -125,6 +126,7 @@ def _tables(registry: Registry) -> dict[str, Mapping[str, Any]]:
         "metric": registry.metrics,
         "analysis": registry.analyses,
         "runner": registry.runners,
+        "executor": registry.executors,
     }
 
 
@@ -187,3 +189,10 @@ def _analysis(name: str, wish: Wish) -> Candidate:
 
     subject = suite.subject_of(wish.registry, name, wish.options)
     return _listed("analysis", name, wish, suite.PROPERTIES, subject)
+
+
+def _executor(name: str, wish: Wish) -> Candidate:
+    import bench_core.conformance.executors as suite
+
+    subject = suite.subject_of(wish.registry, name, wish.options)
+    return _listed("executor", name, wish, suite.PROPERTIES, subject)

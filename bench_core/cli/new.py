@@ -9,6 +9,7 @@ import click
 from click.core import ParameterSource
 
 from bench_core.cli.common import PathType, say
+from bench_core.declarations.executors import LOCAL
 from bench_core.errors import PluginError
 from bench_core.scaffold.files import KINDS, RUNNERS, write_plugin
 
@@ -47,6 +48,7 @@ def command(context: click.Context, kind: str, name: str, runner: str, folder: P
         "metric": [registry.metrics],
         # Its model is called after it.
         "runner": [registry.runners, registry.models],
+        "executor": [registry.executors, {LOCAL: None}],
         "analysis": [registry.analyses],
     }
     if any(name in names for names in declared[kind]):

@@ -57,7 +57,7 @@ def command(
     device: str,
     as_json: bool,
 ) -> None:
-    """Try plugins by their properties: models, datasets, steps, metrics, analyses and runners.
+    """Try plugins by their properties: models, datasets, steps, metrics, analyses, runners and executors.
 
     Architectures are tried at full size, one after the other; `all` are those that `bench list models` lists
     by name, or with --kind all of that kind. With --small they have the options that they declare for trials,

@@ -143,11 +143,46 @@ def _section(errand: Mapping[str, Any]) -> dict[str, Any]:
     return {"files": subject.written(subject.of(evidence))}
 
 
+def _fleet(errand: Mapping[str, Any]) -> dict[str, Any]:
+    """Start a worker, see it start, and leave it alone."""
+    from bench_core.conformance.executor_subject import Board
+
+    subject, board = _executor(errand), Board.of(Path(errand["root"]))
+    subject.start(board.request(1))
+    subject.wait_for_workers(board, 1)
+    return {}
+
+
+def _fleet_without_commands(errand: Mapping[str, Any]) -> dict[str, Any]:
+    """Say how an executor ends that finds no command of its scheduler; stop what it starts all the same."""
+    from bench_core.conformance.executor_subject import Board
+    from bench_core.conformance.properties import in_words
+    from bench_core.errors import BenchError, PluginError
+
+    os.environ["PATH"] = errand["root"]
+    try:
+        fleet = _executor(errand).start(Board.of(Path(errand["root"])).request(1))
+    except BenchError as error:
+        return {"error": in_words(error), "user": not isinstance(error, PluginError), "fix": error.fix}
+    fleet.stop(kill=True)
+    return {"error": None}
+
+
+def _executor(errand: Mapping[str, Any]) -> Any:
+    from bench_core.conformance.executor_subject import subject_of
+    from bench_core.plugins.wiring import load_registry
+
+    registry = load_registry([Path(path) for path in errand["files"]])
+    return subject_of(registry, errand["name"], errand["options"], errand["patience"], errand["ending"])
+
+
 _ANSWERS: dict[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {
     "declare": _declare,
     "samples": _samples,
     "work": _work,
     "section": _section,
+    "fleet": _fleet,
+    "fleet_without_commands": _fleet_without_commands,
 }
 
 
@@ -155,6 +190,9 @@ def main(text: str) -> None:
     """Answer one errand."""
     errand = json.loads(text)
     Path(errand["answer"]).write_text(json.dumps(_ANSWERS[errand["question"]](errand)), encoding="utf-8")
+    if errand["question"] == "fleet":
+        # Without a farewell, as a process that is killed.
+        os._exit(0)
 
 
 if __name__ == "__main__":

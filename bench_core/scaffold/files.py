@@ -12,7 +12,7 @@ from bench_core.errors import PluginError
 TEMPLATES = Path(__file__).parent / "templates"
 RUNNERS = ("torch", "mmseg")
 """What a model can be built with; each has a template, `model_RUNNER.txt`."""
-KINDS = ("model", "dataset", "step", "metric", "runner", "analysis")
+KINDS = ("model", "dataset", "step", "metric", "runner", "executor", "analysis")
 """Each kind has a template for its test, `test_KIND.txt`; each but `model` one for its plugin, `KIND.txt`."""
 _NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 _LONGEST = 40

@@ -22,6 +22,7 @@ USES = {
     "step": {"more": "steps: [my-own]"},
     "metric": {"more": "steps: [{name: measure, options: {metrics: [my-own]}}]"},
     "runner": {"model": "my-own"},
+    "executor": {"more": "runtime: {executor: my-own, executors: {my-own: {nice: 5}}}"},
     "analysis": {"more": "analyses: [my-own]"},
 }
 
@@ -94,6 +95,7 @@ def test_names_that_are_taken_are_refused(here: Path) -> None:
         "metric": "hd95",
         "runner": "torch",
         "analysis": "summary",
+        "executor": "local",
         "dataset": next(name for name in registry.datasets),
     }
     for kind, name in taken.items():

@@ -14,8 +14,8 @@ from tests.helpers import broken_datasets, broken_metrics
 from tests.helpers.broken_datasets import write_cases
 
 DATASETS, METRICS = broken_datasets.__file__, broken_metrics.__file__
-TRIED = ("dataset", "metric", "step", "analysis", "runner")
-LONG = ("analysis", "runner")
+TRIED = ("dataset", "metric", "step", "analysis", "runner", "executor")
+LONG = ("analysis", "runner", "executor")
 """Models are tried in test_new_and_test."""
 TWO_KINDS = """
 from bench_core import Dataset, Metric, Task, hookimpl
