@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import socket
 import sys
+import uuid
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -75,14 +78,15 @@ def command(
             raise click.UsageError(f"--batch names a study in a store, and {target} is not one")
         batch = prepare_batch(target, overrides, store, as_json=as_json)
     opened = Store(store, create=True)
-    jobs = select_jobs(batch.jobs, (*only, *more), runner)
+    chosen = {job.digest for job in select_jobs(batch.jobs, (*only, *more), runner)}
+    duty = Duty(token=_token(), may=lambda job: job.digest in chosen, retried=batch.retried)
     order = _order_here(batch, device, threads)
     slot = choose_slots(device, 1, order.options.threads)
     executor = LocalExecutor(store, slot.devices)
     view = Steady(_view(as_json))
     try:
         with view:
-            progress = run_jobs(jobs, opened, order, executor, view.watch, Duty(retried=batch.retried))
+            progress = run_jobs(batch.jobs, opened, order, executor, view.watch, duty)
     except InterruptedRunError as error:
         with suppress(OSError):
             say(f"{error.message}; another worker resumes the job", err=True)
@@ -157,6 +161,11 @@ def _tidy(store: Store, batch: Batch) -> None:
     done = {digest for digest, state in store.states().items() if state == "done"}
     if all(job.digest in done for job in batch.jobs):
         remove_batch(store, batch.id)
+
+
+def _token() -> str:
+    """Return a name of this process that no other worker has."""
+    return f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex}"
 
 
 def _view(as_json: bool) -> View:

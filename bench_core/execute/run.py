@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 
 from bench_core.declarations import JobEvent
 from bench_core.errors import BenchError
+from bench_core.execute.board import Manners
 from bench_core.execute.death import give_back, record_death
 from bench_core.execute.executor import Assignment, Deaf, Ended, Executor, Lost, Message, Note
 from bench_core.execute.progress import JobProgress, RunProgress, Status
@@ -48,6 +50,12 @@ class InterruptedRunError(BenchError):
 class Duty:
     """What one worker of many keeps to; the default is that of a run on one machine."""
 
+    token: str = ""
+    """Names one of many workers, and decides where among the jobs it begins; empty: the plan's order."""
+    may: Callable[[Job], bool] = lambda job: True
+    """Whether a job may be run here; others run what may not."""
+    leave: bool = False
+    """End when all that is left is at work elsewhere, instead of standing by to take over."""
     retried: Mapping[str, Failure] | None = None
     """Failures whose jobs are tried again; None: all that stand when it begins."""
 
@@ -80,7 +88,10 @@ class _Run:
         duty: Duty,
     ) -> None:
         self._progress = RunProgress(jobs, executor.slots)
-        self._schedule = Schedule(self._progress, store, retried=duty.retried)
+        items = list(self._progress.jobs.values())
+        manners = Manners(duty.token, may=lambda number: duty.may(items[number].job), leave=duty.leave)
+        self._schedule = Schedule(self._progress, store, retried=duty.retried, manners=manners)
+        self._duty = duty
         self._store, self._order, self._executor, self._watch = store, order, executor, watch
         self._signals = StopSignals()
         self._disk: Failure | None = None
@@ -119,14 +130,14 @@ class _Run:
             self._watch(self._progress, Happening(progress.status, progress))
 
     def _dispatch(self) -> None:
-        ready = self._schedule.ready()
-        while self._going() and self._executor.free() and (progress := next(ready, None)) is not None:
-            digest = progress.job.digest
-            retried = self._schedule.known_failure(digest)
-            queue_job(self._store, progress.job, replace(self._order, retried=retried))
-            device = self._executor.start(Assignment(digest))
-            if device is not None:
-                self._schedule.begin(progress, device)
+        with closing(self._schedule.ready()) as ready:
+            while self._going() and self._executor.free() and (progress := next(ready, None)) is not None:
+                digest = progress.job.digest
+                retried = self._schedule.known_failure(digest)
+                queue_job(self._store, progress.job, replace(self._order, retried=retried))
+                device = self._executor.start(Assignment(digest))
+                if device is not None:
+                    self._schedule.begin(progress, device)
 
     def _hear(self, message: Message) -> None:
         if isinstance(message, Note):

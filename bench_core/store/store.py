@@ -101,6 +101,14 @@ class Store:
         table.update(dict.fromkeys(_names(self.jobs), "done"))
         return table
 
+    def survey(self) -> dict[str, State]:
+        """Return the state of every job from three listings; "running" is also one whose owner has died."""
+        table: dict[str, State] = dict.fromkeys(_names(self.failed), "failed")
+        # In this order: a job that is sealed meanwhile is found at least once.
+        table.update(dict.fromkeys(_names(self.claims), "running"))
+        table.update(dict.fromkeys(_names(self.jobs), "done"))
+        return table
+
     def is_done(self, digest: str) -> bool:
         """Say whether a job is sealed."""
         return (self.jobs / digest).is_dir()
