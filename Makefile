@@ -6,6 +6,9 @@ STORE ?= results
 REPORTS ?= reports
 PIP := $(BIN)/python -m pip install --disable-pip-version-check -q -c constraints.txt
 
+# Hundreds of processes start in a run of the tests: each would compile the project anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: quickstart smoke test test-slow slurm check benchmarks clean
 
 quickstart: $(VENV)/.installed-torch,mmseg
