@@ -231,7 +231,7 @@ class Contract(Session):
         part = self._parts.now
         if part is not None and self.ranks.several:
             self._whole.enter(Rows(part.own.start, len(part.own), part.images))
-        return self._set_rate(epoch, self._parts.step_of(step, self.training.batch_size))
+        return self._set_rate(epoch, self._parts.step_of(step, len(self.train), self.training.batch_size))
 
     def autocast(self) -> AbstractContextManager[object]:
         """Return the context in which the network computes, after the job's precision."""

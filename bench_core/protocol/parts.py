@@ -93,10 +93,14 @@ class Parts:
         """Return how many batches or parts with images of this process an epoch has."""
         return sum(self._filled(size) for size in batch_sizes(samples, batch_size))
 
-    def step_of(self, number: int, batch_size: int) -> int:
-        """Return the optimizer step, from 0, of the epoch's part of this number."""
-        # Only an epoch's last batch can have fewer parts than a full one.
-        return number // max(1, self._filled(batch_size))
+    def step_of(self, number: int, samples: int, batch_size: int) -> int:
+        """Return the optimizer step, from 0, of the epoch's part of this number, of those with images of this
+        process."""
+        last = len(batch_sizes(samples, batch_size)) - 1
+        # Only an epoch's last batch can have another number of parts than a full one, and even more of them
+        # with images of this process.
+        filled = self._filled(batch_size)
+        return min(number // filled, last) if filled else last
 
     @property
     def now(self) -> Part | None:

@@ -143,7 +143,7 @@ def test_parts_are_as_few_and_as_even_as_the_limit_allows(samples: int, batch: i
         assert sum(sizes) == size and max(sizes) <= most
         assert len(sizes) == -(-size // most) and max(sizes) - min(sizes) <= 1
         for _ in sizes:
-            assert parts.step_of(number, batch) == step
+            assert parts.step_of(number, samples, batch) == step
             number += 1
     assert parts.count(samples, batch) == number
 
