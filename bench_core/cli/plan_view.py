@@ -57,7 +57,7 @@ def print_plan(plan: Plan, view: StoreView | None) -> None:
     _print_grid(out, plan, view)
     excluded = [f"{cell.model} on {cell.dataset}: {cell.because}" for cell in plan.excluded]
     _print_lines(out, "excluded", excluded)
-    passed_over = [f"{item.step} on jobs of {item.dataset}: {item.because}" for item in plan.passed_over]
+    passed_over = [f"{item.step} on jobs of {item.whose}: {item.because}" for item in plan.passed_over]
     _print_lines(out, "not worked on", passed_over)
     _print_lines(out, "deviations from the protocol", _deviations(plan))
     _print_lines(out, "departures of networks from their publications", _departures(plan))

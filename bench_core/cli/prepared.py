@@ -7,7 +7,7 @@ import json
 import os
 import shlex
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,7 +25,9 @@ if TYPE_CHECKING:
     from bench_core.plan.expand import Plan
     from bench_core.plan.job import Job
     from bench_core.plugins.registry import Registry
+    from bench_core.spec.checks import Context
     from bench_core.spec.load import LoadedSpec
+    from bench_core.spec.nodes import Loc
     from bench_core.store.store import Store
 
 
@@ -102,6 +104,7 @@ def make_ready(selection: Selection) -> None:
         if os.environ.get("SEGTRIAL_DOWNLOAD") == "1":
             _get_weights(todo, loaded.registry)
         preflight(todo, loaded.registry)
+        _try_networks(selection)
         selection.store = opened = Store(selection.store.path, create=True)
         cache = cache_folder() or opened.cache
         warn(open_datasets(todo, loaded.registry, cache, plan.by_digest), as_json=selection.as_json)
@@ -203,6 +206,35 @@ def _keep(selection: Selection) -> None:
             raise
     except StoreError as error:
         say(f"note: {error.message}: {error.cause}; `bench verify` has to be given the spec", err=True)
+
+
+def _try_networks(selection: Selection) -> None:
+    """Raise SpecError, at the entries of steps, for networks that these cannot work on."""
+    from bench_core.execute.tried import try_networks
+    from bench_core.spec.load import load_spec
+    from bench_core.spec.rules.labels import label_of
+
+    loaded = selection.loaded
+    found = list(try_networks(selection.todo, loaded.registry))
+    if not found:
+        return
+
+    labels = {label_of(entry): index for index, entry in enumerate(loaded.spec.steps)}
+
+    def tell(context: Context) -> None:
+        for (index, message), error in errors.items():
+            loc: Loc = ("steps", index, "options" if loaded.spec.steps[index].options else "name")
+            context.error("step", loc, message, cause=error.cause, fix=error.fix)
+
+    errors = {(_entry_of(item.stage, labels), item.error.message): item.error for item in found}
+    load_spec(selection.spec, selection.overrides, registry=loaded.registry, further=(tell,))
+    raise found[0].error
+
+
+def _entry_of(stage: str, labels: Mapping[str, int]) -> int:
+    """Return the index of the step entry that a stage is of: its label, or the longest one that begins it."""
+    known = [label for label in labels if stage == label or stage.startswith(f"{label}-")]
+    return labels[max(known, key=len)]
 
 
 def _get_weights(jobs: Iterable[Job], registry: Registry) -> None:

@@ -86,6 +86,14 @@ class Step:
     """Of a step on another dataset: no network may have been trained on an image of it. What datasets declare
     (`Dataset.same_images`) is refused in the plan; images that are copies of each other are refused before
     the first job, unless the step has an option `overlap` that is "drop": it then leaves those out itself."""
+    suits: Callable[[Mapping[str, Any], Architecture], str] | None = None
+    """Of a step that needs weights: gets the options that count and a model's declaration; returns "" where
+    it works on its networks, or what only a network can tell. Raises ValueError where it cannot work on any.
+    Needs no framework. None: it works on all."""
+    tries: Entry | None = None
+    """Called before the first job for each network of which `suits` leaves something open:
+    `tries(network, image, model, options)` gets it untrained, in evaluation mode on the CPU, with an image of
+    noise [1, C, S, S], the model's declaration and the options. Raises BenchError where no job could work."""
     options: Mapping[str, Option] = field(default_factory=dict)
     resolve: Callable[[Mapping[str, Any], Mapping[str, Metric]], Mapping[str, Any]] | None = None
     """Gets the complete options and the declared metrics; returns what counts for identity and what `run`
@@ -157,6 +165,23 @@ class Step:
         if found is not None and not isinstance(found, str):
             raise PluginError(f"{what} returned {shown(found)}, not the name of a pool")
         return found
+
+    def unsuited(self, options: Mapping[str, Any], model: Architecture) -> tuple[str, str]:
+        """Return why it cannot work on a model's networks, and what only a network can tell; "" for neither.
+
+        Raises PluginError as `call`.
+        """
+        if self.suits is None:
+            return "", ""
+        function = self.suits
+        try:
+            what = f"suits of step {self.name!r}"
+            left_open = call(what, lambda: function(options, model), expected=(ValueError,))
+        except ValueError as error:
+            return str(error), ""
+        if not isinstance(left_open, str):
+            raise PluginError(f"{what} returned {shown(left_open)}, not text")
+        return "", left_open
 
     def across(self, options: Mapping[str, Any]) -> bool:
         """Say whether each job needs the networks of the model's other folds; raises PluginError."""

@@ -19,6 +19,7 @@ from bench_core.plan.stages import (
     fitted_stage,
     jobs_of_cell,
     step_stages,
+    suited_stage,
     with_peers,
 )
 from bench_core.plan.training import Cell
@@ -60,7 +61,7 @@ def check_plan(context: Context) -> None:
     named = {index: datasets[index].entry for index in datasets}
     if not context.report(step_data_breaches(named, {index: steps[index][0].entry for index in steps})):
         return
-    steps = _fitted(context, protocol, steps, datasets)
+    steps = _suited(context, _fitted(context, protocol, steps, datasets), models)
     if not context.report(part_breaches({index: [part.stage for part in steps[index]] for index in steps})):
         return
     if len(models) == len(draft.models) and draft.sound(("models",), ("pools",)):
@@ -106,6 +107,38 @@ def _fitted(
             found[index] = [fitted_stage(part, known, protocol, loc, whole) for part in parts]
         except BenchError as error:
             _report(context, "step", (*loc, "name"), error)
+    return found
+
+
+def _suited(
+    context: Context, steps: Mapping[int, Sequence[StepStage]], models: Mapping[int, ModelChoice]
+) -> dict[int, Sequence[StepStage]]:
+    """Return the steps with the models that each cannot work on; report those that work on none.
+
+    What only a network can tell is a warning: it is asked before the first job.
+    """
+    found: dict[int, Sequence[StepStage]] = {}
+    whole = len(models) == len(context.draft.models) and context.draft.sound(("models",))
+    known = list(models.values())
+    for index, parts in steps.items():
+        loc: Loc = ("steps", index)
+        try:
+            found[index] = [suited_stage(part, known, loc, whole) for part in parts]
+        except BenchError as error:
+            _report(context, "step", (*loc, "name"), error)
+            continue
+        left_open = dict.fromkeys(
+            f"{label}: {text}" for part in found[index] for label, text in part.suiting.left_open.items()
+        )
+        if left_open:
+            context.error(
+                "step",
+                (*loc, "options") if parts[0].entry.options else (*loc, "name"),
+                f"only networks can tell whether step {parts[0].entry.name!r} can work on them",
+                cause="; ".join(left_open),
+                fix="each is asked before the first job of `bench run`",
+                severity="warning",
+            )
     return found
 
 

@@ -21,6 +21,7 @@ from bench_core.plan.stages import (
     fitted_stage,
     jobs_of_cell,
     step_stages,
+    suited_stage,
     with_peers,
 )
 from bench_core.plan.training import Cell
@@ -60,7 +61,7 @@ class Plan:
     stages: tuple[str, ...] = ("search", "evaluate")
     """search, evaluate, then the labels of the steps."""
     passed_over: tuple[PassedOver, ...] = ()
-    """Datasets on whose jobs a step cannot work, and why."""
+    """Datasets and models on whose jobs a step cannot work, and why."""
 
     @cached_property
     def by_digest(self) -> dict[str, Job]:
@@ -96,7 +97,7 @@ def make_plan(spec: Spec, registry: Registry) -> Plan:
     for index, step in enumerate(spec.steps):
         loc = ("steps", index)
         for stage in step_stages(step, registry, loc):
-            fitted = fitted_stage(stage, datasets, spec.protocol, loc)
+            fitted = suited_stage(fitted_stage(stage, datasets, spec.protocol, loc), models, loc)
             steps.append(with_peers(fitted, chosen, spec.pools, loc))
             labelled.setdefault(index, []).append(stage.stage)
     refuse(part_breaches(labelled))

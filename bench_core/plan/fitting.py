@@ -9,7 +9,7 @@ from typing import Any
 from bench_core.declarations import Side, Step
 from bench_core.plan.errors import PlanError, refuse
 from bench_core.plan.folds import evaluate_folds
-from bench_core.plan.resolve import DatasetChoice
+from bench_core.plan.resolve import DatasetChoice, ModelChoice
 from bench_core.spec.model import StepEntry
 from bench_core.spec.nodes import Loc
 from bench_core.spec.protocol import Protocol
@@ -18,11 +18,18 @@ from bench_core.spec.rules.steps import of_breaches, wanted_of
 
 @dataclass(frozen=True)
 class PassedOver:
-    """A dataset (label) on whose jobs a step (label) does not work, and why."""
+    """A dataset or a model (label) on whose jobs a step (label) does not work, and why."""
 
     step: str
     dataset: str
+    """Empty where it is a model."""
     because: str
+    model: str = ""
+
+    @property
+    def whose(self) -> str:
+        """The label of the dataset or model."""
+        return self.dataset or self.model
 
 
 @dataclass(frozen=True)
@@ -78,6 +85,40 @@ def fitting(
             fix="correct its options, name other datasets in `of`, or remove the step",
         )
     return Fitting(frozenset(found) - set(wrong), wrong, adapted)
+
+
+@dataclass(frozen=True)
+class Suiting:
+    """The models (labels) on whose networks a step cannot work, and why."""
+
+    unsuited: Mapping[str, str] = field(default_factory=dict)
+    left_open: Mapping[str, str] = field(default_factory=dict)
+    """Of others: what only the network can tell."""
+
+
+def suiting(
+    entry: StepEntry,
+    step: Step,
+    options: Mapping[str, object],
+    models: Sequence[ModelChoice],
+    loc: Loc,
+    whole: bool = True,
+) -> Suiting:
+    """Return on which models' networks the step at `loc` cannot work.
+
+    Raises PlanError where it works on none; `whole` is whether `models` are all of the spec's.
+    """
+    looked = [model for model in models if step.needs == "weights" and model.runner.protocol != "own"]
+    found = {model.label: step.unsuited(options, model.architecture) for model in looked}
+    unsuited = {label: because for label, (because, _) in found.items() if because}
+    if unsuited and whole and len(unsuited) == len(found):
+        raise PlanError(
+            f"step {entry.name!r} cannot work on {'the network' if len(found) == 1 else 'any network'}",
+            loc=(*loc, "options") if entry.options else (*loc, "name"),
+            cause="; ".join(f"{label}: {because}" for label, because in unsuited.items()),
+            fix="correct its options, or remove the step",
+        )
+    return Suiting(unsuited, {label: text for label, (_, text) in found.items() if text})
 
 
 def _adapt(

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Protocol as Interface
 
 from bench_core.declarations import Step
 from bench_core.options import differing
 from bench_core.plan.errors import refuse
-from bench_core.plan.fitting import Fitting, PassedOver, fitting
+from bench_core.plan.fitting import Fitting, PassedOver, Suiting, fitting, suiting
 from bench_core.plan.folds import evaluate_folds, search_folds
 from bench_core.plan.job import Apply, Job, JobDataset, JobFold, Need, Own, Train, Work
 from bench_core.plan.peers import Around, peer_models
@@ -126,6 +126,8 @@ class StepStage:
     """On the jobs of which datasets it works; None: of all."""
     among: frozenset[str] | None = None
     """Of a step that needs peers: the models (labels) that these are of; None: all."""
+    suiting: Suiting = field(default_factory=Suiting)
+    """The models on whose networks it cannot work."""
 
     @property
     def pool(self) -> str | None:
@@ -136,18 +138,25 @@ class StepStage:
         """Say whether it works on the jobs of a dataset (label)."""
         return self.fitting is None or dataset in self.fitting.works_on
 
+    def looks_at(self, model: ModelChoice) -> bool:
+        """Say whether it looks at what a model's jobs left."""
+        own = self.step.needs == "weights" and model.runner.protocol == "own"
+        return not own and model.label not in self.suiting.unsuited
+
     @property
     def passed_over(self) -> tuple[PassedOver, ...]:
-        """The datasets that it cannot work on."""
+        """The datasets and models that it cannot work on."""
         found = {} if self.fitting is None else self.fitting.passed_over
-        return tuple(PassedOver(self.stage, label, because) for label, because in found.items())
+        models = self.suiting.unsuited
+        return (
+            *(PassedOver(self.stage, label, because) for label, because in found.items()),
+            *(PassedOver(self.stage, "", because, label) for label, because in models.items()),
+        )
 
     def jobs(self, cell: Cell, earlier: Earlier, around: Around = NOBODY) -> Iterator[Job]:
         """Yield the jobs on the evaluate jobs of a dataset that it works on; none where no weights are left
-        that the step needs."""
-        if self.step.needs == "weights" and cell.choice.runner.protocol == "own":
-            return
-        if not self.works_on(cell.dataset.label):
+        that the step needs, or where it cannot work on the network."""
+        if not self.looks_at(cell.choice) or not self.works_on(cell.dataset.label):
             return
         options = self.options
         if self.fitting is not None:
@@ -214,6 +223,13 @@ def fitted_stage(
     return replace(stage, fitting=found)
 
 
+def suited_stage(stage: StepStage, models: Sequence[ModelChoice], loc: Loc, whole: bool = True) -> StepStage:
+    """Return the stage of the entry at `loc` with the models that it cannot work on; raises as `suiting`."""
+    if stage.step.suits is None:
+        return stage
+    return replace(stage, suiting=suiting(stage.entry, stage.step, stage.options, models, loc, whole))
+
+
 def with_peers(
     stage: StepStage,
     models: Sequence[tuple[ModelEntry, ModelChoice]],
@@ -234,7 +250,11 @@ def jobs_of_cell(
         protocol,
         own=model.runner.protocol == "own",
         fixed=dataset.given is not None and dataset.given.roles,
-        steps=[(stage.step.needs, stage.step.over) for stage in steps if stage.works_on(dataset.job.label)],
+        steps=[
+            (stage.step.needs, stage.step.over)
+            for stage in steps
+            if stage.works_on(dataset.job.label) and stage.looks_at(model)
+        ],
     )
 
 

@@ -35,7 +35,7 @@ def expect(found: list[Finding], broken: Broken) -> None:
     assert last.note and last.fix and last.place, last
 
 
-LONG = ("right-network", "native", "transfer", "ensemble", "corruption", "cost", "grad-cam")
+LONG = ("right-network", "native", "transfer", "ensemble", "corruption", "cost", "grad-cam", "fold-maps")
 
 
 @pytest.mark.parametrize(

@@ -248,7 +248,7 @@ def _exceptions(evidence: Evidence) -> list[Block]:
         if cell.excluded is not None
     ]
     rows += [
-        (f"{item.step} on jobs of {item.dataset}", f"not worked on: {item.because}", False)
+        (f"{item.step} on jobs of {item.whose}", f"not worked on: {item.because}", False)
         for item in evidence.plan.passed_over
     ]
     if rows:

@@ -12,6 +12,9 @@ from bench_steps.grad_cam.options import (
     resolve_elsewhere,
     siblings,
 )
+from bench_steps.grad_cam.suited import suits
+
+TRIES = "bench_steps.grad_cam.layers:tries"
 
 GRAD_CAM = Step(
     name="grad-cam",
@@ -19,6 +22,8 @@ GRAD_CAM = Step(
     run="bench_steps.grad_cam.step:run",
     follows="bench_steps.grad_cam.follow:follows",
     again="bench_steps.grad_cam.again:again",
+    suits=suits,
+    tries=TRIES,
     resolve=resolve,
     parts=parts,
     peers=peers,
@@ -36,6 +41,8 @@ FOLD_MAPS = Step(
     run="bench_steps.grad_cam.elsewhere:run",
     follows="bench_steps.grad_cam.follow:follows_elsewhere",
     again="bench_steps.grad_cam.elsewhere:again",
+    suits=suits,
+    tries=TRIES,
     resolve=resolve_elsewhere,
     unseen=True,
     help="whether the networks of all folds look at the same places on another dataset; trains nothing",

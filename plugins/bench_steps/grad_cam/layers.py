@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import difflib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -10,14 +10,14 @@ import torch
 from torch import Tensor, nn
 
 from bench_core.activations import look
-from bench_core.declarations import Form, Layers
+from bench_core.declarations import Architecture, Form, Layers
 from bench_core.errors import TrainingError
 from bench_steps.grad_cam.automatic import last_with_gradient
 from bench_steps.grad_cam.options import AUTO, DECODER, ENCODER, SWEEP
+from bench_steps.grad_cam.suited import NOTHING, declares, nearest
 
 LINEAR = "only linear steps follow: its maps are the logits again"
-_NAMED = 5
-"""Layers that a message names."""
+NAMED = "named"
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,16 @@ def chosen_layers(
 
     Raises TrainingError where the network has no such layer, or its output is not maps.
     """
+    found = tuple(_meant(declared, wanted, network, images, model))
+    return tuple(_noted(each, network, images) if each.part in (AUTO, NAMED) else each for each in found)
+
+
+def tries(network: nn.Module, images: Tensor, model: Architecture, options: Mapping[str, Any]) -> None:
+    """Raise TrainingError where a network has no layer of the option's name, or none that returns maps."""
+    tuple(_meant(model.explained, options["layer"], network, images, model.name))
+
+
+def _meant(declared: Layers, wanted: str, network: nn.Module, images: Tensor, model: str) -> Sequence[Chosen]:
     found = tuple(
         Chosen(name, declared.form(name), ENCODER if name in declared.encoder else DECODER, depth)
         for depth, name in enumerate(declared.names, start=1)
@@ -51,30 +61,20 @@ def chosen_layers(
             -1 if wanted == ENCODER else 0 :
         ]
         if not found:
-            raise TrainingError(
-                f"{model} declares no layers for `layer: {wanted}`",
-                fix="name one with `layer: NAME`, write `layer: auto`, or declare `explained` in its plugin",
-            )
-    elif wanted == AUTO:
-        found = (
-            _noted(
-                Chosen(last_with_gradient(network, images), "maps", AUTO, len(found) + 1), network, images
-            ),
-        )
-    elif wanted in declared.names:
-        found = tuple(layer for layer in found if layer.name == wanted)
-    elif wanted in known:
-        form = _form(known[wanted], network, images, wanted)
-        found = (_noted(Chosen(wanted, form, "named", len(found) + 1), network, images),)
-    else:
-        near = difflib.get_close_matches(wanted, [*declared.names, *known], n=1)
-        names = [layer.name for layer in found[:_NAMED]]
-        raise TrainingError(
-            f"{model} has no layer {wanted!r}",
-            cause=f"it declares {', '.join(names)}" if names else "it declares none",
-            fix=f"did you mean {near[0]!r}?" if near else "write `layer: sweep`",
-        )
-    return found
+            raise TrainingError(f"{model} declares no layers for `layer: {wanted}`", fix=NOTHING)
+        return found
+    if wanted == AUTO:
+        return (Chosen(last_with_gradient(network, images), "maps", AUTO, len(found) + 1),)
+    if wanted in declared.names:
+        return tuple(layer for layer in found if layer.name == wanted)
+    if wanted in known:
+        return (Chosen(wanted, _form(known[wanted], network, images, wanted), NAMED, len(found) + 1),)
+    near = nearest(wanted, (*declared.names, *known))
+    raise TrainingError(
+        f"{model} has no layer {wanted!r}",
+        cause=f"{declares(declared)}; most like it: {', '.join(near)}" if near else declares(declared),
+        fix=f"did you mean {near[0]!r}?" if near else f"write `layer: {SWEEP if declared.names else AUTO}`",
+    )
 
 
 def _form(module: nn.Module, network: nn.Module, images: Tensor, name: str) -> Form:
