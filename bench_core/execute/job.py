@@ -37,7 +37,7 @@ from bench_core.protocol.session import ARTIFACTS, RECORDS, Session
 from bench_core.protocol.site import Site
 from bench_core.records import NetworkFacts
 from bench_core.store.accepted import read_accepted
-from bench_core.store.claim import Claim, claiming
+from bench_core.store.claim import Claim, ClaimLostError, claiming
 from bench_core.store.files import disk_error, remove_tree, storing
 from bench_core.store.folder import LOG, RUNNER, TRACE
 from bench_core.store.result import Failure, Result
@@ -89,7 +89,7 @@ def run_job(
         except (KeyboardInterrupt, SystemExit):
             raise
         except Exception as problem:
-            if not claim.held():
+            if isinstance(problem, ClaimLostError) or not claim.held():
                 # Whatever went wrong here: the job is somebody else's, and so is all that is left of it.
                 with suppress(StoreError):
                     store.forget(claim)

@@ -1,238 +1,280 @@
 """Claims: who runs a job, held by one process at a time over all machines that share a store.
 
-A claim is the folder claims/<digest> with owner.json, moved into place whole. A dead owner is followed, not
-removed: its successor moves a folder named after the dead owner's token beside owner.json. Of several that
-try, the rename lets exactly one through, and a slow one can never oust a live owner, for it knows only the
-dead one's name.
+A claim is the folder claims/<digest> (see bench_core.store.chain), moved into place whole. A dead owner is
+followed, not removed: its successor moves a folder named after the dead owner's token beside owner.json. Of
+several that try, the rename lets exactly one through, and a slow one can never oust a live owner, for it
+knows only the dead one's name. Whoever took a claim reads it back before it believes it.
+docs/executors.md describes the protocol and what it assumes of a file system.
 """
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import re
-import shutil
 import socket
 import threading
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from bench_core.errors import StoreError
 from bench_core.files.clock import now_in
-from bench_core.processes.liveness import is_running, machine_identity, process_start
+from bench_core.files.system import looking_again, moved, opened, system
+from bench_core.processes import liveness
 from bench_core.processes.unbroken import unbroken
+from bench_core.store import sightings
+from bench_core.store.chain import (
+    BEAT,
+    BEAT_BYTES,
+    OWNER,
+    claim_owner,
+    clear,
+    end,
+    follows,
+    read_chain,
+    slot_after,
+)
 from bench_core.store.files import storing
+from bench_core.store.owners import ClaimOwner, lease_seconds
 
-OWNER = "owner.json"
-HEARTBEAT_SECONDS = 10.0
-"""How often an owner touches its claim."""
-DEAD_AFTER_SECONDS = 120.0
-"""An owner whose process cannot be looked up counts as dead when it was silent for so long."""
+__all__ = ["Claim", "ClaimLostError", "ClaimOwner", "claim_owner", "claiming", "release_all", "sweep",
+           "take_claim"]  # fmt: skip
+
+BEATS_PER_LEASE = 12
 SWEEP_SECONDS = 86400.0
 """Age from which half-made claims are removed."""
-UNREADABLE = "unreadable"
-_TOKEN = re.compile(r"[A-Za-z0-9_-]{1,200}")
+TRIES = 4
+"""How often a claim that was given back as it was asked for is asked for again."""
 _HALF_MADE = re.compile(r"\.(now|[0-9a-f]{32})\..+")
-_LARGEST = 65536
-"""Bytes of an owner's file at most."""
 
 
 class ClaimLostError(StoreError):
     """The job was taken over by another process while this one seemed dead."""
 
 
-@dataclass(frozen=True)
-class ClaimOwner:
-    """Who holds a claim."""
-
-    host: str
-    """Host name, for people."""
-    machine: str
-    """Tells whether process ids can be compared: boot and process namespace."""
-    pid: int
-    process_start: str
-    """Start time of the process as the system counts it, so that a reused id is not taken for it."""
-    started: str
-    """UTC, ISO 8601."""
-    token: str
-    path: str = ""
-    """Where this owner's file lies; not stored in it."""
-
-    def alive(self, claims: Path, dead_after: float = DEAD_AFTER_SECONDS) -> bool:
-        """Say whether the owner lives: by its process where that can be looked up, else by its heartbeat.
-
-        The heartbeat is compared with the file system's own clock.
-        """
-        if self.machine == machine_identity():
-            seen = is_running(self.pid, self.process_start)
-            if seen is not None:
-                return seen
-        try:
-            return now_in(claims) - Path(self.path).stat().st_mtime < dead_after
-        except OSError:
-            return False
-
-
-def claim_owner(claim: Path) -> ClaimOwner | None:
-    """Return the last owner in a claim's succession, or None if nobody holds it.
-
-    A file of an owner that cannot be read counts as one of an unknown owner, whose heartbeat is its time.
-    """
-    seen: set[str] = set()
-    owner = _read_owner(claim)
-    while owner is not None and owner.token not in seen:
-        seen.add(owner.token)
-        successor = _read_owner(claim / f"after-{owner.token}")
-        if successor is None:
-            return owner
-        owner = successor
-    return owner
-
-
 @contextmanager
 def claiming(
-    claims: Path, digest: str, heartbeat: float = HEARTBEAT_SECONDS, dead_after: float = DEAD_AFTER_SECONDS
+    claims: Path, digest: str, heartbeat: float | None = None, silent: str | None = None
 ) -> Iterator[Claim | None]:
     """Hold the claim of a job while the block runs; yield None if another live process holds it.
 
-    Raises StoreError if the store cannot be written to.
+    `heartbeat` is in seconds, by default a twelfth of the lease; `silent` as for take_claim. Raises
+    StoreError if the store cannot be written to.
     """
-    claim = take_claim(claims, digest, dead_after)
+    claim = take_claim(claims, digest, silent)
     if claim is None:
         yield None
         return
-    claim.beat_every(heartbeat)
     try:
+        claim.beat_every(lease_seconds() / BEATS_PER_LEASE if heartbeat is None else heartbeat)
         yield claim
     finally:
         claim.release()
 
 
-def take_claim(claims: Path, digest: str, dead_after: float = DEAD_AFTER_SECONDS) -> Claim | None:
-    """Take a free or orphaned claim; return None if a live process holds it or was quicker."""
+def take_claim(claims: Path, digest: str, silent: str | None = None) -> Claim | None:
+    """Take a free or orphaned claim; return None if a live process holds it or was quicker.
+
+    `silent` is the token of an owner that the caller knows to be dead, having watched it for its lease.
+    """
     me = ClaimOwner(
         host=socket.gethostname(),
-        machine=machine_identity(),
+        machine=liveness.machine_identity(),
         pid=os.getpid(),
-        process_start=process_start(os.getpid()) or "none",
+        process_start=liveness.process_start(os.getpid()) or "none",
         started=datetime.now(UTC).isoformat(timespec="seconds"),
-        token=uuid.uuid4().hex,
+        token=_new_token(),
+        lease=lease_seconds(),
+        job=digest,
     )
-    target = claims / digest
-    present = claim_owner(target)
-    if present is None:
-        place = target
-    elif present.alive(claims, dead_after):
+    with unbroken(), storing(claims):
+        # Whatever is there before the claim is ours, belongs to owners before us.
+        earlier = _at_work(claims.with_name("running"), digest)
+        for _ in range(TRIES):
+            with opened(claims / digest) as at:
+                if at is None:
+                    return _entered(claims, me, earlier)
+                chain = read_chain(at, digest)
+                if chain.last is not None:
+                    if chain.last.token != silent and sightings.ours().lives(chain.last):
+                        return None
+                    return _entered(claims, me, earlier, at, chain.owners)
+                if chain.ended:
+                    clear(claims / digest, at)
         return None
-    else:
-        place = target / f"after-{present.token}"
-    with unbroken():
-        if not _move_in(claims, digest, me, place):
-            return None
-        claim = Claim(claims, digest, me.token, place / OWNER, present)
-        if not claim.held():
-            return None
-        _held.add(claim)
-    return claim
 
 
-def _move_in(claims: Path, digest: str, me: ClaimOwner, place: Path) -> bool:
-    beside = claims / f".{digest}.{me.token}"
-    with storing(claims):
-        beside.mkdir()
-        data = asdict(me)
-        del data["path"]
-        with (beside / OWNER).open("w") as file:
-            json.dump(data, file)
-            file.flush()
-            os.fsync(file.fileno())
+def _entered(
+    claims: Path,
+    me: ClaimOwner,
+    earlier: frozenset[str],
+    at: int | None = None,
+    before: Sequence[ClaimOwner] = (),
+) -> Claim | None:
+    """Move a folder of ours into the place of a new claim, or behind the owners of the open one."""
+    beside, place = claims / f".{me.job}.{me.token}", claims / me.job
+    beat, own = -1, -1
+    claim: Claim | None = None
+    try:
+        with suppress(FileExistsError):
+            # The name is ours alone: it is there only if the answer to an earlier try was lost.
+            looking_again(lambda: system().make(beside))
+        content = json.dumps(me.to_json()).encode()
+        system().close(looking_again(lambda: system().create(beside / OWNER, content)))
+        beat = looking_again(lambda: system().create(beside / BEAT, _counter(0)))
+        own = looking_again(lambda: system().open_folder(beside))
+        claim = Claim(claims, me, slot_after(before[-1].token) if before else "", beat, before, earlier)
+        if _moved_in(beside, place, own, claim, at):
+            _held.add(claim)
+            return claim
+        claim.stop()
+        return None
+    finally:
+        if own >= 0:
+            with suppress(OSError):
+                system().close(own)
+        if claim is None or claim not in _held:
+            if beat >= 0 and claim is None:
+                with suppress(OSError):
+                    system().close(beat)
+            with suppress(OSError):
+                system().remove(beside)
+
+
+def _moved_in(beside: Path, place: Path, own: int, claim: Claim, at: int | None) -> bool:
+    """Take the place with our folder, which is open as `own`; say whether the claim is ours."""
+    chain = own if at is None else at
+    try:
         try:
-            beside.rename(place)
-        except OSError as error:
-            shutil.rmtree(beside, ignore_errors=True)
-            # Someone else's folder is in the way, or the claim was released since: they were quicker.
-            if place.is_dir() or not place.parent.exists():
+            if not moved(beside, place if at is None else claim.slot, target_at=at):
                 return False
-            raise error
-    return True
+        except FileNotFoundError:
+            # The answer to a rename that was done is lost, or the open folder is gone.
+            pass
+        if claim.held():
+            return True
+    except BaseException:
+        _withdrawn(place, own, chain, claim.token)
+        raise
+    _withdrawn(place, own, chain, claim.token)
+    return False
+
+
+def _withdrawn(place: Path, own: int, chain: int, token: str) -> None:
+    """Give back what may be ours though it cannot be seen: a claim that nobody holds stops a job for long."""
+    with suppress(OSError):
+        if end(own, chain, token):
+            clear(place, chain)
 
 
 class Claim:
     """A claim that this process holds."""
 
     def __init__(
-        self, claims: Path, digest: str, token: str, owner_file: Path, before: ClaimOwner | None
+        self,
+        claims: Path,
+        owner: ClaimOwner,
+        slot: str,
+        beat: int,
+        owners: Sequence[ClaimOwner] = (),
+        earlier: frozenset[str] = frozenset(),
     ) -> None:
         self.claims = claims
-        self.digest = digest
-        self.token = token
+        self.digest = owner.job
+        self.token = owner.token
         """Names this owner and no other; what it writes stands under this name."""
-        self.before = before
-        """The dead owner that this one took over from, if any."""
-        self._file = owner_file
+        self.lease = owner.lease
+        """Seconds."""
+        self.owners = tuple(owners)
+        """The dead owners that this one took over from, the first one first."""
+        self.earlier = earlier
+        """Names of the job's folders at work from before this claim."""
+        self.slot = slot
+        """Where its folder lies in the claim's; empty for the first owner."""
+        self._beat = beat
+        self._count = 0
         self._process = os.getpid()
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
 
+    @property
+    def before(self) -> ClaimOwner | None:
+        """The dead owner that this one took over from, if any."""
+        return self.owners[-1] if self.owners else None
+
     def held(self) -> bool:
-        """Say whether this process is still the owner."""
-        owner = claim_owner(self.claims / self.digest)
-        return owner is not None and owner.token == self.token
+        """Say whether this process is still the owner, as far as it can see.
+
+        Another may have followed a moment ago: what must not be done then fails by itself, since it goes
+        through a name that the successor takes away.
+        """
+        with suppress(OSError), opened(self.claims / self.digest) as at:
+            return at is not None and follows(at, self.slot, self.token)
+        return False
 
     def check(self) -> None:
         """Raise ClaimLostError if another process has taken over."""
         if not self.held():
-            raise ClaimLostError(
-                "another process has taken this job over",
-                place=f"job {self.digest}",
-                cause=f"this process was silent for more than {DEAD_AFTER_SECONDS:g} s",
-                fix="nothing is lost: the other process works on it",
-            )
+            raise self.lost()
+
+    def lost(self) -> ClaimLostError:
+        """Return the error that says so."""
+        return ClaimLostError(
+            "another process has taken this job over",
+            place=f"job {self.digest}",
+            cause=f"this process was silent for more than {self.lease:g} s",
+            fix="nothing is lost: the other process works on it",
+        )
+
+    def beat(self) -> None:
+        """Count on, for the owners-to-be of other machines; raises OSError.
+
+        Through the open file: it never reaches the counter of another claim.
+        """
+        self._count += 1
+        system().overwrite(self._beat, _counter(self._count))
 
     def beat_every(self, seconds: float) -> None:
-        """Touch the owner's file in a thread until the claim is released or lost."""
+        """Beat in a thread until the claim is released."""
 
         def beat() -> None:
             while not self._stop.wait(seconds):
-                with contextlib.suppress(OSError):
-                    # In the place of a claim that was lost another one may stand, whose owner may be dead.
-                    owner = _read_owner(self._file.parent)
-                    if owner is None or owner.token != self.token:
-                        return
-                    os.utime(self._file)
+                with suppress(OSError):
+                    self.beat()
 
         self._thread = threading.Thread(target=beat, name=f"heartbeat-{self.digest[:8]}", daemon=True)
         self._thread.start()
+
+    def stop(self) -> None:
+        """End the beat, and nothing else."""
+        self._stop.set()
+        if self._thread is not None:
+            # It may hang in a file system that does not answer.
+            self._thread.join(timeout=2.0)
+        if self._beat >= 0 and (self._thread is None or not self._thread.is_alive()):
+            # Open, its file could not be removed on some file systems.
+            with suppress(OSError):
+                system().close(self._beat)
+            self._beat = -1
 
     def release(self) -> None:
         """Give the claim up, if it is still held; never fails. In a forked process it does nothing."""
         if self._process != os.getpid():
             return
         _held.discard(self)
-        self._stop.set()
-        if self._thread is not None:
-            # It may hang in a file system that does not answer.
-            self._thread.join(timeout=2.0)
-        with unbroken(), contextlib.suppress(OSError):
-            if self.held():
-                self._remove()
-
-    def _remove(self) -> None:
-        whole = self.claims / self.digest
-        aside = self.claims / f".{self.digest}.{self.token}.released"
-        whole.rename(aside)
-        if (aside / f"after-{self.token}").exists():
-            # Somebody has followed us between the look and the rename: theirs it is.
-            with contextlib.suppress(OSError):
-                aside.rename(whole)
-                return
-        shutil.rmtree(aside, ignore_errors=True)
+        self.stop()
+        place = self.claims / self.digest
+        with unbroken(), suppress(OSError), opened(place) as at:
+            if at is not None and follows(at, self.slot, self.token):
+                own = looking_again(lambda: system().open_folder(self.slot or ".", at))
+                try:
+                    if end(own, at, self.token):
+                        clear(place, at)
+                finally:
+                    system().close(own)
 
 
 _held: set[Claim] = set()
@@ -245,55 +287,27 @@ def release_all() -> None:
 
 
 def sweep(claims: Path, older_than: float = SWEEP_SECONDS) -> None:
-    """Remove what processes that were killed while taking or releasing a claim have left behind."""
+    """Remove what processes that were killed while taking a claim have left behind.
+
+    Its age is told by one clock alone, the file server's. Who is stopped for so long while taking a claim
+    finds that it did not get it.
+    """
     now = now_in(claims)
     for path in claims.glob(".*"):
-        with contextlib.suppress(OSError):
+        with suppress(OSError):
             if _HALF_MADE.fullmatch(path.name) and now - path.stat().st_mtime > older_than:
-                shutil.rmtree(path) if path.is_dir() else path.unlink()
+                system().remove(path) if path.is_dir() else path.unlink()
 
 
-def _read_owner(folder: Path) -> ClaimOwner | None:
-    path = folder / OWNER
-    try:
-        with path.open("rb") as file:
-            return _owner(json.loads(file.read(_LARGEST)), path)
-    except (FileNotFoundError, NotADirectoryError):
-        # A folder that holds something else stands in the way of a new claim as an owner does.
-        return _unreadable(folder, folder) if _holds_something(folder) else None
-    except (OSError, ValueError, TypeError, KeyError, RecursionError):
-        return _unreadable(folder, path)
+def _at_work(running: Path, digest: str) -> frozenset[str]:
+    with opened(running) as at:
+        names = {} if at is None else looking_again(lambda: system().names(at))
+    return frozenset(name for name, kind in names.items() if kind == "folder" and name.startswith(digest))
 
 
-def _owner(data: Any, path: Path) -> ClaimOwner:
-    texts = {
-        name: _plain(data[name], name) for name in ("host", "machine", "process_start", "started", "token")
-    }
-    pid = data["pid"]
-    if not isinstance(pid, int) or not 0 < pid < 2**31 or not _TOKEN.fullmatch(texts["token"]):
-        raise ValueError("not an owner")
-    return ClaimOwner(**texts, pid=pid, path=str(path))
+def _counter(count: int) -> bytes:
+    return f"{count:0{BEAT_BYTES}d}".encode()
 
 
-def _plain(value: Any, name: str) -> str:
-    if not isinstance(value, str) or len(value) > 1000 or not value.isprintable():
-        raise ValueError(f"{name} is not a line of text")
-    return value
-
-
-def _unreadable(folder: Path, path: Path) -> ClaimOwner:
-    """Return an owner of whom nothing is known but the time of its file."""
-    # Named by its place in the succession: two of them must not have one name.
-    token = UNREADABLE if not folder.name.startswith("after-") else f"{folder.name}-{UNREADABLE}"[-200:]
-    return ClaimOwner(
-        host="an unknown host", machine="", pid=0, process_start="", started="an unknown time", token=token,
-        path=str(path),
-    )  # fmt: skip
-
-
-def _holds_something(folder: Path) -> bool:
-    try:
-        with os.scandir(folder) as entries:
-            return next(entries, None) is not None
-    except OSError:
-        return False
+def _new_token() -> str:
+    return uuid.uuid4().hex

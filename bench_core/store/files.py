@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
-import os
-import shutil
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import IO, Any
 
 from bench_core.errors import StoreError
 from bench_core.files import bounded
+from bench_core.files.system import looking_again, system
 from bench_core.processes.unbroken import unbroken
 from bench_core.text import json_visible
 
@@ -63,32 +63,35 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
 
     Raises DiskError when the disk is full or not writable; `path` then keeps its old content.
     """
-    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    # Processes of other machines, which may have the same id, write beside the same file.
+    beside = path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}.tmp")
     with unbroken(), storing(path):
         try:
-            with beside.open("wb") as file:
+            with system().writing(beside) as file:
                 yield file
-                file.flush()
-                os.fsync(file.fileno())
-            beside.replace(path)
+            _replace(beside, path)
         except BaseException:
-            beside.unlink(missing_ok=True)
+            with suppress(FileNotFoundError):
+                system().unlink(beside)
             raise
         flush_folder(path.parent)
 
 
+def _replace(beside: Path, path: Path) -> None:
+    def rename() -> None:
+        try:
+            system().rename(beside, path)
+        except FileNotFoundError:
+            # The name is ours alone: where it is gone, a rename was done whose answer is lost.
+            if system().kind(beside) is not None or system().kind(path) != "file":
+                raise
+
+    looking_again(rename)
+
+
 def flush_folder(path: Path) -> None:
     """Make renames inside `path` durable, where the system can."""
-    try:
-        handle = os.open(path, os.O_RDONLY)
-    except OSError:
-        return
-    try:
-        os.fsync(handle)
-    except OSError:
-        pass  # Some network file systems cannot flush a folder; the rename is still atomic.
-    finally:
-        os.close(handle)
+    system().flush(path)
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -119,10 +122,24 @@ def read_json(path: Path, fix: str) -> Any:
 def make_folder(path: Path) -> None:
     """Create a folder and its parents; raise DiskError if that cannot be."""
     with storing(path):
-        path.mkdir(parents=True, exist_ok=True)
+        _make(path)
 
 
 def remove_tree(path: Path) -> None:
     """Remove a folder, if it is there; raise DiskError if that cannot be."""
     with storing(path), suppress(FileNotFoundError):
-        shutil.rmtree(path)
+        system().remove(path)
+
+
+def _make(path: Path) -> None:
+    try:
+        looking_again(lambda: system().make(path))
+    except FileNotFoundError:
+        if path.parent == path:
+            raise
+        _make(path.parent)
+        _make(path)
+    except OSError:
+        # As for a folder that others have made, or that was made though the answer is lost.
+        if not system().is_folder(path):
+            raise

@@ -1,29 +1,36 @@
 """The folders of jobs at work: one for each owner of a claim, so that one who has lost it reaches nothing.
 
-An owner works in running/<digest>.<token>, named by its claim. A successor renames that folder to its own
-name: the work goes along, and from then on every path of the former owner leads nowhere. It may have been
-stopped for hours and wake up in the middle of any call; what it then writes, removes or seals fails, since
-all of that goes through its own folder's name.
+An owner works in running/<digest>.<token>, named by its claim. A successor moves that folder into one of its
+own, by its name, and takes the work out of it: from then on every path of the former owner leads nowhere, or,
+where its machine remembers an old state of the file system, into a folder that nobody uses. It may have
+been stopped for hours and wake up in the middle of any call; what it then writes, removes, records or seals
+reaches nothing of its successor's.
 """
 
 from __future__ import annotations
 
+import errno
 import json
-import os
 import re
-import shutil
+from collections.abc import Iterator
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
+from bench_core.files.system import looking_again, moved, opened, system
 from bench_core.store.claim import Claim
-from bench_core.store.files import make_folder, remove_tree, replacing, storing
-from bench_core.store.folder import TRACE
+from bench_core.store.files import make_folder, storing
+from bench_core.store.folder import MANIFEST, TRACE
 
 _PLACE = re.compile(r"([0-9a-f]{32})(?:\.([A-Za-z0-9_-]{1,200}))?")
 _EPOCH_LINE_BYTES = 65536
-_HALF_WRITTEN = ".*.tmp"
+_LEFT, _GONE = ".left", ".gone"
+"""In an owner's folder: those of earlier owners until all is taken out of them, and afterwards."""
 _REPLACED_WHOLE = {".pt"}
 """Files that are only ever replaced by a rename: nobody holds one of them open for writing."""
+_WITHOUT_LINKS = frozenset(
+    {errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK, errno.EXDEV, errno.EACCES}
+)
 
 
 def digest_of(name: str) -> str | None:
@@ -37,6 +44,11 @@ def place_of(running: Path, digest: str, claim: Claim | None) -> Path:
     return running / (digest if claim is None else f"{digest}.{claim.token}")
 
 
+def recorded_place(running: Path, claim: Claim) -> Path:
+    """Return what an owner's folder is called once it has recorded a failure."""
+    return running / f"{claim.digest}.{claim.token}-failed"
+
+
 def places(running: Path, digest: str) -> list[Path]:
     """Return the folders that this job has: more than one only where an owner was followed as it began."""
     with storing(running):
@@ -44,40 +56,69 @@ def places(running: Path, digest: str) -> list[Path]:
         return sorted((path for path in found if path.is_dir()), key=lambda path: -_changed(path))
 
 
+def work_of(folder: Path) -> Path:
+    """Return where the work in an owner's folder lies: it may have been cut off while taking it over."""
+    return max(
+        _works(folder), key=lambda work: (system().kind(work / MANIFEST) is not None, epochs_kept(work))
+    )
+
+
+def _progress(work: Path) -> tuple[bool, int]:
+    return system().kind(work / MANIFEST) is not None, epochs_kept(work)
+
+
 def open_place(running: Path, claim: Claim) -> Path:
     """Return the owner's folder, with all that earlier owners have left; raises ClaimLostError, DiskError.
 
-    The order is what fences: the folders are listed, then the claim is checked, then one that was listed is
-    renamed. Had another owner begun before the check, the claim would be lost; if one begins after it, then
-    either its rename or ours finds nothing.
+    Only folders of earlier owners are touched: their names were there before the claim was taken, or are
+    those of the owners that it follows. They are asked for in the order of these owners, since a folder only
+    ever moves from one to a later one.
     """
     target = place_of(running, claim.digest, claim)
-    while True:
-        present = places(running, claim.digest)
+    with storing(running):
+        if system().kind(target) == "folder":
+            return target
         claim.check()
-        if target in present:
+        make_folder(target)
+        names = _earlier_names(claim)
+        if not names:
             return target
-        if not present:
-            make_folder(target)
-            return target
-        with storing(running):
-            try:
-                present[0].rename(target)
-            except FileNotFoundError:
-                continue
-        for other in present[1:]:
-            remove_tree(other)
-        _take_over(target, from_dead=claim.before is not None)
+        left = target / _LEFT
+        make_folder(left)
+        for name in names:
+            with suppress(FileNotFoundError):
+                # Where the answer to a rename that was done is lost, it is missing here and found there.
+                moved(running / name, left / name)
+        _take_out(target)
         return target
+
+
+def discard(folder: Path) -> None:
+    """Remove a folder in `running`, unless somebody has taken it away; raises OSError.
+
+    It is renamed first: a machine that remembers an old state would empty what is somebody else's by now.
+    """
+    gone, again = folder.with_name(f".{folder.name}{_GONE}"), False
+    for _ in range(2):
+        with suppress(FileNotFoundError):
+            # One that was cut off may have left such a folder.
+            again = not moved(folder, gone)
+        with suppress(FileNotFoundError):
+            looking_again(lambda: system().remove(gone))
+        if not again:
+            return
+
+
+def is_discarded(name: str) -> bool:
+    """Say whether a folder in `running` of this name was to be removed."""
+    return name.startswith(".") and name.endswith(_GONE) and digest_of(name[1 : -len(_GONE)]) is not None
 
 
 def epochs_kept(folder: Path) -> int:
     """Return how many whole epochs the trace in a job's folder tells of; 0 where it tells nothing."""
     try:
-        with (folder / TRACE).open("rb") as file:
-            # An epoch's own line comes last, and is written together with its steps.
-            file.seek(max(0, file.seek(0, os.SEEK_END) - _EPOCH_LINE_BYTES))
-            lines = file.read().splitlines()
+        # An epoch's own line comes last, and is written together with its steps.
+        lines = looking_again(lambda: system().read_end(folder / TRACE, _EPOCH_LINE_BYTES)).splitlines()
     except OSError:
         return 0
     for line in reversed(lines):
@@ -88,20 +129,70 @@ def epochs_kept(folder: Path) -> int:
     return 0
 
 
-def _take_over(folder: Path, *, from_dead: bool) -> None:
-    """Drop half-written files; replace those that the former owner may hold open, as its log, by copies."""
-    with storing(folder):
-        for path in folder.rglob(_HALF_WRITTEN):
-            path.unlink()
-        if not from_dead:
+def _earlier_names(claim: Claim) -> list[str]:
+    digest = claim.digest
+    followed = [f"{digest}.{owner.token}{end}" for owner in claim.owners for end in ("", "-failed")]
+    others = sorted(name for name in claim.earlier if digest_of(name) == digest and name not in followed)
+    return [name for name in (*others, *followed) if _PLACE.fullmatch(name)]
+
+
+def _works(folder: Path) -> Iterator[Path]:
+    left = folder / _LEFT
+    with opened(left) as at:
+        names = {} if at is None else looking_again(lambda: system().names(at))
+    inside = [name for name, kind in names.items() if kind == "folder"]
+    if not inside:
+        yield folder
+    for name in sorted(inside):
+        yield from _works(left / name)
+
+
+def _take_out(target: Path) -> None:
+    """Take the work out of the folders of earlier owners, which may still write there, and drop them."""
+    work = work_of(target)
+    if work != target:
+        for old, new in _files(work, target):
+            try:
+                looking_again(partial(_taken, old, new))
+            except OSError as error:
+                # A former owner who wakes up may remove a file meanwhile, as it does before sealing; links
+                # are not followed.
+                if error.errno not in (errno.ENOENT, errno.ELOOP):
+                    raise
+    gone = target / _GONE
+    with suppress(FileNotFoundError):
+        moved(target / _LEFT, gone)
+    with suppress(OSError):
+        system().remove(gone)
+
+
+def _taken(old: Path, new: Path) -> None:
+    if old.suffix in _REPLACED_WHOLE:
+        try:
+            system().link(old, new)
             return
-        for path in folder.rglob("*"):
-            if path.is_file() and not path.is_symlink() and path.suffix not in _REPLACED_WHOLE:
-                times = path.stat()
-                with path.open("rb") as old, replacing(path) as new:
-                    shutil.copyfileobj(old, new)
-                # When it was last written to tells how long the former owner worked.
-                os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+        except FileExistsError:
+            # The answer to an earlier try was lost; a copy would write over the one file of both names.
+            return
+        except OSError as error:
+            if error.errno not in _WITHOUT_LINKS:
+                raise
+    # A former owner may hold it open, as its log.
+    system().copy(old, new)
+
+
+def _files(folder: Path, target: Path) -> Iterator[tuple[Path, Path]]:
+    """Yield each whole file below a folder with its new place, whose folders are made."""
+    with opened(folder) as at:
+        names = {} if at is None else looking_again(lambda: system().names(at))
+    for name, kind in sorted(names.items()):
+        if name in (_LEFT, _GONE) or (name.startswith(".") and name.endswith(".tmp")):
+            continue
+        if kind == "file":
+            yield folder / name, target / name
+        else:
+            make_folder(target / name)
+            yield from _files(folder / name, target / name)
 
 
 def _changed(path: Path) -> float:

@@ -13,11 +13,13 @@ from numpy.typing import NDArray
 
 from bench_core.errors import StoreError
 from bench_core.files.hashes import sha256_of
+from bench_core.files.system import looking_again, moved, opened, system
 from bench_core.plan.job import Job
 from bench_core.records import Case, Counts, Predictions
 from bench_core.samples import Samples
 from bench_core.store import folder as files
-from bench_core.store.claim import Claim, ClaimOwner, claim_owner
+from bench_core.store import sightings
+from bench_core.store.claim import Claim, ClaimOwner, claim_owner, claiming
 from bench_core.store.datasets import keep_samples, stored_samples
 from bench_core.store.files import (
     flush_folder,
@@ -28,11 +30,20 @@ from bench_core.store.files import (
     write_json,
 )
 from bench_core.store.result import Failure, Result
-from bench_core.store.running import digest_of, epochs_kept, open_place, place_of, places
+from bench_core.store.running import (
+    digest_of,
+    discard,
+    epochs_kept,
+    is_discarded,
+    open_place,
+    place_of,
+    places,
+    work_of,
+)
+from bench_core.store.sealing import FAILURE, record, seal
 
 STORE_FORMAT = 2
 State = Literal["done", "running", "failed", "todo"]
-FAILURE = "failure.json"
 TESTED_FILES = (files.COUNTS, files.CASES, files.PREDICTIONS)
 """What a job that tests a model leaves besides job and result; a step leaves what it leaves."""
 
@@ -96,7 +107,7 @@ class Store:
         }
         for digest in _names(self.claims):
             owner = claim_owner(self.claims / digest)
-            if owner is not None and owner.alive(self.claims):
+            if owner is not None and sightings.ours().lives(owner):
                 table[digest] = "running"
         table.update(dict.fromkeys(_names(self.jobs), "done"))
         return table
@@ -111,14 +122,14 @@ class Store:
 
     def is_done(self, digest: str) -> bool:
         """Say whether a job is sealed."""
-        return (self.jobs / digest).is_dir()
+        return system().is_folder(self.jobs / digest)
 
     def state(self, digest: str) -> State:
         """Return the state of one job; a job whose process has died is still to do."""
         if self.is_done(digest):
             return "done"
         owner = self.owner(digest)
-        if owner is not None and owner.alive(self.claims):
+        if owner is not None and sightings.ours().lives(owner):
             return "running"
         return "failed" if self._has_failed(digest) else "todo"
 
@@ -183,7 +194,7 @@ class Store:
 
     def log_path(self, digest: str) -> Path | None:
         """Return the job's log: of the running attempt, else of the result, else of the failure."""
-        present = [*places(self.running, digest), self.jobs / digest, self.failed / digest]
+        present = [*map(work_of, places(self.running, digest)), self.jobs / digest, self.failed / digest]
         return next((folder / files.LOG for folder in present if (folder / files.LOG).exists()), None)
 
     def stale(self, jobs: Iterable[Job]) -> tuple[Job, ...]:
@@ -200,7 +211,8 @@ class Store:
 
     def place(self, digest: str) -> Path | None:
         """Return the folder in which a job is at work or was cut off, or None."""
-        return next(iter(places(self.running, digest)), None)
+        found = places(self.running, digest)
+        return work_of(found[0]) if found else None
 
     def prepare(self, job: Job, claim: Claim | None = None) -> Path:
         """Return the folder that a running job writes into, with job.json in it.
@@ -209,7 +221,7 @@ class Store:
         """
         folder = self.running / job.digest if claim is None else open_place(self.running, claim)
         make_folder(folder)
-        if not (folder / files.JOB).exists():
+        if system().kind(folder / files.JOB) is None:
             files.write_job(folder, job)
         return folder
 
@@ -248,22 +260,11 @@ class Store:
         return (folder / files.MANIFEST).exists() and not files.damaged_files(folder)
 
     def seal(self, digest: str, claim: Claim | None = None) -> None:
-        """Make a complete job done, by one rename; only the manifest's files and the log go along."""
-        folder = place_of(self.running, digest, claim)
-        listed = {
-            *read_json(folder / files.MANIFEST, files.fix_for(folder))["files"],
-            files.MANIFEST,
-            files.LOG,
-        }
-        with storing(folder):
-            for path in sorted(folder.iterdir()):
-                if path.is_dir() and not any(name.startswith(f"{path.name}/") for name in listed):
-                    remove_tree(path)
-                elif path.is_file() and path.name not in listed:
-                    path.unlink()
-            flush_folder(folder)
-            folder.rename(self.jobs / digest)
-            flush_folder(self.jobs)
+        """Make a complete job done, by one rename; only the manifest's files and the log go along.
+
+        Raises ClaimLostError where the folder is a successor's by now, or the job is sealed already.
+        """
+        seal(self.running, self.jobs, digest, claim)
         remove_tree(self.failed / digest)
 
     def write(
@@ -284,34 +285,32 @@ class Store:
     def fail(self, job: Job, failure: Failure, claim: Claim | None = None) -> None:
         """Record a failure with a copy of the log; without `resumable` the job's state is dropped.
 
-        With a claim every file comes out of the owner's own folder: who has lost it records nothing.
+        With a claim every file comes out of the owner's own folder: who has lost it records nothing, and
+        ClaimLostError is raised.
         """
-        source, target = place_of(self.running, job.digest, claim), self.failed / job.digest
-        kept = source.exists()
-        if claim is None:
-            make_folder(source)
-        with storing(source):
-            write_json(source / _moving(files.JOB), job.to_json())
-            if (source / files.LOG).exists():
-                (source / _moving(files.LOG)).write_bytes((source / files.LOG).read_bytes())
-            write_json(source / _moving(FAILURE), failure.to_json())
-            make_folder(target)
-            for name in (files.JOB, files.LOG, FAILURE):
-                if (source / _moving(name)).exists():
-                    (source / _moving(name)).replace(target / name)
-        if not failure.resumable or not kept:
-            remove_tree(source)
+        record(self.running, self.failed, job.digest, job.to_json(), failure, claim)
 
     def forget(self, claim: Claim) -> None:
         """Remove what an owner that has lost its claim may have left under its own name."""
-        remove_tree(place_of(self.running, claim.digest, claim))
+        place = place_of(self.running, claim.digest, claim)
+        with storing(place):
+            discard(place)
 
     def tidy(self) -> None:
         """Remove folders of jobs at work whose job is done: left by owners who lost their claim."""
-        for digest in set(_names(self.running)):
-            if self.is_done(digest):
-                for folder in places(self.running, digest):
-                    remove_tree(folder)
+        with storing(self.running), opened(self.running) as at:
+            names = {} if at is None else looking_again(lambda: system().names(at))
+        for name in filter(is_discarded, names):
+            remove_tree(self.running / name)
+        for digest in _names(self.running):
+            if not self.is_done(digest):
+                continue
+            with claiming(self.claims, digest) as claim:
+                # It may have been set aside since, and be at work again.
+                if claim is not None and self.is_done(digest):
+                    for folder in places(self.running, digest):
+                        with storing(folder):
+                            discard(folder)
 
     def set_aside(self, digest: str) -> Path:
         """Move a sealed folder out of the way, into replaced/DIGEST-N, and return where it is kept.
@@ -320,11 +319,11 @@ class Store:
         """
         make_folder(self.replaced)
         number = 1
-        while (self.replaced / f"{digest}-{number}").exists():
-            number += 1
         target = self.replaced / f"{digest}-{number}"
-        with storing(target):
-            (self.jobs / digest).rename(target)
+        with storing(self.replaced):
+            while not moved(self.jobs / digest, target):
+                number += 1
+                target = self.replaced / f"{digest}-{number}"
             flush_folder(self.jobs)
         return target
 
@@ -348,19 +347,15 @@ class Store:
         return {digest: epochs_kept(place) for digest, place in places.items() if place is not None}
 
     def _has_failed(self, digest: str) -> bool:
-        return (self.failed / digest / FAILURE).exists()
+        return system().kind(self.failed / digest / FAILURE) is not None
 
     def _known(self, digest: str) -> Path:
-        for folder in (self.jobs / digest, *places(self.running, digest), self.failed / digest):
+        for folder in (self.jobs / digest, *map(work_of, places(self.running, digest)), self.failed / digest):
             if (folder / files.JOB).exists():
                 return folder
         if (self.jobs / digest).is_dir():
             return self.jobs / digest
         raise StoreError(f"no job {digest} in the store", place=str(self.path), fix="see `bench status SPEC`")
-
-
-def _moving(name: str) -> str:
-    return f".failed-{name}.tmp"
 
 
 def _names(folder: Path) -> list[str]:

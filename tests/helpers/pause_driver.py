@@ -8,6 +8,7 @@ up at a seeded moment of the second's work, or after it.
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
 import signal
@@ -18,7 +19,8 @@ from typing import Any
 
 import torch
 
-from bench_core.store import claim as claims
+from bench_core.processes import liveness
+from bench_core.store import sightings
 from bench_core.store.claim import ClaimLostError
 from bench_core.store.store import Store
 from tests.helpers import kill_driver
@@ -71,10 +73,9 @@ def owner(folder: Path, at: int, act: Any) -> int:
 
 def from_elsewhere() -> None:
     """Let this process take every other owner for one of another machine, silent for long."""
-    claims.machine_identity.cache_clear()
-    identity = claims.machine_identity() + " elsewhere"
-    claims.machine_identity = lambda: identity  # type: ignore[assignment]
-    claims.now_in = lambda folder: 4e9  # type: ignore[assignment]
+    identity = liveness.machine_identity() + " elsewhere"
+    liveness.machine_identity = lambda: identity  # type: ignore[assignment]
+    sightings.Sightings.silence = lambda self, owner: math.inf  # type: ignore[method-assign]
 
 
 def scene(folder: Path, random: Random) -> dict[str, Any]:

@@ -11,8 +11,10 @@ from typing import Any
 
 import pytest
 
+from bench_core.errors import StoreError
 from bench_core.processes.liveness import machine_identity, process_start
 from bench_core.store.claim import (
+    Claim,
     ClaimLostError,
     claim_owner,
     claiming,
@@ -20,6 +22,8 @@ from bench_core.store.claim import (
     sweep,
     take_claim,
 )
+from bench_core.store.sightings import LOOKS_PER_LEASE, Sightings
+from tests.helpers.silence import Watch
 
 DIGEST = "d" * 32
 
@@ -29,6 +33,19 @@ def claims(tmp_path: Path) -> Path:
     folder = tmp_path / "claims"
     folder.mkdir()
     return folder
+
+
+@pytest.fixture
+def watch(monkeypatch: pytest.MonkeyPatch) -> Watch:
+    return Watch(monkeypatch)
+
+
+def taken_once_silent(claims: Path, watch: Watch, lease: float = 120.0) -> Claim | None:
+    """Look at a claim until its owner was silent for its lease, then take it over."""
+    for _ in range(LOOKS_PER_LEASE):
+        assert take_claim(claims, DIGEST) is None, "it may be alive"
+        watch.wait(lease / LOOKS_PER_LEASE)
+    return take_claim(claims, DIGEST)
 
 
 OWNER_FACTS = {
@@ -56,7 +73,7 @@ def test_a_claim_is_held_by_one_and_free_after_release(claims: Path) -> None:
     assert first is not None and first.held()
     assert take_claim(claims, DIGEST) is None
     owner = claim_owner(claims / DIGEST)
-    assert owner is not None and owner.pid == os.getpid() and owner.alive(claims)
+    assert owner is not None and owner.pid == os.getpid() and Sightings().lives(owner)
     first.release()
     assert list(claims.iterdir()) == []
     with claiming(claims, DIGEST) as second:
@@ -86,36 +103,87 @@ def test_a_reused_process_id_is_not_taken_for_the_owner(claims: Path) -> None:
     assert take_claim(claims, DIGEST) is not None
 
 
-def test_another_machine_is_dead_only_after_its_heartbeat_stops(claims: Path) -> None:
-    leave_dead_claim(claims, machine="another machine", pid=os.getpid())
-    assert take_claim(claims, DIGEST, dead_after=100) is None
-    owner_file = claims / DIGEST / "owner.json"
-    long_ago = time.time() - 1000
-    os.utime(owner_file, (long_ago, long_ago))
-    claim = take_claim(claims, DIGEST, dead_after=100)
+def test_another_machine_is_dead_only_after_its_counter_stood_still_for_its_lease(
+    claims: Path, watch: Watch
+) -> None:
+    leave_dead_claim(claims, machine="another machine", pid=os.getpid(), lease=40.0)
+    beat = claims / DIGEST / "beat"
+    for count in range(12):
+        beat.write_text(f"{count:020d}")
+        assert take_claim(claims, DIGEST) is None
+        watch.wait(10.0)
+    beat.write_text("its last")
+    claim = taken_once_silent(claims, watch, lease=40.0)
     assert claim is not None
     assert [path.name for path in claims.iterdir()] == [DIGEST], "no probe is left"
 
 
-def test_the_heartbeat_touches_the_owners_file(claims: Path) -> None:
+def test_a_pause_of_the_observer_is_no_silence_of_the_owner(claims: Path, watch: Watch) -> None:
+    leave_dead_claim(claims, machine="another machine")
+    assert take_claim(claims, DIGEST) is None
+    watch.wait(86400.0)
+    assert take_claim(claims, DIGEST) is None
+
+
+@pytest.mark.parametrize("hours", [-3, 3])
+def test_no_time_of_another_machine_means_anything(claims: Path, watch: Watch, hours: int) -> None:
+    """Neither of a file, nor of a clock: a live owner stays the owner, and a dead one is followed in time."""
+    leave_dead_claim(claims, machine="another machine", started="2040-01-01T00:00:00+00:00")
+    for path in (claims / DIGEST / "owner.json", claims / DIGEST):
+        os.utime(path, (time.time() + hours * 3600, time.time() + hours * 3600))
+    assert taken_once_silent(claims, watch) is not None
+
+
+def test_an_owner_of_before_counters_lives_while_it_touches_its_file(claims: Path, watch: Watch) -> None:
+    leave_dead_claim(claims, machine="another machine")
+    for count in range(12):
+        os.utime(claims / DIGEST / "owner.json", (count, count))
+        assert take_claim(claims, DIGEST) is None
+        watch.wait(30.0)
+    os.utime(claims / DIGEST / "owner.json", (99, 99))
+    assert taken_once_silent(claims, watch) is not None
+
+
+def test_an_owner_that_its_caller_has_watched_is_followed_at_once(claims: Path, watch: Watch) -> None:
+    leave_dead_claim(claims, machine="another machine")
+    assert take_claim(claims, DIGEST, silent="someone") is None
+    assert take_claim(claims, DIGEST, silent="dead") is not None
+
+
+def test_the_counter_moves_in_the_owners_folder(claims: Path) -> None:
     with claiming(claims, DIGEST, heartbeat=0.01):
-        owner_file = claims / DIGEST / "owner.json"
-        os.utime(owner_file, (0, 0))
+        beat = claims / DIGEST / "beat"
         deadline = time.monotonic() + 20
-        while owner_file.stat().st_mtime == 0 and time.monotonic() < deadline:
+        while int(beat.read_text()) < 3 and time.monotonic() < deadline:
             time.sleep(0.01)
-        assert owner_file.stat().st_mtime > 0
+        assert int(beat.read_text()) >= 3
 
 
-def test_an_owner_that_was_followed_notices(claims: Path) -> None:
+def test_the_lease_is_the_owners(claims: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SEGTRIAL_LEASE_SECONDS", "7.5")
+    claim = take_claim(claims, DIGEST)
+    owner = claim_owner(claims / DIGEST)
+    assert claim is not None and owner is not None and owner.lease == claim.lease == 7.5
+
+
+@pytest.mark.parametrize("text", ["", "soon", "0", "-1", "nan", "inf", "1e9"])
+def test_a_lease_that_is_no_number_of_seconds_is_refused(
+    claims: Path, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    monkeypatch.setenv("SEGTRIAL_LEASE_SECONDS", text)
+    with pytest.raises(StoreError, match="SEGTRIAL_LEASE_SECONDS is not a number of seconds"):
+        take_claim(claims, DIGEST)
+    assert list(claims.iterdir()) == []
+
+
+def test_an_owner_that_was_followed_notices(claims: Path, watch: Watch) -> None:
     claim = take_claim(claims, DIGEST)
     assert claim is not None
     claim.check()
     owner_file = claims / DIGEST / "owner.json"
     owner = json.loads(owner_file.read_text())
     owner_file.write_text(json.dumps({**owner, "machine": "another machine"}))
-    os.utime(owner_file, (0, 0))
-    successor = take_claim(claims, DIGEST)
+    successor = taken_once_silent(claims, watch)
     assert successor is not None
     with pytest.raises(ClaimLostError, match="taken this job over"):
         claim.check()
@@ -149,30 +217,30 @@ GARBLED = {
     "wrong types": json.dumps({**OWNER_FACTS, "pid": "1"}).encode(),
     "no process id": json.dumps({**OWNER_FACTS, "pid": -1}).encode(),
     "a path for a token": json.dumps({**OWNER_FACTS, "token": "../../x"}).encode(),
+    "a lease without end": json.dumps({**OWNER_FACTS, "lease": 1e300}).encode(),
     "control characters": json.dumps({**OWNER_FACTS, "host": "a\x1b[2J"}).encode(),
 }
 
 
 @pytest.mark.parametrize("content", GARBLED.values(), ids=GARBLED)
-def test_an_owner_that_cannot_be_read_is_followed_once_it_is_silent(claims: Path, content: bytes) -> None:
+def test_an_owner_that_cannot_be_read_is_followed_once_it_is_silent(
+    claims: Path, content: bytes, watch: Watch
+) -> None:
     leave_dead_claim(claims)
     owner_file = claims / DIGEST / "owner.json"
     owner_file.write_bytes(content)
-    assert take_claim(claims, DIGEST) is None, "it may be alive"
-    os.utime(owner_file, (0, 0))
-    claim = take_claim(claims, DIGEST)
+    claim = taken_once_silent(claims, watch)
     assert claim is not None and claim.held()
     claim.release()
     assert list(claims.iterdir()) == []
 
 
-def test_owners_that_cannot_be_read_one_after_the_other(claims: Path) -> None:
+def test_owners_that_cannot_be_read_one_after_the_other(claims: Path, watch: Watch) -> None:
     leave_dead_claim(claims)
     for _ in range(4):
         for owner_file in claims.rglob("owner.json"):
             owner_file.write_bytes(b"")
-            os.utime(owner_file, (0, 0))
-        claim = take_claim(claims, DIGEST)
+        claim = taken_once_silent(claims, watch)
         assert claim is not None and claim.held()
     claim.release()
     assert list(claims.iterdir()) == []
@@ -190,7 +258,6 @@ def test_a_succession_in_a_circle_ends(claims: Path) -> None:
 def test_a_stray_file_in_a_released_claims_folder_stops_nothing(claims: Path) -> None:
     (claims / DIGEST).mkdir()
     (claims / DIGEST / ".DS_Store").write_bytes(b"x")
-    os.utime(claims / DIGEST, (0, 0))
     claim = take_claim(claims, DIGEST)
     assert claim is not None and claim.held()
     claim.release()
@@ -198,7 +265,7 @@ def test_a_stray_file_in_a_released_claims_folder_stops_nothing(claims: Path) ->
 
 
 def test_a_process_that_proc_hides_is_judged_by_its_heartbeat(
-    claims: Path, monkeypatch: pytest.MonkeyPatch
+    claims: Path, monkeypatch: pytest.MonkeyPatch, watch: Watch
 ) -> None:
     """As for another user where /proc is mounted with hidepid=2: no file, but a signal is not permitted."""
     leave_dead_claim(claims, pid=os.getpid(), process_start="7")
@@ -215,31 +282,23 @@ def test_a_process_that_proc_hides_is_judged_by_its_heartbeat(
     with monkeypatch.context() as patch:
         patch.setattr(Path, "read_text", hidden)
         patch.setattr(os, "kill", forbidden)
-        assert take_claim(claims, DIGEST) is None
-        os.utime(claims / DIGEST / "owner.json", (0, 0))
-        claim = take_claim(claims, DIGEST)
+        claim = taken_once_silent(claims, watch)
     assert claim is not None
-
-
-def test_a_clock_that_is_hours_ahead_of_the_file_server_ousts_nobody(
-    claims: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    leave_dead_claim(claims, machine="another machine")
-    ahead = time.time() + 7200
-    monkeypatch.setattr(time, "time", lambda: ahead)
-    assert take_claim(claims, DIGEST) is None
 
 
 def test_a_lost_owner_keeps_nobody_elses_claim_alive(claims: Path) -> None:
+    """It counts on in its own file, whatever has taken the name of that file's folder."""
     claim = take_claim(claims, DIGEST)
     assert claim is not None
-    claim.beat_every(0.01)
-    owner_file = claims / DIGEST / "owner.json"
-    owner_file.write_text(json.dumps({**OWNER_FACTS, "token": "another"}))
-    beating = claim._thread
-    assert beating is not None
-    beating.join(timeout=20)
-    assert not beating.is_alive()
+    (claims / DIGEST).rename(claims / "elsewhere")
+    leave_dead_claim(claims, machine="another machine")
+    beat = claims / DIGEST / "beat"
+    beat.write_text("7")
+    claim.beat()
+    claim.release()
+    assert beat.read_text() == "7" and not claim.held()
+    owner = claim_owner(claims / DIGEST)
+    assert owner is not None and owner.token == "dead"
 
 
 def test_a_forked_child_gives_nothing_back(claims: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
@@ -11,7 +10,9 @@ from click.testing import CliRunner, Result
 from bench_core.cli.main import bench
 from bench_core.plan.expand import Plan
 from bench_core.plugins.registry import Registry
+from bench_core.store.sightings import LOOKS_PER_LEASE
 from bench_core.store.store import Store
+from tests.helpers.silence import Watch
 from tests.helpers.small_study import load, run
 
 FOLDERS = ("jobs", "claims", "running", "failed", "queue")
@@ -68,7 +69,7 @@ def test_strays_stop_no_command(study: tuple[Path, Store, Plan, Registry]) -> No
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"host": 1}', b"\xff"], ids=repr)
 @pytest.mark.parametrize("planned", [True, False], ids=["planned", "of another study"])
 def test_an_owner_that_cannot_be_read_stops_no_command(
-    study: tuple[Path, Store, Plan, Registry], content: bytes, planned: bool
+    study: tuple[Path, Store, Plan, Registry], content: bytes, planned: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     spec, store, plan, registry = study
     digest = plan.jobs[1].digest if planned else "d" * 32
@@ -78,8 +79,10 @@ def test_an_owner_that_cannot_be_read_stops_no_command(
     for command in commands(spec, store, plan):
         done = call(*command)
         assert done.exit_code == 0, (command, done.output, done.exception)
-    os.utime(claim / "owner.json", (0, 0))
-    run(plan.jobs[1], store, registry)
+    watch = Watch(monkeypatch)
+    for _ in range(LOOKS_PER_LEASE + 1):
+        run(plan.jobs[1], store, registry)
+        watch.wait(60)
     assert store.state(plan.jobs[1].digest) == "done", "once it is silent the job is taken over"
 
 

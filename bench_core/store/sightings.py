@@ -1,0 +1,66 @@
+"""What one process has seen of the owners of other machines: whether their counters move, by its own clock.
+
+No time of another machine is compared with anything. An owner counts as dead after its whole lease of
+silence, and that silence must have been looked at several times: a pause of the observer, or of the file
+server, is no silence of the owner.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from bench_core.store.owners import ClaimOwner
+
+LOOKS_PER_LEASE = 4
+"""Between two looks at most this part of a lease counts as silence."""
+
+
+@dataclass
+class _Seen:
+    token: str
+    sign: str
+    silence: float
+    """Seconds."""
+    looked: float
+
+
+class Sightings:
+    """The owners that this process has looked at; `clock` counts seconds of this process alone."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._seen: dict[str, _Seen] = {}
+        """The last owner of each job's claim."""
+
+    def silence(self, owner: ClaimOwner) -> float:
+        """Return for how many seconds this process has seen the owner's counter stand still; counts a look.
+
+        0 at the first look.
+        """
+        now, seen = self._clock(), self._seen.get(owner.job)
+        if seen is None or (seen.token, seen.sign) != (owner.token, owner.sign):
+            self._seen[owner.job] = _Seen(owner.token, owner.sign, 0.0, now)
+            return 0.0
+        seen.silence += min(now - seen.looked, owner.lease / LOOKS_PER_LEASE)
+        seen.looked = now
+        return seen.silence
+
+    def lives(self, owner: ClaimOwner) -> bool:
+        """Say whether the owner lives: by its process where that can be looked up, else by its counter."""
+        running = owner.running
+        return self.silence(owner) < owner.lease if running is None else running
+
+    def known_silence(self, owner: ClaimOwner) -> float | None:
+        """Return the silence seen so far, without a look; None where the owner was never looked at."""
+        seen = self._seen.get(owner.job)
+        return seen.silence if seen is not None and seen.token == owner.token else None
+
+
+_OURS = Sightings()
+
+
+def ours() -> Sightings:
+    """Return the sightings of this process."""
+    return _OURS
