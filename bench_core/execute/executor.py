@@ -15,6 +15,8 @@ class Assignment:
     """A queued job for a worker, which finds all else in the store."""
 
     digest: str
+    silent: str | None = None
+    """Token of the job's last owner if the sender has seen it silent for its lease: it is dead."""
 
 
 @dataclass(frozen=True)

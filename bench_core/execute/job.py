@@ -65,16 +65,18 @@ def run_job(
     cache: Path | None = None,
     capture: bool = False,
     known_failure: Failure | None = None,
+    silent: str | None = None,
     note: Note = lambda text: None,
 ) -> Literal["done", "elsewhere"]:
     """Run one job and seal its result, unless it is done or another process runs it ("elsewhere").
 
     `known_failure` is the failure that the caller means to try again; a newer one counts as elsewhere.
+    `silent` is the token of an owner that the caller has seen silent for its lease.
     A job that fails leaves its failure in the store and raises: BenchError with what to do about it, any
     other exception for a bug in a plugin. `capture` sends the process's stdout and stderr to the job's log.
     `note` hears what the job is doing before its first epoch.
     """
-    with claiming(store.claims, job.digest) as claim:
+    with claiming(store.claims, job.digest, silent=silent) as claim:
         if claim is None:
             return "elsewhere"
         # The owner before us may have sealed or failed it between the caller's look and our claim.

@@ -16,6 +16,7 @@ from bench_core.execute.queue import Order, queue_job, tidy
 from bench_core.execute.schedule import Schedule
 from bench_core.execute.signals import STOPPED, StopSignals
 from bench_core.plan.job import Job
+from bench_core.store import sightings
 from bench_core.store.claim import sweep
 from bench_core.store.files import DiskError
 from bench_core.store.result import Failure
@@ -135,7 +136,7 @@ class _Run:
                 digest = progress.job.digest
                 retried = self._schedule.known_failure(digest)
                 queue_job(self._store, progress.job, replace(self._order, retried=retried))
-                device = self._executor.start(Assignment(digest))
+                device = self._executor.start(Assignment(digest, sightings.ours().silent(digest)))
                 if device is not None:
                     self._schedule.begin(progress, device)
 

@@ -47,7 +47,7 @@ def work(pipe: Connection, store: Path, device: str) -> None:
 
     worker = Worker(store, device, send)
     while (assignment := _next(pipe)) is not None:
-        ended = worker.run(assignment.digest)
+        ended = worker.run(assignment.digest, assignment.silent)
         send(ended)
         if ended.retire:
             return
@@ -63,8 +63,8 @@ class Worker:
     _registries: dict[tuple[Path, ...], Registry] = field(default_factory=dict)
     _noted: float = 0.0
 
-    def run(self, digest: str) -> Ended:
-        """Run a queued job to its end and say how it ended."""
+    def run(self, digest: str, silent: str | None = None) -> Ended:
+        """Run a queued job to its end and say how it ended; `silent` as of an Assignment."""
         from bench_core.execute.failures import describe
         from bench_core.execute.queue import queued
         from bench_core.store.store import Store
@@ -84,7 +84,7 @@ class Worker:
                 from bench_core.plugins.wiring import load_registry
 
                 self._registries[order.plugins] = load_registry(order.plugins)
-            ended = self._run(job, order, store, self._registries[order.plugins])
+            ended = self._run(job, order, store, self._registries[order.plugins], silent)
         except Exception as error:
             failure = describe(job, error, attempts=1)
             # After an error on a GPU its context may be broken for good, and its memory stays taken.
@@ -92,7 +92,7 @@ class Worker:
         gc.collect()
         return ended
 
-    def _run(self, job: Job, order: Order, store: Store, registry: Registry) -> Ended:
+    def _run(self, job: Job, order: Order, store: Store, registry: Registry, silent: str | None) -> Ended:
         from bench_core.execute.failures import describe
         from bench_core.execute.job import run_job
         from bench_core.store.claim import ClaimLostError
@@ -109,6 +109,7 @@ class Worker:
                 cache=order.cache,
                 capture=True,
                 known_failure=order.retried,
+                silent=silent,
                 note=lambda text: self._note(job.digest, text),
             )
         except ClaimLostError:

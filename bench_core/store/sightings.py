@@ -24,6 +24,7 @@ class _Seen:
     silence: float
     """Seconds."""
     looked: float
+    lease: float
 
 
 class Sightings:
@@ -41,7 +42,7 @@ class Sightings:
         """
         now, seen = self._clock(), self._seen.get(owner.job)
         if seen is None or (seen.token, seen.sign) != (owner.token, owner.sign):
-            self._seen[owner.job] = _Seen(owner.token, owner.sign, 0.0, now)
+            self._seen[owner.job] = _Seen(owner.token, owner.sign, 0.0, now, owner.lease)
             return 0.0
         seen.silence += min(now - seen.looked, owner.lease / LOOKS_PER_LEASE)
         seen.looked = now
@@ -52,10 +53,10 @@ class Sightings:
         running = owner.running
         return self.silence(owner) < owner.lease if running is None else running
 
-    def known_silence(self, owner: ClaimOwner) -> float | None:
-        """Return the silence seen so far, without a look; None where the owner was never looked at."""
-        seen = self._seen.get(owner.job)
-        return seen.silence if seen is not None and seen.token == owner.token else None
+    def silent(self, job: str) -> str | None:
+        """Return the token of a job's last owner if it was silent for its lease; reads nothing."""
+        seen = self._seen.get(job)
+        return seen.token if seen is not None and seen.silence >= seen.lease else None
 
 
 _OURS = Sightings()

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -98,6 +99,21 @@ def test_a_claimed_job_is_left_alone(study: tuple[Registry, Plan], store: Store)
     assert claim is not None
     assert run(plan.jobs[0], store, registry) == []
     assert claim.held() and list(store.jobs.iterdir()) == []
+
+
+def test_the_job_of_an_owner_that_the_caller_has_watched_is_run_at_once(
+    study: tuple[Registry, Plan], store: Store
+) -> None:
+    registry, plan = study
+    place = store.claims / plan.jobs[0].digest
+    place.mkdir()
+    owner = {"host": "b", "machine": "b", "pid": 7, "process_start": "7", "started": "then", "token": "gone"}
+    (place / "owner.json").write_text(json.dumps(owner))
+    assert run(plan.jobs[0], store, registry) == []
+    from bench_core.execute.job import run_job
+
+    run_job(plan.jobs[0], store, registry, RunOptions(), lambda event: None, silent="gone")
+    assert store.is_done(plan.jobs[0].digest) and list(store.claims.iterdir()) == []
 
 
 class StopError(Exception):

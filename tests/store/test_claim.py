@@ -150,6 +150,16 @@ def test_an_owner_that_its_caller_has_watched_is_followed_at_once(claims: Path, 
     assert take_claim(claims, DIGEST, silent="dead") is not None
 
 
+def test_whoever_has_watched_a_dead_owner_can_name_it(claims: Path, watch: Watch) -> None:
+    leave_dead_claim(claims, machine="another machine")
+    for _ in range(LOOKS_PER_LEASE):
+        assert take_claim(claims, DIGEST) is None and watch.seen.silent(DIGEST) is None
+        watch.wait(30.0)
+    owner = claim_owner(claims / DIGEST)
+    assert owner is not None and not watch.seen.lives(owner)
+    assert watch.seen.silent(DIGEST) == "dead"
+
+
 def test_the_counter_moves_in_the_owners_folder(claims: Path) -> None:
     with claiming(claims, DIGEST, heartbeat=0.01):
         beat = claims / DIGEST / "beat"
