@@ -26,7 +26,7 @@ from tests.slurm.guard import members
 
 NODES = ("n1", "n2")
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "squeue", "scancel", "scontrol", "sinfo")
-START_SECONDS = 60.0
+PATIENCE_SECONDS = 30.0
 _MARK = "EMULATED_NODE"
 _REAP = '"$@" & wait "$!"'
 """A shell as first process of a node's namespace: it also reaps what its children leave behind."""
@@ -141,7 +141,7 @@ class Cluster:
                     found.append(number)
         return sorted(found)
 
-    def wait(self, true: Callable[[], bool], what: str, seconds: float = START_SECONDS) -> None:
+    def wait(self, true: Callable[[], bool], what: str, seconds: float = PATIENCE_SECONDS) -> None:
         """Wait until something holds; raises ClusterError with the daemons' last words if it never does."""
         until = time.monotonic() + seconds
         while not true():

@@ -1,0 +1,1 @@
+"""Workers under Slurm: one array of equal elements, each of which pulls jobs from the store."""

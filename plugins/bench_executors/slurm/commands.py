@@ -1,0 +1,118 @@
+"""Slurm's own commands: sbatch, squeue, scancel and scontrol, and what they say when they refuse."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from collections.abc import Sequence
+
+from bench_core.errors import BenchError
+
+PROGRAMS = ("sbatch", "squeue", "scancel", "scontrol")
+PATIENCE_SECONDS = 120.0
+"""How long a controller may take to answer; sbatch itself tries again for a while."""
+MAX_ARRAY_SIZE = 1001
+"""Slurm's own default, where it does not tell (man slurm.conf, MaxArraySize)."""
+_FIXES = (
+    ("account", "set runtime.executors.slurm.account; yours are listed by: sacctmgr show associations"),
+    ("partition", "set runtime.executors.slurm.partition; all are listed by: sinfo"),
+    ("qos", "set runtime.executors.slurm.qos; all are listed by: sacctmgr show qos"),
+    ("time limit", "set a shorter runtime.executors.slurm.time; limits are listed by: sinfo"),
+    ("job violates accounting/qos policy", "use fewer --workers, or another qos"),
+    ("submit limit", "use fewer --workers"),
+    ("configuration is not available", "ask for less: fewer cpus, less memory, another gpu_type; see: sinfo"),
+    ("gres", "set runtime.executors.slurm.gpu_type to one that sinfo -o %G lists"),
+    ("memory", "set a smaller runtime.executors.slurm.memory"),
+    ("feature", "set runtime.executors.slurm.constraint to a feature that sinfo -o %f lists"),
+    ("contact slurm controller", "wait until the controller answers; ask it with: scontrol ping"),
+)
+"""What Slurm's words hold, and what helps."""
+
+
+class SlurmError(BenchError):
+    """Slurm is not there, does not answer or refuses."""
+
+
+def lacking() -> str:
+    """Return which of Slurm's commands this machine lacks, "" where it has all."""
+    missing = [name for name in PROGRAMS if shutil.which(name) is None]
+    return f"there is no {', '.join(missing)} on the PATH" if missing else ""
+
+
+def call(program: str, *arguments: str, text: str = "") -> str:
+    """Run one of Slurm's commands, with `text` as its input, and return what it prints; raises SlurmError."""
+    try:
+        done = subprocess.run(
+            [program, *arguments],
+            input=text,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=PATIENCE_SECONDS,
+        )
+    except FileNotFoundError as error:
+        raise SlurmError(
+            f"there is no {program} on this machine",
+            cause="Slurm's commands are not on the PATH",
+            fix="log in to a node of the cluster that may submit, or load its module (module load slurm)",
+        ) from error
+    except subprocess.TimeoutExpired as error:
+        raise SlurmError(
+            f"{program} does not answer", cause=f"waited {PATIENCE_SECONDS:g} s", fix="scontrol ping"
+        ) from error
+    except OSError as error:
+        raise SlurmError(f"{program} cannot be run", cause=str(error), fix="scontrol ping") from error
+    if done.returncode != 0:
+        said = _last_words(done.stderr) or _last_words(done.stdout) or f"exit code {done.returncode}"
+        raise SlurmError(f"Slurm refuses: {program}", cause=said, fix=_fix(said))
+    return done.stdout
+
+
+def submit(script: str, arguments: Sequence[str] = ()) -> str:
+    """Submit a script and return the job's number; raises SlurmError with Slurm's own words."""
+    said = call("sbatch", "--parsable", *arguments, text=script)
+    number = said.strip().splitlines()[-1:] or [""]
+    # "1234;cluster" where there are several clusters.
+    found = re.fullmatch(r"(\d+)(;\S+)?", number[0])
+    if found is None:
+        raise SlurmError("sbatch did not name the job", cause=_last_words(said), fix="squeue --me")
+    return found[1]
+
+
+def largest_index() -> int:
+    """Return the largest index of an array that this cluster takes."""
+    try:
+        said = call("scontrol", "show", "config")
+    except SlurmError:
+        return MAX_ARRAY_SIZE - 1
+    found = re.search(r"^MaxArraySize\s*=\s*(\d+)", said, re.MULTILINE)
+    return max(1, (int(found[1]) if found else MAX_ARRAY_SIZE) - 1)
+
+
+def in_queue(jobs: Sequence[str]) -> int | None:
+    """Return how many elements of these jobs wait or run; None where Slurm does not tell."""
+    count = 0
+    for job in jobs:
+        try:
+            said = call("squeue", "--noheader", "--array", "--format=%i", f"--jobs={job}")
+        except SlurmError as error:
+            if "Invalid job id" not in (error.cause or ""):
+                return None
+            # It ended so long ago that Slurm has forgotten it.
+            continue
+        count += len(said.split())
+    return count
+
+
+def _last_words(text: str) -> str:
+    """Return what a command said, without its name in front, on one line."""
+    lines = [re.sub(r"^\w+: (error: |fatal: )?", "", line.strip()) for line in text.splitlines()]
+    return "; ".join(line for line in lines if line)[-500:]
+
+
+def _fix(said: str) -> str:
+    for words, fix in _FIXES:
+        if words in said.lower():
+            return fix
+    return "see what it says: man sbatch"
