@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bench_core import ExecutorDeclaration, hookimpl
+from bench_executors import ray
 from bench_executors.slurm.declaration import SLURM
 
 
 @hookimpl
 def bench_executors() -> Sequence[ExecutorDeclaration]:
     """Return the executors of this package."""
-    return [SLURM]
+    return [ray.RAY, SLURM]

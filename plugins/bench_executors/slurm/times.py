@@ -18,12 +18,10 @@ def seconds_of(text: str) -> int:
     match = _TIME.fullmatch(text)
     if match is None:
         raise ValueError(f"{text!r} is not a time limit as Slurm writes it: {FORMS}")
-    days, first, second, third = (None if part is None else int(part) for part in match.groups())
-    if days is not None:
-        hours, minutes, seconds = first, second or 0, third or 0
-    elif third is not None:
-        hours, minutes, seconds = first, second or 0, third
-    else:
-        hours, minutes, seconds = 0, first, second or 0
-    assert hours is not None and minutes is not None
-    return (((days or 0) * 24 + hours) * 60 + minutes) * 60 + seconds
+    parts = {name: int(part) for name, part in match.groupdict().items() if part is not None}
+    first, second, third = (parts.get(name, 0) for name in ("first", "second", "third"))
+    if "days" in parts:
+        return (parts["days"] * 24 + first) * 3600 + second * 60 + third
+    if "third" in parts:
+        return first * 3600 + second * 60 + third
+    return first * 60 + second
