@@ -21,6 +21,7 @@ from bench_core.processes.liveness import process_start
 from bench_executors import ray
 from bench_executors.ray import RAY, RayFleet
 from bench_executors.ray_host import refuse_impossible
+from tests.helpers.bench import run_bench
 
 FAKE = Path(__file__).resolve().parents[1] / "helpers/fake_ray"
 TWO_CPUS = {"nodes": [{"CPU": 2.0}]}
@@ -217,3 +218,10 @@ def test_without_ray_it_is_said_how_to_install_it(start: Start, monkeypatch: pyt
     with pytest.raises(MissingDependencyError) as caught:
         start(*python("pass"))
     assert caught.value.fix is not None and caught.value.fix.startswith("pip install")
+
+
+@pytest.mark.slow
+def test_it_has_the_properties_of_every_executor(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FAKE_RAY", json.dumps(TWO_CPUS))
+    done = run_bench("test", "ray", "--json")
+    assert done.returncode == 0, done.stdout[-2000:]
