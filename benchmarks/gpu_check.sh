@@ -17,8 +17,9 @@ python=${PYTHON:-.venv/bin/python}
 [ -x "$python" ] || python=python3
 export PYTHONUNBUFFERED=1 NO_COLOR=1
 
-# Phase and seconds; together 820, three times that on the CPU of a dry run.
-phases=(environment:20 scan:50 repeat:60 loader:50 settings:70 networks:130 study:90 cost:170 commands:180)
+# Phase and seconds; together 840, three times that on the CPU of a dry run.
+phases=(environment:20 scan:50 repeat:60 loader:50 settings:70 networks:120 study:85 cost:165 commands:180
+  ranks:40)
 failed=0
 for entry in "${phases[@]}"; do
   phase=${entry%:*} limit=${entry#*:}

@@ -13,24 +13,29 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.distributed as dist
 from torch import nn
 
 from bench_core.data.arrays import CachedArrays
 from bench_core.data.loader import Split
 from bench_core.declarations import Task
+from bench_core.execute.follow import SharedKeeper
 from bench_core.execute.keeper import FolderKeeper
+from bench_core.execute.ranks import join
 from bench_core.network import build_network
 from bench_core.options import complete_options
 from bench_core.plan.job import Job, JobDataset, JobFold, JobModel, Train
 from bench_core.plugins.wiring import load_registry
 from bench_core.protocol.contract import Contract
 from bench_core.protocol.devices import deterministic
+from bench_core.protocol.ranks import ALONE, Ranks
 from bench_core.protocol.run_options import RunOptions
 from bench_core.protocol.site import Site
 from bench_core.protocol.trace import Trace
 from bench_core.spec.loss import losses
 from bench_core.spec.protocol import AdamW, Best, Normalization, Rex
 from bench_core.spec.training import Pixels, Scoring, Training
+from bench_core.store.folder import TRACE
 from bench_steps.cost.clock import Effort
 from bench_steps.cost.counting import count
 from bench_steps.cost.measuring import Subject, Wanted, measurements
@@ -115,7 +120,9 @@ def arrays_of(size: int, count: int) -> CachedArrays:
     )
 
 
-def contract_of(check: Check, name: str, folder: Path, epochs: int, workers: int = 0) -> Contract:
+def contract_of(
+    check: Check, name: str, folder: Path, epochs: int, workers: int = 0, ranks: Ranks = ALONE
+) -> Contract:
     folder.mkdir(parents=True, exist_ok=True)
     job = job_of(check, name, epochs)
     batch = check.batch
@@ -123,11 +130,11 @@ def contract_of(check: Check, name: str, folder: Path, epochs: int, workers: int
     parts = [range(4 * batch), range(4 * batch, 5 * batch), range(5 * batch, 6 * batch)]
     training, validation, test = (Split(arrays, part, "rgb") for part in parts)
     return Contract(
-        Site(job, training, validation, test, device=check.device, loader_workers=workers),
+        Site(job, training, validation, test, device=check.device, loader_workers=workers, ranks=ranks),
         learning_rate=1e-3,
         model=network_of(check, name),
-        keeper=FolderKeeper(folder),
-        trace=Trace(None),
+        keeper=SharedKeeper(ranks, FolderKeeper(folder) if ranks.first else None),
+        trace=Trace(folder / TRACE if ranks.first else None),
     )
 
 
@@ -166,6 +173,52 @@ def train(check: Check, name: str, folder: Path, epochs: int, stop_after: int | 
     with contextlib.closing(contract), contextlib.suppress(_CutError):
         fit(contract, RunOptions(device=check.device))
     return state_of(contract.model)
+
+
+Pair = tuple[str, str]
+"""A network and a precision."""
+
+
+def train_in(rank: int, world: int, port: int, dry: bool, jobs: tuple[Pair, ...], folder: Path) -> None:
+    """Train jobs as one of `world` processes on one device; the first leaves trace and figures of each."""
+    torch.set_num_threads(1 if dry else 4)
+    check, ranks = Check(dry, None), ALONE
+    if world > 1:
+        store = dist.TCPStore("127.0.0.1", port, world, is_master=False)
+        ranks = join(check.device, direct=False, store=store, rank=rank, world=world)
+    for name, check.precision in jobs:
+        if not dry:
+            torch.cuda.reset_peak_memory_stats()
+        place = folder / f"{name} {check.precision}"
+        contract = contract_of(check, name, place, epochs=3, workers=0 if dry else 2, ranks=ranks)
+        with contextlib.closing(contract):
+            outcome = fit(contract, RunOptions(device=check.device))
+        if ranks.first and outcome.training is not None:
+            seconds = [round(record.train_seconds, 3) for record in outcome.training.history]
+            peak = None if dry else round(torch.cuda.max_memory_allocated() / 2**30, 2)
+            figures = {"seconds by epoch": seconds, "peak GiB": peak, "parameters": contract.parameters}
+            (place / "figures.json").write_text(json.dumps(figures))
+    ranks.tell(None)
+    if world > 1:
+        dist.destroy_process_group()
+
+
+def train_together(check: Check, jobs: tuple[Pair, ...], folder: Path, world: int) -> list[dict[str, Any]]:
+    """Train jobs in so many processes on one device; return losses, validations and figures of each."""
+    store = dist.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
+    words = (world, store.port, check.dry, jobs, folder)
+    torch.multiprocessing.spawn(train_in, args=words, nprocs=world)  # type: ignore[no-untyped-call]
+    found = []
+    for name, precision in jobs:
+        place = folder / f"{name} {precision}"
+        lines = [json.loads(line) for line in (place / TRACE).read_text().splitlines()]
+        figures: dict[str, Any] = json.loads((place / "figures.json").read_text())
+        figures["images per second"] = round(4 * check.batch / min(figures["seconds by epoch"]), 1)
+        figures["losses"] = [line["loss"] for line in lines if "step" in line]
+        figures["samples"] = [line["ids"] for line in lines if "step" in line]
+        figures["validation"] = [line["validation"]["miou"] for line in lines if "step" not in line]
+        found.append(figures)
+    return found
 
 
 def state_of(network: nn.Module) -> State:

@@ -17,7 +17,16 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from gpu_jobs import FAST, Check, cost_of, largest_difference, step_times, train, train_watched
+from gpu_jobs import (
+    FAST,
+    Check,
+    cost_of,
+    largest_difference,
+    step_times,
+    train,
+    train_together,
+    train_watched,
+)
 from gpu_study import study_in
 
 FOLDER = Path(__file__).parent
@@ -134,6 +143,26 @@ def commands(check: Check) -> None:
         study_in(check, Path(folder))
 
 
+def ranks(check: Check) -> None:
+    """Train jobs in one process and in two on the same device: equal losses, images a second, memory."""
+    jobs = (("u-net", "fp32"), ("u-net", check.precision), ("segformer", "fp32"))[: 1 if check.dry else 3]
+    with tempfile.TemporaryDirectory() as alone, tempfile.TemporaryDirectory() as shared:
+        pairs = zip(
+            train_together(check, jobs, Path(alone), 1),
+            train_together(check, jobs, Path(shared), 2),
+            strict=True,
+        )
+        for (name, precision), (one, two) in zip(jobs, pairs, strict=True):
+            losses = list(zip(one.pop("losses"), two.pop("losses"), strict=True))
+            found = {
+                "same samples in the same order": one.pop("samples") == two.pop("samples"),
+                "losses of the first steps": losses[:3],
+                "largest difference of losses, first step": abs(losses[0][0] - losses[0][1]),
+                "largest difference of losses, all steps": max(abs(ours - theirs) for ours, theirs in losses),
+            }
+            check.note(f"{name}, {precision}", found | {"one process": one, "two processes": two})
+
+
 PHASES: dict[str, Callable[[Check], None]] = {
     "environment": environment,
     "scan": scan,
@@ -143,6 +172,7 @@ PHASES: dict[str, Callable[[Check], None]] = {
     "networks": networks,
     "study": study,
     "cost": cost,
+    "ranks": ranks,
     "commands": commands,
 }
 

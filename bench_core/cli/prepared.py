@@ -140,6 +140,7 @@ def order_of(loaded: LoadedSpec, threads: int, loaders: int) -> Order:
             },
         ),
         options=RunOptions(
+            devices_per_job=runtime.devices_per_job,
             threads=threads,
             loader_workers=loaders,
             channels_last=runtime.channels_last,

@@ -57,7 +57,7 @@ def command(
     run` over one store share the work. Exits with 1 if a job failed, with 130 after Ctrl-C.
     """
     from bench_core.cli.prepared import again, make_ready, order_of, select
-    from bench_core.execute.devices import choose_slots
+    from bench_core.execute.devices import choose_slots, processes
     from bench_core.execute.local import LocalExecutor
     from bench_core.execute.machine import Machine, check_load, choose_loaders
     from bench_core.execute.run import InterruptedRunError, run_jobs
@@ -67,12 +67,13 @@ def command(
     threads = threads or loaded.spec.runtime.threads
     asked = loaded.spec.runtime.loader_workers
     fixed = 0 if asked == "auto" else asked
-    slots = choose_slots(device, workers or loaded.spec.runtime.workers, threads, fixed)
+    per_job = loaded.spec.runtime.devices_per_job
+    slots = choose_slots(device, workers or loaded.spec.runtime.workers, threads, fixed, per_job)
     devices = slots.devices[: max(1, len(todo))]
     machine = Machine.here()
-    loaders = choose_loaders(asked, machine, devices, threads)
+    loaders = choose_loaders(asked, machine, processes(devices), threads)
     if todo and not oversubscribe:
-        check_load(machine, len(devices), threads, loaders)
+        check_load(machine, len(devices), threads, loaders, per_job)
     make_ready(selection)
     damaged = selection.damaged
     executor = LocalExecutor(store, devices)

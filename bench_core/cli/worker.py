@@ -81,7 +81,7 @@ def command(
     chosen = {job.digest for job in select_jobs(batch.jobs, (*only, *more), runner)}
     duty = Duty(token=_token(), may=lambda job: job.digest in chosen, retried=batch.retried)
     order = _order_here(batch, device, threads)
-    slot = choose_slots(device, 1, order.options.threads)
+    slot = choose_slots(device, 1, order.options.threads, per_job=order.options.devices_per_job)
     executor = LocalExecutor(store, slot.devices)
     view = Steady(_view(as_json))
     try:
@@ -150,7 +150,7 @@ def _order_here(batch: Batch, device: str, threads: int | None) -> Order:
 
     options = batch.order.options
     threads = threads or options.threads
-    devices = choose_slots(device, 1, threads).devices
+    devices = choose_slots(device, 1, threads, per_job=options.devices_per_job).processes
     loaders = choose_loaders(batch.loaders, Machine.here(), devices, threads)
     return replace(batch.order, options=replace(options, threads=threads, loader_workers=loaders))
 

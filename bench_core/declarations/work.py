@@ -48,6 +48,9 @@ class RunnerDeclaration:
     options: Mapping[str, Option] = field(default_factory=dict)
     """Shared protocol: settings of the framework under a spec's `runtime.runners`, which must not change any
     number. Own protocol: settings under a model's `options`."""
+    several_devices: bool = False
+    """Shared protocol: `fit` works in several processes at once, each with a contract that knows its part.
+    Only the first is given a folder to write to. Otherwise a job has one device, whatever a spec asks for."""
     unavailable: str | None = None
     """Why `fit` is not there yet: the name is known to specs and plans, and a run is refused up front."""
 

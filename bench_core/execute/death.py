@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from bench_core.errors import StoreError
 from bench_core.execute.attempts import Attempts
 from bench_core.execute.provenance import environment
-from bench_core.execute.signals import STOPPED
+from bench_core.execute.signals import RANK_LOST, STOPPED
 from bench_core.plan.job import Job
 from bench_core.store.claim import take_claim
 from bench_core.store.result import Failure
@@ -55,6 +55,11 @@ def explain_death(code: int | None) -> tuple[str, str]:
     """Return why a process with this exit code has died, and what to do."""
     if code == STOPPED:
         return "it was asked to stop, by a signal to it alone", "the same command resumes from the last epoch"
+    if code == RANK_LOST:
+        return (
+            "a process of the job on another device had died",
+            "the log says which; the same command resumes from the last epoch",
+        )
     if code == -signal.SIGKILL:
         return (
             "it was killed, most often because memory ran out",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -19,25 +20,47 @@ class DeviceError(BenchError):
 
 @dataclass(frozen=True)
 class Slots:
-    """Where jobs run at the same time: one device a worker."""
+    """Where jobs run at the same time."""
 
     devices: tuple[str, ...]
+    """Of each worker one device, or as many as a job has, with commas between them."""
+
+    @property
+    def processes(self) -> tuple[str, ...]:
+        """The device of each process that trains."""
+        return processes(self.devices)
 
 
-def choose_slots(device: str, workers: int | None, threads: int, loader_workers: int = 0) -> Slots:
-    """Return a device for each worker.
+def processes(devices: Iterable[str]) -> tuple[str, ...]:
+    """Return the device of each process of workers with these devices."""
+    return tuple(device for slot in devices for device in slot.split(","))
 
-    `device` is auto (every CUDA GPU, else the CPU), cpu, cuda (every GPU), cuda:N or mps. Without `workers`
-    there is one per GPU, or on the CPU one for every `threads` cores, as far as free memory carries them.
-    Raises DeviceError if the device is not there.
+
+def choose_slots(
+    device: str, workers: int | None, threads: int, loader_workers: int = 0, per_job: int = 1
+) -> Slots:
+    """Return the devices of each worker, `per_job` of them.
+
+    `device` is auto (every CUDA GPU, else the CPU), cpu, cuda (every GPU), cuda:N, mps, or the devices of one
+    job with commas between them. Without `workers` there is one for every `per_job` GPUs, or on the CPU one
+    for every `per_job` times `threads` cores, as far as free memory carries them.
+    Raises DeviceError if the devices are not there.
     """
+    if "," in device:
+        named = tuple(choose_slots(one.strip(), 1, threads).devices[0] for one in device.split(","))
+        if len(named) != per_job:
+            raise _not_so_many(device, len(named), per_job)
+        return Slots((",".join(named),) * (workers or 1))
     kind = device
     if device == "auto":
         kind = "cuda" if _has_driver() and _gpu_count() > 0 else "cpu"
     if kind == "cpu":
-        return Slots(("cpu",) * (workers or most_workers(Machine.here(), threads, loader_workers)))
+        most = most_workers(Machine.here(), threads, loader_workers, per_job)
+        return Slots((",".join(["cpu"] * per_job),) * (workers or most))
     if kind == "mps":
         _require_mps()
+        if per_job > 1:
+            raise _not_so_many(device, 1, per_job)
         return Slots(("mps",) * (workers or 1))
     name, _, index = kind.partition(":")
     if name != "cuda" or (index and not index.isdigit()):
@@ -52,7 +75,17 @@ def choose_slots(device: str, workers: int | None, threads: int, loader_workers:
             fix="use --device cpu, or see `bench doctor`",
         )
     gpus = [f"cuda:{index}"] if index else [f"cuda:{number}" for number in range(count)]
-    return Slots(tuple(gpus[number % len(gpus)] for number in range(workers or len(gpus))))
+    if per_job > len(gpus):
+        raise _not_so_many(device, len(gpus), per_job)
+    slots = [",".join(gpus[start : start + per_job]) for start in range(0, len(gpus) - per_job + 1, per_job)]
+    return Slots(tuple(slots[number % len(slots)] for number in range(workers or len(slots))))
+
+
+def _not_so_many(device: str, there: int, wanted: int) -> DeviceError:
+    return DeviceError(
+        f"`devices_per_job: {wanted}` needs {wanted} devices for each job, and --device {device} is {there}",
+        fix=f"--set runtime.devices_per_job={there}, or another --device, see `bench doctor`",
+    )
 
 
 def _has_driver() -> bool:

@@ -12,6 +12,10 @@ from bench_core.store.files import DiskError
 from bench_core.store.result import Failure
 
 
+class RankLostError(BenchError):
+    """A process of a job with several devices has died: nothing of the job's own making."""
+
+
 def describe(job: Job, error: BaseException, *, attempts: int) -> Failure:
     """Return the failure that an exception means for a job."""
     known = error if isinstance(error, BenchError) else None
@@ -26,9 +30,9 @@ def describe(job: Job, error: BaseException, *, attempts: int) -> Failure:
         time=datetime.now(UTC).isoformat(timespec="milliseconds"),
         host=str(environment()["host"]),
         attempts=attempts,
-        # A full disk is not a fault of the training so far. After anything else code or data will have been
-        # fixed, and epochs from before must not be mixed with those after.
-        resumable=isinstance(error, DiskError),
+        # A full disk or a killed process is not a fault of the training so far. After anything else code or
+        # data will have been fixed, and epochs from before must not be mixed with those after.
+        resumable=isinstance(error, DiskError | RankLostError),
     )
 
 

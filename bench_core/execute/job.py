@@ -17,6 +17,7 @@ from bench_core.declarations import JobEvent, resolve_entry
 from bench_core.errors import BenchError, DataError, StoreError, WeightsError
 from bench_core.execute.attempts import Attempts
 from bench_core.execute.failures import describe, summary
+from bench_core.execute.follow import build_contract
 from bench_core.execute.ground import (
     DATA,
     changes_between,
@@ -27,8 +28,9 @@ from bench_core.execute.ground import (
 from bench_core.execute.keeper import FolderKeeper
 from bench_core.execute.logs import job_log
 from bench_core.execute.outcome import checked, counted, plain_values, provenance
-from bench_core.execute.prepare import build_model, network_facts, open_data
+from bench_core.execute.prepare import network_facts, open_data
 from bench_core.execute.provenance import MemoryMeter, RunContext, execution
+from bench_core.execute.ranks import Team
 from bench_core.execute.rate import ChosenRate, choose_rate
 from bench_core.execute.sources import by_role, members_of, peers_of, siblings_of
 from bench_core.plan.job import Apply, Job, Own, Train
@@ -67,6 +69,7 @@ def run_job(
     known_failure: Failure | None = None,
     silent: str | None = None,
     note: Note = lambda text: None,
+    team: Callable[[], Team] = Team,
 ) -> Literal["done", "elsewhere"]:
     """Run one job and seal its result, unless it is done or another process runs it ("elsewhere").
 
@@ -74,7 +77,7 @@ def run_job(
     `silent` is the token of an owner that the caller has seen silent for its lease.
     A job that fails leaves its failure in the store and raises: BenchError with what to do about it, any
     other exception for a bug in a plugin. `capture` sends the process's stdout and stderr to the job's log.
-    `note` hears what the job is doing before its first epoch.
+    `note` hears what the job is doing before its first epoch. `team` starts the job's other processes.
     """
     with claiming(store.claims, job.digest, silent=silent) as claim:
         if claim is None:
@@ -84,7 +87,16 @@ def run_job(
             return "elsewhere"
         emit(JobEvent(kind="started", digest=job.digest, epochs=job.epochs))
         run = _Run(
-            job, store, registry, options, emit, note, context or RunContext(), cache or store.cache, claim
+            job,
+            store,
+            registry,
+            options,
+            emit,
+            note,
+            context or RunContext(),
+            cache or store.cache,
+            claim,
+            team,
         )
         try:
             run.start(capture=capture)
@@ -124,6 +136,7 @@ class _Run:
     context: RunContext
     cache: Path
     claim: Claim
+    team: Callable[[], Team]
 
     def start(self, *, capture: bool) -> None:
         job, store = self.job, self.store
@@ -138,7 +151,7 @@ class _Run:
                     log.info("%s (%s), attempt %d", job.name, job.digest, attempts.count)
                     if self.claim.before is not None:
                         log.info("taken over from process %d", self.claim.before.pid)
-                    self._work(folder, attempts)
+                    self._work_together(folder, attempts)
                 self.claim.check()
                 store.seal(job.digest, self.claim)
             except BaseException as error:
@@ -150,7 +163,20 @@ class _Run:
                     log.info("interrupted; the next run resumes from the last whole epoch")
                 raise
 
-    def _work(self, folder: Path, attempts: Attempts) -> None:
+    def _work_together(self, folder: Path, attempts: Attempts) -> None:
+        team, failed = self.team(), True
+        try:
+            self._work(folder, attempts, team)
+            failed = False
+        except Exception as error:
+            why = team.explain(error)
+            if why is error:
+                raise
+            raise why from error
+        finally:
+            team.end(failed=failed)
+
+    def _work(self, folder: Path, attempts: Attempts, team: Team) -> None:
         job, started = self.job, time.monotonic()
         rate = choose_rate(job, self.store) if isinstance(job.work, Train) else None
         if rate is not None and rate.candidates:
@@ -172,12 +198,18 @@ class _Run:
         left: tuple[str, ...] = ()
         network: NetworkFacts | None = None
         if rate is not None:
-            contract = self._contract(site, rate, keeper)
+            briefing = {
+                "learning_rate": rate.value,
+                "candidates": dict(rate.candidates),
+                "fingerprint": data.facts.fingerprint,
+            }
+            contract = self._contract(replace(site, ranks=team.join(briefing)), rate, keeper)
             network = network_facts(contract.model, contract.notes)
             log.info("%s: %s parameters, weights: %s", job.model.name, f"{network.parameters:,}",
                      job.model.pretrained)  # fmt: skip
             with closing(contract):
                 made = self._fit(contract, replace(self.options, folder=folder / RUNNER))
+            team.end(failed=False)
             left = contract.left
         else:
             session = Session(site)
@@ -282,19 +314,16 @@ class _Run:
         )
 
     def _contract(self, site: Site, rate: ChosenRate, keeper: FolderKeeper) -> Contract:
-        from bench_core.protocol.contract import Contract
         from bench_core.protocol.trace import Trace
 
         self.note("building network")
-        return Contract(
+        return build_contract(
             site,
+            self.registry,
             learning_rate=rate.value,
             candidates=rate.candidates,
-            model=build_model(self.job, self.registry),
             keeper=keeper,
             trace=Trace(keeper.folder / TRACE),
-            encoder=self.registry.model(self.job.model.name).encoder,
-            random_at_inference=self.registry.model(self.job.model.name).random_at_inference,
         )
 
     def _tell(self, event: JobEvent) -> None:

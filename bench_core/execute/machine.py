@@ -49,15 +49,16 @@ class Machine:
         )
 
 
-def most_workers(machine: Machine, threads: int, loader_workers: int) -> int:
-    """Return how many workers on the CPU fit, at least one."""
-    return max(1, min(machine.cores // threads, machine.memory // _bytes(loader_workers)))
+def most_workers(machine: Machine, threads: int, loader_workers: int, processes: int = 1) -> int:
+    """Return how many workers on the CPU fit, at least one; each trains in so many processes."""
+    most = min(machine.cores // threads, machine.memory // _bytes(loader_workers))
+    return max(1, most // processes)
 
 
 def choose_loaders(
     asked: int | Literal["auto"], machine: Machine, devices: Sequence[str], threads: int
 ) -> int:
-    """Return the loader processes of each of the jobs that run at a time, one for each of `devices`.
+    """Return the loader processes of each process that trains at a time, one for each of `devices`.
 
     Auto gives a job on a CUDA GPU the cores that are left to it beside its own threads, as far as memory
     carries them. On a CPU training needs the cores itself.
@@ -72,27 +73,30 @@ def choose_loaders(
     return max(0, min(MOST_LOADERS, cores, memory))
 
 
-def check_load(machine: Machine, workers: int, threads: int, loader_workers: int) -> None:
+def check_load(machine: Machine, workers: int, threads: int, loader_workers: int, processes: int = 1) -> None:
     """Raise OversubscribedError if the products, or the memory that they take, exceed the machine.
 
-    A single job without loaders and with no more threads than cores is never refused.
+    Each of the workers trains in so many `processes`, each of which has threads and loaders of its own. A
+    single job in one process without loaders and with no more threads than cores is never refused.
     """
-    loaders = workers * loader_workers
-    memory = workers * _bytes(loader_workers)
+    training = workers * processes
+    loaders = training * loader_workers
+    memory = training * _bytes(loader_workers)
     most_loaders = max(FEW_LOADERS, LOADERS_PER_CORE * machine.cores)
+    who = f"{workers} worker(s)" if processes == 1 else f"{workers} worker(s) x {processes} devices_per_job"
     asked = []
-    if workers * threads > machine.cores:
-        asked.append(f"{workers} worker(s) x {threads} thread(s) = {workers * threads} busy threads")
+    if training * threads > machine.cores:
+        asked.append(f"{who} x {threads} thread(s) = {training * threads} busy threads")
     if loaders > most_loaders:
         asked.append(
-            f"{workers} worker(s) x {loader_workers} loader_workers = {loaders} loader processes, "
+            f"{who} x {loader_workers} loader_workers = {loaders} loader processes, "
             f"of which {most_loaders} are sensible here"
         )
-    if (workers > 1 or loaders) and memory > machine.memory:
-        asked.append(f"about {_gib(memory)} of memory for {workers} worker(s) and {loaders} loader(s)")
+    if (training > 1 or loaders) and memory > machine.memory:
+        asked.append(f"about {_gib(memory)} of memory for {who} and {loaders} loader(s)")
     if asked:
-        threads = min(threads, machine.cores)
-        fits = most_workers(machine, threads, 0)
+        threads = min(threads, max(1, machine.cores // processes))
+        fits = most_workers(machine, threads, 0, processes)
         raise OversubscribedError(
             "the run asks for more than this machine has",
             cause=f"{'; '.join(asked)}; there are {machine.cores} core(s) and {_gib(machine.memory)} free",

@@ -101,7 +101,8 @@ def _folder(store: Store, digest: str) -> Path:
 def order_to_json(order: Order) -> dict[str, Any]:
     """Return plain JSON data, from which `order_from_json` makes an equal order."""
     options = asdict(order.options)
-    del options["device"], options["folder"]
+    for here in ("device", "devices", "folder"):
+        del options[here]
     return {
         "plugins": [str(path) for path in order.plugins],
         "context": asdict(order.context),

@@ -14,6 +14,8 @@ STOPPING = tuple(getattr(signal, name) for name in _NAMES if hasattr(signal, nam
 """Schedulers announce the end of a time limit or a preemption by SIGTERM, SIGUSR1 or SIGUSR2, as asked."""
 STOPPED = 130
 """Exit code of a worker that was asked to stop."""
+RANK_LOST = 131
+"""Exit code of a worker whose job lost a process on another device, and that could not be told otherwise."""
 
 
 class StopSignals:

@@ -1,6 +1,9 @@
 """A worker process: loads plugins and framework once, then runs the queued jobs it is sent.
 
-`python -m bench_core.execute.worker STORE DIGEST` runs one queued job without any other process.
+`python -m bench_core.execute.worker STORE DIGEST [DEVICE[,DEVICE...]]` runs one queued job without any other
+worker. `torchrun --nproc-per-node 2 -m bench_core.execute.worker STORE DIGEST cuda` runs it in processes that
+torchrun starts. Workers that pull jobs start the processes of each job themselves, and do not look at what a
+torchrun or srun around them says.
 """
 
 from __future__ import annotations
@@ -26,6 +29,7 @@ from bench_core.processes.streams import open_standard_files
 
 if TYPE_CHECKING:
     from bench_core.execute.queue import Order
+    from bench_core.execute.ranks import OutsideTeam, Team
     from bench_core.plan.job import Job
     from bench_core.plugins.registry import Registry
     from bench_core.store.store import Store
@@ -55,11 +59,13 @@ def work(pipe: Connection, store: Path, device: str) -> None:
 
 @dataclass
 class Worker:
-    """Runs queued jobs of a store on one device."""
+    """Runs queued jobs of a store on one device, or several with commas between them."""
 
     path: Path
     device: str
     send: Send
+    outside: OutsideTeam | None = None
+    """The processes of the job, where others than this one start them."""
     _registries: dict[tuple[Path, ...], Registry] = field(default_factory=dict)
     _noted: float = 0.0
 
@@ -98,12 +104,13 @@ class Worker:
         from bench_core.store.claim import ClaimLostError
         from bench_core.store.files import DiskError
 
+        devices = self._devices(job, registry)
         try:
             outcome = run_job(
                 job,
                 store,
                 registry,
-                replace(order.options, device=self.device),
+                replace(order.options, device=devices[0], devices=devices if len(devices) > 1 else ()),
                 self._listeners(job, store, registry),
                 context=order.context,
                 cache=order.cache,
@@ -111,12 +118,29 @@ class Worker:
                 known_failure=order.retried,
                 silent=silent,
                 note=lambda text: self._note(job.digest, text),
+                team=self._team(job, devices),
             )
         except ClaimLostError:
             return Ended(job.digest, "elsewhere")
         except DiskError as error:
             return Ended(job.digest, "disk", describe(job, error, attempts=1))
         return Ended(job.digest, outcome)
+
+    def _devices(self, job: Job, registry: Registry) -> tuple[str, ...]:
+        """Return the devices that a job can use."""
+        from bench_core.plan.job import Train
+
+        devices = tuple(self.device.split(","))
+        several = isinstance(job.work, Train) and registry.runner(job.model.runner).several_devices
+        return devices if several else devices[:1]
+
+    def _team(self, job: Job, devices: tuple[str, ...]) -> Callable[[], Team]:
+        from bench_core.execute.ranks import OwnTeam, Team
+
+        if len(devices) == 1:
+            return Team
+        outside = self.outside
+        return lambda: outside or OwnTeam(self.path.resolve(), job.digest, devices)
 
     def _listeners(self, job: Job, store: Store, registry: Registry) -> Callable[[JobEvent], None]:
         """Return what tells the run and every listening plugin; a listener that fails harms nobody."""
@@ -175,13 +199,29 @@ def _give_back() -> None:
 
 def main(arguments: list[str]) -> int:
     """Run one queued job in this process and return an exit code."""
+    from bench_core.execute.ranks import OutsideTeam, outside
+
     store, digest, *rest = arguments
+    device, rank = rest[0] if rest else "cpu", outside()
+    team = None
+    if rank is not None:
+        device = f"cuda:{os.environ['LOCAL_RANK']}" if device == "cuda" else device
+        if rank > 0:
+            from bench_core.execute.follow import follow
+
+            follow(Path(store), digest, device, direct=device.startswith("cuda"))
+            return 0
+        team = OutsideTeam(device)
+        device = ",".join([device] * int(os.environ["WORLD_SIZE"]))
     end_on_signals(_give_back)
     children_die_with_us()
-    ended = Worker(Path(store), rest[0] if rest else "cpu", lambda message: None).run(digest)
+    ended = Worker(Path(store), device, lambda message: None, team).run(digest)
     if ended.failure is not None:
         print(f"{ended.failure.name}: {ended.failure.message}", file=sys.stderr)
-    return 0 if ended.outcome in ("done", "elsewhere") else 1
+    failed = ended.outcome not in ("done", "elsewhere")
+    if team is not None:
+        team.end(failed=failed)
+    return 1 if failed else 0
 
 
 if __name__ == "__main__":

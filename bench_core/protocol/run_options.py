@@ -14,6 +14,10 @@ class RunOptions:
 
     device: str = "cpu"
     """A torch device, already chosen: cpu, cuda:0, mps."""
+    devices_per_job: int = 1
+    """What was asked for; a runner or step that cannot use several has one."""
+    devices: tuple[str, ...] = ()
+    """All of the job's devices, where it has several; `device` is this process's own."""
     threads: int = 1
     loader_workers: int = 0
     channels_last: bool = False

@@ -115,6 +115,8 @@ class Runtime(Section):
     """Jobs at a time; default: one per GPU, otherwise one per CPU core (`threads` each)."""
     threads: Annotated[int, Field(ge=1, le=1024)] = 1
     """CPU threads of one job; results are bit-equal only for an equal number."""
+    devices_per_job: Annotated[int, Field(ge=1, le=64)] = 1
+    """Devices that train one job together, each a part of every batch; a step has one."""
     loader_workers: Literal["auto"] | Annotated[int, Field(ge=0, le=1024)] = "auto"
     """Loader processes of one job; auto: on a CUDA GPU its share of the cores, up to 8, elsewhere none."""
     channels_last: bool = False

@@ -15,5 +15,6 @@ def bench_runners() -> list[RunnerDeclaration]:
             help="native PyTorch loop on CPU, CUDA or MPS",
             requires=("torch", "torchvision"),
             install="torch",
+            several_devices=True,
         )
     ]
