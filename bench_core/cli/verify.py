@@ -137,7 +137,7 @@ def _verified(
     from bench_core.analysis.study_digest import study_digest
     from bench_core.analysis.verify.archived import digests
     from bench_core.analysis.verify.audit import open_audit
-    from bench_core.analysis.verify.steps import believed
+    from bench_core.analysis.verify.steps import believed, sampled
     from bench_core.cli.fresh import ground_of
     from bench_core.cli.kept import check_places, kept_otherwise, strays
     from bench_core.errors import StoreError
@@ -169,6 +169,8 @@ def _verified(
         sampling = None
     steps = list(believed(audit, with_data=asked.data))
     notes += [f"the numbers of step {name} are believed: it does not say how it is asked" for name in steps]
+    asked_anew = "believed, since no network was asked" if sampling is None else "asked anew of some images"
+    notes += [f"{asked_anew}, of step {name}: {what}" for name, what in sampled(audit).items()]
     notes += [*strays(source), *kept_otherwise(source, loaded, plan)]
     unknown = [f"{what} could not be compared: {why}" for what, why in ground.unknown.items()]
     missing = sum(map(len, source.store.left_out.values()))

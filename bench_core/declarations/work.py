@@ -130,6 +130,8 @@ class Step:
     without a network, and what the job left (`Session.kept`); it leaves the same tables and returns the same
     values and label maps. Raises ValueError for what the step does not leave. It may be `run` itself. With
     `--predict` there is a network, for the images of `Session.drawn`."""
+    sampled: str = ""
+    """What `again` asks anew of some images alone, with networks: said by `bench verify`."""
 
     def __post_init__(self) -> None:
         if self.over == "folds" and self.dataset != "other":

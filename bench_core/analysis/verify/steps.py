@@ -52,6 +52,12 @@ def believed(audit: Audit, *, with_data: bool) -> tuple[str, ...]:
     return tuple(name for name, way in ways.items() if way == (None, None))
 
 
+def sampled(audit: Audit) -> dict[str, str]:
+    """Return by step what is asked anew with networks, of some images alone."""
+    found = (declared(subject, audit) for subject in audit.subjects)
+    return {step.name: step.sampled for step in found if step is not None and step.sampled}
+
+
 def follows(subject: Subject, audit: Audit) -> Iterable[Finding] | None:
     """Compare the values of a step with those that follow from its tables and files."""
     step, images = declared(subject, audit), tested_images(subject, audit)

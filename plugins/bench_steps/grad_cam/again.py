@@ -9,7 +9,7 @@ import numpy as np
 
 from bench_core.declarations import IGNORE
 from bench_core.metrics.map_pictures import MOST_MAPS, MOST_SIDE, Picture, name_of, read_pictures
-from bench_core.metrics.map_tables import MAPS, MORE_MAPS, NUMBERS, MapTable, read_numbers
+from bench_core.metrics.map_tables import MAPS, NUMBERS, MapTable
 from bench_core.protocol.outcome import Outcome
 from bench_core.protocol.session import Session
 from bench_core.seeds import derive_seed
@@ -17,6 +17,8 @@ from bench_steps.grad_cam import fold_again
 from bench_steps.grad_cam.artifact import picture_of
 from bench_steps.grad_cam.exact import exact
 from bench_steps.grad_cam.follow import whole
+from bench_steps.grad_cam.further_again import ask_further
+from bench_steps.grad_cam.further_rows import further_tables
 from bench_steps.grad_cam.maps import enlarged
 from bench_steps.grad_cam.options import PREDICTED
 from bench_steps.grad_cam.rows import LAYERS, values_of
@@ -28,15 +30,14 @@ STEP = 0.5 / 255
 CLOSE = 0.02
 """Largest difference of a number, and mean difference of a picture as a share of the largest value, between
 two devices; of lift, which is unbounded, as a share."""
-_COUNTED = {"interventions": "interventions", "stability": "stability", "randomization": "randomization"}
-"""Further table to the option that says of how many images it is."""
 
 
 def again(session: Session, options: Mapping[str, Any]) -> Outcome:
     """Ask whether the images are those of the set, the statuses and shares those of the masks, and the
     energies those of the pictures; leave the same tables.
 
-    With a network, the maps of some images are made anew. Raises ValueError for what does not hold.
+    With a network, the maps of some images are made anew, and of some what was asked beyond them.
+    Raises ValueError for what does not hold.
     """
     if options["folds"]:
         return fold_again.again(session, options)
@@ -47,21 +48,15 @@ def again(session: Session, options: Mapping[str, Any]) -> Outcome:
         raise ValueError("its images are not those of the set")
     pictures = _pictures(session, table)
     _check_masks(session, options, table, pictures)
+    further = dict(further_tables(table, options, session.kept_records))
     if session.drawn is not None and ids:
         _make_again(session, options, table, pictures, _some(ids, session.drawn.ids))
+        with exact(session.device):
+            ask_further(session, options, further, ids, lambda some: subjects(session, options, some))
     session.records(MAPS, rows)
     session.records(LAYERS, layers)
-    for name, (texts, numbers) in MORE_MAPS.items():
-        if options[_COUNTED[name]] == 0:
-            continue
-        try:
-            further = session.kept_records(name)
-        except ValueError:
-            continue  # No map of these images could be used; else its absence is told by the tables.
-        found = read_numbers(further, ids[: options[_COUNTED[name]]], session.task.classes, texts, numbers)
-        if set(found.kinds) - set(table.kinds):
-            raise ValueError(f"the table {name!r} is about other maps")
-        session.records(name, further)
+    for name in further:
+        session.records(name, session.kept_records(name))
     return Outcome(values=values_of(table, layers))
 
 

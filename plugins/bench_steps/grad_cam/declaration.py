@@ -22,6 +22,8 @@ GRAD_CAM = Step(
     run="bench_steps.grad_cam.step:run",
     follows="bench_steps.grad_cam.follow:follows",
     again="bench_steps.grad_cam.again:again",
+    sampled="maps of the images that are drawn; pixels are replaced in an eighth of so many, images moved "
+    "and weights shuffled for a quarter, at least one each",
     suits=suits,
     tries=TRIES,
     resolve=resolve,
@@ -41,6 +43,7 @@ FOLD_MAPS = Step(
     run="bench_steps.grad_cam.elsewhere:run",
     follows="bench_steps.grad_cam.follow:follows_elsewhere",
     again="bench_steps.grad_cam.elsewhere:again",
+    sampled="maps of the images that are drawn",
     suits=suits,
     tries=TRIES,
     resolve=resolve_elsewhere,

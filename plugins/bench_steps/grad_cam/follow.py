@@ -12,6 +12,7 @@ from bench_core.metrics.tables import TableError
 from bench_core.plan.job import Apply
 from bench_core.store.left import Left
 from bench_steps.grad_cam.fold_rows import fold_values, like_grad_cam, networks_of, whole_folds
+from bench_steps.grad_cam.further_rows import further_tables
 from bench_steps.grad_cam.rows import LAYERS, layer_names, strange_layer, values_of
 
 Rows = Sequence[Mapping[str, str]]
@@ -25,6 +26,8 @@ def follows(left: Left) -> Mapping[str, float | str]:
     if options.get("folds"):
         return _followed(left, layers, task.classes, options)
     table = whole(left.records(MAPS), layers, left.images, task, options)
+    for _ in further_tables(table, options, left.records):
+        pass
     return values_of(table, layers)
 
 

@@ -14,8 +14,9 @@ from torch import Tensor
 from bench_core.declarations import IGNORE
 from bench_core.metrics.map_tables import ONE_MAP
 from bench_core.seeds import derive_seed
-from bench_steps.grad_cam.interventions import IMPUTERS, Probe
+from bench_steps.grad_cam.interventions import Probe
 from bench_steps.grad_cam.maps import Explorer, Labels, Looked, Made, channel_of
+from bench_steps.grad_cam.options import IMPUTERS
 from bench_steps.grad_cam.sanity import cascade, groups, similarity
 from bench_steps.grad_cam.stability import moved, shifts, under_shifts
 

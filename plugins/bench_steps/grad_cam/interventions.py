@@ -24,7 +24,6 @@ Order = NDArray[np.intp]
 Imputer = Literal["blur", "mean"]
 LogitsOf = Callable[[Array], Array]
 """From images [N, C, S, S] as the network takes them to logits [N, K, S, S]."""
-IMPUTERS: tuple[Imputer, ...] = ("blur", "mean")
 _BLUR = 20
 """The blur's standard deviation is the image's side over this: it erases structures, not the illumination."""
 UNDEFINED = dict.fromkeys(INTERVENED, float("nan"))

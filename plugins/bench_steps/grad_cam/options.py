@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 from bench_core.declarations import Metric
 from bench_core.options import Option
@@ -17,6 +17,8 @@ PREDICTED, TRUTH = "predicted", "truth"
 TARGETS = (PREDICTED, TRUTH)
 VOTED = "voted"
 """Target of a comparison on another dataset: the pixels that the vote of all folds labels as the class."""
+IMPUTERS: tuple[Literal["blur", "mean"], ...] = ("blur", "mean")
+"""What pixels are replaced by."""
 SWEEP, ENCODER, DECODER, AUTO = "sweep", "encoder", "decoder", "auto"
 LISTS = {"sets": SETS, "methods": METHODS, "targets": TARGETS}
 

@@ -10,11 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from click.testing import CliRunner
 
+from bench_core.cli.main import bench
 from bench_core.metrics.map_tables import MORE_MAPS, NUMBERS, ONE_MAP
 from bench_core.store.folder import RESULT, read_records
 from bench_core.store.store import Store
-from tests.helpers.cam_study import verified, write_cams
+from tests.helpers.cam_study import asked, verified, write_cams
 from tests.helpers.step_study import in_table, run_all
 from tests.helpers.store_changes import changed, in_json
 
@@ -36,6 +38,10 @@ class Study:
         """Return the messages of errors."""
         return verified(self.spec, self.store, *options)
 
+    def asked(self, images: int | None = None, *, data: bool = True) -> list[str]:
+        """Return what is found of the job alone."""
+        return asked(self.spec, self.store, self.folder.name, images, data=data)
+
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
@@ -51,7 +57,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
 
 def test_what_is_whole_holds(study: Study) -> None:
     assert study.verify() == [] and study.verify("--data") == []
-    assert study.verify("--predict", "--images", "1") == []
+    assert study.verify("--predict", "--images", "1") == [] and study.asked(images=4) == []
 
 
 def test_what_is_asked_of_a_few_images_is_asked_of_their_usable_maps(study: Study) -> None:
@@ -95,8 +101,16 @@ def silent(folder: Path) -> None:
     in_json(RESULT, values)(folder)
 
 
-def swapped(rows: Rows) -> None:
-    """Let each image's maps be another one's."""
+def other_images(folder: Path) -> None:
+    """Let each image's maps be another one's, in all tables alike."""
+    names = list(dict.fromkeys(row["image"] for row in read_records(folder, "maps")))
+    turned = dict(zip(names, (*names[1:], names[0]), strict=True))
+    for table in ("maps", *MORE_MAPS):
+        in_table(table, lambda rows: [row.update(image=turned[row["image"]]) for row in rows])(folder)
+
+
+def one_table(rows: Rows) -> None:
+    """Let each image's maps be another one's in one table alone."""
     names = list(dict.fromkeys(row["image"] for row in rows))
     for row in rows:
         row["image"] = names[names.index(row["image"]) - 1]
@@ -130,7 +144,12 @@ FORGERIES: dict[str, tuple[Callable[[Path], object], str, str]] = {
         "--data",
         "has the energy",
     ),
-    "other images": (in_table("maps", swapped), "--data", "its images are not those of the set"),
+    "other images": (
+        other_images,
+        "--data",
+        "its images are not those of the set",
+    ),
+    "other images in one table": (in_table("maps", one_table), "", "are not those of the usable maps"),
     "a picture too few": (one_picture_less, "--data", "maps"),
     "likeness to the logits": (
         usable(lambda row: row.update(logits=repr(float(row["logits"]) - 0.3))),
@@ -144,10 +163,70 @@ FORGERIES: dict[str, tuple[Callable[[Path], object], str, str]] = {
 @pytest.mark.parametrize("forgery", FORGERIES)
 def test_what_was_changed_is_found(study: Study, forgery: str) -> None:
     change, option, said = FORGERIES[forgery]
+    images = 4 if option == "--predict" else None
     with changed(study.folder, change):
-        if option == "--predict":
-            found = study.verify("--predict", "--images", "4")
-        else:
-            assert option == "" or study.verify() == []
-            found = study.verify(*([option, "--no-predict"] if option else []))
+        if option:
+            assert study.asked(data=False) == []
+        found = study.asked(images, data=bool(option))
     assert any(part in message for message in found for part in said.split("|")), found
+
+
+def one_cell(column: str) -> Callable[[Rows], None]:
+    """Change the first number of a column, as a shift that no rounding explains."""
+
+    def change(rows: Rows) -> None:
+        row = next(row for row in rows if row[column] != "nan")
+        row[column] = repr(float(row[column]) + (0.3 if float(row[column]) < 0.5 else -0.3))
+
+    return change
+
+
+def flattered(rows: Rows) -> None:
+    """Let every deletion say more, with all that follows from it."""
+    for row in rows:
+        row["deletion_inside"] = repr(float(row["deletion_inside"]) / 2)
+        row["deletion_gain"] = repr(float(row["random_deletion_inside"]) - float(row["deletion_inside"]))
+
+
+def worse_chance(rows: Rows) -> None:
+    """Let every random map be worse, and each gain larger by as much."""
+    for row in rows:
+        row["random_insertion_inside"] = repr(float(row["random_insertion_inside"]) / 2)
+        row["insertion_gain"] = repr(float(row["insertion_inside"]) - float(row["random_insertion_inside"]))
+
+
+CELLS = [(name, column) for name, (_, numbers) in MORE_MAPS.items() for column in numbers]
+
+
+@pytest.mark.parametrize(("table", "column"), CELLS)
+def test_a_forged_number_of_each_further_column_is_found(study: Study, table: str, column: str) -> None:
+    with changed(study.folder, in_table(table, one_cell(column))):
+        found = study.asked(images=4)
+    assert found and all(table in text or "not what grad-cam leaves" in text for text in found), found
+
+
+@pytest.mark.parametrize("edit", [flattered, worse_chance])
+def test_forged_columns_that_fit_each_other_are_found_by_any_image(
+    study: Study, edit: Callable[[Rows], None]
+) -> None:
+    with changed(study.folder, in_table("interventions", edit)):
+        assert study.asked(data=False) == [] and study.asked() == []
+        (found,) = study.asked(images=1)
+    assert "interventions of" in found and "the weights give" in found
+
+
+@pytest.mark.parametrize("table", MORE_MAPS)
+def test_rows_that_are_missing_are_found_without_data(study: Study, table: str) -> None:
+    with changed(study.folder, in_table(table, lambda rows: rows.pop(1))):
+        (found,) = study.asked(data=False)
+    assert "are not those of the usable maps" in found
+
+
+def test_what_is_asked_of_some_images_alone_is_said(study: Study) -> None:
+    arguments = ["verify", str(study.spec), "--store", str(study.store)]
+    plain = CliRunner().invoke(bench, arguments, catch_exceptions=False).output
+    predicted = [*arguments, "--predict", "--images", "1"]
+    anew = CliRunner().invoke(bench, predicted, catch_exceptions=False).output
+    said = "of step grad-cam: maps of the images that are drawn; pixels are replaced in an eighth"
+    assert f"believed, since no network was asked, {said}" in " ".join(plain.split())
+    assert f"asked anew of some images, {said}" in " ".join(anew.split())
