@@ -1,4 +1,4 @@
-"""A process that trains jobs under one runner, records them, and may be killed on its way."""
+"""A process that trains jobs under one runner, alone or with others, and records them; it may be killed."""
 
 from __future__ import annotations
 
@@ -7,12 +7,21 @@ import os
 import pickle
 import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bench_core.conformance.job import KILLED_AT_STEP, KILLED_IN_EPOCH, Kind, Subject, is_exact, make_job
 from bench_core.errors import BenchError
+
+if TYPE_CHECKING:
+    from bench_core.protocol.ranks import Ranks
+
+PATIENCE = timedelta(minutes=5)
+"""How long a process waits for the others, which load the same frameworks, in one exchange."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +38,10 @@ class Errand:
     device: str = "cpu"
     killed: bool = False
     """Kill yourself in the middle of the job."""
+    rank: int = 0
+    world: int = 1
+    """Of so many processes, which meet at `meeting`, this is number `rank`."""
+    meeting: Path | None = None
 
     @property
     def records(self) -> Path:
@@ -37,8 +50,7 @@ class Errand:
 
     def to_json(self) -> str:
         """Return text from which `from_json` makes an equal errand."""
-        data = asdict(self) | {"plugins": [str(path) for path in self.plugins], "folder": str(self.folder)}
-        return json.dumps(data)
+        return json.dumps(asdict(self), default=str)
 
     @classmethod
     def from_json(cls, text: str) -> Errand:
@@ -46,6 +58,7 @@ class Errand:
         data: dict[str, Any] = json.loads(text)
         data["subject"] = Subject(**data["subject"])
         data["plugins"] = tuple(Path(path) for path in data["plugins"])
+        data["meeting"] = None if data["meeting"] is None else Path(data["meeting"])
         return cls(**data | {"folder": Path(data["folder"]), "kinds": tuple(data["kinds"])})
 
 
@@ -63,15 +76,37 @@ def run(errand: Errand) -> None:
         declared = registry.model(errand.subject.name)
     except BenchError as error:
         found = {kind: Record(error=error.message) for kind in errand.kinds}
-    for kind in errand.kinds if not found else ():
-        exact = is_exact(errand.threads, errand.device)
-        job = make_job(declared, errand.subject, errand.runner, kind, exact=exact)
-        found[kind] = lacks(job.training.precision, options) or observe(
-            job, registry, errand.folder / kind, options, _kill if errand.killed else _go_on
-        )
+    with met(errand.rank, errand.world, errand.meeting) as ranks:
+        for kind in errand.kinds if not found else ():
+            exact = is_exact(errand.threads, errand.device)
+            job = make_job(declared, errand.subject, errand.runner, kind, exact=exact)
+            interrupt = _kill if errand.killed else _go_on
+            found[kind] = lacks(job.training.precision, options) or observe(
+                job, registry, errand.folder / kind, options, interrupt, ranks
+            )
     scratch = errand.records.with_suffix(".part")
     scratch.write_bytes(pickle.dumps(found))
     scratch.replace(errand.records)
+
+
+@contextmanager
+def met(rank: int, world: int, meeting: Path | None) -> Iterator[Ranks]:
+    """Meet the other processes at a file, which nobody else uses; without others do nothing."""
+    from torch import distributed
+
+    from bench_core.protocol.ranks import ALONE, Ranks
+
+    if meeting is None:
+        yield ALONE
+        return
+    # Otherwise gloo asks for the machine's name, which need not be known to any network.
+    os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
+    place = meeting.absolute().as_uri()
+    distributed.init_process_group("gloo", init_method=place, rank=rank, world_size=world, timeout=PATIENCE)
+    try:
+        yield Ranks(rank, world, active=world)
+    finally:
+        distributed.destroy_process_group()
 
 
 def _go_on(epoch: int, step: int) -> None:

@@ -146,13 +146,13 @@ def _of_tensors(left: Tensors, right: Tensors, tolerance: Tolerance) -> str | No
     name = next(name for name in names if left.hashes.get(name) != right.hashes.get(name))
     if name not in left.hashes or name not in right.hashes:
         return f"{name}: {' / '.join('there' if name in one.hashes else 'absent' for one in (left, right))}"
-    distance = _distance(left, right)
-    if tolerance != EXACT and distance <= tolerance.relative:
+    apart = distance(left, right)
+    if tolerance != EXACT and apart <= tolerance.relative:
         return None
-    return f"{name}: norm {_both(left.norms[name], right.norms[name])}, relative distance {distance:.1e}"
+    return f"{name}: norm {_both(left.norms[name], right.norms[name])}, relative distance {apart:.1e}"
 
 
-def _distance(left: Tensors, right: Tensors) -> float:
+def distance(left: Tensors, right: Tensors) -> float:
     """Return the L2 distance over the larger L2 norm, of the tensors or, without copies, of their norms."""
     norm = max(math.hypot(*one.norms.values()) for one in (left, right)) or 1.0
     ours, theirs = left.copies, right.copies

@@ -20,14 +20,14 @@ from bench_core.seeds import derive_seed
 from bench_core.spec.protocol import SGD, AdamW, Best, EarlyStopping, Last, Normalization, Poly, Rex
 from bench_core.spec.training import Pixels, Scoring, Training
 
-Kind = Literal["whole", "bf16", "fp16"]
+Kind = Literal["whole", "bf16", "fp16", "shared"]
 BATCH = 4
 EPOCHS, STOPPED_AFTER = 6, 4
 KILLED_IN_EPOCH, KILLED_AT_STEP = 1, 3
 """Both from 0: in the middle of the second epoch."""
 LEARNING_RATE = 0.01
 _SEED = 42
-_SIZES = {"whole": [22, 6, 6], "bf16": [6, 2, 2], "fp16": [6, 2, 2]}
+_SIZES = {"whole": [22, 6, 6], "bf16": [6, 2, 2], "fp16": [6, 2, 2], "shared": [11, 5, 5]}
 """Images to train on, to validate and to test: the last batch of an epoch is smaller than the others."""
 _FIRST = Best(monitor="mprecision")
 """Chooses the first epoch where all is foreground: of what is predicted nothing is wrong, in no epoch."""
@@ -87,7 +87,8 @@ def make_job(
     unless the model always computes in fp32. "fp16" tests the last weights. "bf16" tests those of the first
     of two epochs, whatever the values: "whole" cannot tell best from last where the last epoch is the best.
     Where bits may differ (not `exact`) "whole" has plain gradient descent: a step of AdamW is as large for a
-    gradient near 0 as for any other, so that roundings grow until nothing can be told. Raises
+    gradient near 0 as for any other, so that roundings grow until nothing can be told. So has "shared", which
+    one process and several train: two epochs in fp32, whose batches no two processes share evenly. Raises
     UnknownNameError for options that the model does not have.
     """
     try:
@@ -95,9 +96,9 @@ def make_job(
     except ValueError as error:
         raise UnknownNameError(f"{subject.name}: {error}", place="--model") from error
     size = math.ceil(max(size, declared.size_minimum) / declared.size_multiple) * declared.size_multiple
-    task = _TWO if kind == "whole" else _ONE
+    task = _TWO if kind in ("whole", "shared") else _ONE
     fixed = declared.deviations.get("precision")
-    precision = "fp32" if kind == "whole" else kind if fixed is None else fixed.value
+    precision = "fp32" if kind in ("whole", "shared") else kind if fixed is None else fixed.value
     text = json.dumps([subject.name, declared.version, options, kind, exact], sort_keys=True)
     return Job(
         digest=hashlib.sha256(text.encode()).hexdigest()[:32],
@@ -159,7 +160,7 @@ def make_arrays(job: Job) -> CachedArrays:
 
 
 def _training(kind: Kind, precision: str, exact: bool) -> Training:
-    whole = kind == "whole"
+    whole, two_classes = kind == "whole", kind in ("whole", "shared")
     augmentation: list[tuple[str, dict[str, Any]]] = [
         ("RandomAffine", {"degrees": 30.0, "translate": [0.1, 0.1], "scale": [0.8, 1.2]}),
         ("ColorJitter", {"brightness": 0.3, "contrast": 0.3}),
@@ -168,17 +169,17 @@ def _training(kind: Kind, precision: str, exact: bool) -> Training:
     ]
     return Training.model_validate(
         {
-            "epochs": {"whole": EPOCHS, "bf16": 2, "fp16": 1}[kind],
+            "epochs": {"whole": EPOCHS, "bf16": 2, "fp16": 1, "shared": 2}[kind],
             "normalization": Normalization(mean=[0.485, 0.456, 0.406], std=[0.229, 0.224, 0.225]),
             "optimizer": AdamW() if whole and exact else SGD(name="sgd"),
             "schedule": Rex() if whole else Poly(name="poly", step="step"),
             "batch_size": BATCH,
             "precision": precision,
-            "loss": {"cross-entropy": 0.5, "dice": 0.5} if whole else {"bce": 1.0},
+            "loss": {"cross-entropy": 0.5, "dice": 0.5} if two_classes else {"bce": 1.0},
             "augmentation": tuple(augmentation),
             "gradient_clipping": None if whole else 0.1,
             # No value of the metric can rise by more than 1: training stops for certain, and at one epoch.
             "early_stopping": EarlyStopping(patience=STOPPED_AFTER - 1, min_delta=1.0) if whole else None,
-            "checkpoint": {"whole": Best(), "bf16": _FIRST, "fp16": Last(choose="last")}[kind],
+            "checkpoint": {"bf16": _FIRST, "fp16": Last(choose="last")}.get(kind, Best()),
         }
     )

@@ -26,6 +26,7 @@ from bench_core.plugins.registry import Registry
 from bench_core.protocol.contract import RunOptions
 from bench_core.protocol.devices import open_device
 from bench_core.protocol.precision import check_precision
+from bench_core.protocol.ranks import ALONE, Ranks
 from bench_core.protocol.site import Site
 from bench_core.protocol.trace import Trace
 from bench_core.store.folder import RUNNER, TRACE
@@ -39,15 +40,17 @@ def observe(
     folder: Path,
     options: RunOptions,
     interrupt: Interrupt = lambda epoch, step: None,
+    ranks: Ranks = ALONE,
 ) -> Record:
     """Train the job in `folder`, resuming from a state that is there, and return the record.
 
-    A failure of the runner ends the record and is named in it, with its traceback in the log.
+    Of several processes each has a folder of its own, and the first one's record has the outcome. A failure
+    of the runner ends the record and is named in it, with its traceback in the log.
     """
     folder.mkdir(parents=True, exist_ok=True)
     seen = Log()
     try:
-        _train(job, registry, folder, options, seen, interrupt)
+        _train(job, registry, folder, options, seen, interrupt, ranks)
     except (Exception, SystemExit) as error:
         log.error("%s", traceback.format_exc())
         seen.record.error = _in_a_line(error)
@@ -64,7 +67,13 @@ def lacks(precision: str, options: RunOptions) -> str | None:
 
 
 def _train(
-    job: Job, registry: Registry, folder: Path, options: RunOptions, seen: Log, interrupt: Interrupt
+    job: Job,
+    registry: Registry,
+    folder: Path,
+    options: RunOptions,
+    seen: Log,
+    interrupt: Interrupt,
+    ranks: Ranks,
 ) -> None:
     torch.set_num_threads(options.threads)
     arrays, channels = make_arrays(job), job.pixels.channels
@@ -72,7 +81,15 @@ def _train(
     train, validation, test = (Split(arrays, range(*span), channels) for span in pairwise(ends))
     keeper = FolderKeeper(folder)
     contract = RecordingContract(
-        Site(job, train, validation, test, folder=folder, loader_workers=options.loader_workers),
+        Site(
+            job,
+            train,
+            validation,
+            test,
+            folder=folder,
+            ranks=ranks,
+            loader_workers=options.loader_workers,
+        ),
         log=seen,
         interrupt=interrupt,
         learning_rate=job.learning_rate,
@@ -87,7 +104,8 @@ def _train(
     fit = resolve_entry(runner.fit)
     with closing(contract):
         outcome = fit(contract, replace(options, runners={runner.name: own}, folder=folder / RUNNER))
-    contract.note_outcome(outcome, folder / TRACE)
+    if ranks.first:
+        contract.note_outcome(outcome, folder / TRACE)
 
 
 def _in_a_line(error: BaseException) -> str:

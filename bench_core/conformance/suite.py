@@ -24,8 +24,10 @@ from bench_core.conformance.verdict import SHORT, Observed, Verdict, judge
 
 TIMEOUT = 1800
 """Seconds after which a process is given up; the first of a large network on a slow machine may be long."""
-PROCESSES = 3
-"""For each network and runner: unbroken, killed, resumed."""
+WORLD = 2
+"""Processes that share a job."""
+PROCESSES = 3 + WORLD
+"""For each network and runner: unbroken, killed, resumed, and those that share a job."""
 
 
 class Suite:
@@ -77,7 +79,7 @@ class Suite:
             runner,
             subject,
             settings.plugins,
-            ("whole", *SHORT),
+            ("whole", *SHORT, "shared"),
             folder / "unbroken",
             settings.threads,
             settings.device,
@@ -85,7 +87,8 @@ class Suite:
         broken = replace(errand, kinds=("whole",), folder=folder / "broken")
         unbroken = pool.submit(self._do, errand)
         resumed = pool.submit(self._kill_and_resume, broken)
-        return lambda: _observed(unbroken.result(), *resumed.result())
+        together = pool.submit(self._do_together, replace(errand, kinds=("shared",), folder=folder))
+        return lambda: _observed(unbroken.result(), *resumed.result(), together.result())
 
     def _kill_and_resume(self, errand: Errand) -> tuple[dict[Kind, Any] | None, str]:
         ended = self._process(replace(errand, killed=True))
@@ -93,6 +96,17 @@ class Suite:
             self._advance()
             return None, "" if ended == 0 else self._last_line(errand)
         return self._do(errand), ""
+
+    def _do_together(self, errand: Errand) -> list[Record]:
+        """Let several processes do an errand together and return the record of each."""
+        meeting = errand.folder / "meeting"
+        shares = [
+            replace(errand, folder=errand.folder / f"rank-{rank}", rank=rank, world=WORLD, meeting=meeting)
+            for rank in range(WORLD)
+        ]
+        # Not from the pool of those that compute alone: each waits for the others.
+        with ThreadPoolExecutor(WORLD) as pool:
+            return [found["shared"] for found in pool.map(self._do, shares)]
 
     def _do(self, errand: Errand) -> dict[Kind, Any]:
         """Do an errand and return its records; a process that leaves none is a failure of each."""
@@ -143,11 +157,15 @@ class Suite:
         return lines[-1] if lines else "it wrote nothing"
 
 
-def _observed(unbroken: dict[Kind, Any], resumed: dict[Kind, Any] | None, killed: str) -> Observed:
+def _observed(
+    unbroken: dict[Kind, Any], resumed: dict[Kind, Any] | None, killed: str, together: list[Record]
+) -> Observed:
     return Observed(
         whole=unbroken["whole"],
         resumed=None if resumed is None else resumed["whole"],
         killed=killed,
         short={kind: unbroken[kind] for kind in SHORT if not isinstance(unbroken[kind], str)},
         lacking={kind: unbroken[kind] for kind in SHORT if isinstance(unbroken[kind], str)},
+        alone=unbroken["shared"],
+        together=together,
     )

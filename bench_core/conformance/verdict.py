@@ -9,6 +9,7 @@ from bench_core.conformance.compare import Row, compare, first_difference
 from bench_core.conformance.items import HALF, ITEMS
 from bench_core.conformance.job import KILLED_AT_STEP, KILLED_IN_EPOCH, Kind
 from bench_core.conformance.record import AFTER, Record
+from bench_core.conformance.sharing import shared
 
 SHORT: tuple[Kind, ...] = ("bf16", "fp16")
 """The jobs in mixed precision."""
@@ -26,6 +27,10 @@ class Observed:
     short: Mapping[Kind, Record] = field(default_factory=dict)
     lacking: Mapping[Kind, str] = field(default_factory=dict)
     """Short jobs that the device cannot compute, and why."""
+    alone: Record | None = None
+    """The job that one process trains and several share."""
+    together: Sequence[Record] = ()
+    """Of the processes that share it, in their order; none where that was not tried."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +58,8 @@ def judge(model: str, left: Observed, right: Observed, *, exact: bool) -> Verdic
     rows = compare(left.whole, right.whole, exact=exact)
     rows += [_short(kind, left, right, rank, exact) for rank, kind in enumerate(SHORT)]
     rows.append(_resume(left, right, exact))
+    if left.together and right.together:
+        rows.append(_sharing(left, right, exact))
     return Verdict(model, rows, tried=bool(left.whole.sections or right.whole.sections))
 
 
@@ -88,6 +95,24 @@ def _resume(left: Observed, right: Observed, exact: bool) -> Row:
         if fault is not None
     )
     return Row("resume after a kill", words, "different", note, (AFTER, AFTER, 9, len(ITEMS)))
+
+
+def _sharing(left: Observed, right: Observed, exact: bool) -> Row:
+    found = [shared(one.alone or Record(error="none"), one.together, exact=exact) for one in (left, right)]
+    item = f"{len(left.together)} processes"
+    left_words, right_words = (
+        f"equal to one, losses within {one.loss:.0e}" if one.fault is None else "differs from one"
+        for one in found
+    )
+    words = (left_words, right_words)
+    if all(one.fault is None for one in found):
+        return Row(item, words, "equal")
+    note = "; ".join(
+        f"{side} runner, {len(left.together)} processes / one: {one.fault}"
+        for side, one in zip(("first", "second"), found, strict=True)
+        if one.fault is not None
+    )
+    return Row(item, words, "different", note, (AFTER, AFTER, 10, len(ITEMS)))
 
 
 def _fault(one: Observed, exact: bool) -> str | None:

@@ -410,6 +410,46 @@ class Fails(Loop):
             raise ValueError("the log is full")
 
 
+class LateBegin(Loop):
+    """Sets the rate just before it is needed."""
+
+    def train_epoch(self, epoch: int) -> None:
+        for step, batch in enumerate(self.batches(epoch)):
+            logits = self.forward(batch.images)
+            self.begin_step(epoch, step)
+            loss = self.loss(logits, batch.masks)
+            self.optimize(loss)
+            self.contract.end_step(batch, loss)
+
+
+class OwnShare(Loop):
+    """Shares each batch among the processes once more, as with a distributed sampler of its own."""
+
+    def step(self, batch: DeviceBatch) -> None:
+        own = slice(None, None, self.contract.ranks.world)
+        super().step(DeviceBatch(batch.ids, batch.images[own], batch.masks[own]))
+
+
+class OwnSeeds(Loop):
+    """Lets every process but the first draw other numbers, as is usual elsewhere."""
+
+    def epochs(self) -> Iterator[int]:
+        for epoch in self.contract.epochs():
+            if not self.contract.ranks.first:
+                torch.manual_seed(self.contract.ranks.rank)
+            yield epoch
+
+
+class OwnWeights(Loop):
+    """Starts every process but the first from other weights."""
+
+    def prepare(self) -> None:
+        super().prepare()
+        if not self.contract.ranks.first:
+            with torch.no_grad():
+                next(self.model.parameters()).mul_(1.01)
+
+
 @dataclass(frozen=True)
 class Broken:
     """A broken runner and the item that must name its fault."""
@@ -464,6 +504,14 @@ BROKEN = (
     Broken("forgets-history", ForgetsHistory, "resume after a kill"),
 )
 
+BROKEN_TOGETHER = (
+    Broken("late-begin", LateBegin, "epoch 1 step 1: loss"),
+    Broken("own-share", OwnShare, "epoch 1 step 1: loss"),
+    Broken("own-seeds", OwnSeeds, "epoch 1 step 1: loss"),
+    Broken("own-weights", OwnWeights, "epoch 1 step 1: loss"),
+)
+"""They train as the contract asks in one process but not in several; the item is where that begins."""
+
 
 def _fit(loop: type[Loop]) -> Callable[[Contract, RunOptions], Outcome]:
     return lambda contract, options: loop(contract, options).fit()
@@ -489,5 +537,8 @@ def bench_runners() -> list[RunnerDeclaration]:
     correct = RunnerDeclaration(name="correct", fit=_fit(Loop), help="a loop that breaks nothing")
     return [
         correct,
-        *(RunnerDeclaration(name=one.name, fit=_fit(one.loop), help=one.item) for one in BROKEN),
+        *(
+            RunnerDeclaration(name=one.name, fit=_fit(one.loop), help=one.item)
+            for one in (*BROKEN, *BROKEN_TOGETHER)
+        ),
     ]
