@@ -11,6 +11,7 @@ from array import array
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import compress
 from random import Random
 
 from bench_core.execute.graph import RATE, Graph
@@ -23,6 +24,8 @@ from bench_core.store.store import State
 TODO, RUNNING, ELSEWHERE, DONE, FAILED, DIVERGED, BLOCKED, WAITING, MISSING = range(9)
 """Running: here. Diverged: failed so, as a search job may. Missing: needed, and not of this plan."""
 ENDED = frozenset({DONE, FAILED, DIVERGED, BLOCKED, WAITING})
+_OPEN = bytes(state not in ENDED and state != RUNNING for state in range(256))
+"""For each state, whether what others do can change it."""
 LOOK_SECONDS = 2.0
 """How often one that waits looks at what others do, at first."""
 LONGEST_LOOK_SECONDS = 60.0
@@ -38,13 +41,18 @@ STALL_SECONDS = 600.0
 """How long a job is waited for that nobody runs and that this process may not run."""
 
 
+def anything(number: int) -> bool:
+    """Say that a job may be run, whichever it is."""
+    return True
+
+
 @dataclass(frozen=True)
 class Manners:
     """How a process behaves among others; by default it takes all jobs in the plan's order."""
 
     token: str = ""
     """Names one of many workers: decides where it begins. Empty: the plan's order."""
-    may: Callable[[int], bool] = lambda number: True
+    may: Callable[[int], bool] = anything
     """Whether a job, by its number, may be run here."""
     again: Callable[[int, Failure], bool] = lambda number, failure: False
     """Whether a failed job may nevertheless be tried here."""
@@ -92,8 +100,11 @@ class Board:
         """Failures of jobs that have ended so."""
         self.changed: list[int] = []
         """Jobs whose state has changed, for whoever shows them; emptied by them."""
-        self._unmet = array("l", (len(needs) for needs in graph.needs))
-        self._may = bytearray(self.manners.may(number) for number in range(graph.count))
+        self._unmet = array("l", graph.needed)
+        may = self.manners.may
+        self._may = (
+            bytearray(b"\1") * graph.count if may is anything else bytearray(map(may, range(graph.count)))
+        )
         self._ready: InOrder | FromOwnPlace = FromOwnPlace(graph, token) if token else InOrder()
         self._random = Random(f"{token}-looks")
         self._counts = [0] * 9
@@ -106,14 +117,13 @@ class Board:
         self._starved = False
         """Whether the last search for a job found none."""
         self._stalled: float | None = None
-        for number in range(graph.count):
-            if not graph.needs[number]:
-                self._ready.add(number)
+        for number in graph.roots:
+            self._ready.add(number)
 
     def read(self) -> None:
         """Take the states of all jobs from the ledger: exactly, or, one of many, from names alone."""
         self._take_all(self.ledger.survey() if self.manners.token else self.ledger.states(), first=True)
-        self._unsettled += [number for number in range(self.graph.count) if self._needs_strangers(number)]
+        self._unsettled += self.graph.beyond
 
     def free(self, number: int) -> bool:
         """Say whether a job is, as far as is known, to do, and may be run here."""
@@ -132,6 +142,8 @@ class Board:
                 return number
             tries += 1
             self.collide()
+            # What was learned can block jobs that seem to be ready.
+            self.settle()
         self._starved = True
         return None
 
@@ -261,29 +273,27 @@ class Board:
             # Of jobs of other kinds of workers only their names tell that they were begun.
             yield from (number for number in self._numbers(TODO) if not self._may[number])
 
-    def _needs_strangers(self, number: int) -> bool:
-        return any(self.graph.number[need.digest] >= self.graph.count for need in self.graph.needs[number])
-
     def _state_of(self, need: Need) -> int:
         return self.states[self.graph.number[need.digest]]
 
     def _take_all(self, found: Mapping[str, State], *, first: bool) -> None:
-        get = found.get
-        for number, digest in enumerate(self.graph.digests):
-            state = get(digest, "todo")
-            known = self.states[number]
-            if known in ENDED or known == RUNNING:
-                continue
+        digests, count = self.graph.digests, self.graph.count
+        given_back = [*self._numbers(ELSEWHERE), *range(count, len(digests))]
+        for number in given_back:
+            if self.states[number] not in ENDED and found.get(digests[number], "todo") == "todo":
+                self._set(number, TODO if number < count else MISSING)
+        # Each worker surveys all jobs again and again: no loop over those of which there is no news.
+        unended = self.states.translate(_OPEN)
+        seen = list(map(found.get, compress(digests, unended)))
+        news = compress(zip(compress(range(len(digests)), unended), seen, strict=True), seen)
+        # Backwards: what needs a job is known to have ended before it could seem to be ready.
+        for number, state in reversed(list(news)):
             if state == "done":
                 self._set(number, DONE)
             elif state == "running":
                 self._set(number, ELSEWHERE)
             elif state == "failed":
                 self._take_failure(number, first=first)
-            elif number >= self.graph.count:
-                self._set(number, MISSING)
-            elif known != TODO:
-                self._set(number, TODO)
 
     def _is_free(self, number: int) -> bool:
         """Look at one job exactly, and note what it has come to."""
@@ -326,8 +336,10 @@ class Board:
         self._counts[state] += 1
         self.changed.append(number)
         if number < self.graph.count:
-            self._mine += bool(self._may[number]) * ((state == TODO) - (known == TODO))
-            if state == TODO:
+            if known == TODO:
+                self._mine -= self._may[number]
+            elif state == TODO:
+                self._mine += self._may[number]
                 self._unsettled.append(number)
                 if not self._unmet[number]:
                     self._ready.add(number)

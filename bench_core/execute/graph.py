@@ -38,6 +38,15 @@ class Graph:
         for number, needs in enumerate(self.needs):
             for need in needs:
                 self.dependants[self.number[need.digest]].append(number)
+        self.needed = array("l", (len(needs) for needs in self.needs))
+        """How many jobs each one needs."""
+        self.roots = [number for number in range(self.count) if not self.needs[number]]
+        self.beyond = [
+            number
+            for number, needs in enumerate(self.needs)
+            if any(self.number[need.digest] >= self.count for need in needs)
+        ]
+        """Jobs that need one which is not among `jobs`."""
         self.level = self._levels([work(job) for job in made])
         """Work on the longest chain that begins with a job."""
         self.rank = array("h", (round(2 * math.log2(max(level, 1e-9))) for level in self.level))

@@ -12,9 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench_core.execute.board import DONE, ELSEWHERE, FEW, STALL_SECONDS, Board, Manners
+from bench_core.execute.board import BLOCKED, DIVERGED, DONE, ELSEWHERE, FEW, STALL_SECONDS, Board, Manners
 from bench_core.execute.graph import Graph
 from bench_core.plan.job import Job, Need
+from bench_core.store.result import Failure
 from tests.helpers.simulated_ledger import Crowd, SimulatedLedger
 from tests.helpers.small_study import load
 
@@ -144,6 +145,15 @@ def test_a_worker_begins_at_its_own_place_and_stays_among_neighbours(template: J
     assert len(set(firsts)) == 4
     again = Board(graph, SimulatedLedger(), lambda: 0.0, Manners(token="a"), retried={})
     assert again.take() == firsts[0], "the token alone decides"
+
+
+def test_what_is_learned_while_a_job_is_sought_blocks_others_at_once(template: Job) -> None:
+    graph, ledger = graph_of(template, 2, {1: {0: "weights"}}), SimulatedLedger()
+    board = Board(graph, ledger, lambda: 0.0, Manners(token="one"), retried={})
+    board.read()
+    ledger.failures[name_of(0)] = Failure(name_of(0), "name", "DivergedError", "it broke", host="other")
+    assert board.take() is None, "without the network that it needs, a job cannot start"
+    assert list(board.states) == [DIVERGED, BLOCKED]
 
 
 def test_a_collision_costs_a_bounded_number_of_questions(template: Job) -> None:
