@@ -7,7 +7,7 @@ import logging
 import os
 import signal
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import replace
 from multiprocessing import parent_process
@@ -96,8 +96,13 @@ def build_contract(
     )
 
 
-def follow(path: Path, digest: str, device: str, *, direct: bool) -> None:
-    """Train this process's share of a queued job, as the first process says; return when that is done."""
+def follow(
+    path: Path, digest: str, device: str, *, direct: bool, ready: Callable[[], None] = lambda: None
+) -> None:
+    """Train this process's share of a queued job, as the first process says; return when that is done.
+
+    `ready` is called before it meets the others.
+    """
     from bench_core.execute.queue import queued
     from bench_core.store.store import Store
 
@@ -112,6 +117,7 @@ def follow(path: Path, digest: str, device: str, *, direct: bool) -> None:
     from bench_core.plugins.wiring import load_registry
 
     registry = None if found is None else load_registry(found[1].plugins)
+    ready()
     ranks = join(device, direct=direct)
     briefing = ranks.tell(None)
     if briefing is not None and found is not None and registry is not None:

@@ -92,13 +92,17 @@ class _Other:
     device: str
     process: BaseProcess
     pipe: Connection
+    here: bool = False
+    """It is about to meet the others."""
     report: dict[str, Any] | None = None
+    """What it has said about its failure."""
 
     def heard(self) -> dict[str, Any] | None:
-        """Return what it has said about its failure."""
+        """Listen, and return what it has said about its failure."""
         with suppress(EOFError, OSError):
-            if self.report is None and self.pipe.poll():
-                self.report = self.pipe.recv()
+            while self.report is None and self.pipe.poll():
+                said = self.pipe.recv()
+                self.here, self.report = True, said or None
         return self.report
 
 
@@ -128,9 +132,15 @@ class OwnTeam(Team):
         threading.Thread(target=self._watch, daemon=True, name="bench-ranks").start()
 
     def join(self, briefing: Mapping[str, Any]) -> Ranks:
-        """Meet the others."""
+        """Meet the others, once they have all come so far."""
         from torch import distributed
 
+        for other in self._others:
+            # What waits for them in a library cannot be told that they will not come.
+            while not other.here:
+                connection.wait([other.pipe, other.process.sentinel])
+                if other.heard() is not None or not (other.here or other.process.is_alive()):
+                    raise self._failure(other)
         self._ranks = join(
             self._devices[0],
             direct=self._direct,
@@ -285,7 +295,7 @@ def _follow_own(
     os.environ.update(variables)
     _use_loopback()
     try:
-        follow(store, digest, device, direct=direct)
+        follow(store, digest, device, direct=direct, ready=lambda: pipe.send({}))
     except BaseException as error:
         known = error if isinstance(error, BenchError) else None
         report = {
