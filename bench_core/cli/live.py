@@ -57,6 +57,8 @@ class LiveView:
         from rich.text import Text
 
         progress, kind = happening.progress, happening.kind
+        if kind == "workers":
+            return
         if progress is None:
             self._console.print(Text(f"a listener failed and is not told again: {happening.text}", "yellow"))
         elif kind in ("failed", "blocked"):
@@ -67,6 +69,7 @@ class LiveView:
 def view(run: RunProgress, console: Console, title: str) -> RenderableType:
     """Return the whole picture of a run."""
     from rich.console import Group
+    from rich.text import Text
 
     running = run.with_status("running")
     statuses: Mapping[str, str] = {digest: item.status for digest, item in run.jobs.items()}
@@ -79,7 +82,7 @@ def view(run: RunProgress, console: Console, title: str) -> RenderableType:
     enough = len(rows) + (families if families > 1 else 0) <= room
     parts: list[RenderableType] = [
         _headline(run, title, console),
-        "",
+        Text(run.workers, "dim", overflow="fold"),
         matrix(rows, console, None if enough else room),
         legend(rows, console),
     ]

@@ -180,3 +180,7 @@ def hint_at_old_names() -> None:
         new = ", ".join(name.replace(OLD_PREFIX, "SEGTRIAL_", 1) for name in old)
         verb, noun = ("is", "name is") if len(old) == 1 else ("are", "names are")
         click.echo(f"note: {', '.join(old)} {verb} not read any more; the {noun} now {new}", err=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -12,6 +13,11 @@ from bench_core.cli.common import JSON, SET, SPEC, STORE, console, say
 from bench_core.cli.summary import summarize
 from bench_core.cli.views import JsonView, PlainView, Steady, View
 from bench_core.processes.streams import let_go
+
+if TYPE_CHECKING:
+    from bench_core.cli.prepared import Selection
+    from bench_core.execute.executor import Executor
+    from bench_core.execute.queue import Order
 
 ONLY = click.option(
     "--only",
@@ -31,6 +37,8 @@ RUNNER = click.option("--runner", metavar="NAME", help="Jobs of this runner only
 @ONLY
 @RUNNER
 @click.option("--workers", type=click.IntRange(min=1), help="Jobs at a time.")
+@click.option("--executor", metavar="NAME", help="Where workers are started; see `bench list executors`.")
+@click.option("--detach", is_flag=True, help="With --executor: start the workers, and do not watch them.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:N or mps.")
 @click.option("--threads", type=click.IntRange(min=1), help="CPU threads of one job.")
 @click.option("--oversubscribe", is_flag=True, help="Run more processes than the machine has room for.")
@@ -45,6 +53,8 @@ def command(
     only: tuple[str, ...],
     runner: str | None,
     workers: int | None,
+    executor: str | None,
+    detach: bool,
     device: str,
     threads: int | None,
     oversubscribe: bool,
@@ -54,17 +64,39 @@ def command(
     """Run the jobs of SPEC that are not done, and those whose data, plugins or weights have changed since.
 
     Jobs that were cut off resume from their last whole epoch, failed ones are tried again, and several `bench
-    run` over one store share the work. Exits with 1 if a job failed, with 130 after Ctrl-C.
+    run` over one store share the work. With --executor workers elsewhere pull the jobs. Exits with 1 if a job
+    failed, with 130 after Ctrl-C.
     """
-    from bench_core.cli.prepared import again, make_ready, order_of, select
+    from bench_core.cli.prepared import select
+    from bench_core.declarations.executors import LOCAL
+
+    selection = select(spec, overrides, store, only=only, more=more, runner=runner, as_json=as_json)
+    threads = threads or selection.loaded.spec.runtime.threads
+    executor = executor or selection.loaded.spec.runtime.executor
+    if executor == LOCAL:
+        if detach:
+            raise click.UsageError("--detach leaves workers that an --executor has started")
+        _here(context, selection, workers, device, threads, oversubscribe)
+    elif oversubscribe:
+        raise click.UsageError("--oversubscribe is about this machine, not about workers elsewhere")
+    else:
+        _elsewhere(context, selection, executor, workers, device, threads, detach)
+
+
+def _here(
+    context: click.Context,
+    selection: Selection,
+    workers: int | None,
+    device: str,
+    threads: int,
+    oversubscribe: bool,
+) -> None:
+    from bench_core.cli.prepared import make_ready, order_of
     from bench_core.execute.devices import choose_slots, processes
     from bench_core.execute.local import LocalExecutor
     from bench_core.execute.machine import Machine, check_load, choose_loaders
-    from bench_core.execute.run import InterruptedRunError, run_jobs
 
-    selection = select(spec, overrides, store, only=only, more=more, runner=runner, as_json=as_json)
     loaded, todo = selection.loaded, selection.todo
-    threads = threads or loaded.spec.runtime.threads
     asked = loaded.spec.runtime.loader_workers
     fixed = 0 if asked == "auto" else asked
     per_job = loaded.spec.runtime.devices_per_job
@@ -75,26 +107,58 @@ def command(
     if todo and not oversubscribe:
         check_load(machine, len(devices), threads, loaders, per_job)
     make_ready(selection)
-    damaged = selection.damaged
-    executor = LocalExecutor(store, devices)
+    executor = LocalExecutor(selection.store.path, devices)
+    _watch(context, selection, order_of(loaded, threads, loaders), executor)
+
+
+def _elsewhere(
+    context: click.Context,
+    selection: Selection,
+    name: str,
+    workers: int | None,
+    device: str,
+    threads: int,
+    detach: bool,
+) -> None:
+    from bench_core.cli.elsewhere import outliving_the_terminal, prepare_elsewhere
+    from bench_core.cli.prepared import again
+
+    prepared = prepare_elsewhere(selection, name, workers, device, threads, again())
+    executor = prepared.gather()
+    if detach and selection.todo:
+        prepared.leave()
+        return
+    prepared.tell()
+    with outliving_the_terminal():
+        _watch(context, selection, prepared.batch.order, executor)
+
+
+def _watch(context: click.Context, selection: Selection, order: Order, executor: Executor) -> None:
+    """Run the jobs to their end, show them meanwhile, and sum up."""
+    from bench_core.cli.prepared import again
+    from bench_core.execute.run import InterruptedRunError, run_jobs
+
+    as_json, store = selection.as_json, selection.store.path
     view = Steady(choose_view(selection.plan.name, as_json))
     try:
         with view:
-            order = order_of(loaded, threads, loaders)
             progress = run_jobs(selection.jobs, selection.store, order, executor, view.watch)
     except InterruptedRunError as error:
         with suppress(OSError):
+            for refused in getattr(executor, "refused", ()):
+                say(f"note: {refused}", err=True)
             say(f"{error.message}; resume with:\n  {again()}", err=True)
         context.exit(130)
     try:
         if not view.broken:
-            summarize(progress, spec, store, damaged, as_json=as_json)
+            summarize(progress, selection.spec, store, selection.damaged, as_json=as_json)
             sys.stdout.flush()
     except OSError as error:
         view.gone(error)
     if view.broken:
         let_go(output=True)
-    if damaged or any(item.status in ("failed", "blocked") for item in progress.jobs.values()):
+    failed = any(item.status in ("failed", "blocked") for item in progress.jobs.values())
+    if selection.damaged or failed:
         context.exit(1)
 
 

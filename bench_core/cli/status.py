@@ -14,6 +14,7 @@ from bench_core.cli.common import JSON, SET, SPEC, STORE, console, print_json, s
 from bench_core.cli.views import reason_of
 
 if TYPE_CHECKING:
+    from bench_core.execute.fleets import Manned
     from bench_core.execute.fresh import Freshness
     from bench_core.plan.expand import Plan
     from bench_core.plan.job import Job
@@ -32,6 +33,7 @@ def command(spec: Path, overrides: tuple[str, ...], store: Path, as_json: bool) 
     """Say what is done, running, failed, stale, damaged and to do of SPEC."""
     from bench_core.cli.doubts import doubts, doubts_json, tell_doubts
     from bench_core.cli.fresh import ground_of, tell
+    from bench_core.execute.fleets import open_fleets
     from bench_core.execute.fresh import MOST_NEW_BYTES, freshness
     from bench_core.plan.load import load_plan
     from bench_core.store.store import Store
@@ -46,14 +48,30 @@ def command(spec: Path, overrides: tuple[str, ...], store: Path, as_json: bool) 
     ground = ground_of(loaded.registry, opened, MOST_NEW_BYTES)
     found = freshness((job for job in plan.jobs if states[job.digest] == "done"), opened, ground)
     states |= dict.fromkeys(found.stale, "stale") | dict.fromkeys(found.damaged, "damaged")
+    fleets = [_fleet(item) for item in open_fleets(opened, loaded.registry)]
     signs = doubts((job for job in plan.jobs if states[job.digest] == "done"), opened)
     if as_json:
         data = _data(plan, opened, states, failures, stale, epochs) | _unusable(plan, found)
-        print_json(data | {"warnings": doubts_json(signs)})
+        print_json(data | {"fleets": fleets, "warnings": doubts_json(signs)})
     else:
         _print(plan, opened, states, failures, stale, epochs, spec)
+        for fleet in fleets:
+            alive = "?" if fleet["alive"] is None else fleet["alive"]
+            say(f"workers: {fleet['label']}, {alive} of {fleet['workers']} alive")
         tell_doubts(signs)
         tell(plan.jobs, found, spec, store, running=False)
+
+
+def _fleet(item: Manned) -> dict[str, object]:
+    record = item.record
+    return {
+        "id": record.id,
+        "executor": record.executor,
+        "label": item.label,
+        "workers": record.workers,
+        "alive": item.alive(),
+        "started": record.started,
+    }
 
 
 def _unusable(plan: Plan, found: Freshness) -> dict[str, object]:

@@ -97,6 +97,9 @@ class PlainView:
         if happening is None:
             return
         progress, kind = happening.progress, happening.kind
+        if kind == "workers":
+            say(happening.text)
+            return
         if progress is None:
             say(f"a listener failed and is not told again: {happening.text}", err=True)
             return
@@ -180,6 +183,8 @@ def describe(kind: str, progress: JobProgress) -> str:
         return f"failed: {progress.failure.message if progress.failure else 'in another process'}"
     if kind == "elsewhere":
         return "left to another process"
+    if kind == "returned":
+        return "given back by its worker, to be taken by another"
     return f"{kind}: {progress.because}" if progress.because else kind
 
 

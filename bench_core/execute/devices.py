@@ -53,7 +53,7 @@ def choose_slots(
         return Slots((",".join(named),) * (workers or 1))
     kind = device
     if device == "auto":
-        kind = "cuda" if _has_driver() and _gpu_count() > 0 else "cpu"
+        kind = "cuda" if has_gpu() else "cpu"
     if kind == "cpu":
         most = most_workers(Machine.here(), threads, loader_workers, per_job)
         return Slots((",".join(["cpu"] * per_job),) * (workers or most))
@@ -86,6 +86,11 @@ def _not_so_many(device: str, there: int, wanted: int) -> DeviceError:
         f"`devices_per_job: {wanted}` needs {wanted} devices for each job, and --device {device} is {there}",
         fix=f"--set runtime.devices_per_job={there}, or another --device, see `bench doctor`",
     )
+
+
+def has_gpu() -> bool:
+    """Say whether PyTorch sees a CUDA GPU here."""
+    return _has_driver() and _gpu_count() > 0
 
 
 def _has_driver() -> bool:

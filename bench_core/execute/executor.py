@@ -54,7 +54,32 @@ class Lost:
     code: int | None
 
 
-Message = JobEvent | Note | Deaf | Ended | Lost
+@dataclass(frozen=True)
+class Taken:
+    """A job that a worker has taken by itself."""
+
+    digest: str
+    where: str
+    """The host, for people."""
+    seconds: float = 0.0
+    """How long ago, as far as clocks agree."""
+
+
+@dataclass(frozen=True)
+class Returned:
+    """A job that was taken and is to do again: its worker gave it back, or died."""
+
+    digest: str
+
+
+@dataclass(frozen=True)
+class Workers:
+    """How many workers there are, in words, where they come and go by themselves."""
+
+    text: str
+
+
+Message = JobEvent | Note | Deaf | Ended | Lost | Taken | Returned | Workers
 
 
 class Executor(Protocol):

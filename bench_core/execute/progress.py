@@ -47,14 +47,15 @@ class JobProgress:
 
     def advance(self, event: JobEvent, now: float) -> None:
         """Take the numbers of one unit more."""
+        before, self.done = self.done, event.epoch + 1 if event.kind == "epoch" else event.done
         if self._last is not None:
-            step = now - self._last
+            # Who only looks every so often may see several units at once.
+            step = (now - self._last) / max(1, self.done - before)
             # A running mean over about the last five units follows a machine that gets busier.
             self.unit_seconds = (
                 step if self.unit_seconds is None else self.unit_seconds + (step - self.unit_seconds) / 5
             )
         self._last = now
-        self.done = event.epoch + 1 if event.kind == "epoch" else event.done
         self.total = event.total or self.total
         self.loss, self.metrics, self.note = event.loss, event.metrics, event.message
 
@@ -76,6 +77,8 @@ class RunProgress:
         self.jobs = {job.digest: JobProgress(job) for job in jobs}
         self.slots = slots
         self.stopping = False
+        self.workers = ""
+        """Where jobs run and how many workers there are, in words, if that is not this machine."""
         self.begun = time.monotonic()
         self.deaf: dict[str, str] = {}
         """Plugins whose listener failed, with how: each is told once."""

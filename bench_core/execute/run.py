@@ -10,8 +10,19 @@ from bench_core.declarations import JobEvent
 from bench_core.errors import BenchError
 from bench_core.execute.board import Manners
 from bench_core.execute.death import give_back, record_death
-from bench_core.execute.executor import Assignment, Deaf, Ended, Executor, Lost, Message, Note
-from bench_core.execute.progress import JobProgress, RunProgress, Status
+from bench_core.execute.executor import (
+    Assignment,
+    Deaf,
+    Ended,
+    Executor,
+    Lost,
+    Message,
+    Note,
+    Returned,
+    Taken,
+    Workers,
+)
+from bench_core.execute.progress import FINAL, JobProgress, RunProgress, Status
 from bench_core.execute.queue import Order, queue_job, tidy
 from bench_core.execute.schedule import Schedule
 from bench_core.execute.signals import STOPPED, StopSignals
@@ -35,9 +46,10 @@ class Happening:
     """A change worth a line."""
 
     kind: str
-    """started, anew, resumed, epoch, progress, testing, done, failed, elsewhere, blocked, waiting, deaf."""
+    """started, anew, resumed, epoch, progress, testing, done, failed, elsewhere, returned, blocked, waiting,
+    deaf, workers."""
     progress: JobProgress | None
-    """The job that it happened to; None for `deaf`."""
+    """The job that it happened to; None for `deaf` and `workers`."""
     text: str = ""
 
 
@@ -111,6 +123,9 @@ class _Run:
                         self._hear(message)
                     self._watch(self._progress, None)
                 if self._going():
+                    # Who takes jobs by itself may have ended all of them before anybody looked.
+                    for message in self._executor.hear(0.0):
+                        self._hear(message)
                     self._executor.dismiss()
             finally:
                 self._stop()
@@ -147,6 +162,13 @@ class _Run:
             self._ended(message)
         elif isinstance(message, Lost):
             self._lost(message)
+        elif isinstance(message, Taken):
+            self._taken(message)
+        elif isinstance(message, Returned):
+            self._returned(message)
+        elif isinstance(message, Workers):
+            self._progress.workers = message.text
+            self._watch(self._progress, Happening("workers", None, message.text))
         elif isinstance(message, Deaf):
             if message.plugin not in self._progress.deaf:
                 self._progress.deaf[message.plugin] = message.text
@@ -159,8 +181,27 @@ class _Run:
         if event.kind not in ("finished", "failed"):
             self._watch(self._progress, Happening(event.kind, self._progress[event.digest]))
 
+    def _taken(self, message: Taken) -> None:
+        progress = self._progress[message.digest]
+        if progress.status in FINAL:
+            # It ended while this run was beginning, by a worker of it all the same.
+            progress.ran_here = True
+            return
+        self._schedule.begin(progress, message.where)
+        progress.started -= message.seconds
+        progress.note = ""
+        self._watch(self._progress, Happening("started", progress))
+
+    def _returned(self, message: Returned) -> None:
+        progress = self._progress[message.digest]
+        if progress.status == "running":
+            self._schedule.give_back(progress)
+            self._watch(self._progress, Happening("returned", progress))
+
     def _ended(self, message: Ended) -> None:
         progress = self._progress[message.digest]
+        if progress.status in FINAL and message.outcome != progress.status:
+            return
         progress.note = ""
         if message.outcome == "elsewhere":
             self._schedule.leave(progress)

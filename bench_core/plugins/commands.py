@@ -11,6 +11,7 @@ COMMANDS = {
     "cache": "list, remove or verify the caches of decoded images",
     "run": "run the jobs of a spec that are not done",
     "worker": "pull jobs of a queued study, one process of many",
+    "fleets": "list or stop the workers that were started elsewhere",
     "status": "say what is done, running, failed and to do",
     "logs": "print the log of a job",
     "show": "print everything known of a job",

@@ -12,10 +12,11 @@ from __future__ import annotations
 import errno
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from bench_core.files.system import looking_again, moved, opened, system
 from bench_core.store.claim import Claim
@@ -116,17 +117,24 @@ def is_discarded(name: str) -> bool:
 
 def epochs_kept(folder: Path) -> int:
     """Return how many whole epochs the trace in a job's folder tells of; 0 where it tells nothing."""
+    found = last_epoch(folder)
+    return 0 if found is None else int(found["epoch"]) + 1
+
+
+def last_epoch(folder: Path) -> Mapping[str, Any] | None:
+    """Return what the trace says of the last whole epoch: epoch (from 0), loss and validation, or None."""
     try:
         # An epoch's own line comes last, and is written together with its steps.
         lines = looking_again(lambda: system().read_end(folder / TRACE, _EPOCH_LINE_BYTES)).splitlines()
     except OSError:
-        return 0
+        return None
     for line in reversed(lines):
         with suppress(ValueError, TypeError, KeyError, RecursionError):
             found = json.loads(line)
-            if "validation" in found and isinstance(found["epoch"], int) and found["epoch"] >= 0:
-                return int(found["epoch"]) + 1
-    return 0
+            whole = isinstance(found["validation"], dict) and isinstance(found["epoch"], int)
+            if whole and found["epoch"] >= 0:
+                return dict(found)
+    return None
 
 
 def _earlier_names(claim: Claim) -> list[str]:
