@@ -112,6 +112,16 @@ def ordered(out: Any, values: Tensor, *rest: Any, **named: Any) -> Arithmetic:
     return Arithmetic(other=values.numel() * ceil(log2(max(side, 2))) if values.is_floating_point() else 0)
 
 
+def bags(out: Any, table: Tensor, indices: Tensor, *rest: Any, **named: Any) -> Arithmetic:
+    """Rows of a table that are looked up and summed, or their largest taken: one for each of their values."""
+    return Arithmetic(other=indices.numel() * table.shape[-1])
+
+
+def distances(out: Tensor, one: Tensor, *rest: Any, **named: Any) -> Arithmetic:
+    """For each pair of rows a difference, a power and a sum per coordinate, and a root."""
+    return Arithmetic(other=out.numel() * (3 * one.shape[-1] + 1))
+
+
 _REDUCTIONS = (
     "sum", "mean", "nansum", "prod", "amax", "amin", "max", "min", "argmax", "argmin", "aminmax", "cumsum",
     "cumprod", "cummax", "cummin", "all", "any", "count_nonzero", "_adaptive_avg_pool2d",
@@ -140,6 +150,12 @@ _SPECIAL: Mapping[str, Formula] = {
     "norm": per_input(2),
     "max_pool2d_with_indices": pooled,
     "max_pool3d_with_indices": pooled,
+    "fractional_max_pool2d": pooled,
+    "fractional_max_pool3d": pooled,
+    "_embedding_bag": bags,
+    "_embedding_bag_forward_only": bags,
+    "_cdist_forward": distances,
+    "_pdist_forward": distances,
     "avg_pool2d": pooled,
     "avg_pool3d": pooled,
     "upsample_linear1d": per_output(LINEAR),
@@ -150,6 +166,10 @@ _SPECIAL: Mapping[str, Formula] = {
     "_upsample_bicubic2d_aa": lambda out, images, *rest: antialiased(out, images, 4),
     "grid_sampler_2d": sampled,
     "grid_sampler_3d": sampled,
+    "linalg_cross": per_output(3),
+    "dist": per_input(3),
+    "renorm": per_input(3),
+    "mode": ordered,
     "addcmul": per_output(2),
     "addcdiv": per_output(2),
     "lerp": per_output(3),

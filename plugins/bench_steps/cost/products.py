@@ -79,6 +79,39 @@ def dot(out: Tensor, one: Tensor, other: Tensor) -> Arithmetic:
     return Arithmetic(one.numel())
 
 
+def bilinear(out: Tensor, one: Tensor, weight: Tensor, other: Tensor, *rest: Any) -> Arithmetic:
+    """nn.Bilinear without its bias: x W y for each output, the product with x first.
+
+    one [N, I], weight [O, I, J], other [N, J].
+    """
+    rows, outputs, side = one.shape[0], weight.shape[0], other.shape[1]
+    return Arithmetic(rows * outputs * (one.shape[1] * side + side))
+
+
+def along_time(out: Tensor, inputs: Tensor, weight: Tensor, bias: Tensor, *rest: Any) -> Arithmetic:
+    """conv_tbc: weight [kernel, I, O]."""
+    return Arithmetic(out.numel() * prod(weight.shape[:2]), out.numel())
+
+
+def affine_grid(out: Tensor, *rest: Any) -> Arithmetic:
+    """Each coordinate of a grid [..., D] is a row of D + 1 numbers times a place."""
+    return Arithmetic(out.numel() * (out.shape[-1] + 1))
+
+
+def recurrent(
+    out: Any, inputs: Tensor, into: Tensor, hidden: Tensor, bias: Tensor, more: Tensor, *rest: Any
+) -> Arithmetic:
+    """One direction of one layer of an LSTM, fused: for each of the inputs [T, N, I] what an LSTMCell does.
+
+    Two products (into [4 H, I], hidden [4 H, H]) with biases, their sum (4 H), four activations and the tanh
+    of the state (5 H), three products and a sum (4 H).
+    """
+    steps, side = inputs.shape[0] * inputs.shape[1], hidden.shape[1]
+    # hx, cx, reverse, batch_sizes, mode, hidden_size, num_layers, has_biases and more.
+    biases = bool(rest[7])
+    return Arithmetic(steps * (into.numel() + hidden.numel()), steps * side * (13 + 8 * biases))
+
+
 def attention(out: Any, query: Tensor, key: Tensor, value: Tensor, *rest: Any, **named: Any) -> Arithmetic:
     """Fused attention: both products, the scale, the softmax, and the sum with a mask where there is one.
 
@@ -116,6 +149,12 @@ PRODUCTS: Mapping[str, Formula] = {
     ),
     "aten::addbmm": summed_products,
     "aten::linear": linear,
+    "aten::_trilinear": bilinear,
+    "aten::_int_mm": product,
+    "aten::addr": lambda out, *rest, **named: Arithmetic(out.numel(), out.numel()),
+    "aten::affine_grid_generator": affine_grid,
+    "aten::conv_tbc": along_time,
+    "aten::mkldnn_rnn_layer": recurrent,
     "aten::mkldnn_linear": linear,
     "aten::_scaled_dot_product_flash_attention_for_cpu": attention,
     "aten::_scaled_dot_product_flash_attention": attention,
