@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 DISTRIBUTION = "segtrial"
 EXTRAS = (
     "all", "coco", "data", "dev", "dicom", "energy", "hf", "mmseg", "monai", "onnx", "parquet", "ray",
-    "report", "slurm", "timm", "torch",
+    "report", "timm", "torch",
 )  # fmt: skip
 """What can be installed beside the core, by the names that pyproject.toml gives."""
 _MODULES = {

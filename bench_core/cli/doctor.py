@@ -33,7 +33,6 @@ PACKAGES = {
     "report": ("jinja2", "scipy"),
     "monai": ("monai", "einops"),
     "hf": ("transformers",),
-    "slurm": ("submitit",),
     "ray": ("ray",),
 }
 """Extra to the distributions that matter in it."""

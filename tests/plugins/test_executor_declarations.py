@@ -27,7 +27,7 @@ def bench_executors():
     return [
         ExecutorDeclaration(name="ready", options={"minutes": minutes}, lacking=lambda: "", **common),
         ExecutorDeclaration(name="unpacked", requires=("surely_no_package",), **common),
-        ExecutorDeclaration(name="extra", requires=("surely_no_package",), install="slurm", **common),
+        ExecutorDeclaration(name="extra", requires=("surely_no_package",), install="ray", **common),
         ExecutorDeclaration(name="alone", lacking=lambda: "there is no sbatch on the PATH", **common),
         ExecutorDeclaration(name="broken", lacking=broken, **common),
     ]
@@ -35,7 +35,7 @@ def bench_executors():
 SAYS = {
     "ready": "",
     "unpacked": "needs surely_no_package (install the package",
-    "extra": "[slurm]",
+    "extra": "[ray]",
     "alone": "no sbatch",
     "broken": "no answer",
 }
