@@ -78,7 +78,7 @@ def check_plan(context: Context) -> None:
             if exclusions.of(model, dataset):
                 continue
             try:
-                cell = Cell(protocol, model, dataset)
+                cell = Cell(protocol, model, dataset, draft.devices_per_job)
             except PlanError as error:
                 _report(context, "deviation", ("models", index, "deviations"), error)
                 break

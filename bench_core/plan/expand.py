@@ -116,7 +116,8 @@ def make_plan(spec: Spec, registry: Registry) -> Plan:
     protocol, seed = spec.protocol, spec.seed
     stages: list[StagePlanner] = [SearchStage(protocol, seed), EvaluateStage(protocol, seed), *steps]
     expansion = _Expansion(stages)
-    expansion.add(Cell(protocol, model, dataset) for model, dataset in cells)
+    devices = spec.runtime.devices_per_job
+    expansion.add(Cell(protocol, model, dataset, devices) for model, dataset in cells)
     unavailable = {
         f"model {model.label}": model.architecture.unavailable
         for model in models

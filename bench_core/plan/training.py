@@ -19,11 +19,16 @@ Settings = dict[str, Any]
 
 
 class Cell:
-    """One model on one dataset: the job's model with its deviations, and the settings of any stage."""
+    """One model on one dataset: the job's model with its deviations, and the settings of any stage.
 
-    def __init__(self, protocol: Protocol, model: ModelChoice, dataset: DatasetChoice) -> None:
+    `devices` train each job.
+    """
+
+    def __init__(
+        self, protocol: Protocol, model: ModelChoice, dataset: DatasetChoice, devices: int = 1
+    ) -> None:
         task = dataset.job.task
-        base = _protocol_settings(protocol, dataset, task)
+        base = _protocol_settings(protocol, dataset, task, devices)
         self._settings = {
             setting: _changed(setting, value, model.changes[setting][0], task, f"model {model.label!r}")
             if setting in model.changes
@@ -67,7 +72,7 @@ def _scoring(*values: Any) -> Scoring:
     return Scoring(**dict(zip(("threshold", "threshold_space"), values, strict=True)))
 
 
-def _protocol_settings(protocol: Protocol, dataset: DatasetChoice, task: Task) -> Settings:
+def _protocol_settings(protocol: Protocol, dataset: DatasetChoice, task: Task, devices: int) -> Settings:
     entry = dataset.entry
     augmentation = protocol.augmentation if entry.augmentation is None else entry.augmentation
     return {
@@ -76,6 +81,7 @@ def _protocol_settings(protocol: Protocol, dataset: DatasetChoice, task: Task) -
         "schedule": protocol.schedule,
         "batch_size": protocol.batch_size,
         "micro_batch": _switched(protocol.micro_batch),
+        "norm_devices": devices if devices > 1 and not protocol.sync_batch_norm else None,
         "precision": protocol.precision,
         "loss": _loss(protocol.loss if entry.loss is None else entry.loss, task),
         "augmentation": _augmentation(augmentation),

@@ -162,8 +162,17 @@ class Contract(Session):
     def prepare(self, device: torch.device, channels_last: bool = False) -> None:
         """Build optimizer and scaler for the model, which is on `device` now, and restore a saved state.
 
-        Raises WeightsError if the saved state is another job's or does not fit the model.
+        Raises WeightsError if the saved state is another job's or does not fit the model, TrainingError if
+        the job is for another number of processes.
         """
+        wanted = self.training.norm_devices
+        if wanted is not None and wanted != self.ranks.world:
+            raise TrainingError(
+                f"this job is for {wanted} devices, and is trained by {self.ranks.world}",
+                place=self.job_name,
+                cause="batch norm takes its statistics from the part of a batch that each device has",
+                fix=f"set `runtime: {{devices_per_job: {wanted}}}`, or remove `sync_batch_norm: false`",
+            )
         self.ranks.copy_first(self.model)
         self.ranks.form(self._active_counts())
         self._prepared = set_up(
@@ -408,7 +417,7 @@ class Contract(Session):
     @property
     def _synchronized(self) -> bool:
         """True where batch norm looks at the images of all processes."""
-        return True
+        return self.training.norm_devices is None
 
     @property
     def _tested(self) -> Split:

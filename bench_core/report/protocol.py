@@ -34,6 +34,7 @@ def protocol_lines(spec: Spec) -> tuple[tuple[str, str], ...]:
         ("optimizer", _optimizer(protocol.optimizer)),
         ("schedule", _schedule(protocol.schedule)),
         ("batch size", _batch(protocol)),
+        *_norms(spec),
         ("precision", protocol.precision),
         ("loss", _loss(protocol.loss)),
         ("gradient clipping", setting(protocol.gradient_clipping)),
@@ -52,6 +53,18 @@ def _batch(protocol: Protocol) -> str:
         f"{protocol.batch_size}, in parts of at most {protocol.micro_batch} whose gradients are added up; "
         "batch normalization and losses of regions see a part at a time, which departs from a whole batch"
     )
+
+
+def _norms(spec: Spec) -> Iterator[tuple[str, str]]:
+    """Yield how several devices compute batch norm."""
+    devices, synchronized = spec.runtime.devices_per_job, spec.protocol.sync_batch_norm
+    if devices > 1:
+        text = (
+            "statistics of the whole batch, synchronized over"
+            if synchronized
+            else ("statistics of each device's part of a batch, which departs from one device, on")
+        )
+        yield "batch norm", f"{text} {devices} devices"
 
 
 def _per_dataset(spec: Spec) -> Iterator[tuple[str, str]]:

@@ -61,6 +61,7 @@ CHECKS: Mapping[str, str] = {
     "normalization": "normalization of other channels than the images have, or of images in 0..255",
     "optimizer": "optimizer settings that do nothing, or need an encoder that a model does not declare",
     "schedule": "schedules that cannot fall, warm-ups that do not end, settings of another schedule",
+    "device-batch": "parts of a batch that are too small for a device without `sync_batch_norm`",
     "micro-batch": "parts as large as the batch or too small for a model, losses they change (a warning)",
     "learning-rate": "learning rates listed twice",
     "fold": "folds that do not exist, are listed twice or leave nothing to train on",

@@ -58,6 +58,8 @@ class Draft:
     """`runtime.executor`."""
     executor_options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """`runtime.executors`."""
+    devices_per_job: int = 1
+    """`runtime.devices_per_job`."""
     pools: Mapping[str, AnyPool] = field(default_factory=dict)
     expected: Mapping[int, Expected] = field(default_factory=dict)
     claims: Mapping[int, Claim] = field(default_factory=dict)
@@ -89,6 +91,7 @@ def draft_of_spec(spec: Spec, data: Mapping[str, Any]) -> Draft:
         runner_options=spec.runtime.runners,
         executor=spec.runtime.executor,
         executor_options=spec.runtime.executors,
+        devices_per_job=spec.runtime.devices_per_job,
         pools=spec.pools,
         expected=dict(enumerate(spec.expected)),
         claims=dict(enumerate(spec.claims)),
@@ -109,6 +112,7 @@ def draft_of_data(data: Mapping[str, Any], wrong: Iterable[Loc]) -> Draft:
         runner_options=runtime.runners if runtime else {},
         executor=runtime.executor if runtime else LOCAL,
         executor_options=runtime.executors if runtime else {},
+        devices_per_job=runtime.devices_per_job if runtime else 1,
         pools=_pools(data.get("pools")),
         expected=_each(Expected, data.get("expected")),
         claims=_claims(data.get("claims")),

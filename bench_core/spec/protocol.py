@@ -134,6 +134,11 @@ class Protocol(Section):
     """Global batch size; more devices split it."""
     micro_batch: BatchSize | Off = "off"
     """Images that pass through the network at a time; gradients are added up to the batch's."""
+    sync_batch_norm: bool = True
+    """Where a job has several devices: true takes the statistics of batch norm from the whole batch, false
+    from the part of it that each device has, which changes the results with the number of devices."""
+    smallest_device_batch: BatchSize = 4
+    """The fewest images of a batch that a device may have without `sync_batch_norm`; no part of identity."""
     precision: Literal["fp32", "fp16", "bf16"] = "fp32"
     """fp16 and bf16 are autocast; fp16 with gradient scaling."""
     loss: Literal["auto"] | LossName | Losses = "auto"

@@ -41,6 +41,9 @@ class Training(Section):
     batch_size: int
     micro_batch: int | None = None
     """Images that pass through the network at a time; None: the batch."""
+    norm_devices: int | None = None
+    """So many devices train the job, and each takes the statistics of batch norm from its own part of a
+    batch; None: any number of them, and the statistics are those of the whole batch."""
     precision: Literal["fp32", "fp16", "bf16"]
     loss: Losses
     augmentation: tuple[tuple[str, dict[str, Any]], ...]

@@ -302,3 +302,15 @@ def test_own_files_are_told_apart_by_their_label() -> None:
     assert not first & plan_of({"name": "folder", "label": "second", "root": "/one"})
     with pytest.raises(PlanError, match="needs a label"):
         plan_of({"name": "folder", "root": "/one"})
+
+
+def test_the_number_of_devices_is_part_of_a_job_only_where_it_changes_its_numbers() -> None:
+    def digests(devices: int, **protocol: Any) -> list[str]:
+        plan = small_plan(protocol=small_protocol(**protocol), runtime={"devices_per_job": devices})
+        return [job.digest for job in plan.jobs]
+
+    usual = digests(1)
+    assert usual == digests(3) == digests(1, sync_batch_norm=False, smallest_device_batch=1)
+    two, three = (digests(devices, sync_batch_norm=False) for devices in (2, 3))
+    assert not set(usual) & set(two) and not set(two) & set(three)
+    assert two == digests(2, sync_batch_norm=False, smallest_device_batch=1)

@@ -119,6 +119,7 @@ OTHER: dict[str, dict[str, Any]] = {
         "schedule": Rex(step="step"),
         "batch_size": 4,
         "micro_batch": 2,
+        "norm_devices": 2,
         "precision": "fp32",
         "loss": losses("dice"),
         "augmentation": (("GaussianBlur", {"kernel_size": 23, "sigma": [0.001, 2.0]}),),

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from bench_core.errors import TrainingError
 from bench_core.protocol.contract import Contract
 from bench_core.protocol.ranks import Ranks
 from bench_core.spec.protocol import SGD
@@ -129,3 +130,22 @@ def test_what_batch_norm_means_on_several_devices_is_named(network: Any, words: 
     assert len(notes) == len(words)
     assert all(word in note for word, note in zip(words, notes, strict=True))
     assert tiny_contract(model=network()).notes == ()
+
+
+def test_without_synchronization_each_process_looks_at_its_own_images_and_it_is_named(tmp_path: Path) -> None:
+    (alone,) = trained(1, tmp_path / "one", epochs=1)
+    found = trained(2, tmp_path / "apart", epochs=1, norm_devices=2)
+    # The variance within parts lacks that between them.
+    variances = [contract.model.get_buffer("1.running_var") for contract in (alone, found[0])]
+    assert (variances[0] - variances[1]).abs().max() > 1e-4
+    assert ["part of a batch that each of 2 devices has" in note for note in found[0].notes] == [True]
+    first, second = (contract.model.state_dict() for contract in found)
+    assert all(torch.equal(value, second[name]) for name, value in first.items())
+
+
+@pytest.mark.parametrize("world", [1, 3])
+def test_a_job_without_synchronization_is_for_its_number_of_devices(world: int) -> None:
+    contract = tiny_contract(ranks=Ranks(0, world), norm_devices=2)
+    with pytest.raises(TrainingError, match=f"for 2 devices, and is trained by {world}") as caught:
+        contract.prepare(torch.device("cpu"))
+    assert "devices_per_job: 2" in (caught.value.fix or "")

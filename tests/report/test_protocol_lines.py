@@ -15,7 +15,7 @@ from bench_core.spec.model import Spec
 rates = st.floats(min_value=1e-12, max_value=100, allow_nan=False)
 
 
-def lines(*, datasets: list[Any] | None = None, **protocol: Any) -> dict[str, str]:
+def lines(*, datasets: list[Any] | None = None, devices: int = 1, **protocol: Any) -> dict[str, str]:
     spec = Spec.model_validate(
         {
             "version": 1,
@@ -23,6 +23,7 @@ def lines(*, datasets: list[Any] | None = None, **protocol: Any) -> dict[str, st
             "models": [{"name": "net"}],
             "datasets": datasets or [{"name": "skin"}],
             "protocol": {"learning_rate": 1e-3, "evaluate": {"epochs": 9}} | protocol,
+            "runtime": {"devices_per_job": devices},
         }
     )
     return dict(protocol_lines(spec))
@@ -68,6 +69,14 @@ def lines(*, datasets: list[Any] | None = None, **protocol: Any) -> dict[str, st
 )
 def test_every_setting_is_said(settings: dict[str, Any], item: str, said: str) -> None:
     assert said in lines(**settings)[item]
+
+
+def test_several_devices_are_named_with_what_they_do_to_batch_norm() -> None:
+    assert "batch norm" not in lines()
+    said = lines(devices=2)["batch norm"]
+    assert said == "statistics of the whole batch, synchronized over 2 devices"
+    said = lines(devices=2, sync_batch_norm=False)["batch norm"]
+    assert "each device's part of a batch, which departs from one device" in said
 
 
 @pytest.mark.parametrize(

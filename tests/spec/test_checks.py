@@ -26,6 +26,11 @@ SCHEDULE = "{name: rex, step: epoch}"
 SEARCH = "  search: {learning_rate: [1e-4, 5e-5], epochs: 3, folds: [0]}\n"
 SIZE = "image_size: 256"
 TINY = "  - tiny\n"
+TWO_DEVICES = "runtime: {devices_per_job: 2}\n"
+WITHOUT_BOXY = (
+    ("{name: boxy, options: {width: 8}}", "{name: tiny, label: other, options: {width: 8}}"),
+    ("model: boxy", "model: other"),
+)
 
 
 def shown(metrics: str, step: str) -> str:
@@ -291,6 +296,26 @@ CASES = [
             (TINY, "  - {name: tiny, deviations: {batch_size: «2, because: a test}}\n"),
         ),
         "micro_batch: off",
+    ),
+    Case(
+        "device-batch",
+        edited((SIZE, SIZE + "\n  batch_size: 6\n  «sync_batch_norm: false"), *WITHOUT_BOXY) + TWO_DEVICES,
+        "smallest_device_batch: 3",
+    ),
+    Case(
+        "device-batch",
+        edited(
+            (SIZE, SIZE + "\n  micro_batch: 6\n  sync_batch_norm: false\n  smallest_device_batch: 2"),
+            (TINY, "  - {name: tiny, deviations: {«batch_size: 3, micro_batch: off, because: a test}}\n"),
+            *WITHOUT_BOXY,
+        )
+        + TWO_DEVICES,
+        "use larger batches",
+    ),
+    Case(
+        "device-batch",
+        edited((SIZE, SIZE + "\n  batch_size: 16\n  «sync_batch_norm: false")) + TWO_DEVICES,
+        "train on one device",
     ),
     Case("range", edited((SIZE, "image_size: «16384")), "at most 8192"),
     Case("range", edited((SIZE, SIZE + "\n  batch_size: «100000")), "at most 65536"),

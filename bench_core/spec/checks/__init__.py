@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 
 from bench_core.spec.checks.augmentation import check_augmentation, check_padding
-from bench_core.spec.checks.batches import check_batches, check_parts
+from bench_core.spec.checks.batches import check_batches, check_devices, check_parts
 from bench_core.spec.checks.claims import check_claims
 from bench_core.spec.checks.context import Context, Enough
 from bench_core.spec.checks.deviations import check_deviations
@@ -51,6 +51,7 @@ ALL: tuple[Check, ...] = (
     check_optimizer,
     check_batches,
     check_parts,
+    check_devices,
     check_threshold,
     check_channels,
     check_image_size,

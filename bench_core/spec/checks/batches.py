@@ -65,6 +65,48 @@ def check_parts(context: Context) -> None:
             )
 
 
+def check_devices(context: Context) -> None:
+    """Each device must have enough of a batch where it takes the statistics of batch norm from its part."""
+    protocol, devices = context.draft.protocol, context.draft.devices_per_job
+    if protocol is None or protocol.sync_batch_norm or devices == 1:
+        return
+    if not context.draft.sound(("runtime", "devices_per_job"), ("protocol", "micro_batch")):
+        return
+    pooled: list[str] = []
+    small: dict[Loc, int] = {}
+    shared: Loc = ("protocol", "sync_batch_norm")
+    for index, entry, architecture in context.models():
+        own = entry.deviations
+        batch = own.batch_size if own is not None else None
+        micro = own.micro_batch if own is not None else None
+        size, most = batch or protocol.batch_size, protocol.micro_batch if micro is None else micro
+        least = size // (1 if most == "off" else -(-size // most)) // devices
+        if architecture.batch_minimum > 1:
+            pooled.append(entry.label or entry.name)
+        elif least < protocol.smallest_device_batch:
+            small[shared if batch is None else ("models", index, "deviations", "batch_size")] = least
+    if pooled:
+        context.error(
+            "device-batch",
+            shared,
+            f"{join(pooled)} cannot be trained on {devices} devices without `sync_batch_norm`",
+            cause="a layer normalizes a single pixel per image over the batch, and of an epoch's last batch "
+            "a device may have one image",
+            fix="remove `sync_batch_norm: false`, leave the model out, or train on one device",
+            key=True,
+        )
+    for loc, least in small.items():
+        context.error(
+            "device-batch",
+            loc,
+            f"of a batch each of {devices} devices would have {least} images",
+            cause="batch norm would take its statistics from these alone",
+            fix="remove `sync_batch_norm: false`, use larger batches, or accept it with "
+            f"`smallest_device_batch: {max(least, 1)}`",
+            key=True,
+        )
+
+
 def _smaller(context: Context, loc: Loc, micro: int | str, batch: int) -> None:
     if isinstance(micro, int) and micro >= batch:
         context.error(
