@@ -30,7 +30,7 @@ class InOrder:
                 return number
         return None
 
-    def prune(self, free: Callable[[int], bool]) -> None:
+    def prune(self, free: Callable[[int], object]) -> None:
         """Drop all that are not `free`."""
         self._heap = [number for number in self._heap if free(number)]
         heapq.heapify(self._heap)
@@ -84,7 +84,7 @@ class FromOwnPlace:
                 return number
         return None
 
-    def prune(self, free: Callable[[int], bool]) -> None:
+    def prune(self, free: Callable[[int], object]) -> None:
         """Drop all that are not `free`."""
         for rank, pool in list(self._pools.items()):
             place = self._place.get(rank, 0)

@@ -187,6 +187,20 @@ def test_who_waits_asks_less_and_less(template: Job) -> None:
     assert board.finished()
 
 
+def test_news_of_others_is_no_reason_to_ask_more_often(template: Job) -> None:
+    graph, ledger, now = graph_of(template, 2000, {}), SimulatedLedger(), [0.0]
+    ledger.owners |= {name_of(number): "others" for number in range(2000)}
+    board = Board(graph, ledger, lambda: now[0], Manners(token="idle"), retried={})
+    board.read()
+    assert board.take() is None
+    for number in range(1800):
+        now[0] += 2.0
+        del ledger.owners[name_of(number)]
+        ledger.done[name_of(number)] = ["others"]
+        board.look()
+    assert board.costs.surveys < 120
+
+
 def test_a_busy_worker_asks_nothing(template: Job) -> None:
     graph, ledger, now = graph_of(template, 4, {}), SimulatedLedger(), [0.0]
     board = Board(graph, ledger, lambda: now[0], Manners(token="busy"), retried={})
