@@ -42,6 +42,7 @@ benchmarks: $(VENV)/.installed-dev
 	$(BIN)/python benchmarks/loader.py
 	$(BIN)/python benchmarks/prepare.py
 	$(BIN)/python benchmarks/plan.py
+	$(BIN)/python benchmarks/cluster.py --jobs 20000 --workers 10 100
 	$(BIN)/python benchmarks/scan.py
 	$(BIN)/python benchmarks/models.py
 	$(BIN)/python benchmarks/maps.py
