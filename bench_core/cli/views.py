@@ -181,6 +181,10 @@ def describe(kind: str, progress: JobProgress) -> str:
         return f"done{', ' if said else ''}{said}" if progress.ran_here else "done by another process"
     if kind == "failed":
         return f"failed: {progress.failure.message if progress.failure else 'in another process'}"
+    if kind == "given back":
+        return f"given back after epoch {progress.done}/{progress.total}; another worker resumes it"
+    if kind == "again":
+        return "its worker or machine failed; it is tried again from its last whole epoch"
     if kind == "elsewhere":
         return "left to another process"
     if kind == "returned":

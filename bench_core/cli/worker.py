@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import socket
 import sys
+import time
 import uuid
 from contextlib import suppress
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,12 +20,18 @@ from bench_core.cli.reading import TRUST
 from bench_core.cli.run import MORE, ONLY, RUNNER
 from bench_core.cli.summary import summarize
 from bench_core.cli.views import JsonView, PlainView, Steady, View
+from bench_core.execute.limits import size_in_bytes
 from bench_core.processes.streams import let_go
 
 if TYPE_CHECKING:
     from bench_core.execute.batch import Batch
+    from bench_core.execute.progress import RunProgress
     from bench_core.execute.queue import Order
     from bench_core.store.store import Store
+
+
+MOST_DEATHS = 3
+"""Attempts at a job that may die in a row before an epoch is finished."""
 
 
 @click.command()
@@ -34,6 +42,9 @@ if TYPE_CHECKING:
 @RUNNER
 @click.option("--batch", "name", metavar="ID", help="The queued study of STORE to work on.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:N or mps.")
+@click.option("--until", metavar="TIME", help="End by then: a duration (3h50m, 90m) or a time (23:30).")
+@click.option("--memory", metavar="SIZE", help="Memory of the device, or on a CPU of the job: 40GB.")
+@click.option("--leave", is_flag=True, help="End when all that is left is at work elsewhere.")
 @click.option("--threads", type=click.IntRange(min=1), help="CPU threads of the job.")
 @STORE
 @TRUST
@@ -48,6 +59,9 @@ def command(
     runner: str | None,
     name: str | None,
     device: str,
+    until: str | None,
+    memory: str | None,
+    leave: bool,
     threads: int | None,
     store: Path,
     trust_code: bool,
@@ -60,7 +74,9 @@ def command(
     could not work, with 130 after a signal to stop: its job then resumes from its last whole epoch elsewhere.
     """
     from bench_core.cli.studies import is_store
+    from bench_core.execute.batch import has_ended
     from bench_core.execute.devices import choose_slots
+    from bench_core.execute.limits import Limits, seconds_until
     from bench_core.execute.local import LocalExecutor
     from bench_core.execute.run import Duty, InterruptedRunError, run_jobs
     from bench_core.execute.select import select_jobs
@@ -68,10 +84,15 @@ def command(
 
     if more and not only:
         raise click.UsageError(f"unexpected {' '.join(more)!r}; to choose jobs write --only {' '.join(more)}")
+    deadline = None if until is None else time.monotonic() + seconds_until(until, datetime.now())
+    room = None if memory is None else size_in_bytes(memory, "--memory")
     if is_store(target):
         if overrides:
             raise click.UsageError("--set is for a spec; a queued study is as it was queued")
         store = target
+        if name is not None and has_ended(Store(store), name):
+            say("all jobs of this batch are done")
+            return
         batch = _queued(Store(store, create=True), name, trust_code)
     else:
         if name is not None:
@@ -79,10 +100,23 @@ def command(
         batch = prepare_batch(target, overrides, store, as_json=as_json)
     opened = Store(store, create=True)
     chosen = {job.digest for job in select_jobs(batch.jobs, (*only, *more), runner)}
-    duty = Duty(token=_token(), may=lambda job: job.digest in chosen, retried=batch.retried)
     order = _order_here(batch, device, threads)
-    slot = choose_slots(device, 1, order.options.threads, per_job=order.options.devices_per_job)
-    executor = LocalExecutor(store, slot.devices)
+    (place,) = choose_slots(device, 1, order.options.threads, per_job=order.options.devices_per_job).devices
+
+    def needs(digest: str) -> tuple[int | None, int]:
+        asked = batch.requirement(digest)
+        return asked.memory, asked.devices
+
+    duty = Duty(
+        token=_token(),
+        may=lambda job: job.digest in chosen,
+        retried=batch.retried,
+        most_deaths=MOST_DEATHS,
+        limits=Limits(deadline, room, place.count(",") + 1, needs),
+        kind=place.partition(":")[0],
+        leave=leave,
+    )
+    executor = LocalExecutor(store, [place])
     view = Steady(_view(as_json))
     try:
         with view:
@@ -91,7 +125,7 @@ def command(
         with suppress(OSError):
             say(f"{error.message}; another worker resumes the job", err=True)
         context.exit(130)
-    _tidy(opened, batch)
+    _tidy(opened, batch, progress)
     try:
         if not view.broken:
             summarize(progress, target, store, [], as_json=as_json)
@@ -155,12 +189,16 @@ def _order_here(batch: Batch, device: str, threads: int | None) -> Order:
     return replace(batch.order, options=replace(options, threads=threads, loader_workers=loaders))
 
 
-def _tidy(store: Store, batch: Batch) -> None:
+def _tidy(store: Store, batch: Batch, progress: RunProgress) -> None:
+    """Remove a batch whose jobs are all done, and what is left of them in the queue."""
     from bench_core.execute.batch import remove_batch
+    from bench_core.execute.queue import tidy
+    from bench_core.store.claim import sweep
 
-    done = {digest for digest, state in store.states().items() if state == "done"}
-    if all(job.digest in done for job in batch.jobs):
+    if all(item.status == "done" for item in progress.jobs.values()):
         remove_batch(store, batch.id)
+        tidy(store)
+        sweep(store.claims)
 
 
 def _token() -> str:

@@ -13,6 +13,7 @@ from bench_core.errors import StoreError
 from bench_core.execute.provenance import environment
 from bench_core.store.files import read_json, write_json
 from bench_core.store.folder import LOG
+from bench_core.store.result import Failure
 
 
 @dataclass(frozen=True)
@@ -43,17 +44,35 @@ class Attempts:
         """Return how many attempts there were."""
         return len(self._entries)
 
-    def begin(self, execution: dict[str, Any]) -> None:
-        """Add an attempt; the one before, if it was killed, ended with its last line in the log."""
+    def begin(self, execution: dict[str, Any], epochs: int = 0, after: Failure | None = None) -> None:
+        """Add an attempt; the one before, if it was killed, ended with its last line in the log.
+
+        `epochs` are kept from before, `after` is the failure that the attempt follows.
+        """
         started = datetime.now(UTC)
         self._entries.append(
             {
                 "started": started.isoformat(timespec="milliseconds"),
                 "seconds": None,
+                "epochs": epochs,
+                "after": _mark(after),
                 "environment": {**environment(), **execution},
             }
         )
         self._write()
+
+    def died(self) -> None:
+        """Note that the last attempt ended with the death of its worker or the loss of its machine."""
+        if self._entries:
+            self._entries[-1]["died"] = True
+            self._write()
+
+    def deaths(self, epochs: int, after: Failure | None = None) -> int:
+        """Return how many attempts have died since there are `epochs`, of those that follow one failure."""
+        return sum(
+            entry.get("died") is True and entry.get("epochs") == epochs and entry.get("after") == _mark(after)
+            for entry in self._entries
+        )
 
     def stand_on(self, basis: Mapping[str, str]) -> dict[str, str] | None:
         """Note what this attempt stands on; return what the one before it stood on, if there was one."""
@@ -89,3 +108,7 @@ class Attempts:
 
     def _write(self) -> None:
         write_json(self._path, self._entries)
+
+
+def _mark(failure: Failure | None) -> str:
+    return "" if failure is None else failure.time

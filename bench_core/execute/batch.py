@@ -21,12 +21,14 @@ from bench_core.execute.batch_lines import MOST_JOBS, Reader, lines_of
 from bench_core.execute.queue import FOLDER, Order, order_from_json, order_to_json
 from bench_core.files.bounded import open_regular, parse_json
 from bench_core.plan.job import Job
-from bench_core.store.files import make_folder, replacing
+from bench_core.store.files import make_folder, replacing, storing
 from bench_core.store.result import Failure
 from bench_core.store.store import Store
 
 BATCHES = "batches"
 BATCH_FORMAT = 1
+ENDED = ".done"
+"""Ending of an empty file that stands for a batch whose jobs are all done."""
 MOST_LINE_BYTES = 16 * 2**20
 MOST_BYTES = 2 * 2**30
 _ID = re.compile(r"[0-9a-f]{32}")
@@ -86,6 +88,8 @@ def queue_batch(store: Store, batch: Batch) -> Batch:
     lines = lines_of(head, batch.jobs, batch.requirements)
     hashed = hashlib.sha256(b"".join(lines)).hexdigest()[:32]
     failures = {digest: failure.to_json() for digest, failure in batch.retried.items()}
+    with suppress(FileNotFoundError):
+        (folder / f"{hashed}{ENDED}").unlink()
     with replacing(folder / f"{hashed}.jsonl") as file:
         file.writelines(lines)
         file.writelines(lines_of({"command": command, "retried": failures}))
@@ -126,9 +130,19 @@ def batch_ids(store: Store) -> list[str]:
 
 
 def remove_batch(store: Store, name: str) -> None:
-    """Remove a batch that nobody needs any more; one that is gone already is no error."""
-    with suppress(FileNotFoundError, StoreError):
-        (batches(store) / f"{name}.jsonl").unlink()
+    """Remove a batch whose jobs are all done, and leave word of that for workers that start late.
+
+    Raises DiskError if the store cannot be written to.
+    """
+    folder = batches(store)
+    with storing(folder):
+        (folder / f"{name}{ENDED}").touch()
+        (folder / f"{name}.jsonl").unlink(missing_ok=True)
+
+
+def has_ended(store: Store, name: str) -> bool:
+    """Say whether a batch is gone because all its jobs were done."""
+    return _ID.fullmatch(name) is not None and (batches(store) / f"{name}{ENDED}").exists()
 
 
 def batches(store: Store) -> Path:

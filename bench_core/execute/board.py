@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from array import array
+from bisect import bisect_left
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -30,7 +31,7 @@ _OPEN = bytes(state not in ENDED and state != RUNNING for state in range(256))
 _TODO = bytes(state == TODO for state in range(256))
 LOOK_SECONDS = 2.0
 """How often one that waits looks at what others do, at first."""
-LONGEST_LOOK_SECONDS = 60.0
+LONGEST_LOOK_SECONDS = 30.0
 FEW = 16
 """So many jobs elsewhere are looked at one by one, more by a survey and a sample of them."""
 DUTY = 0.05
@@ -109,8 +110,9 @@ class Board:
         )
         self._ready: InOrder | FromOwnPlace = FromOwnPlace(graph, token) if token else InOrder()
         self._random = Random(f"{token}-looks")
+        self._post = self._random.randrange(graph.count or 1)
         self._counts = [0] * 9
-        self._mine = sum(self._may)
+        self.mine = sum(self._may)
         """Jobs to do that may be run here."""
         self._counts[TODO], self._counts[MISSING] = graph.count, len(graph.digests) - graph.count
         self._unsettled: deque[int] = deque()
@@ -157,7 +159,7 @@ class Board:
     def bar(self, number: int) -> None:
         """Let a job be run by others alone."""
         if self._may[number]:
-            self._mine -= self.states[number] == TODO
+            self.mine -= self.states[number] == TODO
             self._may[number] = 0
 
     def begin(self, number: int) -> None:
@@ -197,8 +199,7 @@ class Board:
         todo = self.states.translate(_TODO)
         self._ready.prune(bytes(map(and_, todo, self._may)).__getitem__)
         # Names do not tell which owners have died.
-        elsewhere = list(self._numbers(ELSEWHERE))
-        for number in self._random.sample(elsewhere, min(FEW, len(elsewhere))):
+        for number in self._watched():
             self._is_free(number)
 
     def look(self) -> None:
@@ -247,7 +248,7 @@ class Board:
         """Say whether there is nothing left that this process may do, or may have to take over."""
         if self._counts[RUNNING]:
             return False
-        if self._mine:
+        if self.mine:
             return self._waits_in_vain()
         self._stalled = None
         return self.manners.leave or not any(self._may[number] for number in self._numbers(ELSEWHERE))
@@ -267,6 +268,16 @@ class Board:
         while number >= 0:
             yield number
             number = self.states.find(state, number + 1, self.graph.count)
+
+    def _watched(self) -> list[int]:
+        """Return a few jobs elsewhere, behind a place of this process's own.
+
+        They stay the same until they end: an owner on another machine is known to be dead only to whoever
+        has looked at it several times.
+        """
+        elsewhere = list(self._numbers(ELSEWHERE))
+        start = bisect_left(elsewhere, self._post)
+        return [*elsewhere[start : start + FEW], *elsewhere[: max(0, start + FEW - len(elsewhere))]][:FEW]
 
     def _elsewhere(self) -> Iterator[int]:
         yield from self._numbers(ELSEWHERE)
@@ -357,9 +368,10 @@ class Board:
         self.changed.append(number)
         if number < self.graph.count:
             if known == TODO:
-                self._mine -= self._may[number]
+                self.mine -= self._may[number]
             elif state == TODO:
-                self._mine += self._may[number]
+                self.mine += self._may[number]
+            if state == TODO:
                 self._unsettled.append(number)
                 if not self._unmet[number]:
                     self._ready.add(number)

@@ -17,6 +17,12 @@ class Assignment:
     digest: str
     silent: str | None = None
     """Token of the job's last owner if the sender has seen it silent for its lease: it is dead."""
+    retried: Failure | None = None
+    """The failure that this try follows; a newer one counts as somebody else's work."""
+    memory: int | None = None
+    """Bytes that the worker has, where its device does not tell."""
+    most_deaths: int | None = None
+    """So many attempts may die in a row before an epoch is finished; None: as often as it is started."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +46,8 @@ class Ended:
     """The end of a job as its worker saw it."""
 
     digest: str
-    outcome: Literal["done", "elsewhere", "failed", "disk"]
+    outcome: Literal["done", "elsewhere", "failed", "disk", "again"]
+    """disk: the store cannot be written to. again: a machine's fault, for which the job is not to blame."""
     failure: Failure | None = None
     retire: bool = False
     """The worker ends itself: what failed may have left the process in a state that harms the next job."""

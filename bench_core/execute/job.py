@@ -16,7 +16,8 @@ from bench_core.data.hashing import FileHashes
 from bench_core.declarations import JobEvent, resolve_entry
 from bench_core.errors import BenchError, DataError, StoreError, WeightsError
 from bench_core.execute.attempts import Attempts
-from bench_core.execute.failures import describe, summary
+from bench_core.execute.death import Tries, died_too_often
+from bench_core.execute.failures import DiedTooOftenError, describe, of_infrastructure, summary
 from bench_core.execute.follow import build_contract
 from bench_core.execute.ground import (
     DATA,
@@ -29,7 +30,7 @@ from bench_core.execute.keeper import FolderKeeper
 from bench_core.execute.logs import job_log
 from bench_core.execute.outcome import checked, counted, plain_values, provenance
 from bench_core.execute.prepare import network_facts, open_data
-from bench_core.execute.provenance import MemoryMeter, RunContext, execution
+from bench_core.execute.provenance import MemoryMeter, RunContext, execution, memory_of
 from bench_core.execute.ranks import Team
 from bench_core.execute.rate import ChosenRate, choose_rate
 from bench_core.execute.sources import by_role, members_of, peers_of, siblings_of
@@ -40,10 +41,10 @@ from bench_core.protocol.site import Site
 from bench_core.records import NetworkFacts
 from bench_core.store.accepted import read_accepted
 from bench_core.store.claim import Claim, ClaimLostError, claiming
-from bench_core.store.files import disk_error, remove_tree, storing
+from bench_core.store.files import DiskError, disk_error, remove_tree, storing
 from bench_core.store.folder import LOG, RUNNER, TRACE
 from bench_core.store.result import Failure, Result
-from bench_core.store.running import place_of
+from bench_core.store.running import epochs_kept, place_of
 from bench_core.store.store import Store
 
 if TYPE_CHECKING:
@@ -68,17 +69,22 @@ def run_job(
     capture: bool = False,
     known_failure: Failure | None = None,
     silent: str | None = None,
+    tries: Tries | None = None,
     note: Note = lambda text: None,
     team: Callable[[], Team] = Team,
-) -> Literal["done", "elsewhere"]:
+) -> Literal["done", "elsewhere", "again"]:
     """Run one job and seal its result, unless it is done or another process runs it ("elsewhere").
 
     `known_failure` is the failure that the caller means to try again; a newer one counts as elsewhere.
+    `tries` says the same and how often workers may die of it: "again" if a machine failed and it may be tried
+    again, which the store then knows of only by its attempts.
     `silent` is the token of an owner that the caller has seen silent for its lease.
     A job that fails leaves its failure in the store and raises: BenchError with what to do about it, any
     other exception for a bug in a plugin. `capture` sends the process's stdout and stderr to the job's log.
     `note` hears what the job is doing before its first epoch. `team` starts the job's other processes.
     """
+    tries = tries or Tries(known_failure)
+    known_failure = tries.after
     with claiming(store.claims, job.digest, silent=silent) as claim:
         if claim is None:
             return "elsewhere"
@@ -97,6 +103,7 @@ def run_job(
             cache or store.cache,
             claim,
             team,
+            tries,
         )
         try:
             run.start(capture=capture)
@@ -109,18 +116,36 @@ def run_job(
                     store.forget(claim)
                 return "elsewhere"
             error = disk_error(problem, store.path) or problem
-            count = Attempts(place_of(store.running, job.digest, claim)).count
+            folder = place_of(store.running, job.digest, claim)
+            if tries.most_deaths is not None and isinstance(error, DiskError):
+                # Another worker's disk may do: the job is not failed for it.
+                raise error from problem
+            if _may_be_tried_again(error, tries, folder):
+                return "again"
+            count = Attempts(folder).count
             if known_failure is not None and not known_failure.resumable:
                 count += known_failure.attempts
             # Where the disk is full even the failure may not be kept; the caller still hears of it.
             with suppress(StoreError):
-                store.fail(job, describe(job, error, attempts=count), claim)
+                memory = tries.memory or memory_of(options.device)
+                store.fail(job, describe(job, error, attempts=count, memory=memory), claim)
             emit(JobEvent(kind="failed", digest=job.digest, message=summary(error)))
             if error is problem:
                 raise
             raise error from problem
         emit(JobEvent(kind="finished", digest=job.digest, epochs=job.epochs))
     return "done"
+
+
+def _may_be_tried_again(error: Exception, tries: Tries, folder: Path) -> bool:
+    """Note a machine's failure in the job's attempts, and say whether these leave it another one."""
+    if tries.most_deaths is None or isinstance(error, DiedTooOftenError) or not of_infrastructure(error):
+        return False
+    with suppress(StoreError):
+        attempts = Attempts(folder)
+        attempts.died()
+        return not tries.spent(attempts, epochs_kept(folder))
+    return False
 
 
 @dataclass(frozen=True)
@@ -137,17 +162,26 @@ class _Run:
     cache: Path
     claim: Claim
     team: Callable[[], Team]
+    tries: Tries
 
     def start(self, *, capture: bool) -> None:
         job, store = self.job, self.store
         folder = store.prepare(job, self.claim)
-        attempts = Attempts(folder)
+        attempts, epochs = Attempts(folder), epochs_kept(folder)
+        if self.claim.before is not None:
+            attempts.died()
         with job_log(folder / LOG, capture=capture):
             try:
                 if store.is_complete(job.digest, self.claim):
                     log.info("everything was computed before; sealing the folder")
                 else:
-                    attempts.begin(execution(self.options))
+                    if self.tries.most_deaths is not None and self.tries.spent(attempts, epochs):
+                        raise DiedTooOftenError(
+                            died_too_often(self.tries.most_deaths),
+                            cause=f"with {epochs} epoch(s) kept; the machines' logs may tell more",
+                            fix="`bench run` tries it again",
+                        )
+                    attempts.begin(execution(self.options), epochs, self.tries.after)
                     log.info("%s (%s), attempt %d", job.name, job.digest, attempts.count)
                     if self.claim.before is not None:
                         log.info("taken over from process %d", self.claim.before.pid)

@@ -105,6 +105,18 @@ def check_load(machine: Machine, workers: int, threads: int, loader_workers: int
         )
 
 
+def memory_kills(root: Path = Path("/")) -> int:
+    """Return how many processes the kernel has ended in this process's control group for lack of memory."""
+    counts = [0]
+    for folder in _groups(root, "memory"):
+        with suppress(OSError, ValueError):
+            for name in ("memory.events", "memory.oom_control"):
+                if (folder / name).exists():
+                    lines = dict(line.split() for line in (folder / name).read_text().splitlines())
+                    counts.append(int(lines.get("oom_kill", 0)))
+    return max(counts)
+
+
 def _bytes(loader_workers: int) -> int:
     return WORKER_BYTES + loader_workers * LOADER_BYTES
 

@@ -122,6 +122,17 @@ class MemoryMeter:
         return peak if sys.platform == "darwin" else peak * 1024
 
 
+def memory_of(device: str) -> int | None:
+    """Return the bytes that a device of this process has in all; None on the CPU or where nothing tells."""
+    if not device.startswith("cuda"):
+        return None
+    import torch
+
+    with suppress(RuntimeError, AssertionError, ValueError):
+        return int(torch.cuda.get_device_properties(device.partition(",")[0]).total_memory)
+    return None
+
+
 def _run(command: list[str]) -> str:
     done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
     return done.stdout.strip()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -58,6 +59,12 @@ def queued(store: Store, digest: str) -> tuple[Job, Order]:
         return job, order_from_json(data)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise StoreError("damaged file in the store", place=str(path), cause=str(error), fix=fix) from error
+
+
+def forget(store: Store, digest: str) -> None:
+    """Remove the order of a job that is done."""
+    with suppress(StoreError):
+        remove_tree(_folder(store, digest))
 
 
 def tidy(store: Store) -> None:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import signal
+import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from bench_core.declarations import JobEvent
 from bench_core.errors import BenchError
 from bench_core.execute.board import Manners
-from bench_core.execute.death import give_back, record_death
+from bench_core.execute.death import Tries, give_back, record_death
 from bench_core.execute.executor import (
     Assignment,
     Deaf,
@@ -22,8 +24,11 @@ from bench_core.execute.executor import (
     Taken,
     Workers,
 )
+from bench_core.execute.known import Known
+from bench_core.execute.limits import Limits
+from bench_core.execute.machine import memory_kills
 from bench_core.execute.progress import FINAL, JobProgress, RunProgress, Status
-from bench_core.execute.queue import Order, queue_job, tidy
+from bench_core.execute.queue import Order, forget, queue_job, tidy
 from bench_core.execute.schedule import Schedule
 from bench_core.execute.signals import STOPPED, StopSignals
 from bench_core.plan.job import Job
@@ -37,6 +42,12 @@ POLL_SECONDS = 0.2
 PATIENCE_SECONDS = 30.0
 """How long jobs may take to stop before they are killed; what they have saved is safe either way."""
 
+MOST_BAD = 3
+"""Jobs in a row that may die here before a pause, so that a broken machine does not take them all."""
+PAUSE_SECONDS = 60.0
+"""The first pause; each further one is twice as long."""
+LONGEST_PAUSE_SECONDS = 600.0
+
 Watch = Callable[[RunProgress, "Happening | None"], None]
 """Hears of everything that happens, and with None a few times a second in between."""
 
@@ -46,8 +57,8 @@ class Happening:
     """A change worth a line."""
 
     kind: str
-    """started, anew, resumed, epoch, progress, testing, done, failed, elsewhere, returned, blocked, waiting,
-    deaf, workers."""
+    """started, anew, resumed, epoch, progress, testing, done, failed, again, given back, elsewhere, returned,
+    blocked, waiting, deaf, workers."""
     progress: JobProgress | None
     """The job that it happened to; None for `deaf` and `workers`."""
     text: str = ""
@@ -67,6 +78,11 @@ class Duty:
     """Names one of many workers, and decides where among the jobs it begins; empty: the plan's order."""
     may: Callable[[Job], bool] = lambda job: True
     """Whether a job may be run here; others run what may not."""
+    most_deaths: int | None = None
+    """So many attempts of a job may die in a row before an epoch is finished; None: a death is a failure."""
+    limits: Limits = field(default_factory=Limits)
+    kind: str = "cpu"
+    """Kind of its device: cpu, cuda, mps."""
     leave: bool = False
     """End when all that is left is at work elsewhere, instead of standing by to take over."""
     retried: Mapping[str, Failure] | None = None
@@ -102,20 +118,35 @@ class _Run:
     ) -> None:
         self._progress = RunProgress(jobs, executor.slots)
         items = list(self._progress.jobs.values())
-        manners = Manners(duty.token, may=lambda number: duty.may(items[number].job), leave=duty.leave)
+        manners = Manners(
+            duty.token,
+            may=lambda number: duty.may(items[number].job) and duty.limits.may(items[number].job),
+            again=lambda number, failure: duty.limits.again(failure),
+            leave=duty.leave,
+        )
+        self._known = Known(store, self._progress, duty.kind)
+        self._late = False
+        """Whether the deadline is there, or too near for any job that could start."""
         self._schedule = Schedule(self._progress, store, retried=duty.retried, manners=manners)
         self._duty = duty
         self._store, self._order, self._executor, self._watch = store, order, executor, watch
         self._signals = StopSignals()
         self._disk: Failure | None = None
+        self._bad = 0
+        """Jobs in a row that a fault of this machine has ended."""
+        self._pause_until = float("-inf")
+        self._memory_kills = memory_kills()
 
     def run(self) -> RunProgress:
-        sweep(self._store.claims)
-        tidy(self._store)
+        if not self._duty.token:
+            # It goes through the whole store: one of many workers leaves it to the last.
+            sweep(self._store.claims)
+            tidy(self._store)
         self._schedule.read()
         with self._signals.listening():
             try:
                 while self._going() and not self._schedule.finished():
+                    self._check_time()
                     self._tell(self._schedule.look())
                     self._tell(self._schedule.settle())
                     self._dispatch()
@@ -129,7 +160,10 @@ class _Run:
                     self._executor.dismiss()
             finally:
                 self._stop()
-        tidy(self._store)
+        if self._late:
+            self._hand_over()
+        if not self._duty.token:
+            tidy(self._store)
         if self._disk is not None:
             raise DiskError(
                 self._disk.message, place=self._disk.place, cause=self._disk.cause, fix=self._disk.fix
@@ -139,21 +173,55 @@ class _Run:
         return self._progress
 
     def _going(self) -> bool:
-        return self._signals.count == 0 and self._disk is None
+        return self._signals.count == 0 and self._disk is None and not self._late
 
     def _tell(self, changed: Sequence[JobProgress]) -> None:
         for progress in changed:
             self._watch(self._progress, Happening(progress.status, progress))
 
     def _dispatch(self) -> None:
+        if time.monotonic() < self._pause_until:
+            return
         with closing(self._schedule.ready()) as ready:
             while self._going() and self._executor.free() and (progress := next(ready, None)) is not None:
                 digest = progress.job.digest
+                if not self._fits(progress):
+                    continue
                 retried = self._schedule.known_failure(digest)
                 queue_job(self._store, progress.job, replace(self._order, retried=retried))
-                device = self._executor.start(Assignment(digest, sightings.ours().silent(digest)))
+                assignment = Assignment(
+                    digest,
+                    silent=sightings.ours().silent(digest),
+                    retried=retried,
+                    memory=self._duty.limits.memory,
+                    most_deaths=self._duty.most_deaths,
+                )
+                device = self._executor.start(assignment)
                 if device is not None:
                     self._schedule.begin(progress, device)
+
+    def _fits(self, progress: JobProgress) -> bool:
+        """Say whether a job can still be begun here; one that cannot is left to others."""
+        limits = self._duty.limits
+        if limits.fits(progress.job, self._known):
+            return True
+        self._schedule.bar(progress)
+        if limits.deadline is not None and not self._progress.with_status("running"):
+            self._late = self._schedule.board.mine == 0
+        return False
+
+    def _check_time(self) -> None:
+        left = self._duty.limits.seconds_left()
+        self._late |= left is not None and left <= 0
+
+    def _hand_over(self) -> None:
+        """Note of the jobs that were stopped at the deadline that others resume them."""
+        for progress in self._progress.with_status("running"):
+            if self._store.is_done(progress.job.digest):
+                self._end(progress, "done")
+            else:
+                self._schedule.give_back(progress)
+                self._watch(self._progress, Happening("given back", progress))
 
     def _hear(self, message: Message) -> None:
         if isinstance(message, Note):
@@ -178,6 +246,10 @@ class _Run:
 
     def _event(self, event: JobEvent) -> None:
         self._progress.event(event)
+        if event.kind == "epoch":
+            progress = self._progress[event.digest]
+            # Whoever has more time is better off with a job that cannot end another epoch here.
+            self._late |= progress.left > 0 and not self._duty.limits.epoch_fits(progress.unit_seconds)
         if event.kind not in ("finished", "failed"):
             self._watch(self._progress, Happening(event.kind, self._progress[event.digest]))
 
@@ -206,11 +278,16 @@ class _Run:
         if message.outcome == "elsewhere":
             self._schedule.leave(progress)
             self._watch(self._progress, Happening("elsewhere", progress))
+        elif message.outcome == "again":
+            self._again(progress)
         elif message.outcome == "disk":
             self._disk = message.failure
         else:
             progress.failure = message.failure
+            self._bad = 0
             self._end(progress, message.outcome)
+            if self._duty.token and message.outcome == "done":
+                forget(self._store, message.digest)
 
     def _lost(self, message: Lost) -> None:
         """A worker has died: fail its job with the reason; another takes its place."""
@@ -220,8 +297,25 @@ class _Run:
             self._signals.wait(1.0)
         if self._signals.count:
             return
-        progress.failure = record_death(progress.job, self._store, message.code)
+        tries = Tries(self._schedule.known_failure(message.digest), self._duty.most_deaths)
+        starved = message.code == -signal.SIGKILL and memory_kills() > self._memory_kills
+        self._memory_kills = memory_kills()
+        memory = self._duty.limits.memory if starved else None
+        failure = record_death(progress.job, self._store, message.code, tries, memory)
+        if failure is None:
+            self._again(progress)
+            return
+        progress.failure = failure
         self._end(progress, "failed")
+
+    def _again(self, progress: JobProgress) -> None:
+        """Leave a job to whoever tries it again; where job after job dies, others are let go first."""
+        self._schedule.give_back(progress)
+        self._watch(self._progress, Happening("again", progress))
+        self._bad += 1
+        if self._bad >= MOST_BAD:
+            pause = min(PAUSE_SECONDS * 2 ** min(self._bad - MOST_BAD, 10), LONGEST_PAUSE_SECONDS)
+            self._pause_until = time.monotonic() + pause
 
     def _end(self, progress: JobProgress, status: Status) -> None:
         self._schedule.end(progress, status)

@@ -104,6 +104,10 @@ class Schedule:
         progress.ran_here, progress.device = True, device
         progress.started, progress.note = self._clock(), "starting"
 
+    def bar(self, progress: JobProgress) -> None:
+        """Leave a job to others, since it cannot be run here any more."""
+        self.board.bar(self._number(progress))
+
     def leave(self, progress: JobProgress) -> None:
         """Note that a job turned out to be run by another process; it is looked up soon."""
         self.board.leave(self._number(progress))

@@ -28,6 +28,7 @@ from bench_core.processes.parentage import children_die_with_us, die_with_parent
 from bench_core.processes.streams import open_standard_files
 
 if TYPE_CHECKING:
+    from bench_core.execute.death import Tries
     from bench_core.execute.queue import Order
     from bench_core.execute.ranks import OutsideTeam, Team
     from bench_core.plan.job import Job
@@ -51,7 +52,7 @@ def work(pipe: Connection, store: Path, device: str) -> None:
 
     worker = Worker(store, device, send)
     while (assignment := _next(pipe)) is not None:
-        ended = worker.run(assignment.digest, assignment.silent)
+        ended = worker.run(assignment)
         send(ended)
         if ended.retire:
             return
@@ -69,13 +70,15 @@ class Worker:
     _registries: dict[tuple[Path, ...], Registry] = field(default_factory=dict)
     _noted: float = 0.0
 
-    def run(self, digest: str, silent: str | None = None) -> Ended:
-        """Run a queued job to its end and say how it ended; `silent` as of an Assignment."""
+    def run(self, assignment: Assignment) -> Ended:
+        """Run a queued job to its end and say how it ended."""
+        from bench_core.execute.death import Tries
         from bench_core.execute.failures import describe
+        from bench_core.execute.provenance import memory_of
         from bench_core.execute.queue import queued
         from bench_core.store.store import Store
 
-        store = Store(self.path, create=True)
+        digest, store = assignment.digest, Store(self.path, create=True)
         try:
             job, order = queued(store, digest)
         except StoreError:
@@ -90,15 +93,19 @@ class Worker:
                 from bench_core.plugins.wiring import load_registry
 
                 self._registries[order.plugins] = load_registry(order.plugins)
-            ended = self._run(job, order, store, self._registries[order.plugins], silent)
+            tries = Tries(assignment.retried or order.retried, assignment.most_deaths, assignment.memory)
+            registry = self._registries[order.plugins]
+            ended = self._run(job, order, store, registry, tries, assignment.silent)
         except Exception as error:
-            failure = describe(job, error, attempts=1)
+            failure = describe(job, error, attempts=1, memory=assignment.memory or memory_of(self.device))
             # After an error on a GPU its context may be broken for good, and its memory stays taken.
             ended = Ended(digest, "failed", failure, retire=self.device != "cpu")
         gc.collect()
         return ended
 
-    def _run(self, job: Job, order: Order, store: Store, registry: Registry, silent: str | None) -> Ended:
+    def _run(
+        self, job: Job, order: Order, store: Store, registry: Registry, tries: Tries, silent: str | None
+    ) -> Ended:
         from bench_core.execute.failures import describe
         from bench_core.execute.job import run_job
         from bench_core.store.claim import ClaimLostError
@@ -115,7 +122,7 @@ class Worker:
                 context=order.context,
                 cache=order.cache,
                 capture=True,
-                known_failure=order.retried,
+                tries=tries,
                 silent=silent,
                 note=lambda text: self._note(job.digest, text),
                 team=self._team(job, devices),
@@ -124,7 +131,8 @@ class Worker:
             return Ended(job.digest, "elsewhere")
         except DiskError as error:
             return Ended(job.digest, "disk", describe(job, error, attempts=1))
-        return Ended(job.digest, outcome)
+        # After an error of a machine its GPU may be lost to this process.
+        return Ended(job.digest, outcome, retire=outcome == "again")
 
     def _devices(self, job: Job, registry: Registry) -> tuple[str, ...]:
         """Return the devices that a job can use."""
@@ -215,7 +223,7 @@ def main(arguments: list[str]) -> int:
         device = ",".join([device] * int(os.environ["WORLD_SIZE"]))
     end_on_signals(_give_back)
     children_die_with_us()
-    ended = Worker(Path(store), device, lambda message: None, team).run(digest)
+    ended = Worker(Path(store), device, lambda message: None, team).run(Assignment(digest))
     if ended.failure is not None:
         print(f"{ended.failure.name}: {ended.failure.message}", file=sys.stderr)
     failed = ended.outcome not in ("done", "elsewhere")

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cache
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints, TypeAdapter
 
@@ -36,6 +36,10 @@ class Failure:
     attempts: Count = 1
     resumable: bool = False
     """True where the next run resumes from the last epoch instead of starting anew."""
+    fault: Literal["method", "infrastructure"] = "method"
+    """Whose: of code and data, which another try meets again, or of a machine, its memory or its disk."""
+    memory: Count | None = None
+    """Bytes that the worker had where they were too few; None otherwise."""
 
     @property
     def diverged(self) -> bool:

@@ -178,7 +178,7 @@ def test_who_waits_asks_less_and_less(template: Job) -> None:
     while now[0] < 3600:
         board.look()
         now[0] += 0.2
-    assert board.costs.surveys < 120
+    assert board.costs.surveys < 130
     assert set(board.states) == {ELSEWHERE}
     ledger.owners.clear()
     ledger.done |= {digest: ["others"] for digest in map(name_of, range(3 * FEW))}
