@@ -13,11 +13,10 @@ from pathlib import Path
 import pytest
 
 from bench_core.execute.batch import read_batch
-from bench_core.execute.select import select_jobs
 from bench_core.plan.load import load_plan
 from bench_core.scaffold.files import plugin_text
 from bench_core.store.store import Store
-from tests.helpers.bench import BENCH, call_bench, run_bench
+from tests.helpers.bench import BENCH, call_bench
 from tests.helpers.small_study import write_spec
 
 CODE = '''
@@ -257,14 +256,3 @@ def test_ctrl_c_stops_the_workers_and_the_same_command_resumes(slow_spec: Path) 
     assert not claimed(store) and stopped["alive"] == 1
     (path,) = store.path.glob(f"queue/fleets/{stopped['id']}.json")
     assert json.loads(path.read_text())["ended"]
-
-
-@pytest.mark.slow
-def test_results_are_those_of_a_run_on_this_machine(spec: Path, tmp_path: Path) -> None:
-    assert start(spec, "--executor", "processes", "--workers", "2").returncode == 0
-    here = tmp_path / "here"
-    assert run_bench("run", spec, "--store", here, "--device", "cpu", "--executor", "local").returncode == 0
-    for job in select_jobs(load_plan(spec)[1].jobs, ()):
-        stores = Store(tmp_path / "results"), Store(here)
-        hashes = [found.result(job.digest).files for found in stores]
-        assert hashes[0] == hashes[1] and hashes[0]
