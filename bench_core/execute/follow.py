@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from bench_core.errors import DataError
+from bench_core.execute.signals import STOPPING
 from bench_core.processes.parentage import children_die_with_us, die_with_parent
 
 if TYPE_CHECKING:
@@ -171,14 +172,12 @@ def _train(
 
 
 def stand_back() -> None:
-    """Never outlive the job's first process, leave Ctrl-C to it, and write nowhere."""
+    """Never outlive the job's first process, leave signals to stop to it, and write nowhere."""
     parent = parent_process()
     if parent is not None and parent.pid is not None:
         die_with_parent(parent.pid)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    for name in ("SIGTERM", "SIGHUP"):
-        if hasattr(signal, name):
-            signal.signal(getattr(signal, name), signal.SIG_DFL)
+    for number in STOPPING:
+        signal.signal(number, signal.SIG_IGN)
     children_die_with_us()
     # The first process says the same, once.
     warnings.simplefilter("ignore")

@@ -27,7 +27,7 @@ from bench_core import errors
 from bench_core.errors import BenchError
 from bench_core.execute.death import explain_death
 from bench_core.execute.failures import RankLostError, summary
-from bench_core.execute.signals import RANK_LOST
+from bench_core.execute.signals import RANK_LOST, StoppedAnyway
 from bench_core.store.claim import release_all
 
 if TYPE_CHECKING:
@@ -128,6 +128,7 @@ class OwnTeam(Team):
         self._store = distributed.TCPStore(  # type: ignore[attr-defined]
             "127.0.0.1", 0, is_master=True, wait_for_workers=False, timeout=EXCHANGE_TIMEOUT
         )
+        self._stopped = StoppedAnyway(release_all)
         self._others = [self._start(store, digest, rank) for rank in range(1, len(devices))]
         threading.Thread(target=self._watch, daemon=True, name="bench-ranks").start()
 
@@ -170,6 +171,7 @@ class OwnTeam(Team):
         if self._done.is_set():
             return
         self._done.set()
+        self._stopped.close()
         if self._ranks is not None and not failed:
             self._ranks.tell(None)
         for other in self._others:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -14,6 +16,8 @@ STOPPING = tuple(getattr(signal, name) for name in _NAMES if hasattr(signal, nam
 """Schedulers announce the end of a time limit or a preemption by SIGTERM, SIGUSR1 or SIGUSR2, as asked."""
 STOPPED = 130
 """Exit code of a worker that was asked to stop."""
+LATE_SECONDS = 3.0
+"""How long a process may take to act on a signal to stop before it is ended."""
 RANK_LOST = 131
 """Exit code of a worker whose job lost a process on another device, and that could not be told otherwise."""
 
@@ -82,6 +86,40 @@ def end_on_signals(last: Callable[[], None], *, ctrl_c: bool = True) -> None:
     if hasattr(os, "register_at_fork"):
         # What is forked from here (loader processes) owns no job.
         os.register_at_fork(after_in_child=_default_signals)
+
+
+class StoppedAnyway:
+    """Ends this process with STOPPED, after `last`, where it is asked to stop and does not get to it.
+
+    Handlers run in the main thread between two steps of Python, and a library can wait for other processes in
+    one step for ever. Does nothing in other threads than the main one.
+    """
+
+    def __init__(self, last: Callable[[], None]) -> None:
+        self._last = last
+        self._ear, self._mouth = socket.socketpair()
+        self._mouth.setblocking(False)
+        self._listens = threading.current_thread() is threading.main_thread()
+        if self._listens:
+            self._before = signal.set_wakeup_fd(self._mouth.fileno(), warn_on_full_buffer=False)
+            threading.Thread(target=self._listen, daemon=True, name="bench-signals").start()
+
+    def close(self) -> None:
+        """Listen no more."""
+        if self._listens:
+            signal.set_wakeup_fd(self._before)
+        self._mouth.close()
+
+    def _listen(self) -> None:
+        with self._ear:
+            while heard := self._ear.recv(64):
+                if set(heard) & set(STOPPING):
+                    time.sleep(LATE_SECONDS)
+                    # Whoever has dealt with it has ended, or has closed this.
+                    if self._mouth.fileno() >= 0:
+                        with suppress(Exception):
+                            self._last()
+                        os._exit(STOPPED)
 
 
 def _default_signals() -> None:
