@@ -49,7 +49,11 @@ DEVICES = (
     "print('cpu', torch.get_num_threads(), 'threads');"
     "cuda = [(i, torch.cuda.get_device_properties(i)) for i in range(torch.cuda.device_count())];"
     "[print(f'cuda:{i} {found.name}, {found.total_memory // 2**20} MiB') for i, found in cuda];"
-    "print('mps') if torch.backends.mps.is_available() else None"
+    "print('mps') if torch.backends.mps.is_available() else None;"
+    "dist = torch.distributed;"
+    "names = ('gloo', 'nccl') if dist.is_available() else ();"
+    "ways = [name for name in names if getattr(dist, f'is_{name}_available')()];"
+    "print('together', f'{\", \".join(ways)}: one job can have several devices') if ways else None"
 )
 
 

@@ -137,7 +137,9 @@ class Elsewhere:
 
         store = self.selection.store.path.resolve()
         device, devices = self._devices()
+        processes = self.batch.order.options.devices_per_job
         loaders = self.batch.loaders
+        cores = self.threads + (loaders if loaders != "auto" else LOADER_CORES * bool(devices))
         needed = [found.memory for found in self.batch.requirements.values() if found.memory is not None]
         return FleetRequest(
             name=scheduler_name(self.batch.name),
@@ -148,8 +150,8 @@ class Elsewhere:
                 "--batch", self.batch.id, "--device", device,
             ),
             workers=count,
-            devices=devices,
-            cores=self.threads + (loaders if loaders != "auto" else LOADER_CORES * bool(devices)),
+            devices=devices * processes,
+            cores=processes * cores,
             memory=max(needed, default=None) if not devices else None,
         )  # fmt: skip
 

@@ -1,9 +1,9 @@
 """A worker process: loads plugins and framework once, then runs the queued jobs it is sent.
 
 `python -m bench_core.execute.worker STORE DIGEST [DEVICE[,DEVICE...]]` runs one queued job without any other
-worker. `torchrun --nproc-per-node 2 -m bench_core.execute.worker STORE DIGEST cuda` runs it in processes that
-torchrun starts. Workers that pull jobs start the processes of each job themselves, and do not look at what a
-torchrun or srun around them says.
+worker, and `torchrun --standalone --nproc-per-node 2 -m bench_core.execute.worker STORE DIGEST cuda` in
+processes that torchrun starts. Workers that pull jobs start the processes of each job themselves, and do not
+look at what a torchrun or srun around them says.
 """
 
 from __future__ import annotations

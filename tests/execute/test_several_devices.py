@@ -123,7 +123,7 @@ def test_a_signal_to_the_worker_ends_all_processes_and_gives_the_claim_back(
 @pytest.mark.slow
 def test_processes_that_torchrun_starts_train_the_same(two: Study, tmp_path: Path) -> None:
     study = Study.make(tmp_path / "torchrun")
-    launcher = ("-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "0")
+    launcher = ("-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone")
     code, said = study.run("cpu", sys.executable, *launcher)
     assert code == 0, said
     assert study.fingerprint() == two.fingerprint()
