@@ -6,6 +6,7 @@ from bench_core.conformance import dataset_checks as checks
 from bench_core.conformance import dataset_files as files
 from bench_core.conformance.dataset_subject import DatasetSubject, subject_of
 from bench_core.conformance.declared import complete_declaration, light_to_load
+from bench_core.conformance.loose_checks import loose_images
 from bench_core.conformance.properties import Finding, Property, judge
 
 __all__ = ["PROPERTIES", "DatasetSubject", "Finding", "Property", "judge", "subject_of"]
@@ -51,6 +52,11 @@ PROPERTIES: tuple[Property[DatasetSubject], ...] = (
     Property("a missing folder is named", files.missing_folder, "raise DataError with the path"),
     Property("a missing file is named", files.missing_file, "raise DataError with the path"),
     Property("a damaged file is named", files.damaged_file, "raise DataError with the path"),
+    Property(
+        "other images are decoded as its own",
+        loose_images,
+        "decode files in `loose` by the same code as the reader does",
+    ),
     Property("loading it is light", light_to_load),
     Property(
         "another process sees the same",

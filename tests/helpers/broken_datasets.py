@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ import numpy as np
 from bench_core import Dataset, DatasetRequest, Option, Task, hookimpl
 from bench_core.data.picture import Picture
 from bench_core.data.samples import Sample, UInt8Array
+from bench_core.declarations import LooseRequest
 from bench_core.errors import DataError
 
 TASK = Task(classes=("core", "rim"), channels=1)
@@ -314,6 +315,60 @@ class SameImage(Right):
 
 
 @dataclass(frozen=True)
+class Loose:
+    """A case's file that belongs to no dataset."""
+
+    path: Path
+    slices: int = 1
+    keeps_space: bool = False
+    facts: dict[str, str] = field(default_factory=dict)
+
+    def picture(self, number: int) -> Picture:
+        try:
+            return Picture(np.load(self.path, allow_pickle=False))
+        except (OSError, ValueError) as error:
+            raise DataError(f"cannot be read: {error}", place=str(self.path)) from error
+
+
+class OtherImage(Loose):
+    def picture(self, number: int) -> Picture:
+        return Picture(super().picture(number).array // 2)
+
+
+class BareLoose(Loose):
+    def picture(self, number: int) -> Picture:
+        return Picture(np.load(self.path, allow_pickle=False))
+
+
+class LooseCases:
+    """Opens files of cases one by one."""
+
+    suffixes = (".npy",)
+    image: type[Loose] = Loose
+
+    def __init__(self, request: LooseRequest) -> None:
+        assert request.channels == 1
+
+    def group(self, paths: Sequence[Path]) -> list[tuple[Path, ...]]:
+        return [(path,) for path in paths]
+
+    def open(self, files: tuple[Path, ...]) -> Loose:
+        return self.image(files[0])
+
+
+class LooseOthers(LooseCases):
+    image = OtherImage
+
+
+class LooseBare(LooseCases):
+    image = BareLoose
+
+
+class LooseNames(LooseCases):
+    suffixes = ("NPY",)
+
+
+@dataclass(frozen=True)
 class Broken:
     """A broken dataset and the property that must name its fault."""
 
@@ -324,6 +379,7 @@ class Broken:
 
 
 _FIT = "images and masks fit the task"
+_LOOSE = "other images are decoded as its own"
 BROKEN = (
     Broken("no-license", Right, "the declaration is filled in", {"license": ""}),
     Broken("no-source", Right, "the declaration is filled in", {"how_to_get": " "}),
@@ -385,6 +441,9 @@ BROKEN = (
     Broken("bare-missing", BareMissing, "a missing file is named"),
     Broken("padded", Padded, "a damaged file is named"),
     Broken("bare-damage", BareDamage, "a damaged file is named"),
+    Broken("loose-others", Right, _LOOSE, {"loose": LooseOthers}),
+    Broken("loose-bare", Right, _LOOSE, {"loose": LooseBare}),
+    Broken("loose-names", Right, _LOOSE, {"loose": LooseNames}),
     Broken("hash-order", HashOrder, "another process sees the same"),
     Broken("same-image", SameImage, "a cache can be made, and nothing leaks"),
 )
@@ -405,7 +464,7 @@ def _declared(name: str, reader: Callable[[DatasetRequest], Right], **changes: A
 @hookimpl
 def bench_datasets() -> list[Dataset]:
     return [
-        _declared("right", Right, samples=CASES),
+        _declared("right", Right, samples=CASES, loose=LooseCases),
         _declared("two-equal", TwoEqual),
         *(_declared(one.name, one.reader, **one.changes) for one in BROKEN),
     ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -16,10 +17,15 @@ from bench_core.analysis.costs import AXES, best_within, costs, front
 from bench_core.errors import UnknownNameError
 from bench_core.options import complete_options
 from bench_core.report.blocks import Callout, Choice, Figure, Section, tables_of
+from bench_core.report.compose import compose
 from bench_core.report.delimited import to_csv
+from bench_core.report.numbers import numbers_of
+from bench_core.report.page import to_html
 from bench_core.report.paretoplot import Point, Sense, pareto_plot
 from bench_core.report.sections.cost import section
+from bench_core.report.sections.cost_tables import figure as text_of
 from bench_core.report.tables import Table
+from tests.helpers.chromium import CHROMIUM, MISSING, Browser
 from tests.helpers.cost_study import COSTS, CPU, GPU, measured_of, write_costs
 from tests.helpers.fake_study import Study
 
@@ -177,3 +183,74 @@ def test_names_stay_in_the_plot_and_every_point_is_drawn(costs: list[float], mor
     svg = pareto_plot("t", ("cost", "score"), points, [points[0].label], Sense(more, lower))
     assert svg.count("data-row") == len(points) and svg.count('class="ring') == 1 and "nan" not in svg
     assert svg.count('class="label"') == len(points)
+
+
+def test_every_cost_can_be_quoted_and_read(study: Study) -> None:
+    found = shown(study)
+    keys = {item.key: item.text for item in numbers_of(tables_of(found.blocks))}
+    (told,) = json.loads(json.dumps(found.data))["steps"]
+    assert told["step"] == "cost" and set(told["machines"]) == {"A", "B"}
+    for network in told["networks"]:
+        place = f"cost/cost/{network['model']}/{network['dataset']}"
+        parameters, gmac, _ = COSTS[network["model"].removeprefix("its-")]
+        assert network["parameters"] == parameters * 1e6
+        assert float(keys[f"{place}/parameters"].removesuffix("M")) == pytest.approx(parameters, abs=0.06)
+        assert network["operations"]["gmac"] == pytest.approx(gmac)
+        assert float(keys[f"{place}/gmac"]) == pytest.approx(gmac, rel=0.01)
+    machines = {letter: machine["device_name"] for letter, machine in told["machines"].items()}
+    for item in told["costs"]:
+        hearts = item["dataset"] == "hearts"
+        if item["machine"] is not None:
+            assert machines[item["machine"]] == (CPU if hearts else GPU).device_name
+        for model, amount in item["models"].items():
+            place = f"cost/cost/{model}/{item['dataset']}"
+            if item["machine"] is not None:
+                quoted = f"{place}/{item['cost']}/{item['machine']}"
+                assert keys[quoted] == text_of(amount["value"])
+                assert keys[f"{quoted}/low"] == text_of(amount["low"])
+            elif item["cost"] == "epoch":
+                assert keys[f"{place}/trained/C/epoch"] == text_of(amount["value"])
+        assert set(item["front"]) <= set(item["models"])
+    kinds = {item["cost"] for item in told["costs"]}
+    assert kinds == {axis.key for axis in AXES}
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(CHROMIUM is None, reason=MISSING)
+def test_the_part_is_readable_on_desktop_phone_and_dark(
+    study: Study, chromium: Browser, tmp_path: Path
+) -> None:
+    report = compose(study.evidence(), study.loaded.registry)
+    report = replace(
+        report, sections=tuple(part for part in report.sections if part.name == "cost"), status=()
+    )
+    path = tmp_path / "report.html"
+    path.write_text(to_html(report), encoding="utf-8")
+    for width, height, dark in ((1200, 900, False), (390, 844, False), (1200, 900, True)):
+        chromium.screen(width, height, dark=dark)
+        chromium.open(path.as_uri() + "#cost")
+        wide = chromium.run("document.documentElement.scrollWidth")
+        assert wide <= width, "the page does not scroll sideways; wide tables do in themselves"
+        seen = chromium.run(LOOK)
+        assert seen["plots"] >= 3 and seen["outside"] == [] and seen["small"] == [], (width, seen)
+        chromium.run("document.querySelectorAll('#cost label')[1].click()")
+        assert chromium.run(LOOK)["plots"] >= 3, "another kind of cost is one click away"
+        chromium.picture(tmp_path / f"cost-{width}-{dark}.png", whole=True)
+    chromium.screen(1200)
+
+
+LOOK = """(() => {
+    const part = document.querySelector('#cost');
+    const shown = [...part.querySelectorAll('svg')].filter(svg => svg.getBoundingClientRect().width > 0);
+    const outside = [], small = [];
+    for (const svg of shown) {
+        const frame = svg.getBoundingClientRect();
+        for (const text of svg.querySelectorAll('text')) {
+            const box = text.getBoundingClientRect();
+            if (box.width === 0) continue;
+            if (box.left < frame.left - 2 || box.right > frame.right + 2) outside.push(text.textContent);
+            if (box.height < 6) small.push(text.textContent);
+        }
+    }
+    return {plots: shown.length, outside, small};
+})()"""

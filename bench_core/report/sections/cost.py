@@ -12,6 +12,7 @@ from bench_core.analysis.scores import board
 from bench_core.report import names
 from bench_core.report.blocks import Block, Callout, Choice, Details, Prose, Section
 from bench_core.report.names import Footnotes, plural
+from bench_core.report.sections.cost_data import plain_costs
 from bench_core.report.sections.cost_fronts import budget_table, figures, wanted_budgets
 from bench_core.report.sections.cost_tables import machine_table, network_table, training_table
 
@@ -29,7 +30,9 @@ def section(evidence: Evidence, options: Mapping[str, Any]) -> Section:
     scores = board(evidence, quantity(evidence, str(options["metric"])))
     order, footnotes = names.ordered(evidence, scores), Footnotes(evidence)
     blocks: list[Block] = []
+    data = []
     for found in costs(evidence):
+        data.append(plain_costs(found, scores))
         blocks.append(network_table(evidence, found, order, footnotes))
         blocks += _notes(found)
         for table in (machine_table(evidence, found, order), training_table(evidence, found, order)):
@@ -46,7 +49,7 @@ def section(evidence: Evidence, options: Mapping[str, Any]) -> Section:
         "Operations are counted by formula and are the same everywhere. Times, memory and energy are of the "
         "machine that they were measured on."
     )
-    return Section("cost", TITLE, tuple(blocks), lead if blocks else "")
+    return Section("cost", TITLE, tuple(blocks), lead if blocks else "", {"steps": data} if data else {})
 
 
 def _notes(found: Costs) -> list[Callout]:

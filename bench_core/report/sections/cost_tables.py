@@ -8,8 +8,9 @@ from statistics import fmean
 from bench_core.analysis.costs import AXES, Amount, Axis, Costs, Machine, Network, trained_on
 from bench_core.analysis.evidence import Evidence, Finished
 from bench_core.report import names
+from bench_core.report.keys import key
 from bench_core.report.names import Footnotes, listed, notes_of
-from bench_core.report.tables import Cell, Column, Row, Table
+from bench_core.report.tables import Cell, Column, Row, Table, quotes
 
 _AMOUNT = ("", "low", "high", "batch", "runs")
 _PASSES = (
@@ -40,7 +41,11 @@ def network_table(evidence: Evidence, found: Costs, order: Sequence[str], footno
                 title = Cell(evidence.model(label).title, (label,), notes=footnotes.model(label))
                 rows.append(
                     Row(
-                        (title, Cell(data.title, (data.label,)), *_counted(network)),
+                        (
+                            title,
+                            Cell(data.title, (data.label,)),
+                            *_counted(network, key("cost", found.step, label, data.label)),
+                        ),
                         names.group_of(evidence, label),
                     )
                 )
@@ -65,15 +70,25 @@ def network_table(evidence: Evidence, found: Costs, order: Sequence[str], footno
     )
 
 
-def _counted(network: Network) -> tuple[Cell, ...]:
+def _counted(network: Network, quoted: str) -> tuple[Cell, ...]:
+    """Return the cells of a network; papers quote them by `quoted`/parameters and so on."""
     total, trains = network.parameters, network.trainable
     small = "" if trains == total else f"({names.count(trains)} trainable)"
-    parameters = Cell(names.count(total), (total, trains), small=small)
+    parameters = Cell(
+        names.count(total),
+        (total, trains),
+        small=small,
+        quotes=quotes(quoted, {"parameters": names.count(total), "trainable": names.count(trains)}),
+    )
     if not network.operations:
         return parameters, *(Cell("–", (None,)) for _ in range(3)), Cell("not counted", ("",))
-    values = (network.operations[name] for name in ("gmac", "other-gflop", "gflop"))
+    cells = (
+        Cell(figure(value), (value,), quotes=quotes(quoted, {name: figure(value)}))
+        for name in ("gmac", "other-gflop", "gflop")
+        for value in (network.operations[name],)
+    )
     largest = listed(f"{name} {share:.0%}" for name, share in network.largest)
-    return parameters, *(Cell(figure(value), (value,)) for value in values), Cell(largest, (largest,))
+    return parameters, *cells, Cell(largest, (largest,))
 
 
 def machine_table(evidence: Evidence, found: Costs, order: Sequence[str]) -> Table | None:
@@ -90,7 +105,10 @@ def machine_table(evidence: Evidence, found: Costs, order: Sequence[str]) -> Tab
                         Cell(evidence.model(label).title, (label,)),
                         Cell(data.title, (data.label,)),
                         Cell(precision, (precision,)),
-                        *map(_cell, axes, amounts),
+                        *(
+                            _cell(axis, amount, key("cost", found.step, label, data.label, axis.key, letter))
+                            for axis, amount in zip(axes, amounts, strict=True)
+                        ),
                         Cell(letter, (machine.title,)),
                     )
                     rows.append(Row(cells, _heading(machine, found.machines)))
@@ -136,21 +154,27 @@ def _key(axis: Axis) -> str:
     return f"{axis.key}_{axis.unit}".replace("/", "_per_").replace("-", "_")
 
 
-def _cell(axis: Axis, amount: Amount | None) -> Cell:
+def _cell(axis: Axis, amount: Amount | None, quoted: str) -> Cell:
+    """Return what was measured; papers quote it by the machine's letter, and its quartiles behind that."""
     if amount is None:
         return Cell("–", (None,) * len(_AMOUNT))
-    spread = ""
+    spread, said = "", {"": figure(amount.value), "runs": str(amount.runs)}
+    if amount.low is not None and amount.high is not None:
+        said |= {"low": figure(amount.low), "high": figure(amount.high)}
     if amount.low is not None and amount.high is not None and amount.high > amount.low:
         spread = f"({figure(amount.low)} to {figure(amount.high)})"
     batch = f"batch {amount.batch}" if amount.batch > 1 else ""
     values = (amount.value, amount.low, amount.high, amount.batch, amount.runs)
-    return Cell(figure(amount.value), values, small=" ".join(item for item in (spread, batch) if item))
+    small = " ".join(item for item in (spread, batch) if item)
+    return Cell(figure(amount.value), values, small=small, quotes=quotes(quoted, said))
 
 
 def training_table(evidence: Evidence, found: Costs, order: Sequence[str]) -> Table | None:
     """Return how long models trained, by machine, from the results themselves; None where none trained."""
     rows = []
     machines = sorted({trained_on(fold) for fold in evidence.folds if fold.training is not None})
+    # No letter stands for two machines, whatever was measured where.
+    letters = lettered(tuple(dict.fromkeys((*found.machines, *machines))))
     for machine in machines:
         for label in order:
             for data in evidence.datasets:
@@ -158,11 +182,18 @@ def training_table(evidence: Evidence, found: Costs, order: Sequence[str]) -> Ta
                 folds = [item for item in cell.folds if item.training and trained_on(item) == machine]
                 trials = [item for item in cell.trials if item.training and trained_on(item) == machine]
                 if folds and (label, data.label) in found.networks:
-                    row = _trained(evidence, found, label, data.label, machine, folds, trials)
-                    letter = lettered(machines)[machine]
-                    rows.append(Row((*row, Cell(letter, (machine.title,))), _heading(machine, machines)))
+                    letter = letters[machine]
+                    quoted = key("cost", found.step, label, data.label, "trained", letter)
+                    row = _trained(evidence, found, label, data.label, machine, folds, trials, quoted)
+                    rows.append(
+                        Row(
+                            (*row, Cell(letter, (machine.title,))),
+                            f"{letter}: {machine.title}" if len(machines) > 1 else "",
+                        )
+                    )
     if not rows:
         return None
+    told = " ".join(f"Machine {letters[machine]}: {machine.title}." for machine in machines)
     return Table(
         name=f"{found.step}-training",
         title="Training, as it ran",
@@ -176,7 +207,7 @@ def training_table(evidence: Evidence, found: Costs, order: Sequence[str]) -> Ta
             Column("machine", "Machine", numeric=False),
         ),
         rows=tuple(rows),
-        caption=f"{_told(machines)} {_TRAINED}",
+        caption=f"{told} {_TRAINED}",
     )
 
 
@@ -188,6 +219,7 @@ def _trained(
     machine: Machine,
     folds: Sequence[Finished],
     trials: Sequence[Finished],
+    quoted: str,
 ) -> tuple[Cell, ...]:
     epoch = next(axis for axis in AXES if axis.key == "epoch")
     amount = _amount(found, epoch, dataset, machine, label)
@@ -195,6 +227,7 @@ def _trained(
     if amount is not None and amount.high is not None:
         spread = f"± {figure(amount.high - amount.value)}"
     epochs = fmean(fold.training.epochs_run for fold in folds if fold.training)
+    said = f"{epochs:g}" if epochs == int(epochs) else f"{epochs:.1f}"
     one, every = fmean(fold.result.seconds for fold in folds), [*folds, *trials]
     total = sum(item.result.seconds for item in every)
     return (
@@ -202,8 +235,20 @@ def _trained(
         Cell(evidence.dataset(dataset).title, (dataset,)),
         Cell("–", (None, None, None))
         if amount is None
-        else Cell(figure(amount.value), (amount.value, amount.low, amount.high), small=spread),
-        Cell(f"{epochs:g}" if epochs == int(epochs) else f"{epochs:.1f}", (epochs,)),
-        Cell(names.duration(one), (one,)),
-        Cell(names.duration(total), (total, len(every)), small=f"({names.plural(len(every), 'job')})"),
+        else Cell(
+            figure(amount.value),
+            (amount.value, amount.low, amount.high),
+            small=spread,
+            quotes=quotes(
+                quoted, {"epoch": figure(amount.value), "epoch/std": spread.removeprefix("± ") or None}
+            ),
+        ),
+        Cell(said, (epochs,), quotes=quotes(quoted, {"epochs": said})),
+        Cell(names.duration(one), (one,), quotes=quotes(quoted, {"fold": names.duration(one)})),
+        Cell(
+            names.duration(total),
+            (total, len(every)),
+            small=f"({names.plural(len(every), 'job')})",
+            quotes=quotes(quoted, {"total": names.duration(total), "jobs": str(len(every))}),
+        ),
     )
