@@ -21,14 +21,14 @@ Settings = dict[str, Any]
 class Cell:
     """One model on one dataset: the job's model with its deviations, and the settings of any stage.
 
-    `devices` train each job.
+    `devices` train each job where its runner can use them.
     """
 
     def __init__(
         self, protocol: Protocol, model: ModelChoice, dataset: DatasetChoice, devices: int = 1
     ) -> None:
         task = dataset.job.task
-        base = _protocol_settings(protocol, dataset, task, devices)
+        base = _protocol_settings(protocol, dataset, task, devices if model.runner.several_devices else 1)
         self._settings = {
             setting: _changed(setting, value, model.changes[setting][0], task, f"model {model.label!r}")
             if setting in model.changes

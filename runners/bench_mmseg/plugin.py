@@ -17,6 +17,7 @@ def bench_runners() -> list[RunnerDeclaration]:
             help="MMEngine's loop around MMSegmentation's or any other networks, on CPU, CUDA or MPS",
             requires=("mmengine", "mmcv", "mmseg"),
             install="mmseg",
+            several_devices=True,
             options={
                 "log": Option(type=bool, default=False, help="keep MMEngine's text log with each result"),
                 "visual": Option(

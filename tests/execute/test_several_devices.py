@@ -129,6 +129,21 @@ def test_processes_that_torchrun_starts_train_the_same(two: Study, tmp_path: Pat
     assert study.fingerprint() == two.fingerprint()
 
 
+@pytest.mark.slow
+def test_mmengine_trains_the_same_in_two_processes_and_writes_one_log(two: Study, tmp_path: Path) -> None:
+    pytest.importorskip("mmengine")
+    study = Study.make(tmp_path / "mmseg", "mmseg", log=True)
+    assert study.run("cpu,cpu") == (0, "")
+    assert trace(study) == trace(two)
+    ours, theirs = (each.store.predictions(each.job.digest).labels for each in (study, two))
+    assert (ours == theirs).all()
+    folder = study.store.folder(study.job.digest)
+    assert len(list(folder.rglob("*.log"))) == 1, "the first process's"
+    network = study.store.result(study.job.digest).network
+    assert network is not None
+    assert any("synchronized over 2 devices" in note for note in network.notes)
+
+
 def test_slots_hold_the_devices_of_a_job_and_its_processes_are_counted() -> None:
     assert choose_slots("cpu", 2, 1, per_job=3).devices == ("cpu,cpu,cpu",) * 2
     assert choose_slots("cpu,cpu", None, 1, per_job=2).devices == ("cpu,cpu",)

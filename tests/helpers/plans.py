@@ -48,7 +48,7 @@ def dataset(name: str, task: Task = TASKS[0], **changes: Any) -> Dataset:
 def registry(models: Iterable[Architecture], datasets: Iterable[Dataset]) -> Registry:
     """Return a registry of these, with the runners torch and other."""
     runners = [
-        RunnerDeclaration(name="torch", fit="nowhere:fit", help="one"),
+        RunnerDeclaration(name="torch", fit="nowhere:fit", help="one", several_devices=True),
         RunnerDeclaration(name="other", fit="nowhere:fit", help="another"),
     ]
     return Registry(

@@ -109,7 +109,7 @@ def small_registry() -> Registry:
         sources={"zoo": ModelSource(prefix="zoo", runner="torch", help="animals", resolve=_zoo)},
         datasets={item.name: item for item in datasets},
         runners={
-            "torch": RunnerDeclaration(name="torch", fit="x:y", help="runs"),
+            "torch": RunnerDeclaration(name="torch", fit="x:y", help="runs", several_devices=True),
             "other": RunnerDeclaration(name="other", fit="x:y", help="runs", options={"log": log}),
             "alone": RunnerDeclaration(
                 name="alone", fit="x:y", help="a rule", protocol="own", options={"top": top}

@@ -7,10 +7,12 @@ import os
 import subprocess
 import sys
 import time
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from textwrap import dedent
+from typing import Any
 
 import torch
 
@@ -102,25 +104,29 @@ class Study:
     folder: Path
     job: Job
     store: Store
+    runners: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     @classmethod
-    def make(cls, folder: Path) -> Study:
-        """Write the spec and queue its job."""
+    def make(cls, folder: Path, runner: str = "torch", **options: Any) -> Study:
+        """Write the spec and queue its job, for a runner with options of its own."""
         folder.mkdir(parents=True)
         listed = "[\n        model("
         plugin = dedent(PLUGIN).replace(listed, f'{listed}"fragile-net", build_fragile),\n        model(', 1)
         (folder / "plugin.py").write_text(plugin + FRAGILE)
-        (folder / "spec.yaml").write_text(SPEC)
+        model = f"{{name: fragile-net, runner: {runner}}}"
+        (folder / "spec.yaml").write_text(SPEC.replace("[fragile-net]", f"[{model}]"))
         loaded = load_spec(folder / "spec.yaml")
         (job,) = make_plan(loaded.spec, loaded.registry).jobs
-        study = cls(folder, job, Store(folder / "store", create=True))
+        study = cls(folder, job, Store(folder / "store", create=True), {runner: options} if options else {})
         study.queue()
         return study
 
     def queue(self) -> None:
         """Queue the job, as the next run does after a failure."""
         failure = self.store.failure(self.job.digest)
-        order = Order(plugins=(self.folder / "plugin.py",), options=RunOptions(), retried=failure)
+        order = Order(
+            plugins=(self.folder / "plugin.py",), options=RunOptions(runners=self.runners), retried=failure
+        )
         queue_job(self.store, self.job, order)
 
     def wish(self, what: str) -> None:

@@ -314,3 +314,9 @@ def test_the_number_of_devices_is_part_of_a_job_only_where_it_changes_its_number
     two, three = (digests(devices, sync_batch_norm=False) for devices in (2, 3))
     assert not set(usual) & set(two) and not set(two) & set(three)
     assert two == digests(2, sync_batch_norm=False, smallest_device_batch=1)
+    models = [{"name": "net", "runner": "other"}]
+    one_device, still_one = (
+        small_plan(models=models, protocol=small_protocol(**protocol), runtime={"devices_per_job": 2}).jobs
+        for protocol in ({}, {"sync_batch_norm": False})
+    )
+    assert one_device == still_one, "its runner uses one device"

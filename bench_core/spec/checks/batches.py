@@ -76,6 +76,9 @@ def check_devices(context: Context) -> None:
     small: dict[Loc, int] = {}
     shared: Loc = ("protocol", "sync_batch_norm")
     for index, entry, architecture in context.models():
+        runner = context.registry.runners.get(entry.runner or architecture.runner)
+        if runner is None or not runner.several_devices:
+            continue
         own = entry.deviations
         batch = own.batch_size if own is not None else None
         micro = own.micro_batch if own is not None else None
