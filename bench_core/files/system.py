@@ -201,6 +201,16 @@ def looking_again(look: Callable[[], Found]) -> Found:
     return look()
 
 
+def kind_of(path: Name, at: int | None = None) -> Kind | None:
+    """Say what lies there; None for nothing. Links are not followed."""
+    return looking_again(lambda: system().kind(path, at))
+
+
+def is_folder(path: Path) -> bool:
+    """Say whether a folder lies there, or a link to one."""
+    return looking_again(lambda: system().is_folder(path))
+
+
 def moved(source: Name, target: Name, source_at: int | None = None, target_at: int | None = None) -> bool:
     """Rename what nobody else renames or replace; say whether it is at its target now.
 

@@ -21,6 +21,8 @@ from bench_core.store.owners import ClaimOwner, parse_owner, unknown_owner
 
 OWNER, BEAT = "owner.json", "beat"
 BEAT_BYTES = 20
+RELEASED = b"released".ljust(BEAT_BYTES)
+"""In place of a counter: the owner has given the claim up, and may be followed at once."""
 _LARGEST = 65536
 """Bytes of an owner's file at most."""
 

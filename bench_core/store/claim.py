@@ -16,7 +16,7 @@ import socket
 import threading
 import uuid
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -30,6 +30,7 @@ from bench_core.store.chain import (
     BEAT,
     BEAT_BYTES,
     OWNER,
+    RELEASED,
     claim_owner,
     clear,
     end,
@@ -37,12 +38,14 @@ from bench_core.store.chain import (
     read_chain,
     slot_after,
 )
-from bench_core.store.files import storing
+from bench_core.store.files import make_folder, storing
 from bench_core.store.owners import ClaimOwner, lease_seconds
 
 __all__ = ["Claim", "ClaimLostError", "ClaimOwner", "claim_owner", "claiming", "release_all", "sweep",
            "take_claim"]  # fmt: skip
 
+RUNNING = "running"
+"""The folder beside that of the claims in which their owners work."""
 BEATS_PER_LEASE = 12
 SWEEP_SECONDS = 86400.0
 """Age from which half-made claims are removed."""
@@ -92,7 +95,7 @@ def take_claim(claims: Path, digest: str, silent: str | None = None) -> Claim | 
     )
     with unbroken(), storing(claims):
         # Whatever is there before the claim is ours, belongs to owners before us.
-        earlier = _at_work(claims.with_name("running"), digest)
+        earlier = _at_work(claims.with_name(RUNNING), digest)
         for _ in range(TRIES):
             with opened(claims / digest) as at:
                 if at is None:
@@ -116,9 +119,12 @@ def _entered(
 ) -> Claim | None:
     """Move a folder of ours into the place of a new claim, or behind the owners of the open one."""
     beside, place = claims / f".{me.job}.{me.token}", claims / me.job
+    work = claims.with_name(RUNNING) / f"{me.job}.{me.token}"
     beat, own = -1, -1
     claim: Claim | None = None
     try:
+        # There before the claim, and never made again: who follows finds it and takes it away.
+        make_folder(work)
         with suppress(FileExistsError):
             # The name is ours alone: it is there only if the answer to an earlier try was lost.
             looking_again(lambda: system().make(beside))
@@ -130,18 +136,19 @@ def _entered(
         if _moved_in(beside, place, own, claim, at):
             _held.add(claim)
             return claim
-        claim.stop()
         return None
     finally:
         if own >= 0:
             with suppress(OSError):
                 system().close(own)
         if claim is None or claim not in _held:
-            if beat >= 0 and claim is None:
+            if beat >= 0:
                 with suppress(OSError):
                     system().close(beat)
             with suppress(OSError):
                 system().remove(beside)
+            with suppress(OSError):
+                system().rmdir(work)
 
 
 def _moved_in(beside: Path, place: Path, own: int, claim: Claim, at: int | None) -> bool:
@@ -157,17 +164,10 @@ def _moved_in(beside: Path, place: Path, own: int, claim: Claim, at: int | None)
         if claim.held():
             return True
     except BaseException:
-        _withdrawn(place, own, chain, claim.token)
+        claim.withdraw(own, chain)
         raise
-    _withdrawn(place, own, chain, claim.token)
+    claim.withdraw(own, chain)
     return False
-
-
-def _withdrawn(place: Path, own: int, chain: int, token: str) -> None:
-    """Give back what may be ours though it cannot be seen: a claim that nobody holds stops a job for long."""
-    with suppress(OSError):
-        if end(own, chain, token):
-            clear(place, chain)
 
 
 class Claim:
@@ -195,6 +195,8 @@ class Claim:
         self.slot = slot
         """Where its folder lies in the claim's; empty for the first owner."""
         self._beat = beat
+        self.worked = False
+        """Whether its folder at work may hold anything."""
         self._count = 0
         self._process = os.getpid()
         self._stop = threading.Event()
@@ -254,8 +256,10 @@ class Claim:
         if self._thread is not None:
             # It may hang in a file system that does not answer.
             self._thread.join(timeout=2.0)
+
+    def close(self) -> None:
+        """Close the counter's file: open, it could not be removed on some file systems."""
         if self._beat >= 0 and (self._thread is None or not self._thread.is_alive()):
-            # Open, its file could not be removed on some file systems.
             with suppress(OSError):
                 system().close(self._beat)
             self._beat = -1
@@ -267,14 +271,35 @@ class Claim:
         _held.discard(self)
         self.stop()
         place = self.claims / self.digest
-        with unbroken(), suppress(OSError), opened(place) as at:
+        with unbroken(), closing(self), suppress(OSError), opened(place) as at:
             if at is not None and follows(at, self.slot, self.token):
+                if not self.worked:
+                    with suppress(OSError):
+                        system().rmdir(self.claims.with_name(RUNNING) / f"{self.digest}.{self.token}")
                 own = looking_again(lambda: system().open_folder(self.slot or ".", at))
                 try:
-                    if end(own, at, self.token):
+                    if self._ended(own, at):
+                        self.close()
                         clear(place, at)
                 finally:
                     system().close(own)
+
+    def withdraw(self, own: int, chain: int) -> None:
+        """Give back what may be ours though it cannot be seen: a claim that nobody holds stops a job.
+
+        `own` is our open folder, `chain` the one that it was moved into.
+        """
+        with suppress(OSError):
+            if self._ended(own, chain):
+                clear(self.claims / self.digest, chain)
+
+    def _ended(self, own: int, chain: int) -> bool:
+        """Let nobody follow any more; where the disk refuses that, say that anybody may."""
+        try:
+            return end(own, chain, self.token)
+        except OSError:
+            system().overwrite(self._beat, RELEASED)
+            return False
 
 
 _held: set[Claim] = set()

@@ -12,7 +12,7 @@ from typing import IO, Any
 
 from bench_core.errors import StoreError
 from bench_core.files import bounded
-from bench_core.files.system import looking_again, system
+from bench_core.files.system import is_folder, kind_of, looking_again, system
 from bench_core.processes.unbroken import unbroken
 from bench_core.text import json_visible
 
@@ -83,7 +83,7 @@ def _replace(beside: Path, path: Path) -> None:
             system().rename(beside, path)
         except FileNotFoundError:
             # The name is ours alone: where it is gone, a rename was done whose answer is lost.
-            if system().kind(beside) is not None or system().kind(path) != "file":
+            if kind_of(beside) is not None or kind_of(path) != "file":
                 raise
 
     looking_again(rename)
@@ -141,5 +141,5 @@ def _make(path: Path) -> None:
         _make(path)
     except OSError:
         # As for a folder that others have made, or that was made though the answer is lost.
-        if not system().is_folder(path):
+        if not is_folder(path):
             raise

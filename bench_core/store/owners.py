@@ -49,6 +49,11 @@ class ClaimOwner:
             return None
         return liveness.is_running(self.pid, self.process_start)
 
+    @property
+    def released(self) -> bool:
+        """Whether it says itself that it has given the claim up."""
+        return self.sign.startswith("released")
+
     def to_json(self) -> dict[str, Any]:
         """Return what is stored."""
         names = ("host", "machine", "pid", "process_start", "started", "token", "lease")

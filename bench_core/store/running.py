@@ -18,7 +18,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from bench_core.files.system import looking_again, moved, opened, system
+from bench_core.files.system import kind_of, looking_again, moved, opened, system
 from bench_core.store.claim import Claim
 from bench_core.store.files import make_folder, storing
 from bench_core.store.folder import MANIFEST, TRACE
@@ -59,17 +59,17 @@ def places(running: Path, digest: str) -> list[Path]:
 
 def work_of(folder: Path) -> Path:
     """Return where the work in an owner's folder lies: it may have been cut off while taking it over."""
-    return max(
-        _works(folder), key=lambda work: (system().kind(work / MANIFEST) is not None, epochs_kept(work))
-    )
+    return max(_works(folder), key=lambda work: (kind_of(work / MANIFEST) is not None, epochs_kept(work)))
 
 
 def _progress(work: Path) -> tuple[bool, int]:
-    return system().kind(work / MANIFEST) is not None, epochs_kept(work)
+    return kind_of(work / MANIFEST) is not None, epochs_kept(work)
 
 
 def open_place(running: Path, claim: Claim) -> Path:
     """Return the owner's folder, with all that earlier owners have left; raises ClaimLostError, DiskError.
+
+    It was made with the claim and is not made again: where it is gone, a successor has it.
 
     Only folders of earlier owners are touched: their names were there before the claim was taken, or are
     those of the owners that it follows. They are asked for in the order of these owners, since a folder only
@@ -77,15 +77,19 @@ def open_place(running: Path, claim: Claim) -> Path:
     """
     target = place_of(running, claim.digest, claim)
     with storing(running):
-        if system().kind(target) == "folder":
-            return target
         claim.check()
-        make_folder(target)
         names = _earlier_names(claim)
-        if not names:
+        if claim.worked or not names:
+            claim.worked = True
             return target
+        claim.worked = True
         left = target / _LEFT
-        make_folder(left)
+        try:
+            looking_again(lambda: system().make(left))
+        except FileExistsError:
+            pass  # The answer to an earlier try was lost.
+        except FileNotFoundError as error:
+            raise claim.lost() from error
         for name in names:
             with suppress(FileNotFoundError):
                 # Where the answer to a rename that was done is lost, it is missing here and found there.
@@ -157,6 +161,8 @@ def _works(folder: Path) -> Iterator[Path]:
 
 def _take_out(target: Path) -> None:
     """Take the work out of the folders of earlier owners, which may still write there, and drop them."""
+    for work in list(_works(target)):
+        _drop_half_written(work)
     work = work_of(target)
     if work != target:
         for old, new in _files(work, target):
@@ -172,6 +178,19 @@ def _take_out(target: Path) -> None:
         moved(target / _LEFT, gone)
     with suppress(OSError):
         system().remove(gone)
+
+
+def _drop_half_written(work: Path) -> None:
+    """Remove what was being written, first of all a failure that is not recorded yet: it never will be."""
+    with opened(work) as at:
+        names = {} if at is None else looking_again(lambda: system().names(at))
+    for name in filter(_is_half_written, names):
+        with suppress(FileNotFoundError):
+            looking_again(partial(system().unlink, work / name))
+
+
+def _is_half_written(name: str) -> bool:
+    return name.startswith(".") and name.endswith(".tmp")
 
 
 def _taken(old: Path, new: Path) -> None:
@@ -194,7 +213,7 @@ def _files(folder: Path, target: Path) -> Iterator[tuple[Path, Path]]:
     with opened(folder) as at:
         names = {} if at is None else looking_again(lambda: system().names(at))
     for name, kind in sorted(names.items()):
-        if name in (_LEFT, _GONE) or (name.startswith(".") and name.endswith(".tmp")):
+        if name in (_LEFT, _GONE) or _is_half_written(name):
             continue
         if kind == "file":
             yield folder / name, target / name

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from bench_core.errors import StoreError
 from bench_core.files.bounded import MOST_JSON_BYTES, parse_json
-from bench_core.files.system import looking_again, moved, opened, system
+from bench_core.files.system import kind_of, looking_again, moved, opened, system
 from bench_core.store import folder as files
 from bench_core.store.claim import Claim, ClaimLostError
 from bench_core.store.files import flush_folder, make_folder, remove_tree, storing, write_json
@@ -52,9 +52,12 @@ def record(
     ClaimLostError.
     """
     source, target = place_of(running, digest, claim), failed / digest
-    kept = system().kind(source) is not None
+    kept = kind_of(source) is not None
     if claim is None:
         make_folder(source)
+    elif kind_of(source / files.JOB) is None:
+        # A successor has it; what lies there may have been made again in passing, for a file of the job's.
+        raise claim.lost()
     with storing(source):
         write_json(source / _moving(files.JOB), job)
         with suppress(FileNotFoundError):
@@ -80,7 +83,7 @@ def _committed(source: Path, target: Path, claim: Claim) -> Path:
     try:
         done = moved(source, target)
     except FileNotFoundError:
-        done = system().kind(target) == "folder"
+        done = kind_of(target) == "folder"
     if not done:
         raise claim.lost()
     return target

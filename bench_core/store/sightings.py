@@ -50,7 +50,7 @@ class Sightings:
 
     def lives(self, owner: ClaimOwner) -> bool:
         """Say whether the owner lives: by its process where that can be looked up, else by its counter."""
-        running = owner.running
+        running = False if owner.released else owner.running
         return self.silence(owner) < owner.lease if running is None else running
 
     def silent(self, job: str) -> str | None:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from bench_core.errors import StoreError
 from bench_core.files.hashes import sha256_of
-from bench_core.files.system import looking_again, moved, opened, system
+from bench_core.files.system import is_folder, kind_of, looking_again, moved, opened, system
 from bench_core.plan.job import Job
 from bench_core.records import Case, Counts, Predictions
 from bench_core.samples import Samples
@@ -122,7 +122,7 @@ class Store:
 
     def is_done(self, digest: str) -> bool:
         """Say whether a job is sealed."""
-        return system().is_folder(self.jobs / digest)
+        return is_folder(self.jobs / digest)
 
     def state(self, digest: str) -> State:
         """Return the state of one job; a job whose process has died is still to do."""
@@ -220,8 +220,9 @@ class Store:
         The folder is the claim's own, and holds what earlier owners have left. Raises ClaimLostError.
         """
         folder = self.running / job.digest if claim is None else open_place(self.running, claim)
-        make_folder(folder)
-        if system().kind(folder / files.JOB) is None:
+        if claim is None:
+            make_folder(folder)
+        if kind_of(folder / files.JOB) is None:
             files.write_job(folder, job)
         return folder
 
@@ -347,7 +348,7 @@ class Store:
         return {digest: epochs_kept(place) for digest, place in places.items() if place is not None}
 
     def _has_failed(self, digest: str) -> bool:
-        return system().kind(self.failed / digest / FAILURE) is not None
+        return kind_of(self.failed / digest / FAILURE) is not None
 
     def _known(self, digest: str) -> Path:
         for folder in (self.jobs / digest, *map(work_of, places(self.running, digest)), self.failed / digest):

@@ -1,0 +1,88 @@
+"""Protocols that are wrong in one place: the checks must find each of them out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+from bench_core.files.system import moved, opened, system
+from bench_core.store import chain, claim, running, sealing, sightings, store
+from bench_core.store.files import make_folder
+
+_SILENCE, _OPEN_PLACE = sightings.Sightings.silence, running.open_place
+SKEW_SECONDS = 7200.0
+"""By which an observer's clock is ahead of the server's."""
+
+
+def _at_the_servers_time(at: int, prefix: str) -> str:
+    with suppress(FileNotFoundError):
+        return str(system().changed(f"{prefix}{chain.BEAT}", at) / 1e9)
+    return ""
+
+
+def _silence_by_clock(self: sightings.Sightings, owner: Any) -> float:
+    return self._clock() + SKEW_SECONDS - float(owner.sign or 0)
+
+
+def _four_times(self: sightings.Sightings, owner: Any) -> float:
+    return 4 * _SILENCE(self, owner)
+
+
+def _made_late(folder: Path, owner: Any) -> Path:
+    make_folder(running.place_of(folder, owner.digest, owner))
+    return _OPEN_PLACE(folder, owner)
+
+
+def _place_of_anybody(folder: Path, digest: str, owner: Any) -> Path:
+    with opened(folder) as at:
+        names = [] if at is None else sorted(name for name in system().names(at) if name.startswith(digest))
+    return folder / names[-1] if names else folder / digest
+
+
+def _moved_on(target: Path) -> None:
+    """Go on in the former owner's own folder."""
+    left = target / ".left"
+    with opened(left) as at:
+        names = [] if at is None else sorted(system().names(at))
+    beside = target.with_name(f".{target.name}.swapped")
+    for name in names[:1]:
+        moved(target, beside)
+        moved(beside / ".left" / name, target)
+
+
+def _cleared_by_name(place: Path, at: int) -> None:
+    aside = place.with_name(f".{place.name}.released")
+    with suppress(OSError):
+        system().rename(place, aside)
+        system().remove(aside)
+
+
+MUTANTS: dict[str, list[tuple[Any, str, Any]]] = {
+    "a claim is not read back": [(claim.Claim, "held", lambda self: True)],
+    "times are compared with the own clock": [
+        (sightings.Sightings, "silence", _silence_by_clock),
+        (chain, "_sign", _at_the_servers_time),
+    ],
+    "a quarter of the lease is enough": [(sightings.Sightings, "silence", _four_times)],
+    "whatever lies there is sealed": [(sealing, "place_of", _place_of_anybody)],
+    "the former owner's folder is worked on": [(running, "_take_out", _moved_on)],
+    "a failure is recorded without a fence": [(sealing, "_committed", lambda source, target, owner: source)],
+    "a claim is removed by its name": [(claim, "clear", _cleared_by_name)],
+    "a claim is given back without an end": [(claim, "end", lambda own, at, token: True)],
+    "the own folder is made when it is needed": [
+        (claim, "make_folder", lambda path: None),
+        (store, "open_place", _made_late),
+    ],
+}  # fmt: skip
+
+
+@contextmanager
+def mutated(name: str) -> Iterator[None]:
+    """Run the block with a wrong protocol."""
+    with ExitStack() as stack:
+        for target, attribute, new in MUTANTS[name]:
+            stack.enter_context(patch.object(target, attribute, new))
+        yield

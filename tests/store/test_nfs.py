@@ -1,0 +1,129 @@
+"""Claims, takeovers and seals on a simulated file system as NFS is; see tests/store/nfs."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from tests.store.nfs.explore import CASTS, MEMORIES, Figures, Plan, Sampling, explore, sample, thorough, told
+from tests.store.nfs.mutants import MUTANTS, mutated
+from tests.store.nfs.stage import Stage
+from tests.store.nfs.world import Part
+
+QUICKLY_FOUND = ("a claim is given back without an end", "the former owner's folder is worked on",
+                 "a quarter of the lease is enough")  # fmt: skip
+
+
+@pytest.mark.parametrize(("cast", "memory"), list(itertools.product(CASTS, MEMORIES)))
+def test_undisturbed_workers_finish(cast: str, memory: str) -> None:
+    figures = Figures()
+    world = figures.play(cast, memory, Plan())
+    assert not figures.broken and world.truth.sealed is not None
+
+
+def test_many_orders_and_faults_break_nothing() -> None:
+    figures = Figures()
+    explore(figures, "two", "stale", switches=1, faults=1, stride=47)
+    explore(figures, "one fails", "stale", switches=2, faults=0, stride=31)
+    sample(figures, 2, 120)
+    assert figures.plays > 250 and figures.takeovers > 50 and len(figures.faults) == 7, told(figures)
+    assert not figures.broken, told(figures)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_orders_and_faults_in_depth() -> None:
+    figures = thorough(45.0)
+    assert figures.plays > 1000 and not figures.broken, told(figures)
+
+
+def found(name: str) -> Figures:
+    """Look for what a wrong protocol breaks."""
+    figures = Figures()
+    with mutated(name):
+        for drawn in (Sampling(), Sampling(("one fails",), ("stale",), (2,), (0,))):
+            for seed in range(3):
+                sample(figures, seed, 400, drawn)
+    return figures
+
+
+@pytest.mark.parametrize("name", QUICKLY_FOUND)
+def test_a_wrong_protocol_is_found_out(name: str) -> None:
+    assert found(name).broken
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("name", [name for name in MUTANTS if name not in QUICKLY_FOUND])
+def test_every_wrong_protocol_is_found_out(name: str) -> None:
+    assert found(name).broken
+
+
+class Workers(RuleBasedStateMachine):
+    """Up to five workers, each of which is led on by some operations at a time, and things go wrong."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stage = Stage()
+
+    @initialize(nature=st.sampled_from(["", "fails", "interrupted"]))
+    def first(self, nature: str) -> None:
+        self.stage.start(Part(nature, "a"), weak=False)
+
+    @rule(
+        nature=st.sampled_from(["", "", "fails", "interrupted"]),
+        machine=st.sampled_from(["a", "", ""]),
+        weak=st.booleans(),
+    )
+    def another(self, nature: str, machine: str, weak: bool) -> None:
+        if len(self.stage.actors) < 5:
+            self.stage.start(Part(nature, machine), weak)
+
+    @rule(number=st.integers(0, 4), operations=st.integers(1, 60))
+    def go_on(self, number: int, operations: int) -> None:
+        self.stage.advance(self.stage.actors[number % len(self.stage.actors)], operations)
+
+    @rule(number=st.integers(0, 4), operations=st.integers(1, 40), fault=st.integers(0, 11))
+    def go_wrong(self, number: int, operations: int, fault: int) -> None:
+        self.stage.advance(self.stage.actors[number % len(self.stage.actors)], operations, fault)
+
+    @rule(seconds=st.sampled_from([1.0, 20.0, 50.0, 200.0]))
+    def wait(self, seconds: float) -> None:
+        self.stage.server.now += seconds
+
+    @rule(number=st.integers(0, 4), seconds=st.sampled_from([0.0, 5.0, 60.0]))
+    def remember(self, number: int, seconds: float) -> None:
+        self.stage.lag(self.stage.actors[number % len(self.stage.actors)].machine, seconds)
+
+    @invariant()
+    def nothing_is_broken(self) -> None:
+        assert not self.stage.truth.errors
+
+    def teardown(self) -> None:
+        self.stage.close()
+        assert not self.stage.truth.errors
+
+
+def machine(examples: int, steps: int) -> settings:
+    return settings(
+        max_examples=examples,
+        stateful_step_count=steps,
+        deadline=None,
+        suppress_health_check=list(HealthCheck),
+    )
+
+
+TestWorkers = Workers.TestCase
+TestWorkers.settings = machine(25, 15)
+
+
+class ManyWorkers(Workers):
+    """The same for longer."""
+
+
+TestManyWorkers = pytest.mark.slow(ManyWorkers.TestCase)
+TestManyWorkers.settings = machine(400, 40)
