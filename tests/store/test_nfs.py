@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from tests.store.nfs.explore import CASTS, MEMORIES, Figures, Plan, Sampling, explore, sample, thorough, told
+from tests.store.nfs.explore import CASTS, MEMORIES, Figures, Plan, explore, sample, thorough, told
 from tests.store.nfs.mutants import MUTANTS, mutated
+from tests.store.nfs.scenes import SCENES, played
 from tests.store.nfs.stage import Stage
 from tests.store.nfs.world import Part
-
-QUICKLY_FOUND = ("a claim is given back without an end", "the former owner's folder is worked on",
-                 "a quarter of the lease is enough")  # fmt: skip
 
 
 @pytest.mark.parametrize(("cast", "memory"), list(itertools.product(CASTS, MEMORIES)))
@@ -41,26 +40,19 @@ def test_orders_and_faults_in_depth() -> None:
     assert figures.plays > 1000 and not figures.broken, told(figures)
 
 
-def found(name: str) -> Figures:
-    """Look for what a wrong protocol breaks."""
+@pytest.mark.parametrize("scene", SCENES, ids=lambda scene: getattr(scene, "func", scene).__name__)
+def test_who_wakes_up_at_the_worst_moment_harms_nothing(scene: Callable[[Stage], None]) -> None:
+    assert played(scene) == []
+
+
+@pytest.mark.parametrize("name", MUTANTS)
+def test_a_wrong_protocol_is_found_out(name: str) -> None:
     figures = Figures()
     with mutated(name):
-        for drawn in (Sampling(), Sampling(("one fails",), ("stale",), (2,), (0,))):
-            for seed in range(3):
-                sample(figures, seed, 400, drawn)
-    return figures
-
-
-@pytest.mark.parametrize("name", QUICKLY_FOUND)
-def test_a_wrong_protocol_is_found_out(name: str) -> None:
-    assert found(name).broken
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(300)
-@pytest.mark.parametrize("name", [name for name in MUTANTS if name not in QUICKLY_FOUND])
-def test_every_wrong_protocol_is_found_out(name: str) -> None:
-    assert found(name).broken
+        errors = [error for scene in SCENES for error in played(scene)]
+        if not errors:
+            sample(figures, 0, 300)
+    assert errors or figures.broken
 
 
 class Workers(RuleBasedStateMachine):

@@ -9,10 +9,9 @@ from typing import Any
 from unittest.mock import patch
 
 from bench_core.files.system import moved, opened, system
-from bench_core.store import chain, claim, running, sealing, sightings, store
-from bench_core.store.files import make_folder
+from bench_core.store import chain, claim, running, sealing, sightings
 
-_SILENCE, _OPEN_PLACE = sightings.Sightings.silence, running.open_place
+_SILENCE = sightings.Sightings.silence
 SKEW_SECONDS = 7200.0
 """By which an observer's clock is ahead of the server's."""
 
@@ -29,11 +28,6 @@ def _silence_by_clock(self: sightings.Sightings, owner: Any) -> float:
 
 def _four_times(self: sightings.Sightings, owner: Any) -> float:
     return 4 * _SILENCE(self, owner)
-
-
-def _made_late(folder: Path, owner: Any) -> Path:
-    make_folder(running.place_of(folder, owner.digest, owner))
-    return _OPEN_PLACE(folder, owner)
 
 
 def _place_of_anybody(folder: Path, digest: str, owner: Any) -> Path:
@@ -72,10 +66,6 @@ MUTANTS: dict[str, list[tuple[Any, str, Any]]] = {
     "a failure is recorded without a fence": [(sealing, "_committed", lambda source, target, owner: source)],
     "a claim is removed by its name": [(claim, "clear", _cleared_by_name)],
     "a claim is given back without an end": [(claim, "end", lambda own, at, token: True)],
-    "the own folder is made when it is needed": [
-        (claim, "make_folder", lambda path: None),
-        (store, "open_place", _made_late),
-    ],
 }  # fmt: skip
 
 

@@ -45,8 +45,8 @@ class Stage(World):
         """Let everybody finish, then one more to whom nothing happens, and check what is left."""
         try:
             self._faults = {}
-            for actor in self.actors:
-                while not actor.ended:
+            while any(not actor.ended for actor in self.actors):
+                for actor in list(self.actors):
                     self.advance(actor, 10_000)
             self._leave()
         finally:

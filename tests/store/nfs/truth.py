@@ -111,6 +111,8 @@ class Truth:
             self.order[token], self.alive_at[token] = len(self.order), [self.server.now]
         if path == [DIGEST, "owner.json"] and change.new is None and self.owners():
             self._wrong(who, "clears a claim that is held")
+        if path == [DIGEST] and change.new is None and self.owners():
+            self._wrong(who, "takes a claim away that is held")
 
     def _running(self, who: str, change: Change, path: list[str]) -> None:
         token = path[0].removeprefix(own_place(""))
