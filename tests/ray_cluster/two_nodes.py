@@ -16,13 +16,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from bench_core.cli.prepared import order_of
-from bench_core.declarations import FleetRequest
-from bench_core.execute.batch import Batch, queue_batch
-from bench_core.options import complete_options
 from bench_core.store.running import epochs_kept
 from bench_core.store.store import Store
-from bench_executors import ray
+from tests.helpers.bench import BENCH
 from tests.helpers.kill_driver import fingerprint
 from tests.helpers.small_study import load, run
 
@@ -39,30 +35,27 @@ def main(base: Path) -> None:
     clean = Store(base / "clean/store", create=True)
     for job in plan.jobs:
         run(job, clean, loaded.registry)
-    (base / "cluster").mkdir()
     store = Store(base / "cluster/store", create=True)
-    batch = queue_batch(store, Batch("small", plan.jobs, order_of(loaded, 1, 0)))
     cluster = Cluster(
         initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False, **NODE}
     )
     nodes = [cluster.add_node(num_cpus=1, **NODE) for _ in range(2)]
-    words = ("worker", str(store.path), "--batch", batch.id, "--device", "cpu")
-    folder = base / "fleet"
-    folder.mkdir()
-    fleet = ray.start(
-        FleetRequest(
-            "small", store.path, (sys.executable, "-m", "tests.helpers.bench", *words), 2, folder=folder
-        ),
-        complete_options(ray.RAY.options, {"address": cluster.address}),
-    )
-    seen: dict[str, Any] = {"listening": listening(), "alive": fleet.alive()}
+    words = [*BENCH, "run", str(loaded.path), "--store", str(store.path), "--device", "cpu", "--json"]
+    words += ["--executor", "ray", "--workers", "2", "--set"]
+    words += [f"runtime.executors.ray.address={cluster.address}"]
+    with (base / "front.log").open("wb") as log:
+        front = subprocess.Popen(words, stdout=log, stderr=log)
     victim = nodes[0].all_processes["raylet"][0].process.pid
-    seen["cut off"] = wait(lambda: begun_below(victim, store))
+    seen: dict[str, Any] = {"cut off": wait(lambda: begun_below(victim, store))}
+    seen["listening"] = listening()
+    front.kill()
+    front.wait()
     for process in reversed([victim, *below(victim)]):
         with suppress(ProcessLookupError):
             os.kill(process, signal.SIGKILL)
-    wait(lambda: fleet.alive() == 0)
-    seen["done"] = sorted(store.states()) == sorted(job.digest for job in plan.jobs)
+    again = subprocess.run(words, capture_output=True, text=True, timeout=120)
+    seen["again"] = [again.returncode, again.stderr[-2000:]]
+    seen["told"] = [json.loads(line) for line in again.stdout.splitlines()]
     seen["attempts"] = {
         job.digest: len(json.loads((store.folder(job.digest) / "attempts.json").read_text()))
         for job in plan.jobs
