@@ -316,7 +316,7 @@ class Board:
         for number in numbers:
             counts[states[number]] -= 1
             if states[number] == TODO and number < self.graph.count:
-                self._mine -= self._may[number]
+                self.mine -= self._may[number]
             states[number] = DONE
         counts[DONE] += len(numbers)
         self.changed += numbers
