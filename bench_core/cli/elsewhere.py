@@ -136,10 +136,9 @@ class Elsewhere:
         from bench_core.declarations import FleetRequest
 
         store = self.selection.store.path.resolve()
-        device, devices = self._devices()
-        processes = self.batch.order.options.devices_per_job
-        loaders = self.batch.loaders
-        cores = self.threads + (loaders if loaders != "auto" else LOADER_CORES * bool(devices))
+        device, processes = self._device(), self.batch.order.options.devices_per_job
+        devices = processes if device == "cuda" else 0
+        loaders = self.batch.loaders if self.batch.loaders != "auto" else LOADER_CORES * bool(devices)
         needed = [found.memory for found in self.batch.requirements.values() if found.memory is not None]
         return FleetRequest(
             name=scheduler_name(self.batch.name),
@@ -150,18 +149,16 @@ class Elsewhere:
                 "--batch", self.batch.id, "--device", device,
             ),
             workers=count,
-            devices=devices * processes,
-            cores=processes * cores,
+            devices=devices,
+            cores=processes * (self.threads + loaders),
             memory=max(needed, default=None) if not devices else None,
         )  # fmt: skip
 
-    def _devices(self) -> tuple[str, int]:
-        """Return the workers' --device, and how many accelerators each is given."""
+    def _device(self) -> str:
+        """Return the workers' --device: without a wish, an accelerator where this machine has one, too."""
         from bench_core.execute.devices import has_gpu
 
-        if self.device == "auto" and has_gpu():
-            return "cuda", 1
-        return self.device, int(self.device == "cuda")
+        return "cuda" if self.device == "auto" and has_gpu() else self.device
 
     def _say(self, kind: str, item: Manned, text: str) -> None:
         if not self.selection.as_json:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from bench_core.cli.elsewhere import scheduler_name
 from bench_core.execute.batch import read_batch
 from bench_core.plan.load import load_plan
 from bench_core.scaffold.files import plugin_text
@@ -256,3 +257,55 @@ def test_ctrl_c_stops_the_workers_and_the_same_command_resumes(slow_spec: Path) 
     assert not claimed(store) and stopped["alive"] == 1
     (path,) = store.path.glob(f"queue/fleets/{stopped['id']}.json")
     assert json.loads(path.read_text())["ended"]
+
+
+def test_what_workers_need_is_asked_for(spec: Path) -> None:
+    text = spec.read_text()
+    spec.write_text(text + "runtime: {executor: nobody, devices_per_job: 2, loader_workers: 3, workers: 1}\n")
+    for device, devices in (("cuda", 2), ("cpu", 0)):
+        call_bench("run", spec, "--store", spec.parent / device, "--device", device, "--detach")
+        request, _ = json.loads((spec.parent / "request.json").read_text())
+        assert (request["devices"], request["cores"], request["workers"]) == (devices, 8, 1)
+        assert request["command"][-1] == device
+    told = call_bench("run", spec, "--store", spec.parent / "auto", "--detach")
+    assert "--device cuda" in told.stderr and json.loads((spec.parent / "request.json").read_text())
+
+
+NAMES = {"Study_1.b": "segtrial-study-1-b", "x" * 64: "segtrial-" + "x" * 31, "a-": "segtrial-a"}
+
+
+@pytest.mark.parametrize(("name", "safe"), NAMES.items())
+def test_a_study_s_name_is_one_for_schedulers(name: str, safe: str) -> None:
+    assert scheduler_name(name) == safe
+
+
+RECORDS = {
+    "not JSON": "{",
+    "a list": "[]",
+    "without its fields": "{}",
+    "of an unknown executor": {"executor": "rqy"},
+    "with options that do not exist": {"options": {"nicee": 3}},
+    "with signs that act": {"label": "x\u001b[2J"},
+    "with a huge label": {"label": "x" * 10_000},
+    "that names nothing that was started": {},
+}
+
+
+@pytest.mark.parametrize("fault", RECORDS)
+def test_a_damaged_record_of_a_fleet_stops_nobody(fault: str, spec: Path, tmp_path: Path) -> None:
+    data = {
+        "executor": "processes", "batch": "0" * 32, "workers": 2, "options": {"nice": 0}, "label": "crowd",
+        "host": "h", "started": "2026-01-01T00:00:00+00:00", "ended": None,
+    }  # fmt: skip
+    change = RECORDS[fault]
+    folder = tmp_path / "results" / "queue" / "fleets"
+    Store(tmp_path / "results", create=True)
+    folder.mkdir(parents=True)
+    text = change if isinstance(change, str) else json.dumps({**data, **change})
+    (folder / "20260101-000000-00000000.json").write_text(text)
+    (folder / "..%2f.json").write_text(text)
+    shown = call_bench("fleets", spec, "--store", tmp_path / "results")
+    assert shown.returncode == 0 and "\x1b" not in shown.stdout and len(shown.stdout) < 500
+    assert call_bench("status", spec, "--store", tmp_path / "results").returncode == 0
+    done = start(spec, "--executor", "inline")
+    assert done.returncode == 0, done.stderr
