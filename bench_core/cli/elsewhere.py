@@ -8,7 +8,7 @@ import signal
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from bench_core.cli.common import print_json_line, say
@@ -51,9 +51,8 @@ class Elsewhere:
         from bench_core.execute.fleets import sweep_fleets
         from bench_core.execute.outlook import Outlook
 
-        store, todo = self.selection.store, self.selection.todo
+        store, todo, count = self.selection.store, self.selection.todo, self._count()
         outlook = Outlook(self.selection.jobs, store)
-        count = min(self.workers or self.selection.loaded.spec.runtime.workers or DEFAULT_WORKERS, len(todo))
         if todo:
             living = self._join()
             # Whoever does not say how many is content with those that are there.
@@ -63,6 +62,19 @@ class Elsewhere:
         fleets = [*self.joined, *([self.started] if self.started else [])]
         more = None if self.started or not todo else lambda: self._start(count)
         return FleetExecutor(store, outlook, self.batch.id, fleets, more, self.again)
+
+    def by_hand(self, folder: str) -> FleetRequest:
+        """Return the request that `gather` alone would start, with a folder for workers started by hand.
+
+        Raises DiskError if the store cannot be written to.
+        """
+        from bench_core.execute.fleets import FLEETS
+        from bench_core.execute.queue import FOLDER
+        from bench_core.store.files import make_folder
+
+        path = self.selection.store.path / FOLDER / FLEETS / folder
+        make_folder(path)
+        return replace(self._request(self._count()), folder=path.resolve())
 
     def tell(self) -> None:
         """Say which fleets work on the jobs."""
@@ -125,6 +137,10 @@ class Elsewhere:
         digests = {job.digest for job in other.jobs}
         return orders[0] == orders[1] and all(job.digest in digests for job in self.selection.todo)
 
+    def _count(self) -> int:
+        asked = self.workers or self.selection.loaded.spec.runtime.workers or DEFAULT_WORKERS
+        return min(asked, len(self.selection.todo))
+
     def _start(self, count: int) -> Manned:
         from bench_core.execute.fleets import start_fleet
 
@@ -178,9 +194,19 @@ class Elsewhere:
 
 
 def prepare_elsewhere(
-    selection: Selection, name: str, workers: int | None, device: str, threads: int, again: str
+    selection: Selection,
+    name: str,
+    workers: int | None,
+    device: str,
+    threads: int,
+    again: str,
+    *,
+    here: bool = True,
 ) -> Elsewhere:
-    """Refuse what cannot run, prepare data and weights, and queue the jobs for workers elsewhere."""
+    """Refuse what cannot run, prepare data and weights, and queue the jobs for workers elsewhere.
+
+    With `here` false the workers are not started from this machine, which may lack what that takes.
+    """
     from bench_core.cli.prepared import make_ready, order_of, queue_selection
     from bench_core.execute.batch import Batch
     from bench_core.execute.devices import has_gpu
@@ -194,7 +220,8 @@ def prepare_elsewhere(
             fix="write --device cuda, cpu or auto",
         )
     executor = selection.loaded.registry.executor(name)
-    require(executor)
+    if here:
+        require(executor)
     options = complete_options(executor.options, selection.loaded.spec.runtime.executors.get(name, {}))
     make_ready(selection)
     if selection.todo and device == "auto" and not has_gpu():
