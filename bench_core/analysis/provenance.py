@@ -12,7 +12,7 @@ PER_RUN = ("run", "environments")
 """Provenance that names one run of one job: it differs by nature and proves nothing."""
 SIZES = ("samples", "groups", "train", "validation", "test")
 """Numbers that a job reports about its data."""
-HARMLESS = ("host", "device", "loader_workers", "cpu_cores", "spec", "plugins")
+HARMLESS = ("host", "device", "devices", "loader_workers", "cpu_cores", "spec", "plugins")
 """Provenance that may differ between jobs without a bearing on numbers."""
 
 

@@ -72,6 +72,7 @@ def execution(options: RunOptions) -> dict[str, Any]:
     return {
         "device": options.device,
         "device_name": device_name(options.device),
+        "devices_per_job": options.devices_per_job,
         **({"devices": list(options.devices)} if options.devices else {}),
         "threads": options.threads,
         "loader_workers": options.loader_workers,

@@ -19,6 +19,7 @@ from bench_core.protocol.loss import build_loss
 from bench_core.protocol.parts import Parts, part_sizes
 from bench_core.protocol.ranks import Ranks
 from bench_core.spec.loss import Losses
+from bench_core.spec.optimizer import SGD
 from tests.helpers.linked_ranks import together
 from tests.helpers.tiny_jobs import BINARY, MemoryKeeper, history, run, tiny_arrays, tiny_contract, train
 
@@ -126,7 +127,7 @@ def steps(folder: Path) -> list[dict[str, Any]]:
 @pytest.mark.parametrize(
     ("world", "changes"),
     [
-        (2, {}),
+        (2, {"optimizer": SGD(name="sgd"), "rate": 0.1}),
         (2, {"batch_size": 5, "gradient_clipping": 0.05}),
         (3, {"batch_size": 5, "loss": {"bce": 0.5, "dice": 0.5}}),
         (3, {"batch_size": 5, "micro_batch": 2, "loss": {"bce": 0.5, "tversky": 0.5}}),
