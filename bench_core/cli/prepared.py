@@ -19,7 +19,7 @@ from bench_core.errors import BenchError
 
 if TYPE_CHECKING:
     from bench_core.errors import StoreError
-    from bench_core.execute.batch import Batch
+    from bench_core.execute.batch import Batch, Requirement
     from bench_core.execute.fresh import Freshness
     from bench_core.execute.queue import Order
     from bench_core.plan.expand import Plan
@@ -264,6 +264,25 @@ def queue_selection(selection: Selection, threads: int | None = None) -> Batch:
         jobs=selection.jobs,
         order=order_of(selection.loaded, threads or runtime.threads, 0),
         loaders=runtime.loader_workers,
+        requirements=_requirements(selection),
         retried={digest: failure for digest, failure in failures.items() if failure is not None},
     )
     return queue_batch(store, batch)
+
+
+def _requirements(selection: Selection) -> dict[str, Requirement]:
+    """Return what the spec says that jobs need, by digest, where that is more than one device of any size."""
+    from bench_core.execute.batch import Requirement
+    from bench_core.execute.limits import size_in_bytes
+    from bench_core.plan.job import Apply
+
+    runtime = selection.loaded.spec.runtime
+    sizes = {name: size_in_bytes(text, f"runtime.memory.{name}") for name, text in runtime.memory.items()}
+    found = {}
+    for job in selection.jobs:
+        alone = isinstance(job.work, Apply)
+        memory = sizes.get(job.model.label, sizes.get(job.model.name))
+        asked = Requirement(memory, 1 if alone else runtime.devices_per_job)
+        if asked != Requirement():
+            found[job.digest] = asked
+    return found

@@ -60,6 +60,8 @@ class Draft:
     """`runtime.executors`."""
     devices_per_job: int = 1
     """`runtime.devices_per_job`."""
+    memory: Mapping[str, str] = field(default_factory=dict)
+    """`runtime.memory`."""
     pools: Mapping[str, AnyPool] = field(default_factory=dict)
     expected: Mapping[int, Expected] = field(default_factory=dict)
     claims: Mapping[int, Claim] = field(default_factory=dict)
@@ -92,6 +94,7 @@ def draft_of_spec(spec: Spec, data: Mapping[str, Any]) -> Draft:
         executor=spec.runtime.executor,
         executor_options=spec.runtime.executors,
         devices_per_job=spec.runtime.devices_per_job,
+        memory=spec.runtime.memory,
         pools=spec.pools,
         expected=dict(enumerate(spec.expected)),
         claims=dict(enumerate(spec.claims)),
@@ -113,6 +116,7 @@ def draft_of_data(data: Mapping[str, Any], wrong: Iterable[Loc]) -> Draft:
         executor=runtime.executor if runtime else LOCAL,
         executor_options=runtime.executors if runtime else {},
         devices_per_job=runtime.devices_per_job if runtime else 1,
+        memory=runtime.memory if runtime else {},
         pools=_pools(data.get("pools")),
         expected=_each(Expected, data.get("expected")),
         claims=_claims(data.get("claims")),

@@ -108,6 +108,9 @@ class StepEntry(Section):
     options: dict[str, Any] = {}
 
 
+Size = Annotated[str, StringConstraints(pattern=r"^[0-9]{1,6}(\.[0-9]{1,6})? ?([KMGT]i?)?B$")]
+
+
 class Runtime(Section):
     """How jobs are executed: recorded with each result, no part of its identity."""
 
@@ -125,6 +128,9 @@ class Runtime(Section):
     """torch.compile the network."""
     runners: dict[str, dict[str, Any]] = {}
     """Runner to its options, such as logs of its own; see `bench list runners`."""
+    memory: dict[str, Size] = {}
+    """Model (label or name) to the memory that its jobs need on a device, as "20GB" or "18GiB"; workers that
+    have less leave them to others. What is not given is learned from finished jobs."""
     executor: Name = LOCAL
     """Where `bench run` starts workers: `local` is this machine; see `bench list executors`."""
     executors: dict[str, dict[str, Any]] = {}

@@ -87,6 +87,9 @@ def describe(error: dict[str, Any], loc: Loc) -> Words:
             meaning(loc),
             "add one" if few else "remove some",
         )
+    if kind == "string_pattern_mismatch" and loc[:2] == ("runtime", "memory"):
+        fix = f"write a number with a unit: {dotted(loc[2:])}: 20GB"
+        return Words("type", f"{name} is {shown(value)}, but must be a size", meaning(loc), fix)
     if kind in ("string_pattern_mismatch", "string_too_long", "string_too_short"):
         return _text(kind, context, name, value, loc)
     if kind == "value_error":

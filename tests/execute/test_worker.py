@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import json
+import signal
+from collections import Counter
 from pathlib import Path
+
+import pytest
+import torch
 
 from bench_core.cli.prepared import order_of
 from bench_core.execute.batch import Batch, batch_ids, queue_batch
 from bench_core.store.store import Store
 from tests.helpers.bench import call_bench, run_bench
 from tests.helpers.small_study import load, write_spec
+from tests.helpers.small_study import run as run_here
+from tests.helpers.worker_process import WorkerProcess
 
 
 def test_a_worker_queues_a_spec_and_leaves_nothing_behind(tmp_path: Path) -> None:
@@ -55,3 +62,82 @@ def test_what_is_not_queued_is_said(tmp_path: Path) -> None:
     spec = write_spec(tmp_path / "spec")
     assert call_bench("worker", spec, "--batch", "0" * 32).returncode == 2
     assert call_bench("worker", store.path, "--set", "a=b").returncode == 2
+
+
+def bits(store: Store) -> dict[str, tuple[bytes, ...]]:
+    """Return what must be equal of each job: counts, trace, label maps and weights."""
+    found = {}
+    for digest in store.known():
+        folder = store.folder(digest)
+        weights = torch.load(folder / "best.pt", weights_only=True)["state_dict"]
+        tensors = b"".join(name.encode() + value.numpy().tobytes() for name, value in sorted(weights.items()))
+        kept = [(folder / name).read_bytes() for name in ("counts.csv", "trace.jsonl")]
+        found[digest] = (*kept, store.predictions(digest).labels.tobytes(), tensors)
+    return found
+
+
+@pytest.mark.slow
+def test_killed_preempted_and_late_workers_end_with_the_same_bits(tmp_path: Path) -> None:
+    _, store, batch = queued(tmp_path, models="[slow-net]", epochs=4)
+    options = ("--batch", batch)
+
+    # Its process is killed by force: the worker lives and tries again.
+    first = WorkerProcess(store.path, *options)
+    first.until("epoch")
+    first.kill_child(signal.SIGKILL)
+    assert first.until("again")["event"] == "again"
+    # A scheduler announces the end.
+    first.until("epoch")
+    first.process.send_signal(signal.SIGUSR2)
+    code, message = first.end()
+    assert code == 130 and "another worker resumes" in message, message
+    assert list(store.claims.iterdir()) == [] and "failed" not in first.kinds()
+
+    # The worker itself is killed by force.
+    second = WorkerProcess(store.path, *options)
+    second.until("epoch")
+    second.process.kill()
+    second.end()
+
+    # Its time is over before the jobs are.
+    third = WorkerProcess(store.path, *options, "--until", "15s")
+    code, message = third.end()
+    assert code == 0, message
+    assert "running" not in store.states().values()
+
+    pids: set[int] = set()
+    last = WorkerProcess(
+        store.path,
+        *options,
+        seen=lambda item: pids.update(last.children() if item["event"] == "epoch" else ()),
+    )
+    code, message = last.end()
+    assert code == 0 and last.events[-1]["counts"] == {"done": 3}, message
+    assert len(pids) <= 1, "one process runs one job after the other"
+    attempts = [store.result(digest).attempts for digest in store.known()]
+    assert max(attempts) > 1 and list(store.failed.iterdir()) == list(store.running.iterdir()) == []
+    assert batch_ids(store) == [] and [path.name for path in (store.path / "queue").iterdir()] == ["batches"]
+    late = call_bench("worker", store.path, *options)
+    assert late.returncode == 0 and "are done" in late.stdout
+
+    loaded, plan = load(tmp_path / "spec", models="[slow-net]", epochs=4)
+    clean = Store(tmp_path / "clean", create=True)
+    for job in plan.jobs:
+        run_here(job, clean, loaded.registry)
+    assert bits(store) == bits(clean)
+
+
+@pytest.mark.slow
+def test_faults_of_the_method_are_not_tried_again_and_those_of_machines_thrice(tmp_path: Path) -> None:
+    _, store, batch = queued(tmp_path, models="[broken-net, fatal-net]", epochs=1)
+    fatal = WorkerProcess(store.path, "--batch", batch, "--only", "model=fatal-net", "--only", "fold=0")
+    code, message = fatal.end()
+    assert code == 1, message
+    assert fatal.kinds().count("again") == 2 and fatal.kinds().count("failed") == 1
+    broken = [WorkerProcess(store.path, "--batch", batch, "--only", "model=broken-net") for _ in range(2)]
+    codes = {worker.end()[0] for worker in broken}
+    assert 1 in codes
+    assert sum(worker.kinds().count("started") for worker in broken) == 3, "each was tried once in all"
+    failures = [failure for digest in store.known() if (failure := store.failure(digest)) is not None]
+    faults = Counter((failure.fault, failure.attempts) for failure in failures)
+    assert faults == {("method", 1): 3, ("infrastructure", 3): 1}

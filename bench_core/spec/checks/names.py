@@ -35,6 +35,12 @@ def check_names(context: Context) -> None:
         if name not in executors:
             error = unknown("executor", name, executors)
             _report(context, "executor", ("runtime", "executors", name), error, key=True)
+    entries = context.draft.models.values()
+    models = dict.fromkeys(name for entry in entries for name in (entry.label, entry.name) if name)
+    for name in context.draft.memory:
+        if name not in models:
+            error = unknown("model", name, models)
+            _report(context, "model", ("runtime", "memory", name), error, key=True)
     seen: set[str] = set()
     for index, analysis in context.draft.analyses.items():
         loc: Loc = ("analyses", index, "name")
