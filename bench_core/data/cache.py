@@ -12,6 +12,7 @@ import os
 import re
 import shutil
 import socket
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -29,14 +30,13 @@ from bench_core.data.resize import Fit
 from bench_core.data.samples import Reader, Sample
 from bench_core.declarations import Task
 from bench_core.errors import StoreError
-from bench_core.files.clock import now_in
 
 __all__ = ["CachedArrays", "open_cache"]
 
 Progress = Callable[[int, int], None]
 
 ABANDONED_SECONDS = 3600.0
-"""Whoever holds the lock: a build that wrote nothing for this long is dead."""
+"""Whoever holds the lock: a build of another machine that wrote nothing for so long, watched, is dead."""
 ATTEMPTS = 3
 """A dataset whose files change while they are read is read so often before the user hears of it."""
 HASHES = "hashes.json"
@@ -154,6 +154,7 @@ def _build(folder: Path, turn: Turn, load: Callable[[], CachedArrays], fill: Cal
         load()
         return
     temporary = _temporary(folder, turn)
+    others = _Others(folder, temporary)
     try:
         fill(temporary)
         _publish(temporary, folder, load)
@@ -162,22 +163,17 @@ def _build(folder: Path, turn: Turn, load: Callable[[], CachedArrays], fill: Cal
         shutil.rmtree(temporary, ignore_errors=True)
         raise
     shutil.rmtree(temporary, ignore_errors=True)
+    others.remove_dead(STALE_SECONDS if turn.held else ABANDONED_SECONDS)
 
 
 def _temporary(folder: Path, turn: Turn) -> Path:
-    """Return the folder to build in, after removing those that killed builds left behind.
+    """Return the folder to build in, after removing those that killed builds of this machine left behind.
 
-    Whoever holds the lock takes over what a killed build of this machine has finished.
+    Whoever holds the lock takes over what such a build has finished.
     """
     continued = folder.with_name(f".{folder.name}.{_HOST}{UNFINISHED}")
-    for path in folder.parent.glob(f".{folder.name}.*.tmp"):
-        if turn.held and path == continued:
-            continue
-        # Some shared file systems lock within one machine only: another machine's build is left alone
-        # while it writes.
-        idle = _idle_seconds(path)
-        local = path.name.startswith(f".{folder.name}.{_HOST}.")
-        if (turn.held and (local or idle > STALE_SECONDS)) or idle > ABANDONED_SECONDS:
+    for path in folder.parent.glob(f".{folder.name}.{_HOST}.*tmp"):
+        if turn.held and path != continued:
             shutil.rmtree(path, ignore_errors=True)
     alone = folder.with_name(f".{folder.name}.{_HOST}.{os.getpid()}.tmp")
     temporary = continued if turn.held else alone
@@ -185,11 +181,33 @@ def _temporary(folder: Path, turn: Turn) -> Path:
     return temporary
 
 
-def _idle_seconds(path: Path) -> float:
-    try:
-        return now_in(path.parent) - max(file.stat().st_mtime for file in [path, *path.iterdir()])
-    except OSError:
-        return 0.0
+class _Others:
+    """The builds of other machines, watched during one's own: some file systems lock within a machine only.
+
+    Whether they wrote meanwhile is told by their files alone; no time of another machine means anything.
+    """
+
+    def __init__(self, folder: Path, own: Path) -> None:
+        found = folder.parent.glob(f".{folder.name}.*.tmp")
+        self._signs = {path: _signs_of(path) for path in found if path != own}
+        self._since = time.monotonic()
+
+    def remove_dead(self, seconds: float) -> None:
+        """Remove those that wrote nothing, if they were watched for so long."""
+        if time.monotonic() - self._since >= seconds:
+            for path, signs in self._signs.items():
+                if _signs_of(path) == signs:
+                    shutil.rmtree(path, ignore_errors=True)
+
+
+def _signs_of(path: Path) -> tuple[tuple[str, int, int], ...]:
+    """Return names, sizes and times of a folder's files: only whether they differ means anything."""
+    found = []
+    with contextlib.suppress(OSError):
+        for file in sorted(path.iterdir()):
+            facts = file.stat()
+            found.append((file.name, facts.st_size, facts.st_mtime_ns))
+    return tuple(found)
 
 
 def _publish(temporary: Path, folder: Path, load: Callable[[], CachedArrays]) -> None:
@@ -202,7 +220,7 @@ def _publish(temporary: Path, folder: Path, load: Callable[[], CachedArrays]) ->
     with contextlib.suppress(DamagedCacheError):
         load()
         return  # Another process was faster; its cache holds the same bytes.
-    damaged = folder.with_name(f".{folder.name}.{os.getpid()}.damaged")
+    damaged = folder.with_name(f".{folder.name}.{_HOST}.{os.getpid()}.damaged")
     folder.rename(damaged)
     shutil.rmtree(damaged, ignore_errors=True)
     temporary.rename(folder)

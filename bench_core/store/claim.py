@@ -94,17 +94,15 @@ def take_claim(claims: Path, digest: str, silent: str | None = None) -> Claim | 
         job=digest,
     )
     with unbroken(), storing(claims):
-        # Whatever is there before the claim is ours, belongs to owners before us.
-        earlier = _at_work(claims.with_name(RUNNING), digest)
         for _ in range(TRIES):
             with opened(claims / digest) as at:
                 if at is None:
-                    return _entered(claims, me, earlier)
+                    return _entered(claims, me)
                 chain = read_chain(at, digest)
                 if chain.last is not None:
                     if chain.last.token != silent and sightings.ours().lives(chain.last):
                         return None
-                    return _entered(claims, me, earlier, at, chain.owners)
+                    return _entered(claims, me, at, chain.owners)
                 if chain.ended:
                     clear(claims / digest, at)
         return None
@@ -113,7 +111,6 @@ def take_claim(claims: Path, digest: str, silent: str | None = None) -> Claim | 
 def _entered(
     claims: Path,
     me: ClaimOwner,
-    earlier: frozenset[str],
     at: int | None = None,
     before: Sequence[ClaimOwner] = (),
 ) -> Claim | None:
@@ -122,6 +119,8 @@ def _entered(
     work = claims.with_name(RUNNING) / f"{me.job}.{me.token}"
     beat, own = -1, -1
     claim: Claim | None = None
+    # Whatever is there before the claim is ours, belongs to owners before us.
+    earlier = _at_work(claims.with_name(RUNNING), me.job)
     try:
         # There before the claim, and never made again: who follows finds it and takes it away.
         make_folder(work)

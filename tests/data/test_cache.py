@@ -272,12 +272,32 @@ def test_a_builder_that_hangs_is_not_waited_for(tmp_path: Path, monkeypatch: pyt
         fcntl.flock(file, fcntl.LOCK_EX)
         os.utime(lock, (0, 0))
         assert len(open_arrays(reader(), tmp_path / "cache").ids) == 5
-    # Its folder may still be written to: only time proves it dead.
+    # Its folder may still be written to: only a long look proves it dead, whatever its times say.
     assert abandoned.exists()
-    shutil.rmtree(tmp_path / "cache" / place.name)
     os.utime(abandoned, (0, 0))
+    shutil.rmtree(tmp_path / "cache" / place.name)
     open_arrays(reader(), tmp_path / "cache")
-    assert not abandoned.exists()
+    assert abandoned.exists()
+
+
+def test_a_build_of_another_machine_is_removed_after_it_was_still_for_long(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = open_arrays(reader(), tmp_path / "elsewhere").path
+    assert place is not None
+    at_work, dead = (tmp_path / "cache" / f".{place.name}.{name}.7.tmp" for name in ("at-work", "dead"))
+    for path in (at_work, dead):
+        path.mkdir(parents=True)
+        (path / "images.npy").write_bytes(b"half")
+    now = [0.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+
+    def progress(done: int, total: int) -> None:
+        now[0] += 100.0
+        (at_work / "images.npy").write_bytes(b"half" * (done + 2))
+
+    open_arrays(reader(), tmp_path / "cache", progress=progress)
+    assert (at_work / "images.npy").exists() and not dead.exists()
 
 
 def test_a_clock_hours_ahead_of_the_file_server_removes_no_build_at_work(
