@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from bench_core.execute.fresh import Freshness
     from bench_core.plan.expand import Plan
     from bench_core.plan.job import Job
+    from bench_core.store.owners import ClaimOwner
     from bench_core.store.result import Failure
     from bench_core.store.store import Store
 
@@ -135,7 +136,16 @@ def _data(
 
 def _owner(store: Store, digest: str) -> dict[str, object] | None:
     owner = store.owner(digest)
-    return None if owner is None else {"host": owner.host, "pid": owner.pid, "since": owner.started}
+    if owner is None:
+        return None
+    facts = {"host": owner.host, "pid": owner.pid, "since": owner.started}
+    return facts | {"silent_seconds": _silence(store, owner)}
+
+
+def _silence(store: Store, owner: ClaimOwner) -> float | None:
+    """Return for how long an owner of another machine has been silent, None for one that is seen to run."""
+    silence = store.silence(owner.job) if owner.running is None else None
+    return None if silence is None else round(silence, 1)
 
 
 def _print(
@@ -162,7 +172,13 @@ def _print(
     for job in running[:MOST_LISTED]:
         owner = store.owner(job.digest)
         if owner is not None:
-            out.print(Text(f"running: {job.name}, process {owner.pid} on {owner.host} since {owner.started}"))
+            text = f"running: {job.name}, process {owner.pid} on {owner.host} since {owner.started}"
+            silence = _silence(store, owner)
+            if silence is not None and silence > owner.lease:
+                text += (
+                    f"; no sign of life for {silence / 60:.0f} min: `bench run` takes it over after a while"
+                )
+            out.print(Text(text))
     _more(len(running))
     where = "" if str(store.path) == "results" else f" --store {shlex.quote(str(store.path))}"
     cut_off = [job for job in plan.jobs if job.digest in epochs and states[job.digest] == "todo"]

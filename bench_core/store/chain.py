@@ -59,6 +59,22 @@ def read_chain(at: int, job: str) -> Chain:
     return _tried(lambda: _read_chain(at, job), job)
 
 
+def last_beat(claim: Path) -> float | None:
+    """Return when the last owner of a claim beat, in seconds since 1970 by the file server's clock.
+
+    For people: nothing is decided by it. None where that cannot be told.
+    """
+    with suppress(OSError), opened(claim) as at:
+        if at is None:
+            return None
+        owners = _read_chain(at, claim.name).owners
+        prefix = f"{slot_after(owners[-2].token)}/" if len(owners) > 1 else ""
+        for name in (BEAT, OWNER):
+            with suppress(FileNotFoundError):
+                return system().changed(f"{prefix}{name}", at) / 1e9
+    return None
+
+
 def follows(at: int, slot: str, token: str) -> bool:
     """Say whether the owner of this slot ("" for the first) is the one with this token and the last."""
 

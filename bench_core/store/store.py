@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench_core.errors import StoreError
+from bench_core.files.clock import now_in
 from bench_core.files.hashes import sha256_of
 from bench_core.files.system import is_folder, kind_of, looking_again, moved, opened, system
 from bench_core.plan.job import Job
@@ -19,6 +20,7 @@ from bench_core.records import Case, Counts, Predictions
 from bench_core.samples import Samples
 from bench_core.store import folder as files
 from bench_core.store import sightings
+from bench_core.store.chain import last_beat
 from bench_core.store.claim import Claim, ClaimOwner, claim_owner, claiming
 from bench_core.store.datasets import keep_samples, stored_samples
 from bench_core.store.files import (
@@ -136,6 +138,14 @@ class Store:
     def owner(self, digest: str) -> ClaimOwner | None:
         """Return who holds the job's claim, dead or alive."""
         return claim_owner(self.claims / digest)
+
+    def silence(self, digest: str) -> float | None:
+        """Return for how many seconds the owner of a job's claim gave no sign of life, by the server's clock.
+
+        For people: whether an owner of another machine lives is decided by watching it. None if unknown.
+        """
+        beat = last_beat(self.claims / digest)
+        return None if beat is None else max(0.0, now_in(self.claims) - beat)
 
     def folder(self, digest: str) -> Path:
         """Return the sealed folder of a done job."""

@@ -3,15 +3,19 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+import re
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from bench_core.errors import StoreError
+from bench_core.files.system import FileSystem, using
 from bench_core.processes.liveness import machine_identity, process_start
 from bench_core.store.claim import (
     Claim,
@@ -22,6 +26,9 @@ from bench_core.store.claim import (
     sweep,
     take_claim,
 )
+from bench_core.store.files import write_json
+from bench_core.store.running import open_place
+from bench_core.store.sealing import seal
 from bench_core.store.sightings import LOOKS_PER_LEASE, Sightings
 from tests.helpers.silence import Watch
 
@@ -360,3 +367,60 @@ def test_of_many_processes_one_wins(claims: Path, orphaned: bool) -> None:
         winner = take_claim(claims, DIGEST)
         assert winner is not None, "the winner has ended and is followed"
         winner.release()
+
+
+class Counting(FileSystem):
+    """Counts the operations of the file system."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def __getattribute__(self, name: str) -> Any:
+        if name in set(vars(FileSystem)) - {"__init__", "close", "pause"}:
+            self.count += 1
+        return super().__getattribute__(name)
+
+
+def test_the_operations_of_a_claim_are_as_many_as_documented(tmp_path: Path, watch: Watch) -> None:
+    """docs/executors.md says how many; a store with other jobs makes no difference."""
+    claims = tmp_path / "claims"
+    for number in range(50):
+        (tmp_path / "jobs" / f"{number:032x}").mkdir(parents=True)
+        (claims / f"{number:032x}").mkdir(parents=True)
+    counted: dict[str, int] = {}
+
+    @contextmanager
+    def counting(what: str) -> Iterator[None]:
+        system = Counting()
+        with using(system):
+            yield
+        counted[what] = system.count
+
+    running, jobs = tmp_path / "running", tmp_path / "jobs"
+    running.mkdir()
+    with counting("take a free claim"):
+        claim = take_claim(claims, DIGEST)
+    assert claim is not None
+    with counting("find a job claimed by another"):
+        assert take_claim(claims, DIGEST) is None
+    with counting("beat"):
+        claim.beat()
+    with counting("check that the claim is held"):
+        claim.check()
+    with counting("open the folder of a new job"):
+        folder = open_place(running, claim)
+    write_json(folder / "manifest.json", {"files": {}})
+    with counting("seal"):
+        seal(running, jobs, DIGEST, claim)
+    with counting("give the claim back"):
+        claim.release()
+    leave_dead_claim(claims, token="dead", machine="another machine")
+    (running / f"{DIGEST}.dead").mkdir()
+    with counting("follow a dead owner"):
+        claim = take_claim(claims, DIGEST, silent="dead")
+    assert claim is not None
+    with counting("take an empty folder over"):
+        open_place(running, claim)
+    text = (Path(__file__).parents[2] / "docs" / "executors.md").read_text()
+    text = text[text.index("## The protocol on shared file systems") :]
+    assert counted == {what: int(number) for what, number in re.findall(r"^\| (.+?) \| (\d+) \|", text, re.M)}

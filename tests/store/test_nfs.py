@@ -118,4 +118,4 @@ class ManyWorkers(Workers):
 
 
 TestManyWorkers = pytest.mark.slow(ManyWorkers.TestCase)
-TestManyWorkers.settings = machine(400, 40)
+TestManyWorkers.settings = machine(200, 40)
