@@ -385,11 +385,13 @@ class Contract(Session):
         self._draw_alike()
 
     def _draw_alike(self) -> None:
-        """Let processes that had no image of a part, for which nothing was drawn, draw on where the others
-        are."""
+        """Let processes that had no image of a part, for which nothing was drawn or kept, go on from where
+        the others are."""
         if self.ranks.active < self.ranks.world:
             device = self._setup.device
             draw_from(self.ranks.tell(drawing_from(device) if self.ranks.first else None), device)
+            if self._synchronized:
+                self.ranks.settle_buffers(self.model, True)
 
     def _active_counts(self) -> set[int]:
         """Return how many of the processes have images of a part, for all sizes that parts have."""

@@ -76,6 +76,20 @@ def norm_notes(network: nn.Module, devices: int, synchronized: bool) -> tuple[st
     return tuple(notes)
 
 
+def whole_mean(part: Tensor) -> Tensor:
+    """Return the mean over a whole batch of what is a mean over the images of a part, for networks that keep
+    one; the part's own outside of training and where batch norm is not synchronized either.
+
+    Passes no gradient on.
+    """
+    now = _now()
+    rows = None if now is None else now.rows
+    if now is None or rows is None or now.gather is None:
+        return part
+    shares = now.gather(part.detach().double().flatten() * (rows.here / rows.total))
+    return shares.sum(dim=0).view_as(part).to(part)
+
+
 def _now() -> WholeBatch | None:
     found = _entered.get(threading.get_ident())
     # A backward pass that computes parts of a network again does so in a thread of its own.

@@ -12,12 +12,14 @@ import mmseg.models  # noqa: F401  (registers the networks)
 import torch
 from mmengine.model import BaseModule, revert_sync_batchnorm
 from mmengine.registry import DefaultScope
+from mmseg.models.decode_heads import ema_head
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 from torch.nn import functional
 
 from bench_core import BuildRequest
 from bench_core.errors import BenchError, TrainingError
+from bench_core.protocol.whole_batch import whole_mean
 from bench_mmseg.adapt import Adapted, adapt
 
 MOST_SCALES = 7
@@ -28,6 +30,8 @@ _AUXILIARY = {
     "DAHead": ("pam_conv_seg", "cam_conv_seg"),
 }
 """Branches that only serve losses of their own, by head."""
+# EMANet's own would weigh all processes alike, and wait for those that have no images.
+ema_head.reduce_mean = whole_mean
 
 
 class Segmentor(BaseModule):

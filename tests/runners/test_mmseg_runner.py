@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import random
 from pathlib import Path
 from typing import Any
@@ -9,15 +10,19 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 pytest.importorskip("mmengine")
 
 from bench_core.protocol.contract import RunOptions
+from bench_core.protocol.ranks import Ranks
+from bench_core.protocol.shared_draws import Rows
+from bench_core.protocol.whole_batch import WholeBatch
 from bench_core.spec.protocol import AdamW, EarlyStopping, Last
 from bench_mmseg import fit as mmseg
 from bench_torch import fit as native
 from tests.helpers.left_behind import Fit, Left, assert_equal, same_bits, untimed
+from tests.helpers.linked_ranks import together
 from tests.helpers.tiny_jobs import BINARY, THREE, MemoryKeeper, tiny_contract, tiny_network
 
 STOPPING = EarlyStopping(patience=2, min_delta=0.05)
@@ -136,3 +141,26 @@ def test_compiled_training_equals_the_native_loops(tmp_path: Path, monkeypatch: 
         both.append(Left(fit, tmp_path / fit.__module__, RunOptions(compile=True), **settings))
     torch._dynamo.reset()
     assert_equal(*both)
+
+
+def test_the_bases_that_emanet_keeps_are_those_of_the_whole_batch() -> None:
+    """mmseg's own function would weigh processes of three images and of one alike."""
+    from mmseg.models.decode_heads.ema_head import EMAModule
+
+    import bench_mmseg.segmentor  # noqa: F401
+
+    torch.manual_seed(0)
+    images = torch.randn(4, 5, 3, 3)
+    whole, *parts = (copy.deepcopy(each) for each in (EMAModule(5, 2, 2, 0.1),) * 3)
+    expected = whole(images)
+
+    def work(ranks: Ranks) -> Tensor:
+        batch, place = WholeBatch(ranks.gather_active), (slice(0, 3), slice(3, 4))[ranks.rank]
+        batch.enter(Rows(place.start, place.stop - place.start, 4))
+        out: Tensor = parts[ranks.rank](images[place])
+        batch.leave()
+        return out
+
+    torch.testing.assert_close(torch.cat(together(2, work)), expected)
+    for part in parts:
+        torch.testing.assert_close(part.bases, whole.bases)
