@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 
 _BAR = 16
 """Columns for the bar beside the headline's texts, gaps included."""
+_FEW = 4
+"""Jobs at work that are shown on the smallest screen."""
+_SHARE = 0.1
+"""Of its time that a run draws at most: a matrix of many thousand jobs is drawn seldom."""
 _LINES_AROUND = 11
 """Lines of the view that are neither the matrix nor the jobs at work."""
 
@@ -33,7 +37,7 @@ class LiveView:
         self._console = console
         self._title = title
         self._live = Live(console=console, refresh_per_second=4, transient=True, auto_refresh=False)
-        self._drawn = 0.0
+        self._due = 0.0
         self._reasons = Reasons()
 
     def __enter__(self) -> LiveView:
@@ -47,10 +51,10 @@ class LiveView:
         """Redraw, at most a few times a second."""
         if happening is not None:
             self._say(happening)
-        now = time.monotonic()
-        if now - self._drawn >= 0.2:
-            self._drawn = now
+        begun = time.monotonic()
+        if begun >= self._due:
             self._live.update(view(run, self._console, self._title), refresh=True)
+            self._due = begun + max(0.2, (time.monotonic() - begun) / _SHARE)
 
     def _say(self, happening: Happening) -> None:
         """Print what stays above the picture: what failed, or can not run."""
@@ -74,20 +78,26 @@ def view(run: RunProgress, console: Console, title: str) -> RenderableType:
     running = run.with_status("running")
     statuses: Mapping[str, str] = {digest: item.status for digest, item in run.jobs.items()}
     rows = rows_of((item.job for item in run.jobs.values()), statuses)
-    at_work = _jobs_table(running, console)
+    # Workers elsewhere can be more than a screen has lines.
+    shown = running[: max(_FEW, (console.height - _LINES_AROUND) // 2)]
+    elapsed = bool(run.workers)
+    at_work = _jobs_table(shown, console, elapsed=elapsed)
     whole = fits(at_work, console)
-    lines = len(running) * (1 if whole else 2)
+    lines = len(shown) * (1 if whole else 2) + (len(running) > len(shown)) + elapsed
     room = max(3, console.height - _LINES_AROUND - lines)
     families = len({row.family for row in rows})
     enough = len(rows) + (families if families > 1 else 0) <= room
     parts: list[RenderableType] = [
         _headline(run, title, console),
-        Text(run.workers, "dim", overflow="fold"),
+        *([Text(run.workers, "dim", overflow="fold")] if run.workers else []),
+        "",
         matrix(rows, console, None if enough else room),
         legend(rows, console),
     ]
     if running:
-        parts += ["", at_work if whole else _jobs_lines(running, console)]
+        parts += ["", at_work if whole else _jobs_lines(shown, console, elapsed=elapsed)]
+    if len(running) > len(shown):
+        parts.append(Text(f"and {len(running) - len(shown)} more at work", "dim"))
     # An empty last line: the terminal's own ^C would otherwise break the picture.
     return Group(*parts, "")
 
@@ -142,7 +152,11 @@ def _times(run: RunProgress) -> str:
     return times if left is None else f"{times}, <= {duration(left)} left"
 
 
-def _jobs_lines(running: list[JobProgress], console: Console) -> Text:
+def _elapsed(progress: JobProgress) -> str:
+    return duration(time.monotonic() - progress.started)
+
+
+def _jobs_lines(running: list[JobProgress], console: Console, *, elapsed: bool) -> Text:
     """Return each job's name and, below it, its numbers: for screens on which one line does not hold both."""
     from rich.text import Text
 
@@ -150,7 +164,14 @@ def _jobs_lines(running: list[JobProgress], console: Console) -> Text:
     for progress in running:
         left = "" if progress.seconds_left is None else f"{duration(progress.seconds_left)} left"
         epoch = f"{progress.done}/{progress.total}" if progress.total else ""
-        facts = [progress.device, epoch, left, *([progress.note] if progress.note else facts_of(progress))]
+        since = f"for {_elapsed(progress)}" if elapsed else ""
+        facts = [
+            progress.device,
+            since,
+            epoch,
+            left,
+            *([progress.note] if progress.note else facts_of(progress)),
+        ]
         said = flow(filter(None, facts), console.width - 2, indent="  ")
         lines += [Text(progress.job.name, "bold"), Text("  ").append_text(said)]
     text = Text("\n").join(lines)
@@ -158,14 +179,14 @@ def _jobs_lines(running: list[JobProgress], console: Console) -> Text:
     return text
 
 
-def _jobs_table(running: list[JobProgress], console: Console) -> Table:
+def _jobs_table(running: list[JobProgress], console: Console, *, elapsed: bool) -> Table:
     from rich import box
     from rich.table import Table
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, header_style="bold", expand=True)
     longest = max((len(progress.job.name) for progress in running), default=0)
     table.add_column("at work", ratio=1, min_width=longest, no_wrap=True, overflow="crop")
-    for name in ("on", "epoch", "loss"):
+    for name in ("on", *(["for"] if elapsed else []), "epoch", "loss"):
         table.add_column(name, justify="right", no_wrap=True, overflow="crop")
     table.add_column("validation", min_width=11, justify="right", no_wrap=True, overflow="crop")
     table.add_column("left", justify="right", no_wrap=True, overflow="crop")
@@ -175,6 +196,7 @@ def _jobs_table(running: list[JobProgress], console: Console) -> Table:
         table.add_row(
             progress.job.name,
             progress.device,
+            *([_elapsed(progress)] if elapsed else []),
             f"{progress.done}/{progress.total}" if progress.total else "",
             "" if progress.loss is None else f"{progress.loss:.4g}",
             _italic(progress.note) if progress.note else "" if value is None else f"{monitor} {value:.3f}",

@@ -6,6 +6,7 @@ import io
 import json
 import math
 import shutil
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -425,3 +426,20 @@ def test_a_tracker_hears_all_and_may_fail(tmp_path: Path) -> None:
     assert [(event["done"], event["total"]) for event in events[1:3]] == [(1, 2), (2, 2)]
     tested = micro(Store(store).counts(events[-1]["digest"]).values)
     assert events[-1]["metrics"] == tested and set(tested) >= {"mdsc", "miou"}
+
+
+@pytest.mark.parametrize("width", [60, 120])
+def test_more_jobs_at_work_elsewhere_than_lines_are_counted(
+    study: tuple[Path, Path, Plan], width: int
+) -> None:
+    (job, *_) = study[2].jobs
+    board = RunProgress([replace(job, digest=f"{number:032x}") for number in range(300)], slots=300)
+    board.workers = "Slurm job 1234: 300 worker(s) alive"
+    for progress in board.jobs.values():
+        progress.status, progress.device = "running", "node-7"
+        progress.started = time.monotonic() - 120
+    console = Console(file=io.StringIO(), width=width, height=24, force_terminal=True, color_system=None)
+    console.print(view(board, console, "small"))
+    shown = console.file.getvalue()  # type: ignore[attr-defined]
+    assert len(shown.splitlines()) <= 24 and "Slurm job 1234: 300 worker(s) alive" in shown
+    assert "node-7" in shown and "2:00 min" in shown and "more at work" in shown

@@ -13,7 +13,6 @@ from bench_core.plugins.wiring import load_registry
 from tests.helpers import broken_executors
 from tests.helpers.broken_executors import BROKEN, Broken
 
-FIRST_PARTY = [name for name, found in load_registry().executors.items() if not lacking(found)]
 REGISTRY = load_registry([Path(broken_executors.__file__)])
 ENDING_SECONDS = 2.5
 
@@ -41,6 +40,18 @@ def test_an_executor_that_cannot_tell_who_is_alive_has_every_property() -> None:
     assert len(found) == len(PROPERTIES), found[-1]
     skipped = {item.name for item in found if item.state == "skipped"}
     assert skipped == {"another process finds and stops its workers"}
+
+
+@pytest.mark.slow
+def test_ray_has_the_properties_of_workers_that_end_by_themselves() -> None:
+    """Those that take no further cluster; on Slurm all are tried where its emulated cluster is."""
+    registry = load_registry()
+    reason = lacking(registry.executor("ray"))
+    if reason:
+        pytest.skip(reason)
+    subject = subject_of(registry, "ray", {})
+    found = [judge(item, subject) for item in PROPERTIES[:10]]
+    assert [item for item in found if item.state != "ok"] == []
 
 
 @pytest.mark.parametrize(
