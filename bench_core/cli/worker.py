@@ -71,13 +71,15 @@ def command(
 
     With SPEC it prepares and queues the study as `bench run` does, with STORE it works on what is queued
     there. Exits with 0 when nothing is left that it may do, with 1 if a job that it ran failed, with 2 if it
-    could not work, with 130 after a signal to stop: its job then resumes from its last whole epoch elsewhere.
+    could not work, with 130 where it stopped before that, at a signal or its deadline: its job then resumes
+    from its last whole epoch elsewhere.
     """
     from bench_core.cli.studies import is_store
     from bench_core.execute.batch import has_ended
     from bench_core.execute.devices import choose_slots
     from bench_core.execute.limits import Limits, seconds_until
     from bench_core.execute.local import LocalExecutor
+    from bench_core.execute.progress import FINAL
     from bench_core.execute.run import Duty, InterruptedRunError, run_jobs
     from bench_core.execute.select import select_jobs
     from bench_core.store.store import Store
@@ -134,6 +136,8 @@ def command(
         view.gone(error)
     if view.broken:
         let_go(output=True)
+    if progress.late and any(item.status not in FINAL for item in progress.jobs.values()):
+        context.exit(130)
     if any(item.status == "failed" and item.ran_here for item in progress.jobs.values()):
         context.exit(1)
 

@@ -77,6 +77,8 @@ class RunProgress:
         self.jobs = {job.digest: JobProgress(job) for job in jobs}
         self.slots = slots
         self.stopping = False
+        self.late = False
+        """Whether the run ended at its deadline; what is not done is for others."""
         self.workers = ""
         """Where jobs run and how many workers there are, in words, if that is not this machine."""
         self.begun = time.monotonic()

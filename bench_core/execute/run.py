@@ -160,6 +160,7 @@ class _Run:
                     self._executor.dismiss()
             finally:
                 self._stop()
+        self._progress.late = self._late
         if self._late:
             self._hand_over()
         if not self._duty.token:

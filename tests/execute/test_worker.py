@@ -141,3 +141,11 @@ def test_faults_of_the_method_are_not_tried_again_and_those_of_machines_thrice(t
     failures = [failure for digest in store.known() if (failure := store.failure(digest)) is not None]
     faults = Counter((failure.fault, failure.attempts) for failure in failures)
     assert faults == {("method", 1): 3, ("infrastructure", 3): 1}
+
+
+def test_a_worker_that_ends_at_its_deadline_says_that_work_is_left(tmp_path: Path) -> None:
+    _, store, batch = queued(tmp_path, epochs=1)
+    # Less than what is kept for saving and giving back: nothing is begun.
+    late = call_bench("worker", store.path, "--batch", batch, "--device", "cpu", "--until", "1s")
+    assert late.returncode == 130, late.stderr
+    assert not [digest for digest, state in store.states().items() if state == "done"]
