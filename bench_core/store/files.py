@@ -63,8 +63,7 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
 
     Raises DiskError when the disk is full or not writable; `path` then keeps its old content.
     """
-    # Processes of other machines, which may have the same id, write beside the same file.
-    beside = path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}.tmp")
+    beside = path.with_name(f".{path.name}.{_new_name()}.tmp")
     with unbroken(), storing(path):
         try:
             with system().writing(beside) as file:
@@ -75,6 +74,11 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
                 system().unlink(beside)
             raise
         flush_folder(path.parent)
+
+
+def _new_name() -> str:
+    # Processes of other machines, which may have the same id, write beside the same file.
+    return uuid.uuid4().hex[:12]
 
 
 def _replace(beside: Path, path: Path) -> None:

@@ -11,6 +11,7 @@ import torch
 
 from bench_core.errors import WeightsError
 from bench_core.execute.keeper import FolderKeeper
+from bench_core.store import files
 from bench_core.store.claim import ClaimLostError
 from bench_core.store.files import DiskError
 
@@ -124,11 +125,13 @@ def test_every_write_that_breaks_leaves_a_whole_state(
     assert epoch_of(tmp_path) == epochs - 1
 
 
-def test_a_disk_that_fills_up_within_a_state_is_a_clear_error(tmp_path: Path) -> None:
+def test_a_disk_that_fills_up_within_a_state_is_a_clear_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Written to a device that is always full: the error comes from the middle of torch.save."""
     keeper = keep(tmp_path, 1)
-    beside = tmp_path / f".state-1.pt.{os.getpid()}.tmp"
-    beside.symlink_to("/dev/full")
+    monkeypatch.setattr(files, "_new_name", lambda: "beside")
+    (tmp_path / ".state-1.pt.beside.tmp").symlink_to("/dev/full")
     with pytest.raises(DiskError) as caught:
         keeper.save({"weights": torch.zeros(1_000_000)})
     assert caught.value.cause == "the disk is full"
