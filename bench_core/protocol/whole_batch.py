@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -15,10 +14,6 @@ from bench_core.protocol.shared_draws import Rows, shared_draws
 from bench_core.protocol.sync_norm import Gather, synchronized_batch_norm
 
 _usual = functional.batch_norm
-_synchronized: Callable[..., Tensor] = torch.compiler.disable(  # type: ignore[no-untyped-call]
-    synchronized_batch_norm
-)
-"""A compiler leaves a network here and goes on with what comes back: it cannot trace an exchange."""
 _lock = threading.Lock()
 _entered: dict[int, WholeBatch] = {}
 """Those under way, by the thread that entered."""
@@ -104,7 +99,8 @@ def _rows() -> Rows | None:
 def _replace() -> None:
     for owner, name, function in (
         *shared_draws(_rows),
-        (functional, "batch_norm", _batch_norm),
+        # A compiler leaves a network here and goes on with what comes back: it cannot trace an exchange.
+        (functional, "batch_norm", torch.compiler.disable(_batch_norm)),  # type: ignore[no-untyped-call]
         # PyTorch's own synchronized module would exchange statistics by itself, and on GPUs only.
         (nn.SyncBatchNorm, "forward", _BatchNorm.forward),
     ):
@@ -135,4 +131,4 @@ def _batch_norm(
     now = _now() if training else None
     if now is None or now.gather is None:
         return _usual(input, running_mean, running_var, weight, bias, training, momentum, eps)
-    return _synchronized(now.gather, input, running_mean, running_var, weight, bias, momentum, eps)
+    return synchronized_batch_norm(now.gather, input, running_mean, running_var, weight, bias, momentum, eps)

@@ -122,6 +122,25 @@ def test_evaluation_and_dropout_of_nothing_draw_nothing() -> None:
     assert torch.equal(torch.get_rng_state(), before)
 
 
+def test_a_compiled_network_synchronizes_too() -> None:
+    asked: list[int] = []
+
+    def gather(vector: Tensor) -> Tensor:
+        asked.append(len(vector))
+        return torch.stack([vector, vector])
+
+    network = nn.Sequential(nn.Conv2d(3, 2, 1), nn.BatchNorm2d(2), nn.Dropout(0.2))
+    compiled = torch.compile(network, backend="eager")
+    batch = WholeBatch(gather)
+    for first in (0, 2):
+        batch.enter(Rows(first, 2, 4))
+        compiled(torch.randn(2, 3, 4, 4)).sum().backward()
+        batch.leave()
+    assert asked == [5, 4] * 2
+    compiled(torch.randn(2, 3, 4, 4)).sum().backward()
+    assert asked == [5, 4] * 2
+
+
 def test_threads_that_are_ranks_do_not_mix_their_images() -> None:
     images = torch.ones(2, 1, 2, 2)
 
