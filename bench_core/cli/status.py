@@ -192,7 +192,8 @@ def _print(
             alike.setdefault(reason_of(failure), []).append(failure)
     for first, *others in list(alike.values())[:MOST_LISTED]:
         more = f" and {len(others)} more" if others else ""
-        out.print(Text(f"failed: {first.name}{more}: {first.message}", style="red"))
+        whose = f" ({first.fault})" if first.fault != "method" else ""
+        out.print(Text(f"failed{whose}: {first.name}{more}: {first.message}", style="red"))
         out.print(Text(f"  log: bench logs {first.digest[:12]}{where}"))
     _more(len(alike))
     if stale:

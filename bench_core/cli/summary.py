@@ -90,6 +90,7 @@ def _reason(failure: Failure | None) -> str:
     if failure is None:
         return ""
     lines = [f"{failure.place}: {failure.message}" if failure.place else failure.message]
+    lines += ["fault: of the infrastructure, not of the method"] if failure.fault != "method" else []
     lines += [f"{label}: {text}" for label, text in (("why", failure.cause), ("fix", failure.fix)) if text]
     return "".join(f"\n  {line}" for line in lines)
 

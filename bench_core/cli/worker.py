@@ -76,7 +76,7 @@ def command(
     """
     from bench_core.cli.studies import is_store
     from bench_core.execute.batch import has_ended
-    from bench_core.execute.devices import choose_slots
+    from bench_core.execute.devices import choose_slots, device_memory
     from bench_core.execute.limits import Limits, seconds_until
     from bench_core.execute.local import LocalExecutor
     from bench_core.execute.progress import FINAL
@@ -105,6 +105,9 @@ def command(
     order = _order_here(batch, device, threads)
     (place,) = choose_slots(device, 1, order.options.threads, per_job=order.options.devices_per_job).devices
 
+    if room is None and place.startswith("cuda"):
+        room = device_memory(place)
+
     def needs(digest: str) -> tuple[int | None, int]:
         asked = batch.requirement(digest)
         return asked.memory, asked.devices
@@ -115,7 +118,7 @@ def command(
         retried=batch.retried,
         most_deaths=MOST_DEATHS,
         limits=Limits(deadline, room, place.count(",") + 1, needs),
-        kind=place.partition(":")[0],
+        kind=place.partition(",")[0].partition(":")[0],
         leave=leave,
     )
     executor = LocalExecutor(store, [place])

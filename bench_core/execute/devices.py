@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -91,6 +93,19 @@ def _not_so_many(device: str, there: int, wanted: int) -> DeviceError:
 def has_gpu() -> bool:
     """Say whether PyTorch sees a CUDA GPU here."""
     return _has_driver() and _gpu_count() > 0
+
+
+def device_memory(device: str) -> int | None:
+    """Return the bytes that a CUDA device has in all (of several the first), or None where it does not tell.
+
+    Another process asks: in this one a context would take memory from the jobs.
+    """
+    code = "import sys, torch; print(torch.cuda.get_device_properties(sys.argv[1]).total_memory)"
+    command = [sys.executable, "-c", code, device.partition(",")[0]]
+    with suppress(OSError, ValueError, subprocess.SubprocessError):
+        done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+        return int(done.stdout)
+    return None
 
 
 def _has_driver() -> bool:

@@ -12,7 +12,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench_core.errors import StoreError
-from bench_core.execute.batch import Batch, Requirement, batch_ids, batches, queue_batch, read_batch
+from bench_core.execute.batch import (
+    Batch,
+    Requirement,
+    batch_ids,
+    batches,
+    has_ended,
+    queue_batch,
+    read_batch,
+    remove_batch,
+)
 from bench_core.execute.provenance import RunContext
 from bench_core.execute.queue import Order
 from bench_core.plan.expand import Plan
@@ -147,3 +156,12 @@ def test_one_that_is_not_there_is_named_with_those_that_are(plan: Plan, store: S
     with pytest.raises(StoreError) as caught:
         read_batch(store, "0" * 32)
     assert batch.id in (caught.value.cause or "")
+
+
+def test_of_a_batch_whose_jobs_are_done_only_word_is_left(plan: Plan, store: Store) -> None:
+    batch = queue_batch(store, Batch("small", plan.jobs, Order()))
+    assert not has_ended(store, batch.id) and not has_ended(store, "../x")
+    remove_batch(store, batch.id)
+    assert has_ended(store, batch.id) and batch_ids(store) == []
+    queue_batch(store, batch)
+    assert not has_ended(store, batch.id) and batch_ids(store) == [batch.id]
