@@ -1,11 +1,12 @@
 """In which files networks can be written, and how near their logits are: a table, found by trying.
 
-    python benchmarks/export.py [NAME ...] [--full] [--size 128] [--json]
+    python benchmarks/export.py [NAME ...] [--full] [--size 128] [--images 2] [--format NAME ...] [--json]
 
 Without names: the thirteen architectures, and some networks of the sources. Weights are random; `--full`
-takes the published variants in place of the declared small ones. Each file is read back and asked two images.
-A cell has the largest difference of a logit, divided by the largest logit, the file's size, and the seconds
-for writing it, reading it and asking it; shares of pixels with the same label where that is not every pixel.
+takes the published variants in place of the declared small ones. Each file is read back and asked the same
+images. A cell has the largest difference of a logit, divided by the largest logit, the file's size, and the
+processor seconds for writing it, reading it and asking it; and the share of pixels with the same label where
+that is not every pixel.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import json
 import resource
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -46,8 +48,8 @@ SOURCES = (
 TASK = Task(classes=("first", "second"), channels=3)
 
 
-def measure(name: str, full: bool, wanted: int) -> dict[str, Any]:
-    """Return what each format gives for one network."""
+def measure(name: str, full: bool, wanted: int, count: int, formats: Sequence[str]) -> dict[str, Any]:
+    """Return what each format gives for one network, asked `count` images."""
     declared = load_registry().model(name)
     size = max(wanted, declared.size_minimum)
     torch.manual_seed(0)
@@ -58,15 +60,15 @@ def measure(name: str, full: bool, wanted: int) -> dict[str, Any]:
         image_size=size,
         options=complete_options(declared.options, {} if full else declared.small),
     ).eval()
-    images = torch.randn(2, 3, size, size, generator=torch.Generator().manual_seed(1))
+    images = torch.randn(count, 3, size, size, generator=torch.Generator().manual_seed(1))
     network = Network(module, images, Draws(module, images[:1], 7))
     began: list[tuple[str, float]] = []
     with tempfile.TemporaryDirectory() as folder:
 
         def heard(kind: str) -> None:
-            began.append((kind, time.perf_counter()))
+            began.append((kind, time.process_time()))
 
-        tried = try_formats(network, list(FORMATS), Path(folder), TASK, Scoring(), "{}", heard)
+        tried = try_formats(network, formats, Path(folder), TASK, Scoring(), "{}", heard)
         heard("")
         sizes = {
             kind: (Path(folder) / declared_format.file).stat().st_size
@@ -100,6 +102,9 @@ def row(found: dict[str, Any]) -> str:
     """Return a line of a Markdown table."""
     cells = [f"`{found['name']}`", str(found["size"]), f"{found['millions']:.1f}"]
     for kind in FORMATS:
+        if kind not in {*found["failed"], *found["formats"]}:
+            cells.append("not tried")
+            continue
         if kind in found["failed"]:
             cells.append(f"no: {found['failed'][kind].replace('|', '/')}")
             continue
@@ -119,6 +124,8 @@ def main() -> None:
     parser.add_argument("names", nargs="*")
     parser.add_argument("--full", action="store_true", help="the published variants")
     parser.add_argument("--size", type=int, default=128, help="side of the images; larger where one must be")
+    parser.add_argument("--images", type=int, default=2, help="images that each file is asked")
+    parser.add_argument("--format", nargs="+", choices=list(FORMATS), default=list(FORMATS))
     parser.add_argument("--json", action="store_true")
     asked = parser.parse_args()
     own = [model.name for model in load_registry().models.values() if model.build is not None]
@@ -128,7 +135,7 @@ def main() -> None:
         print("|---" * (3 + len(FORMATS)) + "|")
     for name in asked.names or [*own, *SOURCES]:
         try:
-            results.append(measure(name, asked.full, asked.size))
+            results.append(measure(name, asked.full, asked.size, asked.images, asked.format))
         except Exception as error:  # A package of a source may be missing here.
             results.append({"name": name, "error": f"{type(error).__name__}: {error}"})
         if not asked.json:

@@ -20,13 +20,14 @@ from bench_core.data.automatic import automatic
 from bench_core.data.folds import assign_folds, fold_hash
 from bench_core.labels import choose_cases, count_all
 from bench_core.plan.expand import Plan, make_plan
-from bench_core.plan.job import Job
+from bench_core.plan.job import Apply, Job
 from bench_core.records import Case, Counts, DataFacts, Predictions
 from bench_core.samples import AUTOMATIC, Samples, automatic_name, dealing_name
 from bench_core.seeds import derive_seed
 from bench_core.spec.load import LoadedSpec, load_spec
 from bench_core.store.store import Store
 from tests.helpers.fake_study import fake_result
+from tests.helpers.simulated_maps import write_maps
 
 PAPER = Path(__file__).parents[2] / "specs/paper.yaml"
 GAINS: Mapping[str, float] = {
@@ -146,6 +147,7 @@ def _write_part(path: Path, name: str, fold: int, share: float, size: int) -> No
     here = np.flatnonzero(np.array(samples.folds[dealing_name(5, 42)]) == fold)
     jobs = [job for job in plan.jobs if job.dataset.name == name and (fold,) == _looked_at(job)]
     evaluate = [job for job in jobs if job.stage == "evaluate"]
+    looked = {job.looked_at[0]: job for job in jobs if isinstance(job.work, Apply)}
     trials = [job for job in jobs if job.stage == "search"]
     classes = evaluate[0].dataset.task.classes
     images = [drawn(name, int(number), size, len(classes)) for number in here]
@@ -172,6 +174,8 @@ def _write_part(path: Path, name: str, fold: int, share: float, size: int) -> No
             counts = count_all(found, (image.mask for image in images), groups, classes)
             result = replace(fake_result(job, counts), data=facts)
             store.write(job, result, counts, _cases(found, counts, images), found)
+            if job.digest in looked:
+                write_maps(store, looked[job.digest], result, counts, found)
 
 
 def _looked_at_by(samples: Samples, here: NDArray[np.intp], images: Sequence[Image], size: int) -> Samples:
