@@ -41,6 +41,7 @@ Start = Callable[..., RayFleet]
 @pytest.fixture
 def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
     started: list[RayFleet] = []
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join((str(FAKE), os.environ["PYTHONPATH"])))
 
     def begin(

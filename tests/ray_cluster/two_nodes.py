@@ -10,6 +10,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -36,14 +37,31 @@ def main(base: Path) -> None:
     for job in plan.jobs:
         run(job, clean, loaded.registry)
     store = Store(base / "cluster/store", create=True)
-    cluster = Cluster(
-        initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False, **NODE}
-    )
+    # The path of a socket is short, and that of a test's folder long.
+    with tempfile.TemporaryDirectory(prefix="ray-") as files:
+        head = {"num_cpus": 0, "include_dashboard": False, "temp_dir": files, **NODE}
+        cluster = Cluster(initialize_head=True, head_node_args=head)
+        seen = on(cluster, loaded.path, store)
+        cluster.shutdown()
+    seen["attempts"] = {
+        job.digest: len(json.loads((store.folder(job.digest) / "attempts.json").read_text()))
+        for job in plan.jobs
+    }
+    seen["equal"] = [
+        fingerprint(base / "clean", job) == fingerprint(base / "cluster", job)
+        for job in plan.jobs
+        if job.stage == "evaluate"
+    ]
+    print(json.dumps(seen))
+
+
+def on(cluster: Any, spec: Path, store: Store) -> dict[str, Any]:
+    """Run a spec on two nodes, kill the command and a node, run it again; return what was seen."""
     nodes = [cluster.add_node(num_cpus=1, **NODE) for _ in range(2)]
-    words = [*BENCH, "run", str(loaded.path), "--store", str(store.path), "--device", "cpu", "--json"]
+    words = [*BENCH, "run", str(spec), "--store", str(store.path), "--device", "cpu", "--json"]
     words += ["--executor", "ray", "--workers", "2", "--set"]
     words += [f"runtime.executors.ray.address={cluster.address}"]
-    with (base / "front.log").open("wb") as log:
+    with (store.path.parent / "front.log").open("wb") as log:
         front = subprocess.Popen(words, stdout=log, stderr=log)
     victim = nodes[0].all_processes["raylet"][0].process.pid
     seen: dict[str, Any] = {"cut off": wait(lambda: begun_below(victim, store))}
@@ -56,17 +74,7 @@ def main(base: Path) -> None:
     again = subprocess.run(words, capture_output=True, text=True, timeout=120)
     seen["again"] = [again.returncode, again.stderr[-2000:]]
     seen["told"] = [json.loads(line) for line in again.stdout.splitlines()]
-    seen["attempts"] = {
-        job.digest: len(json.loads((store.folder(job.digest) / "attempts.json").read_text()))
-        for job in plan.jobs
-    }
-    seen["equal"] = [
-        fingerprint(base / "clean", job) == fingerprint(base / "cluster", job)
-        for job in plan.jobs
-        if job.stage == "evaluate"
-    ]
-    cluster.shutdown()
-    print(json.dumps(seen))
+    return seen
 
 
 def wait(found: Callable[[], Any]) -> Any:
