@@ -78,7 +78,7 @@ def bits(store: Store) -> dict[str, tuple[bytes, ...]]:
 
 @pytest.mark.slow
 def test_killed_preempted_and_late_workers_end_with_the_same_bits(tmp_path: Path) -> None:
-    _, store, batch = queued(tmp_path, models="[slow-net]", epochs=4)
+    _, store, batch = queued(tmp_path, models="[slow-net]", epochs=10)
     options = ("--batch", batch)
 
     # Its process is killed by force: the worker lives and tries again.
@@ -120,7 +120,7 @@ def test_killed_preempted_and_late_workers_end_with_the_same_bits(tmp_path: Path
     late = call_bench("worker", store.path, *options)
     assert late.returncode == 0 and "are done" in late.stdout
 
-    loaded, plan = load(tmp_path / "spec", models="[slow-net]", epochs=4)
+    loaded, plan = load(tmp_path / "spec", models="[slow-net]", epochs=10)
     clean = Store(tmp_path / "clean", create=True)
     for job in plan.jobs:
         run_here(job, clean, loaded.registry)
