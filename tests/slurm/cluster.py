@@ -27,6 +27,7 @@ from tests.slurm.guard import members
 NODES = ("n1", "n2")
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "squeue", "scancel", "scontrol", "sinfo")
 PATIENCE_SECONDS = 30.0
+DISK_BYTES = 256 * 2**20
 _MARK = "EMULATED_NODE"
 _REAP = '"$@" & wait "$!"'
 """A shell as first process of a node's namespace: it also reaps what its children leave behind."""
@@ -58,6 +59,9 @@ class Cluster:
     def __init__(self) -> None:
         # Not in pytest's folder, which the user munge must not enter; a socket's path is short, too.
         self.folder = Path(tempfile.mkdtemp(prefix="slurm-", dir="/tmp"))
+        self.disk = self.folder / "disk"
+        """A file system of its own, where that can be mounted: full or read-only, it harms nobody else."""
+        self.mounted = False
         self.environment: dict[str, str] = {}
         self.namespaces = _namespaces()
         """Whether nodes have process namespaces and host names of their own."""
@@ -72,6 +76,10 @@ class Cluster:
         """Start all daemons and wait until both nodes take jobs; raises ClusterError."""
         self.folder.chmod(0o755)
         (self.folder / "state").mkdir()
+        self.disk.mkdir()
+        # Before the nodes start, whose view of the mounts is their own from then on.
+        size = f"size={DISK_BYTES}"
+        self.mounted = _succeeds("mount", "-t", "tmpfs", "-o", size, "emulated", str(self.disk))
         configuration = write_configuration(self.folder, NODES)
         self.environment = {**os.environ, "PATH": PATH, "SLURM_CONF": str(configuration)}
         self._start_munge()
@@ -95,11 +103,11 @@ class Cluster:
 
     def kill_node(self, node: str) -> None:
         """End a node as a power failure does: its slurmd and all that runs on it."""
+        first = self._first(node) if self.namespaces else None
         process = self._processes.pop(node)
-        if self.namespaces:
+        if first is not None:
             # The first process of a namespace takes all others with it.
-            for child in _children(process.pid):
-                os.kill(child, signal.SIGKILL)
+            os.kill(first, signal.SIGKILL)
         else:
             # The node's own processes first: none of them must tell how its jobs ended.
             for mark in (f"{_MARK}={node}", f"SLURMD_NODENAME={node}"):
@@ -107,6 +115,22 @@ class Cluster:
                     with suppress(OSError):
                         os.kill(number, signal.SIGKILL)
         process.wait(10)
+
+    def make_disk_read_only(self, read_only: bool) -> None:
+        """Let every new access to the disk see it read-only, or as before; raises ClusterError."""
+        inside: list[list[str]] = [[]]
+        if self.namespaces:
+            # With its process namespace, too, for which the mounted /proc is made.
+            enter = ["nsenter", "--mount", "--pid"]
+            inside += [[*enter, f"--target={self._first(node)}", "--"] for node in NODES]
+        disk = str(self.disk)
+        for way in inside:
+            if read_only:
+                # On top, since a file system with files that are open for writing cannot be changed itself.
+                self.call(*way, "mount", "--bind", disk, disk)
+                self.call(*way, "mount", "-o", "remount,bind,ro", disk)
+            else:
+                self.call(*way, "umount", "--lazy", disk)
 
     def states(self) -> dict[str, str]:
         """Return what the controller says of each node, as "idle"."""
@@ -164,6 +188,11 @@ class Cluster:
         for process in self._processes.values():
             process.wait(10)
 
+    def _first(self, node: str) -> int:
+        """Return the id of the first process of a node's namespaces."""
+        number = self._processes[node].pid
+        return int(Path(f"/proc/{number}/task/{number}/children").read_text().split()[0])
+
     def _start_munge(self) -> None:
         folder = self.folder / "munge"
         folder.mkdir(mode=0o755)
@@ -206,13 +235,11 @@ def running_cluster() -> Iterator[Cluster]:
 
 
 def _namespaces() -> bool:
-    probe = ["unshare", "--pid", "--fork", "--mount-proc", "--uts", "--kill-child", "true"]
+    return _succeeds("unshare", "--pid", "--fork", "--mount-proc", "--uts", "--kill-child", "true")
+
+
+def _succeeds(*command: str) -> bool:
     try:
-        return subprocess.run(probe, capture_output=True, timeout=20).returncode == 0
+        return subprocess.run(command, capture_output=True, timeout=20).returncode == 0
     except (OSError, subprocess.TimeoutExpired):
         return False
-
-
-def _children(pid: int) -> list[int]:
-    found = Path(f"/proc/{pid}/task/{pid}/children").read_text()
-    return [int(text) for text in found.split()]

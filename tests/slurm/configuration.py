@@ -65,7 +65,7 @@ def write_configuration(folder: Path, nodes: Sequence[str]) -> Path:
         )
     every = f"Nodes={','.join(nodes)} MaxTime=INFINITE State=UP"
     lines += [
-        f"PartitionName=work {every} Default=YES PriorityTier=1 GraceTime=20",
+        f"PartitionName=work {every} Default=YES PriorityTier=1 GraceTime=20 LLN=YES",
         f"PartitionName=urgent {every} PriorityTier=10 PreemptMode=OFF",
     ]
     gres = [f"NodeName={node} Name=gpu File={device}" for node in nodes for device in PRETEND_GPUS]

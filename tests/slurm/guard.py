@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import subprocess
 import sys
 import time
 from contextlib import suppress
@@ -30,13 +31,15 @@ def members(folder: Path, *variables: str) -> list[int]:
 
 
 def end(folder: Path) -> None:
-    """Kill every process of the cluster, until there is none, and remove its folder."""
+    """Kill every process of the cluster, until there is none, and remove its disk and its folder."""
     until = time.monotonic() + PATIENCE_SECONDS
     while (present := members(folder)) and time.monotonic() < until:
         for number in present:
             with suppress(OSError):
                 os.kill(number, signal.SIGKILL)
         time.sleep(0.05)
+    while subprocess.run(["umount", "--lazy", folder / "disk"], capture_output=True).returncode == 0:
+        pass
     shutil.rmtree(folder, ignore_errors=True)
 
 
