@@ -155,7 +155,7 @@ def inject(cluster: Cluster, spec: Path, name: str, reference: dict[str, dict[st
         if library is None:
             return Row(name, "not tried: libfaketime is not installed", False)
         # Files keep the times that their server gives them.
-        ahead = f"LD_PRELOAD={library} FAKETIME=+1h NO_FAKE_STAT=1 DONT_FAKE_MONOTONIC=1"
+        ahead = f"LD_PRELOAD={library} FAKETIME=+1h NO_FAKE_STAT=1"
         setup = [f'if [ "$SLURMD_NODENAME" = n2 ]; then export {ahead}; fi']
     number = list(FAULTS).index(name)
     trial = Trial(
