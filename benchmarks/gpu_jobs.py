@@ -15,6 +15,8 @@ import numpy as np
 import torch
 import torch.distributed as dist
 from torch import nn
+from torch.distributed import TCPStore  # type: ignore[attr-defined]
+from torch.multiprocessing.spawn import spawn
 
 from bench_core.data.arrays import CachedArrays
 from bench_core.data.loader import Split
@@ -184,7 +186,7 @@ def train_in(rank: int, world: int, port: int, dry: bool, jobs: tuple[Pair, ...]
     torch.set_num_threads(1 if dry else 4)
     check, ranks = Check(dry, None), ALONE
     if world > 1:
-        store = dist.TCPStore("127.0.0.1", port, world, is_master=False)
+        store = TCPStore("127.0.0.1", port, world, is_master=False)
         ranks = join(check.device, direct=False, store=store, rank=rank, world=world)
     for name, check.precision in jobs:
         if not dry:
@@ -205,9 +207,9 @@ def train_in(rank: int, world: int, port: int, dry: bool, jobs: tuple[Pair, ...]
 
 def train_together(check: Check, jobs: tuple[Pair, ...], folder: Path, world: int) -> list[dict[str, Any]]:
     """Train jobs in so many processes on one device; return losses, validations and figures of each."""
-    store = dist.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
+    store = TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
     words = (world, store.port, check.dry, jobs, folder)
-    torch.multiprocessing.spawn(train_in, args=words, nprocs=world)  # type: ignore[no-untyped-call]
+    spawn(train_in, args=words, nprocs=world)  # type: ignore[no-untyped-call]
     found = []
     for name, precision in jobs:
         place = folder / f"{name} {precision}"

@@ -6,7 +6,7 @@ import heapq
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 from random import Random
 
 from simulated_store import SimulatedStore
@@ -178,7 +178,7 @@ class Simulation:
         epoch = self.seconds[number] / self.epochs[number]
         end = self.now + left * epoch
         if worker.gone < end:
-            self._at(max(worker.gone, self.now), lambda began=self.now: self._cut(worker, number, began))
+            self._at(max(worker.gone, self.now), partial(self._cut, worker, number, self.now))
         else:
             self._at(self.now + left * epoch / 2, lambda: self._look(worker))
             self._at(end, lambda: self._seal(worker, number))
