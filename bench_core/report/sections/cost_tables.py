@@ -87,7 +87,8 @@ def _counted(network: Network, quoted: str) -> tuple[Cell, ...]:
         for name in ("gmac", "other-gflop", "gflop")
         for value in (network.operations[name],)
     )
-    largest = listed(f"{name} {share:.0%}" for name, share in network.largest)
+    shares = ((name, f"{share:.0%}") for name, share in network.largest)
+    largest = listed(f"{name} {share}" for name, share in shares if share != "0%")
     return parameters, *cells, Cell(largest, (largest,))
 
 
