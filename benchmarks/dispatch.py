@@ -20,8 +20,9 @@ from tests.slurm.cluster import running_cluster, why_not
 from tests.slurm.study import write_study
 from tests.slurm.trial import Trial
 
-STEPS = 3
-"""Of a job: 9 to 11 training images in batches of 4, in one epoch."""
+BATCH_SIZE = 16
+"""More than a job's training images: each job is one step, and sleeps once."""
+MOST_SECONDS = 3600.0
 
 
 def spans(store: Path) -> list[tuple[float, float]]:
@@ -59,11 +60,12 @@ def main(arguments: Sequence[str]) -> int:
             spec,
             cluster.disk / "store",
             workers=options.workers,
-            variables={"SEGTRIAL_TEST_PACE": str(options.seconds / STEPS)},
+            settings=(f"protocol.batch_size={BATCH_SIZE}",),
+            variables={"SEGTRIAL_TEST_PACE": str(options.seconds)},
         )
         submitted = datetime.now().timestamp()
         trial.start()
-        code = trial.finish()
+        code = trial.finish(MOST_SECONDS)
         found = spans(trial.store)
     share, window = idle_share(found, options.workers)
     mean = sum(last - first for first, last in found) / len(found)

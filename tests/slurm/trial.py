@@ -98,11 +98,11 @@ class Trial:
                 raise ClusterError(f"waited {seconds:g} s for {what}\n{self.said()}")
             time.sleep(0.1)
 
-    def finish(self) -> int:
-        """Wait for the front end and return its exit code."""
+    def finish(self, seconds: float = PATIENCE_SECONDS) -> int:
+        """Wait for the front end, so long at most, and return its exit code; raises ClusterError."""
         assert self.front is not None
         front = self.front
-        self.until(lambda: front.poll() is not None, "the front end to end")
+        self.until(lambda: front.poll() is not None, "the front end to end", seconds)
         return front.returncode
 
     def end(self) -> None:
