@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import inspect
+import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,7 +12,7 @@ import pytest
 from bench_core import JobEvent, hookspecs
 from bench_core.declarations import resolve_entry
 from bench_core.errors import MissingDependencyError, PluginError, UnknownNameError
-from bench_core.plugins.wiring import load_registry
+from bench_core.plugins.wiring import load_plugin_file, load_registry
 
 HOOKS = [name for name in vars(hookspecs) if name.startswith("bench_")]
 
@@ -198,6 +200,9 @@ def test_a_missing_plugin_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(PluginError, match="does not exist") as caught:
         load_registry([tmp_path / "gone.py"])
     assert caught.value.place == str(tmp_path / "gone.py")
+    (tmp_path / "notes.txt").write_text("VALUE = 1\n")
+    with pytest.raises(PluginError, match="not a Python module"):
+        load_registry([tmp_path / "notes.txt"])
 
 
 @pytest.mark.parametrize(
@@ -216,3 +221,16 @@ def test_an_import_that_breaks_names_the_cause_and_a_fix(
         resolve_entry("broken_runner:fit")
     assert caught.value.cause == message
     assert fix in (caught.value.fix or "")
+
+
+def test_code_is_that_of_the_file_and_leaves_nothing_beside_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
+    path = tmp_path / "edited.py"
+    for value in (1, 2):
+        path.write_text(f"value = {value}\n")
+        os.utime(path, (1e9, 1e9))
+        module = load_plugin_file(path)
+        assert module.value == value
+    assert [item.name for item in tmp_path.iterdir()] == ["edited.py"]

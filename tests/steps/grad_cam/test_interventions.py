@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from bench_core.metrics.map_tables import INTERVENED
 from bench_core.seeds import derive_seed
 from bench_steps.grad_cam.interventions import (
-    IMPUTERS,
     Imputer,
     Probe,
     blurred,
@@ -20,6 +19,7 @@ from bench_steps.grad_cam.interventions import (
     means,
     random_map,
 )
+from bench_steps.grad_cam.options import IMPUTERS
 
 SIDE = 16
 Array = NDArray[np.float32]
