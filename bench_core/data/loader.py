@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
@@ -30,6 +31,10 @@ Places = Callable[[int], Sequence[int]]
 
 READERS = 2
 """Loader processes that are enough where images are not augmented."""
+
+_START = "fork" if sys.platform == "linux" else None
+"""How loader processes start. A job's process was spawned, and theirs would be, too: each would import
+PyTorch, which takes seconds for every pass over a split. They compute on the CPU alone, as forked ones may."""
 
 Key = tuple[int | None, tuple[int, ...]]
 """What a batch is made from: the epoch (None: no augmentation) and positions in the split."""
@@ -211,6 +216,7 @@ class Loader:
             batch_size=None,
             sampler=keys,
             num_workers=self._workers,
+            multiprocessing_context=_START,
             persistent_workers=persistent,
             pin_memory=self._pin_memory,
             # Its own generator: a DataLoader otherwise draws from the global one, and dropout would then
@@ -222,10 +228,14 @@ class Loader:
 
 def _begin(parent: int, worker: int) -> None:
     """Let a loader process end when its job's process does, however that ends."""
-    if multiprocessing.get_start_method() == "fork":
+    if _forked():
         die_with_parent(parent)
     else:
         _one_core()
+
+
+def _forked() -> bool:
+    return (_START or multiprocessing.get_start_method()) == "fork"
 
 
 def _one_core() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import pickle
 import resource
+import sys
 from pathlib import Path
 
 import cv2
@@ -115,6 +116,20 @@ def test_loader_processes_work_after_opencv_has_started_its_threads() -> None:
         pool.close()
     finally:
         cv2.setNumThreads(before)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems start processes their own way")
+def test_loader_processes_are_forked_though_their_parent_was_spawned() -> None:
+    before = multiprocessing.get_start_method(allow_none=True)
+    multiprocessing.set_start_method("spawn", force=True)
+    try:
+        # What is defined in here cannot be sent to a process that is started anew.
+        split = Split(in_memory(4), range(4), "rgb")
+        loader = Loader(split, 2, seed=0, augment=lambda image, mask, seed: (image, mask), workers=1)
+        assert len(list(loader.epoch(0))) == 2
+        loader.close()
+    finally:
+        multiprocessing.set_start_method(before, force=True)
 
 
 def test_an_epoch_left_early_or_read_twice_at_once_disturbs_nothing() -> None:
