@@ -34,7 +34,7 @@ READERS = 2
 
 _START = "fork" if sys.platform == "linux" else None
 """How loader processes start. A job's process was spawned, and theirs would be, too: each would import
-PyTorch, which takes seconds for every pass over a split. They compute on the CPU alone, as forked ones may."""
+PyTorch, which takes seconds for every pass over a split. They use the CPU alone, as forked ones may."""
 
 Key = tuple[int | None, tuple[int, ...]]
 """What a batch is made from: the epoch (None: no augmentation) and positions in the split."""
