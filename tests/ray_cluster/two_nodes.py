@@ -37,6 +37,8 @@ def main(base: Path) -> None:
     for job in plan.jobs:
         run(job, clean, loaded.registry)
     store = Store(base / "cluster/store", create=True)
+    # Ray writes the address of a cluster here, and makes the folder only where it keeps its own files in it.
+    (Path(tempfile.gettempdir()) / "ray").mkdir(exist_ok=True)
     # The path of a socket is short, and that of a test's folder long.
     with tempfile.TemporaryDirectory(prefix="ray-") as files:
         head = {"num_cpus": 0, "include_dashboard": False, "temp_dir": files, **NODE}
