@@ -16,6 +16,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from pydantic import ValidationError
+
 from bench_core.errors import StoreError
 from bench_core.execute.batch_lines import MOST_JOBS, Reader, lines_of
 from bench_core.execute.queue import FOLDER, Order, order_from_json, order_to_json
@@ -117,6 +119,9 @@ def read_batch(store: Store, name: str) -> Batch:
         raise
     except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
         cause = (str(error).splitlines() or [type(error).__name__])[0]
+        if isinstance(error, ValidationError):
+            first = error.errors()[0]
+            cause = f"{'.'.join(map(str, first['loc'])):.120}: {first['msg']}"
         raise StoreError("damaged file in the store", place=str(path), cause=cause, fix=fix) from error
 
 

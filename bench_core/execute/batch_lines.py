@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field, TypeAdapter
 
-from bench_core.plan.job import Digest, Index, Job, JobDataset, JobFold, JobModel, Need, Text, Work
+from bench_core.plan.job import Digest, Index, Job, JobDataset, JobFold, JobModel, Need, Role, Text, Work
 from bench_core.spec.training import Pixels, Scoring
 from bench_core.text import json_visible
 
@@ -45,7 +45,7 @@ class _Row:
     scoring: Place
     work: Place
     seed: int
-    needs: tuple[tuple[Digest, str], ...] = ()
+    needs: tuple[tuple[Digest, Role], ...] = ()
     repeat: Index = 0
     memory: Annotated[int, Field(ge=0, lt=2**60)] | None = None
     devices: Annotated[int, Field(ge=1, lt=2**12)] = 1
@@ -128,22 +128,12 @@ class Reader:
             return
         row = _rows().validate_python(data, strict=False)
         parts = {kind: self._parts[kind][getattr(row, kind)] for kind in _KINDS}
-        needs = tuple(_needs(row.needs))
+        needs = tuple(Need(digest, role) for digest, role in row.needs)
         self.jobs.append(
             Job(digest=row.digest, stage=row.stage, seed=row.seed, needs=needs, repeat=row.repeat, **parts)
         )
         if row.memory is not None or row.devices != 1:
             self.requirements[row.digest] = (row.memory, row.devices)
-
-
-def _needs(pairs: Sequence[tuple[str, str]]) -> Iterator[Need]:
-    for digest, role in pairs:
-        if role not in _ROLES:
-            raise ValueError(f"a job is needed as {role!r}")
-        yield Need(digest, role)  # type: ignore[arg-type]
-
-
-_ROLES = ("rate", "weights", "predictions", "prompts", "peers")
 
 
 def _line(data: Mapping[str, Any]) -> bytes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from hypothesis import given
@@ -25,6 +25,7 @@ from bench_core.execute.batch import (
 from bench_core.execute.provenance import RunContext
 from bench_core.execute.queue import Order
 from bench_core.plan.expand import Plan
+from bench_core.plan.job import Need, Role
 from bench_core.protocol.run_options import RunOptions
 from bench_core.store.result import Failure
 from bench_core.store.store import Store
@@ -69,6 +70,14 @@ def test_a_batch_is_read_as_it_was_queued(plan: Plan, store: Store, tmp_path: Pa
     assert [path.name for path in batches(store).iterdir()] == [f"{queued.id}.jsonl"]
 
 
+@pytest.mark.parametrize("role", get_args(Role))
+def test_whatever_a_job_needs_another_for_is_read_back(plan: Plan, store: Store, role: Role) -> None:
+    first, second, *rest = plan.jobs
+    jobs = (first, replace(second, needs=(Need(first.digest, role),)), *rest)
+    queued = queue_batch(store, Batch("small", jobs, Order()))
+    assert read_batch(store, queued.id).jobs == jobs
+
+
 def test_its_id_stands_for_jobs_and_code_and_not_for_command_or_failures(
     plan: Plan, store: Store, tmp_path: Path
 ) -> None:
@@ -109,7 +118,7 @@ CHANGES = {
     "more jobs promised": (lambda data: data[0].update(jobs=10**9), "impossible number"),
     "a part that is not there": (lambda data: data[-2].update(model=9), ""),
     "an unknown kind of part": (lambda data: data[1].update(part="code"), ""),
-    "an unknown role": (lambda data: data[-2].update(needs=[["0" * 32, "owner"]]), "needed as"),
+    "an unknown role": (lambda data: data[-2].update(needs=[["0" * 32, "owner"]]), "needs.0.1: "),
     "a digest that is a path": (lambda data: data[-2].update(digest="../../x"), ""),
     "a list for an object": (lambda data: data.__setitem__(-2, []), "neither"),
     "something behind the end": (lambda data: data.append({}), ""),
