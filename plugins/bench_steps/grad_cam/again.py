@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
+from itertools import chain
 from typing import Any
 
 import numpy as np
 
-from bench_core.declarations import IGNORE
+from bench_core.declarations import IGNORE, Task
 from bench_core.metrics.map_pictures import MOST_MAPS, MOST_SIDE, Picture, name_of, read_pictures
 from bench_core.metrics.map_tables import MAPS, NUMBERS, MapTable
 from bench_core.protocol.outcome import Outcome
@@ -17,10 +19,12 @@ from bench_steps.grad_cam import fold_again
 from bench_steps.grad_cam.artifact import picture_of
 from bench_steps.grad_cam.exact import exact
 from bench_steps.grad_cam.follow import whole
+from bench_steps.grad_cam.further import Subject
 from bench_steps.grad_cam.further_again import ask_further
 from bench_steps.grad_cam.further_rows import further_tables
-from bench_steps.grad_cam.maps import enlarged
+from bench_steps.grad_cam.maps import channel_of, enlarged
 from bench_steps.grad_cam.options import PREDICTED
+from bench_steps.grad_cam.rounding import near_subjects, unexplained, within
 from bench_steps.grad_cam.rows import LAYERS, values_of
 from bench_steps.grad_cam.sets import chosen, part_of
 from bench_steps.grad_cam.step import numbers_of, subjects
@@ -29,7 +33,7 @@ STEP = 0.5 / 255
 """By how much a cell of a picture is off, as a share of the map's largest value."""
 CLOSE = 0.02
 """Largest difference of a number, and mean difference of a picture as a share of the largest value, between
-two devices; of lift, which is unbounded, as a share."""
+two devices, where rounding alone does not move them further; of lift, which is unbounded, as a share."""
 
 
 def again(session: Session, options: Mapping[str, Any]) -> Outcome:
@@ -119,28 +123,48 @@ def _make_again(
     """Make the maps of some images anew; raise ValueError where numbers or pictures are others."""
     first = {sample: row for row, sample in reversed(list(enumerate(table.images)))}
     with exact(session.device):
-        for _, subject in subjects(session, options, ids):
-            for offset, made in enumerate(subject.looked.maps):
-                row = first[subject.sample] + offset
-                kind, (status,) = table.kinds[row], table.more[row]
-                about = f"the map of {subject.sample!a:.60} in {kind.layer!a:.60} ({kind.method})"
-                if (made.layer.name, made.status) != (kind.layer, status):
-                    raise ValueError(
-                        f"the weights give {made.status} in {made.layer.name} for {about}: {status}"
-                    )
-                if made.status != "ok" or made.cells is None:
-                    continue
-                fresh = picture_of(made.cells)
-                if fresh.shape != pictures[row].shape or _apart(fresh, pictures[row]) > CLOSE:
-                    raise ValueError(f"the weights give another picture than {about}")
-                logits = subject.looked.logits[0 if session.task.binary else made.place + 1]
-                found = numbers_of(made, logits, subject.truth)
-                for name in NUMBERS:
-                    mine, there = float(table.values[name][row]), found[name]
-                    # The largest pixel of two that are nearly equal is another on another device.
-                    near = CLOSE * max(1.0, abs(there)) if name != "pointing" else 1.0
-                    if not (np.isnan(mine) and np.isnan(there)) and not abs(mine - there) <= near:
-                        raise ValueError(f"{about} has {name} {mine:.4f}, the weights give {there:.4f}")
+        for explorer, subject in subjects(session, options, ids):
+            passes = chain([subject], (near for _, near in near_subjects(explorer, subject)))
+            said = unexplained(passes, partial(_odd, table, pictures, first[subject.sample], session.task))
+            if said is not None:
+                raise ValueError(said)
+
+
+def _odd(
+    table: MapTable, pictures: Mapping[int, Picture], first: int, task: Task, passes: Sequence[Subject]
+) -> str | None:
+    """Return which map of an image is none that the weights give, which were asked once or more often.
+
+    `first` is the row of the first map.
+    """
+    for offset, found in enumerate(zip(*(subject.looked.maps for subject in passes), strict=True)):
+        row = first + offset
+        kind, (status,) = table.kinds[row], table.more[row]
+        about = f"the map of {table.images[row]!a:.60} in {kind.layer!a:.60} ({kind.method})"
+        alike = [place for place, made in enumerate(found) if made.status == status]
+        if found[0].layer.name != kind.layer or not alike:
+            return f"the weights give {found[0].status} in {found[0].layer.name} for {about}: {status}"
+        cells = [made.cells for place in alike if (made := found[place]).cells is not None]
+        if status != "ok" or not cells:
+            continue
+        fresh, *near = [picture_of(each) for each in cells]
+        spread = max((_apart(each, fresh) for each in near), default=0.0)
+        if fresh.shape != pictures[row].shape or _apart(fresh, pictures[row]) > CLOSE + spread:
+            return f"the weights give another picture than {about}"
+        numbers = [
+            numbers_of(
+                found[place],
+                passes[place].looked.logits[channel_of(task, found[place].place)],
+                passes[place].truth,
+            )
+            for place in alike
+        ]
+        for name in NUMBERS:
+            mine, there = float(table.values[name][row]), [each[name] for each in numbers]
+            # The largest pixel of two that are nearly equal is another on another device.
+            if not within(mine, there, CLOSE if name != "pointing" else 1.0):
+                return f"{about} has {name} {mine:.4f}, the weights give {there[0]:.4f}"
+    return None
 
 
 def _apart(one: Picture, other: Picture) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from bench_core.cli.main import bench
 from bench_core.metrics.map_tables import MORE_MAPS, NUMBERS, ONE_MAP
 from bench_core.store.folder import RESULT, read_records
 from bench_core.store.store import Store
+from bench_steps.grad_cam import further_again
 from tests.helpers.cam_study import asked, verified, write_cams
 from tests.helpers.step_study import in_table, run_all
 from tests.helpers.store_changes import changed, in_json
@@ -220,6 +222,30 @@ def test_rows_that_are_missing_are_found_without_data(study: Study, table: str) 
     with changed(study.folder, in_table(table, lambda rows: rows.pop(1))):
         (found,) = study.asked(data=False)
     assert "are not those of the usable maps" in found
+
+
+SENSITIVE = 0.4
+"""By how much a number is off that rounding moves: more than any tolerance."""
+
+
+@pytest.mark.parametrize("further", ["intervened", "shifted", "randomized"])
+def test_numbers_that_rounding_moves_are_not_called_forged(
+    study: Study, monkeypatch: pytest.MonkeyPatch, further: str
+) -> None:
+    usual = getattr(further_again, further)
+    columns = {name for _, numbers in MORE_MAPS.values() for name in numbers}
+
+    times: Counter[str] = Counter()
+
+    def sensitive(asked: Any, explorer: Any, *seed: int, **named: int) -> Any:
+        samples = [each.sample for each in (asked if further == "randomized" else [asked])]
+        times.update(samples)
+        for row in usual(asked, explorer, *seed, **named):
+            off = SENSITIVE * (times[row["image"]] % 2)
+            yield {name: cell + off if name in columns else cell for name, cell in row.items()}
+
+    monkeypatch.setattr(further_again, further, sensitive)
+    assert study.asked(images=4) == []
 
 
 def test_what_is_asked_of_some_images_alone_is_said(study: Study) -> None:
