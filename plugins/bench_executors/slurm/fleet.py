@@ -34,6 +34,8 @@ class SlurmFleet:
         for job in self._jobs:
             if kill:
                 with suppress(commands.SlurmError):
+                    # Else those that wait would start where others are killed.
+                    commands.call("scancel", "--quiet", "--state=PENDING", job)
                     commands.call("scancel", "--quiet", "--full", "--signal=KILL", job)
             # A cancelled job is never requeued. One that has ended is not an error.
             commands.call("scancel", "--quiet", job)
