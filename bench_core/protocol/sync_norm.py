@@ -74,8 +74,10 @@ class _Synchronized(torch.autograd.Function):
         if images.numel():
             # As if the statistics were constants: the gradient of the images is then complete but for what
             # flows through mean and variance.
+            # Given as saved, too: of images with channels last CUDA takes no others.
+            saved = mean, (var + ctx.eps).rsqrt()
             direct, of_weight, of_bias = torch.ops.aten.native_batch_norm_backward(
-                gradient, images, weight, mean, var, None, None, False, ctx.eps, [True, True, True]
+                gradient, images, weight, mean, var, *saved, False, ctx.eps, [True, True, True]
             )
         else:
             direct, of_weight, of_bias = torch.zeros_like(images), mean.new_zeros(mean.shape), mean * 0.0

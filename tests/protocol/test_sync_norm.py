@@ -149,6 +149,24 @@ def test_a_memory_format_stays(layout: torch.memory_format) -> None:
     torch.testing.assert_close(images.grad, expected.grad, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
+def test_a_gpu_computes_what_a_cpu_does(layout: torch.memory_format, dtype: torch.dtype) -> None:
+    torch.manual_seed(0)
+    images = torch.randn(4, 8, 6, 6).to(dtype)
+    slopes = torch.randn_like(images)
+    found = []
+    for device in ("cpu", "cuda"):
+        norm = made(nn.BatchNorm2d, 8, torch.float32, {}).to(device)
+        layer = Synchronized(norm, lambda vector: vector[None])
+        there = images.to(device).contiguous(memory_format=layout)
+        found.append(results(norm, layer, there, slopes.to(device).contiguous(memory_format=layout), 1))
+    tolerance = 1e-5 if dtype == torch.float32 else 5e-3
+    for name, expected in found[0].items():
+        torch.testing.assert_close(found[1][name].cpu(), expected, rtol=tolerance, atol=tolerance)
+
+
 def test_half_precision_computes_statistics_in_float32() -> None:
     images = (100 + torch.randn(4, 2, 8, 8)).bfloat16()
     mean, var = torch.zeros(2), torch.ones(2)
