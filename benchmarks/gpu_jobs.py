@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import tempfile
 import time
 from collections.abc import Iterator
@@ -203,23 +204,31 @@ def train_in(rank: int, world: int, port: int, dry: bool, jobs: tuple[Pair, ...]
     ranks.tell(None)
     if world > 1:
         dist.destroy_process_group()
+        # Without what libraries do at the end: it aborts a process now and then.
+        os._exit(0)
 
 
-def train_together(check: Check, jobs: tuple[Pair, ...], folder: Path, world: int) -> list[dict[str, Any]]:
-    """Train jobs in so many processes on one device; return losses, validations and figures of each."""
+def train_together(check: Check, jobs: tuple[Pair, ...], folder: Path, world: int) -> None:
+    """Train jobs in so many processes on one device."""
     store = TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
     words = (world, store.port, check.dry, jobs, folder)
     spawn(train_in, args=words, nprocs=world)  # type: ignore[no-untyped-call]
-    found = []
+
+
+def together(check: Check, jobs: tuple[Pair, ...], folder: Path) -> dict[Pair, dict[str, Any]]:
+    """Return losses, samples, validations and figures of those jobs that ended."""
+    found = {}
     for name, precision in jobs:
         place = folder / f"{name} {precision}"
+        if not (place / "figures.json").exists():
+            continue
         lines = [json.loads(line) for line in (place / TRACE).read_text().splitlines()]
         figures: dict[str, Any] = json.loads((place / "figures.json").read_text())
         figures["images per second"] = round(4 * check.batch / min(figures["seconds by epoch"]), 1)
         figures["losses"] = [line["loss"] for line in lines if "step" in line]
         figures["samples"] = [line["ids"] for line in lines if "step" in line]
         figures["validation"] = [line["validation"]["miou"] for line in lines if "step" not in line]
-        found.append(figures)
+        found[name, precision] = figures
     return found
 
 

@@ -239,8 +239,9 @@ def join(
 
     from bench_core.protocol.ranks import Ranks
 
-    if device.startswith("cuda"):
-        torch.cuda.set_device(torch.device(device))
+    place = torch.device(device)
+    if place.type == "cuda" and place.index is not None:
+        torch.cuda.set_device(place)
     direct = direct and distributed.is_nccl_available()
     distributed.init_process_group(
         "cpu:gloo,cuda:nccl" if direct else "gloo",
