@@ -23,6 +23,7 @@ from gpu_jobs import (
     cost_of,
     largest_difference,
     step_times,
+    together,
     train,
     train_together,
     train_watched,
@@ -141,26 +142,32 @@ def commands(check: Check) -> None:
     """Run a small study twice through the command line, with every step, and predict and export with it."""
     with tempfile.TemporaryDirectory() as folder:
         study_in(check, Path(folder))
+    failed = [what for what, found in check.found.items() if isinstance(found, dict) and found.get("exit")]
+    if failed:
+        raise SystemExit(f"failed: {', '.join(failed)}")
 
 
 def ranks(check: Check) -> None:
     """Train jobs in one process and in two on the same device: equal losses, images a second, memory."""
     jobs = (("u-net", "fp32"), ("u-net", check.precision), ("segformer", "fp32"))[: 1 if check.dry else 3]
     with tempfile.TemporaryDirectory() as alone, tempfile.TemporaryDirectory() as shared:
-        pairs = zip(
-            train_together(check, jobs, Path(alone), 1),
-            train_together(check, jobs, Path(shared), 2),
-            strict=True,
-        )
-        for (name, precision), (one, two) in zip(jobs, pairs, strict=True):
-            losses = list(zip(one.pop("losses"), two.pop("losses"), strict=True))
-            found = {
-                "same samples in the same order": one.pop("samples") == two.pop("samples"),
-                "losses of the first steps": losses[:3],
-                "largest difference of losses, first step": abs(losses[0][0] - losses[0][1]),
-                "largest difference of losses, all steps": max(abs(ours - theirs) for ours, theirs in losses),
-            }
-            check.note(f"{name}, {precision}", found | {"one process": one, "two processes": two})
+        train_together(check, jobs, Path(alone), 1)
+        ones = together(check, jobs, Path(alone))
+        for (name, precision), one in ones.items():
+            check.note(f"{name}, {precision}", {"one process": one})
+        try:
+            train_together(check, jobs, Path(shared), 2)
+        finally:
+            for (name, precision), two in together(check, jobs, Path(shared)).items():
+                one = ones[name, precision]
+                losses = list(zip(one["losses"], two["losses"], strict=True))
+                apart = [abs(ours - theirs) for ours, theirs in losses]
+                found = {
+                    "same samples in the same order": one["samples"] == two["samples"],
+                    "largest difference of losses, first step": apart[0],
+                    "largest difference of losses, all steps": max(apart),
+                }
+                check.note(f"{name}, {precision}", found | {"one process": one, "two processes": two})
 
 
 PHASES: dict[str, Callable[[Check], None]] = {
