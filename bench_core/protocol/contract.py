@@ -6,7 +6,6 @@ import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import asdict
 from typing import Any, Literal
 
 import numpy as np
@@ -15,36 +14,27 @@ from torch import Tensor, nn
 
 from bench_core.data.describe import label_pixels
 from bench_core.data.loader import Split
-from bench_core.data.order import batch_sizes
 from bench_core.declarations import JobEvent
 from bench_core.errors import TrainingError
 from bench_core.labels import count_all
 from bench_core.metrics.counts import micro
 from bench_core.protocol.augmentation import build_augmentation
+from bench_core.protocol.course import Course
 from bench_core.protocol.interfaces import DeviceBatch, Predict, RunOptions, StateKeeper
-from bench_core.protocol.loss import build_loss, check_logits
+from bench_core.protocol.loss import build_loss
 from bench_core.protocol.normalization import Normalize
 from bench_core.protocol.outcome import Outcome
-from bench_core.protocol.parts import Parts, part_sizes
+from bench_core.protocol.parts import Parts
 from bench_core.protocol.precision import autocast
-from bench_core.protocol.randomness import (
-    draw_from,
-    drawing_from,
-    random_state,
-    restore_random_state,
-    seed_everything,
-)
-from bench_core.protocol.schedule import learning_rate as scheduled_rate
+from bench_core.protocol.randomness import seed_everything
 from bench_core.protocol.session import Session
 from bench_core.protocol.setup import Setup, set_up
-from bench_core.protocol.shared_draws import Rows
 from bench_core.protocol.site import Site
-from bench_core.protocol.state import STATE_FORMAT, check_state, chosen_weights, load_saved
-from bench_core.protocol.steps import StepLog, check_losses, mean_loss
-from bench_core.protocol.stopping import BestCheckpoint, EarlyStopping
+from bench_core.protocol.stepping import Stepping
+from bench_core.protocol.steps import check_losses, mean_loss
 from bench_core.protocol.trace import Trace
-from bench_core.protocol.whole_batch import WholeBatch, norm_notes
-from bench_core.records import EpochRecord, TrainingRecord
+from bench_core.protocol.whole_batch import norm_notes
+from bench_core.records import EpochRecord
 from bench_core.seeds import derive_seed
 
 __all__ = [
@@ -98,7 +88,7 @@ class Contract(Session):
         job, training = site.job, site.job.training
         self.job_name, self.training, self.model = job.name, training, model
         self._rate, self._candidates = learning_rate, dict(candidates or {})
-        self._keeper, self._trace, self._emit = keeper, trace, site.emit
+        self._trace, self._emit = trace, site.emit
         self._random_at_inference = random_at_inference
         self._encoder = tuple(encoder)
         self._workers = site.loader_workers
@@ -108,16 +98,11 @@ class Contract(Session):
             training.augmentation, channels, job.pixels.image_size, job.pixels.padding
         )
         self._criterion = build_loss(training.loss, self.task, self._class_pixels)
-        self._stopping = EarlyStopping(training.early_stopping)
-        self._best = BestCheckpoint(training.checkpoint)
-        self._history: list[EpochRecord] = []
+        self._course = Course(job, keeper, self.fingerprint)
         self.ranks = site.ranks
         self._parts = Parts(training.micro_batch, self.ranks)
-        self._whole = WholeBatch(self.ranks.gather_active if self._synchronized else None)
-        self._steps = StepLog(self.ranks)
         self._started = 0.0
-        self._rate_now = learning_rate
-        self._prepared: Setup | None = None
+        self._prepared: Stepping | None = None
 
     @property
     def optimizer(self) -> torch.optim.Optimizer:
@@ -132,7 +117,7 @@ class Contract(Session):
     @property
     def epochs_done(self) -> int:
         """Epochs that have ended, those of earlier attempts included."""
-        return len(self._history)
+        return self._course.done
 
     @property
     def validation_batches(self) -> int:
@@ -174,8 +159,8 @@ class Contract(Session):
                 fix=f"set `runtime: {{devices_per_job: {wanted}}}`, or remove `sync_batch_norm: false`",
             )
         self.ranks.copy_first(self.model)
-        self.ranks.form(self._active_counts())
-        self._prepared = set_up(
+        self.ranks.form(self._parts.active_counts(len(self.train), self.training.batch_size))
+        setup = set_up(
             self.model,
             self.job,
             self.train,
@@ -190,12 +175,18 @@ class Contract(Session):
             ranks=self.ranks,
             places=self._parts.places if self.ranks.several else None,
         )
-        state = self._keeper.load()
-        if state is not None:
-            self._restore(state)
-            last = len(self._history) - 1
-            self._tell("resumed", epoch=last, done=last + 1)
-        self._trace.resume(len(self._history))
+        self._prepared = Stepping(
+            self.job,
+            setup,
+            self._criterion,
+            self._parts,
+            self.ranks,
+            rate=self._rate,
+            images=len(self.train),
+        )
+        if self._course.resume(setup):
+            self._tell("resumed", epoch=self._course.done - 1, done=self._course.done)
+        self._trace.resume(self._course.done)
 
     def epochs(self) -> Iterator[int]:
         """Yield the epochs that are left, until the last or early stopping.
@@ -203,44 +194,28 @@ class Contract(Session):
         Each starts with all global generators seeded from (seed, epoch), so that dropout and the like are
         the same in an unbroken and a resumed job, and with the model in training mode.
         """
-        for epoch in range(len(self._history), self.training.epochs):
-            if self._stopping.stopped:
+        for epoch in range(self._course.done, self.training.epochs):
+            if self._course.stopped:
                 return
             seed_everything(derive_seed(self.seed, "epoch", epoch))
             self.model.train()
-            self._steps = StepLog(self.ranks)
-            self._parts.forget()
+            self._stepping.start()
             self._started = time.perf_counter()
             yield epoch
-            if len(self._history) != epoch + 1:
+            if self._course.done != epoch + 1:
                 raise TrainingError(f"{self.job_name}: the runner did not end epoch {epoch}")
 
     def train_batches(self, epoch: int) -> Iterator[DeviceBatch]:
         """Yield this process's images of the epoch's batches (or their parts), shuffled and augmented, on the
         device."""
-        made = self._setup.waiting.watch(self._setup.loader.epoch(epoch))
-        for step, images in enumerate(batch_sizes(len(self.train), self.training.batch_size)):
-            there = sum(self._parts.sizes(images)) > 0
-            batch = self._setup.transfer(next(made)) if there else None
-            for part in self._parts.of(batch, images):
-                if self.ranks.several:
-                    self.ranks.active = min(self.ranks.world, self._parts.newest.images)
-                if part is None:
-                    self._take_part(epoch, step)
-                else:
-                    yield part
-        # What is behind it ends only once it is asked for more.
-        next(made, None)
+        yield from self._stepping.batches(epoch)
 
     def begin_step(self, epoch: int, step: int) -> float:
         """Set the learning rate of the optimizer step that the epoch's batch `step` belongs to; return it.
 
         Of several processes each computes from now on as on the whole batch: batch norm and random draws.
         """
-        part = self._parts.now
-        if part is not None and self.ranks.several:
-            self._whole.enter(Rows(part.own.start, len(part.own), part.images))
-        return self._set_rate(epoch, self._parts.step_of(step, len(self.train), self.training.batch_size))
+        return self._stepping.begin(epoch, step)
 
     def autocast(self) -> AbstractContextManager[object]:
         """Return the context in which the network computes, after the job's precision."""
@@ -252,12 +227,7 @@ class Contract(Session):
         Of a part of a batch, and of what one of several processes has of it, it is its share in the loss of
         the batch.
         """
-        check_logits(logits, masks, self.task)
-        part = self._parts.now
-        with torch.autocast(logits.device.type, enabled=False):
-            if part is None:
-                return self._criterion(logits.float(), masks)
-            return self._criterion(logits.float(), masks, part.masks, share=part.share, ranks=self.ranks)
+        return self._stepping.loss(logits, masks)
 
     def optimize(self, loss: Tensor) -> None:
         """Do one optimizer step: scaled backward, sum over processes, clipping of the unscaled gradients,
@@ -267,33 +237,18 @@ class Contract(Session):
 
         With fp16 a step whose gradients overflow is left out and the scale reduced, as usual.
         """
-        self._setup.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
-        part = self._parts.now
-        if part is None or part.last:
-            self._step()
-
-    def _step(self) -> None:
-        optimizer, scaler = self._setup.optimizer, self._setup.scaler
-        self.ranks.sum_gradients(self.model.parameters())
-        if self.training.gradient_clipping is not None:
-            scaler.unscale_(optimizer)
-            nn.utils.clip_grad_norm_(self.model.parameters(), self.training.gradient_clipping)
-        scaler.step(optimizer)
-        scaler.update()
-        optimizer.zero_grad(set_to_none=True)
+        self._stepping.optimize(loss)
 
     def end_step(self, batch: DeviceBatch, loss: Tensor) -> None:
         """Note the step for the trace; the loss stays on its device until the epoch ends."""
-        self._whole.leave()
-        self._steps.add(batch.ids, self._rate_now, loss, last=self._parts.done())
-        self._draw_alike()
+        self._stepping.end(batch, loss)
 
     def end_epoch(self, epoch: int, predict: Predict) -> EpochRecord:
         """Validate, decide about checkpoint and stopping, write the trace, save the state; return the epoch.
 
         Raises TrainingError, naming epoch and step, if a loss was not finite.
         """
-        steps = self._steps.close(epoch, self._setup.loader.steps)
+        steps = self._stepping.close(epoch)
         try:
             check_losses(steps, self.training.precision)
         except TrainingError:
@@ -308,15 +263,13 @@ class Contract(Session):
         training = trained - self._started
         waited = min(training, self._setup.waiting.seconds())
         record = EpochRecord(epoch, steps[0].lr, loss, metrics, training, seconds, waited)
-        self._history.append(record)
         self._setup.waiting.warn(record, self.training.epochs)
-        chosen = self._best.update(epoch, metrics)
-        self._stopping.update(metrics)
+        chosen = self._course.add(record)
         # The trace first and the state last: a saved state never knows more than what stands beside it.
         self._trace.write(epoch, steps, loss, metrics)
-        if chosen and self.training.checkpoint.choose == "best":
-            self._keep_weights()
-        self._keeper.save(self._state())
+        if chosen and self._course.tests_best:
+            self._course.keep_weights(self.model)
+        self._course.save(self._setup)
         self._tell("epoch", epoch=epoch, loss=loss, metrics=metrics)
         return record
 
@@ -325,88 +278,17 @@ class Contract(Session):
 
         Of several processes only the first one's outcome has label maps.
         """
-        self._tell("testing", epoch=len(self._history))
-        if self.training.checkpoint.choose != "best":
-            self._keep_weights()
+        self._tell("testing", epoch=self._course.done)
+        if not self._course.tests_best:
+            self._course.keep_weights(self.model)
         elif self.ranks.first:
-            kept = chosen_weights(self._keeper.load_best(), self._best.epoch, self.job_name)
-            load_saved(self.model, kept, self.job_name)
+            self._course.load_chosen(self.model)
         self.ranks.copy_first(self.model)
         return Outcome(
             predictions=self._setup.inference.label(self._tested, predict),
             tested="validation" if self.job.fold.test == () else "test",
-            training=TrainingRecord(
-                learning_rate=self._rate,
-                candidates=self._candidates,
-                history=tuple(self._history),
-                planned_epochs=self.training.epochs,
-                chosen_epoch=self._best.epoch,
-                monitor=self.training.checkpoint.monitor,
-                best_value=self._best.value,
-                class_weights=self.class_weights,
-            ),
+            training=self._course.record(self._rate, self._candidates, self.class_weights),
         )
-
-    def close(self) -> None:
-        """End the processes that load images, whether training came to its end or not."""
-        self._whole.leave()
-        if self._prepared is not None:
-            self._prepared.loader.close()
-            self._prepared.inference.close()
-
-    def _tell(self, kind: Literal["resumed", "epoch", "testing"], **facts: Any) -> None:
-        self._emit(JobEvent(kind=kind, digest=self.job.digest, epochs=self.training.epochs, **facts))
-
-    def _set_rate(self, epoch: int, step: int) -> float:
-        setup = self._setup
-        self._rate_now = scheduled_rate(
-            self.training.schedule, self._rate, epoch, step, self.training.epochs, setup.loader.steps
-        )
-        for group in setup.optimizer.param_groups:
-            group["lr"] = self._rate_now * group.get("factor", 1.0)
-        return self._rate_now
-
-    def _take_part(self, epoch: int, step: int) -> None:
-        """Do for a part of which this process has no image what the others expect of it."""
-        part = self._parts.now
-        if part is None or part is not self._parts.newest:
-            raise TrainingError(
-                f"{self.job_name}: the runner asks for a batch before it is done with the last"
-            )
-        side, device = self.job.pixels.image_size, self._setup.device
-        masks = (
-            torch.zeros(0, side, side, dtype=torch.int64, device=device) if part.masks is None else part.masks
-        )
-        self._criterion.take_part(self.task.logit_channels, masks, self.ranks)
-        self._set_rate(epoch, step)
-        if part.last:
-            self._step()
-        self._steps.add((), self._rate_now, torch.zeros((), device=device), last=self._parts.done())
-        self._draw_alike()
-
-    def _draw_alike(self) -> None:
-        """Let processes that had no image of a part, for which nothing was drawn or kept, go on from where
-        the others are."""
-        if self.ranks.active < self.ranks.world:
-            device = self._setup.device
-            draw_from(self.ranks.tell(drawing_from(device) if self.ranks.first else None), device)
-            if self._synchronized:
-                self.ranks.settle_buffers(self.model, True)
-
-    def _active_counts(self) -> set[int]:
-        """Return how many of the processes have images of a part, for all sizes that parts have."""
-        batches = set(batch_sizes(len(self.train), self.training.batch_size))
-        return {
-            min(self.ranks.world, part)
-            for size in batches
-            for part in part_sizes(size, self.training.micro_batch)
-        }
-
-    def _class_pixels(self) -> list[int]:
-        """Return the training pixels of each class, background first, at the protocol's size."""
-        pixels = label_pixels(self.train.arrays)[self.train.indices].sum(axis=0)
-        counts: list[int] = pixels[: len(self.task.classes) + 1].tolist()
-        return counts
 
     def score(self, outcome: Outcome) -> dict[str, float]:
         """Return the micro metrics of what `finish` handed back, for a framework's own logs."""
@@ -415,6 +297,22 @@ class Contract(Session):
         split = self._tested
         masks = (np.asarray(split.arrays.masks[index]) for index in split.indices)
         return micro(count_all(outcome.predictions, masks, split.groups, self.task.classes).values)
+
+    def close(self) -> None:
+        """End the processes that load images, whether training came to its end or not."""
+        if self._prepared is not None:
+            self._prepared.leave()
+            self._setup.loader.close()
+            self._setup.inference.close()
+
+    def _tell(self, kind: Literal["resumed", "epoch", "testing"], **facts: Any) -> None:
+        self._emit(JobEvent(kind=kind, digest=self.job.digest, epochs=self.training.epochs, **facts))
+
+    def _class_pixels(self) -> list[int]:
+        """Return the training pixels of each class, background first, at the protocol's size."""
+        pixels = label_pixels(self.train.arrays)[self.train.indices].sum(axis=0)
+        counts: list[int] = pixels[: len(self.task.classes) + 1].tolist()
+        return counts
 
     @property
     def _synchronized(self) -> bool:
@@ -427,33 +325,10 @@ class Contract(Session):
 
     @property
     def _setup(self) -> Setup:
+        return self._stepping.setup
+
+    @property
+    def _stepping(self) -> Stepping:
         if self._prepared is None:
             raise TrainingError(f"{self.job_name}: the runner did not call prepare() before training")
         return self._prepared
-
-    def _keep_weights(self) -> None:
-        self._keeper.save_best({"epoch": self._best.epoch, "state_dict": self.model.state_dict()})
-
-    def _state(self) -> dict[str, Any]:
-        return {
-            "format": STATE_FORMAT,
-            "digest": self.job.digest,
-            "fingerprint": self.fingerprint,
-            "model": self.model.state_dict(),
-            "optimizer": self._setup.optimizer.state_dict(),
-            "scaler": self._setup.scaler.state_dict(),
-            "stopping": self._stopping.state_dict(),
-            "best": self._best.state_dict(),
-            "history": [asdict(stats) for stats in self._history],
-            "random": random_state(),
-        }
-
-    def _restore(self, state: dict[str, Any]) -> None:
-        check_state(state, self.job.digest, self.fingerprint, self.job_name)
-        load_saved(self.model, state["model"], self.job_name)
-        self._setup.optimizer.load_state_dict(state["optimizer"])
-        self._setup.scaler.load_state_dict(state["scaler"])
-        self._stopping.load_state_dict(state["stopping"])
-        self._best.load_state_dict(state["best"])
-        self._history = [EpochRecord(**stats) for stats in state["history"]]
-        restore_random_state(state["random"])

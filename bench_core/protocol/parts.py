@@ -102,6 +102,14 @@ class Parts:
         filled = self._filled(batch_size)
         return min(number // filled, last) if filled else last
 
+    def active_counts(self, samples: int, batch_size: int) -> set[int]:
+        """Return how many of the processes have images of a part, for all sizes of an epoch's parts."""
+        return {
+            min(self._ranks.world, part)
+            for size in set(batch_sizes(samples, batch_size))
+            for part in part_sizes(size, self.most)
+        }
+
     @property
     def now(self) -> Part | None:
         """The part that is under way; None where batches are whole. TrainingError where there is none."""

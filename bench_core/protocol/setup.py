@@ -22,6 +22,7 @@ from bench_core.protocol.waiting import Waiting
 class Setup:
     """What exists once the model is on its device."""
 
+    model: nn.Module
     device: torch.device
     optimizer: torch.optim.Optimizer
     scaler: torch.amp.GradScaler
@@ -56,6 +57,7 @@ def set_up(
     memory_format = torch.channels_last if channels_last else torch.contiguous_format
     transfer = Transfer(normalization, task, device, memory_format)
     return Setup(
+        model=model,
         device=device,
         optimizer=build_optimizer(training.optimizer, model, learning_rate, encoder),
         scaler=build_scaler(training.precision, device),
