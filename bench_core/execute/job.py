@@ -36,7 +36,8 @@ from bench_core.execute.rate import ChosenRate, choose_rate
 from bench_core.execute.sources import by_role, members_of, peers_of, siblings_of
 from bench_core.plan.job import Apply, Job, Own, Train
 from bench_core.plugins.registry import Registry
-from bench_core.protocol.session import ARTIFACTS, RECORDS, Session
+from bench_core.protocol.leaves import ARTIFACTS, RECORDS
+from bench_core.protocol.session import Session
 from bench_core.protocol.site import Site
 from bench_core.records import NetworkFacts
 from bench_core.store.accepted import read_accepted

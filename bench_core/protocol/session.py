@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, nullcontext
 from pathlib import Path
@@ -21,6 +18,8 @@ from bench_core.declarations import JobEvent, Metric, Task
 from bench_core.errors import PluginError, TrainingError
 from bench_core.plan.job import Apply, Role, Train, job_seed
 from bench_core.protocol.evaluator import defined, label_maps
+from bench_core.protocol.leaves import ARTIFACTS, Leaves, is_plain
+from bench_core.protocol.made_elsewhere import accepted
 from bench_core.protocol.normalization import Normalize
 from bench_core.protocol.precision import autocast
 from bench_core.protocol.randomness import seeded
@@ -28,9 +27,6 @@ from bench_core.protocol.site import ImageBatch, Site, Source
 from bench_core.records import Predictions
 from bench_core.seeds import derive_seed
 
-ARTIFACTS, RECORDS = "artifacts", "records"
-"""Folders of a job in which a session's files lie."""
-_PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _OWN_BATCH = 8
 
 
@@ -39,8 +35,7 @@ class Session:
 
     Predictions are made one way for every job: in the order of the split, in evaluation mode without
     gradients, under the scoring of the job, in the classes of the needed job's network where there is one.
-    Every method raises TrainingError or PluginError for what cannot
-    go on.
+    Every method raises TrainingError or PluginError for what cannot go on.
     """
 
     def __init__(self, site: Site) -> None:
@@ -48,7 +43,7 @@ class Session:
         self.seed = job_seed(site.job)
         self.device = torch.device(site.device)
         self._site = site
-        self._left: list[str] = []
+        self._leaves = Leaves(site.folder, site.job.name)
 
     @property
     def train(self) -> Split:
@@ -175,31 +170,7 @@ class Session:
         Raises PluginError unless every image of the split has exactly one, of the right shape, with classes
         of the task.
         """
-        rows = {sample: row for row, sample in enumerate(split.ids)}
-        maps = np.empty((len(split), *split.arrays.masks.shape[1:]), dtype=np.uint8)
-        seen: set[str] = set()
-        for sample, given in labels:
-            array = np.asarray(given)
-            if sample not in rows:
-                raise PluginError(f"a label map for {sample!r}, which is not an image of the split")
-            if sample in seen:
-                raise PluginError(f"two label maps for {sample}")
-            if array.shape != maps.shape[1:] or array.dtype.kind not in "iub":
-                raise PluginError(
-                    f"the label map of {sample} is {array.dtype} {array.shape}",
-                    cause=f"whole numbers {maps.shape[1:]} were expected",
-                )
-            if array.size and (array.min() < 0 or array.max() > len(self.task.classes)):
-                raise PluginError(
-                    f"the label map of {sample} holds class {int(array.max())}",
-                    cause=f"the task's classes are 0 to {len(self.task.classes)}",
-                )
-            maps[rows[sample]] = array
-            seen.add(sample)
-        missing = [sample for sample in split.ids if sample not in seen]
-        if missing:
-            raise PluginError(f"no label map for {len(missing)} of {len(split)} images, {missing[0]} for one")
-        return Predictions(split.ids, maps)
+        return accepted(split, labels, len(self.task.classes))
 
     def source(self, role: Role | None = None) -> Source:
         """Return the needed job of a role, of several the first; without one, the only one's."""
@@ -243,38 +214,21 @@ class Session:
 
     def artifact(self, name: str) -> Path:
         """Return the path of a file to write, which is sealed with the job; `name` is a plain file name."""
-        return self._place(ARTIFACTS, name)
+        return self._leaves.artifact(name)
 
     def records(self, name: str, rows: Sequence[Mapping[str, object]]) -> None:
         """Leave a table, sealed with the job as records/NAME.csv; every row has the keys of the first.
 
         Raises PluginError for other keys, and for text that is not Unicode.
         """
-        keys = list(rows[0]) if rows else []
-        text = io.StringIO()
-        # Readers take a bare carriage return for the end of a line, but the writer does not quote it.
-        odd = any("\r" in str(cell) for row in rows for cell in (*row, *row.values()))
-        writer = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_ALL if odd else csv.QUOTE_MINIMAL)
-        writer.writerow(keys)
-        for row in rows:
-            if row.keys() != set(keys):
-                raise PluginError(
-                    f"records {name!r}: a row has the columns {', '.join(row)}, not {', '.join(keys)}"
-                )
-            cells = (row[key] for key in keys)
-            writer.writerow([repr(float(cell)) if isinstance(cell, float) else cell for cell in cells])
-        try:
-            content = text.getvalue().encode()
-        except UnicodeEncodeError as error:
-            raise PluginError(f"records {name!r} cannot be written as UTF-8", cause=str(error)) from error
-        self._place(RECORDS, f"{name}.csv").write_bytes(content)
+        self._leaves.table(name, rows)
 
     def kept(self, name: str) -> Path:
         """Return the path of an artifact that the sealed job left, where its step is asked again.
 
         Raises ValueError where it left none of this name.
         """
-        if self._site.sealed is None or not _PLAIN_NAME.fullmatch(name):
+        if self._site.sealed is None or not is_plain(name):
             raise ValueError(f"there is no sealed artifact {name!r}")
         path = self._site.sealed / ARTIFACTS / name
         if path.is_symlink() or not path.is_file():
@@ -286,7 +240,7 @@ class Session:
 
         Raises ValueError where it left none of this name, StoreError for one that is missing or damaged.
         """
-        if self._site.tables is None or not _PLAIN_NAME.fullmatch(name):
+        if self._site.tables is None or not is_plain(name):
             raise ValueError(f"there is no sealed table {name!r}")
         return self._site.tables(name)
 
@@ -312,7 +266,7 @@ class Session:
     @property
     def left(self) -> tuple[str, ...]:
         """Artifacts and records so far, as paths in the job's folder."""
-        return tuple(self._left)
+        return self._leaves.paths
 
     def _refuse_test_masks(self, split: Split) -> None:
         if split is self._site.test and not isinstance(self.job.work, Apply):
@@ -325,20 +279,6 @@ class Session:
         if split is None:
             raise TrainingError(f"{self.job.name} has no {name} images")
         return split
-
-    def _place(self, part: str, name: str) -> Path:
-        if not _PLAIN_NAME.fullmatch(name):
-            raise PluginError(
-                f"{name!r} is not a name for a file",
-                fix="use letters, digits, dots, dashes and underscores, without folders",
-            )
-        if self._site.folder is None:
-            raise PluginError(f"{self.job.name} has no folder for {name}")
-        path = self._site.folder / part / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if f"{part}/{name}" not in self._left:
-            self._left.append(f"{part}/{name}")
-        return path
 
     def _training(self) -> Train | None:
         source = self._site.sources.get("weights")
