@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 
 from bench_core.store.result import Failure
-from bench_core.store.store import State
+from bench_core.store.states import State
 
 
 class SimulatedStore:

@@ -21,7 +21,7 @@ from bench_core.execute.ledger import Ledger
 from bench_core.execute.ready import FromOwnPlace, InOrder
 from bench_core.plan.job import Need
 from bench_core.store.result import Failure
-from bench_core.store.store import State
+from bench_core.store.states import State
 
 TODO, RUNNING, ELSEWHERE, DONE, FAILED, DIVERGED, BLOCKED, WAITING, MISSING = range(9)
 """Running: here. Diverged: failed so, as a search job may. Missing: needed, and not of this plan."""

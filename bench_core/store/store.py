@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Container, Generator, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bench_core.errors import StoreError
-from bench_core.files.clock import now_in
 from bench_core.files.hashes import sha256_of
-from bench_core.files.system import is_folder, kind_of, looking_again, moved, opened, system
+from bench_core.files.system import kind_of, looking_again, moved, opened, system
 from bench_core.plan.job import Job
 from bench_core.records import Case, Counts, Predictions
 from bench_core.samples import Samples
 from bench_core.store import folder as files
-from bench_core.store import sightings
-from bench_core.store.chain import last_beat
-from bench_core.store.claim import Claim, ClaimOwner, claim_owner, claiming
+from bench_core.store.claim import Claim, claiming
 from bench_core.store.datasets import keep_samples, stored_samples
 from bench_core.store.files import (
     flush_folder,
@@ -29,11 +25,11 @@ from bench_core.store.files import (
     read_json,
     remove_tree,
     storing,
-    write_json,
 )
+from bench_core.store.marker import check_store, mark_store
+from bench_core.store.owners import ClaimOwner
 from bench_core.store.result import Failure, Result
 from bench_core.store.running import (
-    digest_of,
     discard,
     epochs_kept,
     is_discarded,
@@ -43,9 +39,8 @@ from bench_core.store.running import (
     work_of,
 )
 from bench_core.store.sealing import FAILURE, record, seal
+from bench_core.store.states import State, States, job_names
 
-STORE_FORMAT = 2
-State = Literal["done", "running", "failed", "todo"]
 TESTED_FILES = (files.COUNTS, files.CASES, files.PREDICTIONS)
 """What a job that tests a model leaves besides job and result; a step leaves what it leaves."""
 
@@ -73,79 +68,40 @@ class Store:
         self.datasets = path / "datasets"
         self.replaced = path / "replaced"
         """Sealed folders whose jobs were computed anew."""
-        marker = path / "store.json"
-        if marker.exists():
-            self._check_format(marker)
-        elif path.exists() and not (path.is_dir() and all(part.suffix == ".tmp" for part in path.iterdir())):
-            raise StoreError(
-                "this is not a folder of results",
-                place=str(path),
-                cause="it is not empty and holds no store.json",
-                fix="choose another folder with --store",
-            )
+        self._states = States(self.jobs, self.claims, self.failed)
+        check_store(path)
         if create:
             # The marker first: a store that was cut off while being made is still known as one.
-            make_folder(path)
-            if not marker.exists():
-                write_json(marker, {"format": STORE_FORMAT})
+            mark_store(path)
             for part in (self.jobs, self.running, self.claims, self.failed):
                 make_folder(part)
 
-    @staticmethod
-    def _check_format(marker: Path) -> None:
-        data = read_json(marker, f'write {{"format": {STORE_FORMAT}}} into it')
-        found = data.get("format") if isinstance(data, dict) else None
-        if found != STORE_FORMAT:
-            raise StoreError(
-                f"the store has format {found!r}, this segtrial reads format {STORE_FORMAT}",
-                place=str(marker),
-                fix="use the segtrial version that wrote it, or choose another folder with --store",
-            )
-
     def states(self) -> dict[str, State]:
         """Return the state of every job that the store knows, by digest; reads names, not results."""
-        table: dict[str, State] = {
-            digest: "failed" for digest in _names(self.failed) if self._has_failed(digest)
-        }
-        for digest in _names(self.claims):
-            owner = claim_owner(self.claims / digest)
-            if owner is not None and sightings.ours().lives(owner):
-                table[digest] = "running"
-        table.update(dict.fromkeys(_names(self.jobs), "done"))
-        return table
+        return self._states.all()
 
     def survey(self) -> dict[str, State]:
         """Return the state of every job from three listings; "running" is also one whose owner has died."""
-        table: dict[str, State] = dict.fromkeys(_names(self.failed), "failed")
-        # In this order: a job that is sealed meanwhile is found at least once.
-        table.update(dict.fromkeys(_names(self.claims), "running"))
-        table.update(dict.fromkeys(_names(self.jobs), "done"))
-        return table
+        return self._states.survey()
 
     def is_done(self, digest: str) -> bool:
         """Say whether a job is sealed."""
-        return is_folder(self.jobs / digest)
+        return self._states.is_done(digest)
 
     def state(self, digest: str) -> State:
         """Return the state of one job; a job whose process has died is still to do."""
-        if self.is_done(digest):
-            return "done"
-        owner = self.owner(digest)
-        if owner is not None and sightings.ours().lives(owner):
-            return "running"
-        return "failed" if self._has_failed(digest) else "todo"
+        return self._states.of(digest)
 
     def owner(self, digest: str) -> ClaimOwner | None:
         """Return who holds the job's claim, dead or alive."""
-        return claim_owner(self.claims / digest)
+        return self._states.owner(digest)
 
     def silence(self, digest: str) -> float | None:
         """Return for how many seconds the owner of a job's claim gave no sign of life, by the server's clock.
 
         For people: whether an owner of another machine lives is decided by watching it. None if unknown.
         """
-        beat = last_beat(self.claims / digest)
-        return None if beat is None else max(0.0, now_in(self.claims) - beat)
+        return self._states.silence(digest)
 
     def folder(self, digest: str) -> Path:
         """Return the sealed folder of a done job."""
@@ -212,12 +168,12 @@ class Store:
         planned = list(jobs)
         digests = {job.digest for job in planned}
         cells = {_cell(job) for job in planned}
-        found = (self.job(digest) for digest in sorted(set(_names(self.jobs)) - digests))
+        found = (self.job(digest) for digest in sorted(set(job_names(self.jobs)) - digests))
         return tuple(job for job in found if _cell(job) in cells)
 
     def known(self) -> list[str]:
         """Return the digests of all jobs that the store has a folder for, sorted."""
-        return sorted({*_names(self.jobs), *_names(self.running), *_names(self.failed)})
+        return sorted({*job_names(self.jobs), *job_names(self.running), *job_names(self.failed)})
 
     def place(self, digest: str) -> Path | None:
         """Return the folder in which a job is at work or was cut off, or None."""
@@ -313,7 +269,7 @@ class Store:
             names = {} if at is None else looking_again(lambda: system().names(at))
         for name in filter(is_discarded, names):
             remove_tree(self.running / name)
-        for digest in _names(self.running):
+        for digest in job_names(self.running):
             if not self.is_done(digest):
                 continue
             with claiming(self.claims, digest) as claim:
@@ -353,12 +309,9 @@ class Store:
 
     def cut_off(self, digests: Iterable[str]) -> dict[str, int]:
         """Return, of these, the jobs that were begun and are not done, and how many whole epochs each has."""
-        begun = set(_names(self.running))
+        begun = set(job_names(self.running))
         places = {digest: self.place(digest) for digest in digests if digest in begun}
         return {digest: epochs_kept(place) for digest, place in places.items() if place is not None}
-
-    def _has_failed(self, digest: str) -> bool:
-        return kind_of(self.failed / digest / FAILURE) is not None
 
     def _known(self, digest: str) -> Path:
         for folder in (self.jobs / digest, *map(work_of, places(self.running, digest)), self.failed / digest):
@@ -367,18 +320,6 @@ class Store:
         if (self.jobs / digest).is_dir():
             return self.jobs / digest
         raise StoreError(f"no job {digest} in the store", place=str(self.path), fix="see `bench status SPEC`")
-
-
-def _names(folder: Path) -> list[str]:
-    """Return the digests of the folders inside; what else lies there (Thumbs.db, a backup) is not a job."""
-    try:
-        with os.scandir(folder) as entries:
-            found = [digest_of(entry.name) for entry in entries if entry.is_dir()]
-    except FileNotFoundError:
-        return []
-    except OSError as error:
-        raise StoreError("cannot read the store", place=str(folder), cause=str(error.strerror)) from error
-    return list(dict.fromkeys(digest for digest in found if digest is not None))
 
 
 def _cell(job: Job) -> tuple[Any, ...]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from bench_core.execute.board import DIVERGED, DONE, FAILED, TODO, Board, Manners
 from bench_core.execute.graph import Graph
 from bench_core.store.result import Failure
-from bench_core.store.store import State
+from bench_core.store.states import State
 
 
 @dataclass
