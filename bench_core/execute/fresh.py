@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from bench_core.errors import StoreError
 from bench_core.execute.ground import Change, Ground
 from bench_core.plan.job import Job
 from bench_core.store.accepted import read_accepted
-from bench_core.store.claim import claiming
+from bench_core.store.claim import ClaimLostError, claiming
 from bench_core.store.store import Store
 
 MOST_NEW_BYTES = 4 * 1024**3
@@ -77,10 +78,13 @@ def set_aside(jobs: Sequence[Job], store: Store, ground: Ground, found: Freshnes
             if claim is None:
                 continue
             # Another process may have computed it anew since we looked.
+            seen = store.seal_of(job.digest)
             again = freshness([job], store, ground)
             reason = reason_of(job.digest, again)
-            if job.digest in again.stale:
-                moved.append(SetAside(job, reason, store.set_aside(job.digest)))
+            if job.digest in again.stale and seen is not None:
+                with suppress(ClaimLostError):
+                    kept = store.set_aside(claim, seen)
+                    moved += [] if kept is None else [SetAside(job, reason, kept)]
     return tuple(moved)
 
 

@@ -12,7 +12,7 @@ from typing import IO, Any
 
 from bench_core.errors import StoreError
 from bench_core.files import bounded
-from bench_core.files.system import is_folder, kind_of, looking_again, system
+from bench_core.files.system import is_folder, kind_of, looking_again, opened, system
 from bench_core.processes.unbroken import unbroken
 from bench_core.text import json_visible
 
@@ -145,5 +145,11 @@ def _make(path: Path) -> None:
         _make(path)
     except OSError:
         # As for a folder that others have made, or that was made though the answer is lost.
-        if not is_folder(path):
+        if not is_folder(path) and not _is_listed(path):
             raise
+
+
+def _is_listed(path: Path) -> bool:
+    """Say whether there is such a folder, although this machine may remember that there was none."""
+    with opened(path.parent) as at:
+        return at is not None and kind_of(path.name, at) == "folder"

@@ -9,11 +9,12 @@ from pathlib import Path
 
 from bench_core.errors import BenchError, StoreError
 from bench_core.files.bounded import open_regular
+from bench_core.files.system import moved
 from bench_core.plan.job import Job
 from bench_core.store import folder as files
 from bench_core.store.archive import Fact, copied, pieces_of
 from bench_core.store.carried import accept, describe, keep_studies, other_code, other_data
-from bench_core.store.claim import claiming
+from bench_core.store.claim import Claim, ClaimLostError, claiming
 from bench_core.store.differences import Side, differences
 from bench_core.store.files import flush_folder, make_folder, remove_tree, storing
 from bench_core.store.held import Held, checked
@@ -110,10 +111,11 @@ def merge(
                 busy.append(winner.job.name)
                 continue
             try:
-                aside = _take(winner, target, here)
-            except StoreError as error:
-                if not isinstance(error, _ChangedError):
-                    raise
+                aside = _take(winner, target, here, claim)
+            except ClaimLostError:
+                busy.append(winner.job.name)
+                continue
+            except _ChangedError as error:
                 refused.append(Refused(winner.folder, error))
                 continue
             replaced += [aside] if aside is not None else []
@@ -173,12 +175,17 @@ def _side(held: Held) -> Side:
     return Side(held.store, held.job.digest)
 
 
-def _take(winner: Held, target: Store, here: Held | None) -> Path | None:
+def _take(winner: Held, target: Store, here: Held | None, claim: Claim) -> Path | None:
     """Copy a job into the target; return where what was there is kept.
 
-    Raises _ChangedError where a file is not as it was checked, DiskError where it cannot be written.
+    Raises _ChangedError where a file is not as it was checked, ClaimLostError, DiskError where it cannot be
+    written.
     """
     digest, source = winner.job.digest, winner.folder
+    seen = target.seal_of(digest)
+    facts = None if seen is None else files.manifest_of(target.folder(digest))
+    if facts != (None if here is None else here.facts):
+        raise _done_meanwhile(target, digest)
     for left in (target.path / MERGING).glob(f"{digest}.*"):
         remove_tree(left)
     place = target.path / MERGING / f"{digest}.{os.getpid()}"
@@ -190,13 +197,25 @@ def _take(winner: Held, target: Store, here: Held | None) -> Path | None:
         _copy(source / name, place / name, expected)
     if files.manifest_of(place) != winner.facts:
         raise _ChangedError("a file changed while it was merged", place=str(source / files.MANIFEST))
-    aside = target.set_aside(digest) if here is not None else None
+    aside = None
+    if seen is None:
+        target.drop_left(claim)
+    else:
+        aside = target.set_aside(claim, seen)
+        if aside is None:
+            raise _done_meanwhile(target, digest)
     with storing(target.jobs):
         flush_folder(place)
-        place.rename(target.jobs / digest)
+        if not moved(place, target.jobs / digest):
+            raise _done_meanwhile(target, digest)
         flush_folder(target.jobs)
     remove_tree(target.failed / digest)
     return aside
+
+
+def _done_meanwhile(target: Store, digest: str) -> _ChangedError:
+    place = str(target.folder(digest))
+    return _ChangedError("the job was done while stores were merged", place=place, fix="merge again")
 
 
 def _copy(source: Path, to: Path, expected: Fact | None) -> None:

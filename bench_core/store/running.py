@@ -78,7 +78,7 @@ def open_place(running: Path, claim: Claim) -> Path:
     target = place_of(running, claim.digest, claim)
     with storing(running):
         claim.check()
-        names = _earlier_names(claim)
+        names = earlier_names(claim)
         if claim.worked or not names:
             claim.worked = True
             return target
@@ -96,6 +96,14 @@ def open_place(running: Path, claim: Claim) -> Path:
                 moved(running / name, left / name)
         _take_out(target)
         return target
+
+
+def earlier_names(claim: Claim) -> list[str]:
+    """Return what folders of the job's earlier owners may be called, in the order in which they move on."""
+    digest = claim.digest
+    followed = [f"{digest}.{owner.token}{end}" for owner in claim.owners for end in ("", "-failed")]
+    others = sorted(name for name in claim.earlier if digest_of(name) == digest and name not in followed)
+    return [name for name in (*others, *followed) if _PLACE.fullmatch(name)]
 
 
 def discard(folder: Path) -> None:
@@ -139,13 +147,6 @@ def last_epoch(folder: Path) -> Mapping[str, Any] | None:
             if whole and found["epoch"] >= 0:
                 return dict(found)
     return None
-
-
-def _earlier_names(claim: Claim) -> list[str]:
-    digest = claim.digest
-    followed = [f"{digest}.{owner.token}{end}" for owner in claim.owners for end in ("", "-failed")]
-    others = sorted(name for name in claim.earlier if digest_of(name) == digest and name not in followed)
-    return [name for name in (*others, *followed) if _PLACE.fullmatch(name)]
 
 
 def _works(folder: Path) -> Iterator[Path]:

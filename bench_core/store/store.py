@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Container, Generator, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,15 +13,15 @@ from numpy.typing import NDArray
 
 from bench_core.errors import StoreError
 from bench_core.files.hashes import sha256_of
-from bench_core.files.system import kind_of, looking_again, moved, opened, system
+from bench_core.files.system import kind_of, looking_again, opened, system
 from bench_core.plan.job import Job
 from bench_core.records import Case, Counts, Predictions
 from bench_core.samples import Samples
+from bench_core.store import aside
 from bench_core.store import folder as files
-from bench_core.store.claim import Claim, claiming
+from bench_core.store.claim import Claim, ClaimLostError, claiming
 from bench_core.store.datasets import keep_samples, stored_samples
 from bench_core.store.files import (
-    flush_folder,
     make_folder,
     read_json,
     remove_tree,
@@ -185,9 +186,12 @@ class Store:
 
         The folder is the claim's own, and holds what earlier owners have left. Raises ClaimLostError.
         """
-        folder = self.running / job.digest if claim is None else open_place(self.running, claim)
         if claim is None:
+            folder = self.running / job.digest
             make_folder(folder)
+        else:
+            folder = open_place(self.running, claim)
+            aside.bar_ways(self.replaced, claim)
         if kind_of(folder / files.JOB) is None:
             files.write_job(folder, job)
         return folder
@@ -274,25 +278,31 @@ class Store:
                 continue
             with claiming(self.claims, digest) as claim:
                 # It may have been set aside since, and be at work again.
-                if claim is not None and self.is_done(digest):
-                    for folder in places(self.running, digest):
-                        with storing(folder):
-                            discard(folder)
+                if claim is not None and self.seal_of(digest) is not None:
+                    with suppress(ClaimLostError):
+                        self.drop_left(claim)
 
-    def set_aside(self, digest: str) -> Path:
-        """Move a sealed folder out of the way, into replaced/DIGEST-N, and return where it is kept.
+    def drop_left(self, claim: Claim) -> None:
+        """Remove what earlier owners of a job have left that is done; raises ClaimLostError, DiskError.
 
-        The caller holds the job's claim.
+        Folders of later owners are not touched.
         """
-        make_folder(self.replaced)
-        number = 1
-        target = self.replaced / f"{digest}-{number}"
-        with storing(self.replaced):
-            while not moved(self.jobs / digest, target):
-                number += 1
-                target = self.replaced / f"{digest}-{number}"
-            flush_folder(self.jobs)
-        return target
+        aside.drop_left(self.running, self.replaced, claim)
+
+    def seal_of(self, digest: str) -> bytes | None:
+        """Return what tells a sealed result from any other of the same job; None where there is none.
+
+        It is asked anew, whatever this machine remembers.
+        """
+        return aside.seal_of(self.jobs, digest)
+
+    def set_aside(self, claim: Claim, seen: bytes) -> Path | None:
+        """Move a sealed folder into replaced/DIGEST-N and return where it is kept; None if it is another one.
+
+        `seen` is what `seal_of` returned under the same claim, before the result was judged; the claim is
+        of no use afterwards but to be released. Raises ClaimLostError where another process has taken over.
+        """
+        return aside.set_aside(self.running, self.jobs, self.replaced, claim, seen)
 
     def check(self, digest: str) -> None:
         """Raise StoreError naming the file if a sealed job's files are not as they were written."""

@@ -239,6 +239,33 @@ BROKEN: dict[str, Callable[[Path], object]] = {
 }
 
 
+@pytest.mark.parametrize("preferred", [False, True])
+def test_a_job_that_is_done_meanwhile_stays_and_is_named(
+    halves: tuple[Path, Path], tmp_path: Path, preferred: bool
+) -> None:
+    source, target = Store(halves[1]), Store(tmp_path / "target", create=True)
+    digest, *others = (path.name for path in source.jobs.iterdir())
+    for other in others:
+        shutil.rmtree(source.folder(other))
+    log = target.folder(digest) / files.LOG
+    if preferred:
+        copied = shutil.copytree(source.folder(digest), target.folder(digest))
+        result(copied, lambda data: data.update(seconds=1234.5))
+        sealed([copied])
+
+    def progress(number: int, count: int) -> None:
+        if number == count - 1:
+            shutil.rmtree(target.folder(digest), ignore_errors=True)
+            shutil.copytree(source.folder(digest), target.folder(digest))
+            log.write_text("mine")
+
+    found = merging.merge([source], target, source if preferred else None, progress=progress)
+    assert [refused.error.message for refused in found.refused] == [
+        "the job was done while stores were merged"
+    ]
+    assert log.read_text() == "mine" and not found.replaced
+
+
 @pytest.mark.parametrize("name", BROKEN)
 def test_a_job_that_is_not_whole_is_named_and_not_taken(
     verified_study: Finished, halves: tuple[Path, Path], tmp_path: Path, name: str

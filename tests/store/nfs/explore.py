@@ -27,7 +27,11 @@ CASTS: dict[str, tuple[Part, ...]] = {
     "one is interrupted": (Part("interrupted"), Part()),
     "three": (Part(), Part(), Part()),
     "one machine": (Part(machine="m"), Part(machine="m")),
+    "two renew": (Part(), Part()),
+    "three renew": (Part("interrupted"), Part(), Part()),
 }
+OLD = {"two renew", "three renew"}
+"""Casts that find a result from before, which is to be set aside and computed anew."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +65,8 @@ class Figures:
 
     def play(self, cast: str, memory: str, plan: Plan) -> World:
         """Play a plan and note what came of it."""
-        world = World(CASTS[cast], MEMORIES[memory], dict(plan.switches), dict(plan.faults)).play()
+        given = dict(plan.switches), dict(plan.faults)
+        world = World(CASTS[cast], MEMORIES[memory], *given, old=cast in OLD).play()
         self.plays += 1
         self.operations += len(world.steps)
         self.shapes[len(plan.switches), len(plan.faults)] += 1

@@ -9,7 +9,9 @@ from typing import Any
 from unittest.mock import patch
 
 from bench_core.files.system import moved, opened, system
-from bench_core.store import chain, claim, running, sealing, sightings
+from bench_core.store import aside, chain, claim, running, sealing, sightings
+from bench_core.store.files import make_folder
+from bench_core.store.store import Store
 
 _SILENCE = sightings.Sightings.silence
 SKEW_SECONDS = 7200.0
@@ -54,6 +56,26 @@ def _cleared_by_name(place: Path, at: int) -> None:
         system().remove(aside)
 
 
+def _aside_by_name(self: Store, owner: Any, seen: bytes) -> None:
+    target = self.replaced / f"{owner.digest}-1"
+    make_folder(self.replaced)
+    moved(self.jobs / owner.digest, target)
+
+
+def _remembered(jobs: Path, digest: str) -> bytes | None:
+    with suppress(FileNotFoundError):
+        return system().read(jobs / digest / "manifest.json", 2**20)
+    return None
+
+
+def _all_that_is_there(folder: Path, replaced: Path, owner: Any) -> None:
+    with opened(folder) as at:
+        names = [] if at is None else [name for name in system().names(at) if name.startswith(owner.digest)]
+    for name in names:
+        if not name.endswith(owner.token):
+            running.discard(folder / name)
+
+
 MUTANTS: dict[str, list[tuple[Any, str, Any]]] = {
     "a claim is not read back": [(claim.Claim, "held", lambda self: True)],
     "times are compared with the own clock": [
@@ -65,6 +87,10 @@ MUTANTS: dict[str, list[tuple[Any, str, Any]]] = {
     "the former owner's folder is worked on": [(running, "_take_out", _moved_on)],
     "a failure is recorded without a fence": [(sealing, "_committed", lambda source, target, owner: source)],
     "a claim is removed by its name": [(claim, "clear", _cleared_by_name)],
+    "a result is set aside by its name": [(Store, "set_aside", _aside_by_name)],
+    "a result is set aside that was not looked at": [(aside, "seal_of", _remembered)],
+    "earlier owners may set a result aside": [(aside, "bar_ways", lambda replaced, owner: None)],
+    "all that is left is dropped": [(aside, "drop_left", _all_that_is_there)],
     "a claim is given back without an end": [(claim, "end", lambda own, at, token: True)],
 }  # fmt: skip
 

@@ -95,6 +95,24 @@ def an_owner_is_stopped_before_it_seals(stage: Stage, later: int = 0, lag: float
     stage.advance(first, 500)
 
 
+def who_sets_a_result_aside_is_stopped(stage: Stage, later: int, lag: float = 60.0) -> None:
+    """Its successor sets the old result aside and seals a new one, which must stay."""
+    first, second = cast(stage, "")
+    until(stage, first, "rename to", f"claims/{DIGEST}")
+    stage.advance(first, later)
+    stage.lag(first.machine, lag)
+    until(stage, second, "rename to", f"jobs/{DIGEST}")
+    stage.advance(first, 500)
+
+
+def an_old_result_is_remembered(stage: Stage, later: int) -> None:
+    """While an observer looks at it, another one sets it aside, computes it anew and leaves."""
+    first, second = cast(stage, "")
+    stage.advance(first, later)
+    stage.advance(second, MOST_OPERATIONS)
+    stage.advance(first, 500)
+
+
 SCENES: tuple[Callable[[Stage], None], ...] = (
     a_claim_is_followed_while_it_is_given_back,
     a_claim_is_given_back_by_two,
@@ -106,9 +124,17 @@ SCENES: tuple[Callable[[Stage], None], ...] = (
 )
 
 
+RENEWALS: tuple[Callable[[Stage], None], ...] = (
+    *(partial(who_sets_a_result_aside_is_stopped, later=count) for count in range(40)),
+    *(partial(who_sets_a_result_aside_is_stopped, later=count, lag=0.0) for count in range(40)),
+    *(partial(an_old_result_is_remembered, later=count) for count in range(12)),
+)
+"""Scenes that begin with a result from before, which is to be set aside."""
+
+
 def played(scene: Callable[[Stage], None]) -> list[str]:
     """Return what a scene breaks."""
-    stage = Stage()
+    stage = Stage(old=scene in RENEWALS)
     try:
         scene(stage)
     finally:

@@ -12,8 +12,8 @@ from tests.store.nfs.world import Actor, Part, World
 class Stage(World):
     """Workers that run only while `advance` lets them; `close` when it is over."""
 
-    def __init__(self) -> None:
-        super().__init__((), Memory(stale=True))
+    def __init__(self, *, old: bool = False) -> None:
+        super().__init__((), Memory(stale=True), old=old)
         self._stack = ExitStack()
         self._stack.enter_context(self._around())
         self._back = threading.Semaphore(0)

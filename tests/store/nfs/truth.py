@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from tests.store.nfs.server import Change, Node, Server, way
-from tests.store.nfs.work import DIGEST, EPOCHS, own_place
+from tests.store.nfs.work import DIGEST, EPOCHS, old_result, own_place
 
 LEASE_SECONDS = 120.0
 
@@ -59,6 +60,13 @@ class Truth:
         """Note that an owner believes that it has the claim."""
         if token not in self.order:
             self._wrong(self.tokens[token], f"believes {token} to have a claim that it does not have")
+
+    def check_kept(self) -> None:
+        """Note it where the result from before is not kept, whole and once."""
+        folder = self.server.at("/store/replaced")
+        found = [] if folder is None else [*_below(folder, self.server.now)]
+        if found.count(sorted(old_result().items())) != 1 or len(found) != 1:
+            self.errors.append(f"{len(found)} results are kept instead of the one that was set aside")
 
     def owners(self) -> list[str]:
         """Return the tokens in the claim's folder, as they are on the server; empty where it is free."""
@@ -132,7 +140,7 @@ class Truth:
         if len(path) > 1:
             self._wrong(who, f"changes {'/'.join(path)} of the sealed job")
         if path != [DIGEST] or change.new is None:
-            if path == [DIGEST]:
+            if path == [DIGEST] and (self.sealed is not None or change.what != "rename from"):
                 self._wrong(who, "removes the sealed job")
             return
         if self.sealed is not None:
@@ -158,3 +166,14 @@ class Truth:
         later = [token for token in self.begun if self.order[token] > max(ranks, default=-1)]
         if later:
             self._wrong(who, f"records a failure while {later[0]}, who came later, is at work")
+
+
+def _below(folder: Node, now: float) -> Iterator[list[tuple[str, bytes]]]:
+    """Yield the files of each folder of files."""
+    listed = folder.listed(now)
+    files = sorted((name, node.content(now)) for name, node in listed.items() if not node.folder)
+    if files:
+        yield files
+    for node in listed.values():
+        if node.folder:
+            yield from _below(node, now)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -20,6 +20,8 @@ from bench_core.store.store import Store
 
 DIGEST = "d" * 32
 EPOCHS = 2
+OLD = "old"
+"""Who made a result that cannot be used any more."""
 STORE = Path("/store")
 Outcome = Literal["done", "failed", "elsewhere", "disk", "interrupted"]
 
@@ -49,31 +51,68 @@ def store() -> Store:
     return made
 
 
-def attempt(nature: str, believed: Callable[[str], None]) -> Outcome:
+def attempt(nature: str, believed: Callable[[str], None], *, old: bool = False) -> Outcome:
     """Try to run the job once. `nature`: "fails" or "interrupted" in its last epoch, "" neither.
 
-    `believed` hears of the token of a claim that was taken.
+    `believed` hears of the token of a claim that was taken. With `old` there may be a result that is to be
+    set aside first, and a job that is done is tidied up.
     """
     place = store()
-    claim: Claim | None = None
     try:
-        claim = take_claim(place.claims, DIGEST)
-        if claim is None:
-            return "done" if place.is_done(DIGEST) else "elsewhere"
-        believed(claim.token)
-        return _attempt(place, claim, nature)
+        if old and place.is_done(DIGEST):
+            _is_new(place, old)
+            with _claimed(place, believed) as claim:
+                if claim is not None:
+                    _renew(place, claim)
+        with _claimed(place, believed) as claim:
+            if claim is None:
+                return "done" if _is_new(place, old) else "elsewhere"
+            return _attempt(place, claim, nature, old)
+    except ClaimLostError:
+        return "elsewhere"
     except DiskError:
         return "disk"
     except InterruptedWorkError:
         return "interrupted"
+
+
+@contextmanager
+def _claimed(place: Store, believed: Callable[[str], None]) -> Iterator[Claim | None]:
+    # Without the thread that beats.
+    claim = take_claim(place.claims, DIGEST)
+    try:
+        if claim is not None:
+            believed(claim.token)
+        yield claim
     finally:
         if claim is not None:
             claim.release()
 
 
-def _attempt(place: Store, claim: Claim, nature: str) -> Outcome:
+def _renew(place: Store, claim: Claim) -> None:
+    """Set a result aside that is old by now, as bench_core.execute.fresh does; tidy up after another."""
+    seen = place.seal_of(DIGEST)
+    if seen is not None and _is_new(place, True):
+        place.drop_left(claim)
+    elif seen is not None:
+        place.set_aside(claim, seen)
+
+
+def _is_new(place: Store, old: bool) -> bool:
+    """Say whether the job is done, and its result can be used."""
+    if not place.is_done(DIGEST):
+        return False
+    if not old:
+        return True
+    with suppress(FileNotFoundError):
+        result = looking_again(lambda: system().read(place.folder(DIGEST) / "result.json", 2**20))
+        return bool(json.loads(result)["by"] != OLD)
+    return False
+
+
+def _attempt(place: Store, claim: Claim, nature: str, old: bool) -> Outcome:
     if place.is_done(DIGEST):
-        return "done"
+        return "done" if _is_new(place, old) else "elsewhere"
     try:
         _run(place, claim, nature)
     except Exception as problem:
@@ -114,6 +153,18 @@ def _run(place: Store, claim: Claim, nature: str) -> None:
         write_json(folder / "manifest.json", {"files": {name: _sha(folder / name) for name in names}})
     claim.check()
     place.seal(DIGEST, claim)
+
+
+def old_result() -> dict[str, bytes]:
+    """Return the files of a result that cannot be used any more."""
+    lines = [json.dumps({"epoch": epoch, "validation": {}}).encode() for epoch in range(EPOCHS)]
+    files = {
+        "job.json": b"{}",
+        "result.json": json.dumps({"by": OLD}).encode(),
+        "trace.jsonl": b"\n".join(lines),
+    }
+    hashes = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
+    return files | {"manifest.json": json.dumps({"files": hashes}).encode()}
 
 
 def is_whole(folder: Path) -> bool:

@@ -20,7 +20,7 @@ from bench_core.store.sightings import Sightings
 from tests.store.nfs.client import Crash, Machine, Memory, SimulatedFileSystem, possible
 from tests.store.nfs.server import Server
 from tests.store.nfs.truth import LEASE_SECONDS, Truth
-from tests.store.nfs.work import DIGEST, attempt
+from tests.store.nfs.work import DIGEST, attempt, old_result
 
 ROUNDS = 40
 """How often a worker looks whether it can have the job."""
@@ -62,6 +62,7 @@ class World:
     """One play. `switches`: at which operation who goes on; `faults`: at which one what goes wrong.
 
     A fault is one of those that the operation can have, by number. `choose` decides at each one instead.
+    With `old` there is a result from before, which is to be set aside and computed anew.
     """
 
     def __init__(
@@ -71,6 +72,8 @@ class World:
         switches: Mapping[int, int] | None = None,
         faults: Mapping[int, int] | None = None,
         choose: Callable[[World, str], str] | None = None,
+        *,
+        old: bool = False,
     ) -> None:
         self.server = Server()
         self.truth = Truth(self.server)
@@ -86,6 +89,7 @@ class World:
         for part in parts:
             self._add(part)
         self._current = 0
+        self._old = old
         self._found()
         self.server.before = lambda change: self.truth.check(self.actor.name, change)
 
@@ -113,6 +117,8 @@ class World:
         self._run()
         if self.truth.sealed is None:
             self.truth.errors.append("the job cannot be done any more")
+        if self._old:
+            self.truth.check_kept()
 
     def step(self, what: str) -> str:
         """Count an operation, switch if it is time, and return its fault."""
@@ -171,6 +177,12 @@ class World:
             folder = self.server.at("/".join(parents))
             assert folder is not None
             self.server.make(folder, last)
+            if name == "/jobs" and self._old:
+                jobs = self.server.at("/store/jobs")
+                assert jobs is not None
+                sealed = self.server.make(jobs, DIGEST)
+                for file, content in old_result().items():
+                    self.server.write(self.server.create(sealed, file), content)
         self.server.now = 1000.0
 
     def _run(self) -> None:
@@ -194,7 +206,7 @@ class World:
         actor.go.acquire()
         try:
             for _ in range(ROUNDS):
-                outcome = attempt(actor.part.nature, self.truth.believed)
+                outcome = attempt(actor.part.nature, self.truth.believed, old=self._old)
                 actor.outcomes.append(outcome)
                 if outcome in ("done", "failed") or (outcome == "interrupted" or not actor.part.retry):
                     break
