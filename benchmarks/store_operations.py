@@ -14,9 +14,9 @@ from unittest import mock
 from simulated_cluster import study
 
 from bench_core.plan.job import Job
-from bench_core.store.claim import take_claim
 from bench_core.store.folder import write_manifest
 from bench_core.store.store import Store
+from bench_core.store.taking import take_claim
 
 _EVENTS = {"open", "os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.utime", "os.listdir", "os.scandir"}
 _count = [0]

@@ -200,7 +200,7 @@ def _tidy(store: Store, batch: Batch, progress: RunProgress) -> None:
     """Remove a batch whose jobs are all done, and what is left of them in the queue."""
     from bench_core.execute.batch import remove_batch
     from bench_core.execute.queue import tidy
-    from bench_core.store.claim import sweep
+    from bench_core.store.taking import sweep
 
     if all(item.status == "done" for item in progress.jobs.values()):
         remove_batch(store, batch.id)

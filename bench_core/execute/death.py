@@ -12,10 +12,10 @@ from bench_core.execute.attempts import Attempts
 from bench_core.execute.provenance import environment
 from bench_core.execute.signals import RANK_LOST, STOPPED
 from bench_core.plan.job import Job
-from bench_core.store.claim import take_claim
 from bench_core.store.result import Failure
 from bench_core.store.running import epochs_kept
 from bench_core.store.store import Store
+from bench_core.store.taking import take_claim
 
 
 @dataclass(frozen=True)

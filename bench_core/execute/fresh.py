@@ -11,8 +11,9 @@ from bench_core.errors import StoreError
 from bench_core.execute.ground import Change, Ground
 from bench_core.plan.job import Job
 from bench_core.store.accepted import read_accepted
-from bench_core.store.claim import ClaimLostError, claiming
+from bench_core.store.claim import ClaimLostError
 from bench_core.store.store import Store
+from bench_core.store.taking import claiming
 
 MOST_NEW_BYTES = 4 * 1024**3
 """Of a dataset that was never hashed here: more is not read for a question about results."""

@@ -41,12 +41,13 @@ from bench_core.protocol.session import Session
 from bench_core.protocol.site import Site
 from bench_core.records import NetworkFacts
 from bench_core.store.accepted import read_accepted
-from bench_core.store.claim import Claim, ClaimLostError, claiming
+from bench_core.store.claim import Claim, ClaimLostError
 from bench_core.store.files import DiskError, disk_error, remove_tree, storing
 from bench_core.store.folder import LOG, RUNNER, TRACE
 from bench_core.store.result import Failure, Result
 from bench_core.store.running import epochs_kept, place_of
 from bench_core.store.store import Store
+from bench_core.store.taking import claiming
 
 if TYPE_CHECKING:
     from bench_core.data.loader import Split

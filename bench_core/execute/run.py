@@ -33,10 +33,10 @@ from bench_core.execute.schedule import Schedule
 from bench_core.execute.signals import STOPPED, StopSignals
 from bench_core.plan.job import Job
 from bench_core.store import sightings
-from bench_core.store.claim import sweep
 from bench_core.store.files import DiskError
 from bench_core.store.result import Failure
 from bench_core.store.store import Store
+from bench_core.store.taking import sweep
 
 POLL_SECONDS = 0.2
 PATIENCE_SECONDS = 30.0

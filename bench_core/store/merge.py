@@ -14,11 +14,12 @@ from bench_core.plan.job import Job
 from bench_core.store import folder as files
 from bench_core.store.archive import Fact, copied, pieces_of
 from bench_core.store.carried import accept, describe, keep_studies, other_code, other_data
-from bench_core.store.claim import Claim, ClaimLostError, claiming
+from bench_core.store.claim import Claim, ClaimLostError
 from bench_core.store.differences import Side, differences
 from bench_core.store.files import flush_folder, make_folder, remove_tree, storing
 from bench_core.store.held import Held, checked
 from bench_core.store.store import Store
+from bench_core.store.taking import claiming
 
 MERGING = "merging"
 """Folder of a store in which jobs are copied before they take their place."""

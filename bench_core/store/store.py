@@ -19,7 +19,7 @@ from bench_core.records import Case, Counts, Predictions
 from bench_core.samples import Samples
 from bench_core.store import aside
 from bench_core.store import folder as files
-from bench_core.store.claim import Claim, ClaimLostError, claiming
+from bench_core.store.claim import Claim, ClaimLostError
 from bench_core.store.datasets import keep_samples, stored_samples
 from bench_core.store.files import (
     make_folder,
@@ -41,6 +41,7 @@ from bench_core.store.running import (
 )
 from bench_core.store.sealing import FAILURE, record, seal
 from bench_core.store.states import State, States, job_names
+from bench_core.store.taking import claiming
 
 TESTED_FILES = (files.COUNTS, files.CASES, files.PREDICTIONS)
 """What a job that tests a model leaves besides job and result; a step leaves what it leaves."""

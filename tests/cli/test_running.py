@@ -27,9 +27,9 @@ from bench_core.execute.select import SelectionError
 from bench_core.metrics.counts import micro
 from bench_core.plan.expand import Plan
 from bench_core.protocol.run_options import RunOptions
-from bench_core.store.claim import take_claim
 from bench_core.store.result import Failure
 from bench_core.store.store import Store
+from bench_core.store.taking import take_claim
 from tests.helpers.small_study import load, run, write_spec
 
 

@@ -18,9 +18,9 @@ from bench_core.plan.expand import Plan
 from bench_core.plan.job import Job
 from bench_core.plugins.registry import Registry
 from bench_core.protocol.interfaces import RunOptions
-from bench_core.store.claim import take_claim
 from bench_core.store.files import DiskError
 from bench_core.store.store import Store
+from bench_core.store.taking import take_claim
 from tests.helpers.small_study import load, run
 
 

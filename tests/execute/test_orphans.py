@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from bench_core.processes.liveness import process_start
-from bench_core.store.claim import claim_owner
+from bench_core.store.chain import claim_owner
 from bench_core.store.store import Store
 from tests.helpers.small_study import write_spec
 

@@ -14,9 +14,9 @@ from bench_core.execute.fleet import FleetExecutor
 from bench_core.execute.fleets import FleetError, FleetRecord, Manned
 from bench_core.execute.outlook import LOOK_SECONDS, SHARE, Outlook
 from bench_core.plan.expand import Plan
-from bench_core.store.claim import take_claim
 from bench_core.store.result import Failure
 from bench_core.store.store import Store
+from bench_core.store.taking import take_claim
 from tests.helpers.small_study import load, run
 
 LINE = '{"epoch":%d,"loss":0.5,"validation":{"miou":0.25,"odd":null}}\n'

@@ -26,10 +26,10 @@ from bench_core.execute.run import Duty, run_jobs
 from bench_core.plan.job import Job
 from bench_core.protocol.run_options import RunOptions
 from bench_core.spec.load import LoadedSpec
-from bench_core.store.claim import take_claim
 from bench_core.store.files import DiskError
 from bench_core.store.result import Failure
 from bench_core.store.store import Store
+from bench_core.store.taking import take_claim
 from tests.helpers.fake_executor import FakeExecutor
 from tests.helpers.small_study import load
 

@@ -19,10 +19,10 @@ from bench_core.execute.run import Happening, run_jobs
 from bench_core.execute.schedule import Schedule
 from bench_core.plan.job import Job, Need
 from bench_core.protocol.run_options import RunOptions
-from bench_core.store.claim import take_claim
 from bench_core.store.files import DiskError
 from bench_core.store.result import Failure
 from bench_core.store.store import Store
+from bench_core.store.taking import take_claim
 from tests.helpers.fake_executor import FakeExecutor
 from tests.helpers.small_study import load
 

@@ -14,7 +14,7 @@ import pytest
 from bench_core.execute.devices import DeviceError, choose_slots, processes
 from bench_core.execute.machine import Machine, OversubscribedError, check_load, most_workers
 from bench_core.processes.liveness import process_start
-from bench_core.store.claim import take_claim
+from bench_core.store.taking import take_claim
 from tests.helpers.together_study import Study, wait_for
 
 

@@ -17,19 +17,13 @@ import pytest
 from bench_core.errors import StoreError
 from bench_core.files.system import FileSystem, using
 from bench_core.processes.liveness import machine_identity, process_start
-from bench_core.store.claim import (
-    Claim,
-    ClaimLostError,
-    claim_owner,
-    claiming,
-    release_all,
-    sweep,
-    take_claim,
-)
+from bench_core.store.chain import claim_owner
+from bench_core.store.claim import Claim, ClaimLostError, release_all
 from bench_core.store.files import write_json
 from bench_core.store.running import open_place
 from bench_core.store.sealing import seal
 from bench_core.store.sightings import LOOKS_PER_LEASE, Sightings
+from bench_core.store.taking import claiming, sweep, take_claim
 from tests.helpers.silence import Watch
 
 DIGEST = "d" * 32

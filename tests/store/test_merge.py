@@ -15,9 +15,9 @@ from bench_core.store import archive
 from bench_core.store import folder as files
 from bench_core.store import merge as merging
 from bench_core.store.accepted import Acceptance, add_acceptance, read_accepted
-from bench_core.store.claim import claiming
 from bench_core.store.store import Store
 from bench_core.store.studies import kept_studies
+from bench_core.store.taking import claiming
 from tests.cli.test_damaged_store import DEEP
 from tests.helpers.archives import rewritten
 from tests.helpers.bench import call_bench

@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 from bench_core.errors import StoreError
 from bench_core.plan.job import Job
 from bench_core.records import Case, Counts, DataFacts, EpochRecord, NetworkFacts, TrainingRecord
-from bench_core.store.claim import take_claim
 from bench_core.store.files import DiskError, disk_error, write_json
 from bench_core.store.find import UnknownJobError, find_jobs
 from bench_core.store.result import Failure, Result
 from bench_core.store.store import Store
+from bench_core.store.taking import take_claim
 from tests.helpers.small_study import load, with_digest
 
 

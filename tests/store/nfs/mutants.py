@@ -9,7 +9,7 @@ from typing import Any
 from unittest.mock import patch
 
 from bench_core.files.system import moved, opened, system
-from bench_core.store import aside, chain, claim, running, sealing, sightings
+from bench_core.store import aside, chain, claim, running, sealing, sightings, taking
 from bench_core.store.files import make_folder
 from bench_core.store.store import Store
 
@@ -86,7 +86,7 @@ MUTANTS: dict[str, list[tuple[Any, str, Any]]] = {
     "whatever lies there is sealed": [(sealing, "place_of", _place_of_anybody)],
     "the former owner's folder is worked on": [(running, "_take_out", _moved_on)],
     "a failure is recorded without a fence": [(sealing, "_committed", lambda source, target, owner: source)],
-    "a claim is removed by its name": [(claim, "clear", _cleared_by_name)],
+    "a claim is removed by its name": [(each, "clear", _cleared_by_name) for each in (claim, taking)],
     "a result is set aside by its name": [(Store, "set_aside", _aside_by_name)],
     "a result is set aside that was not looked at": [(aside, "seal_of", _remembered)],
     "earlier owners may set a result aside": [(aside, "bar_ways", lambda replaced, owner: None)],

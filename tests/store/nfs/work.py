@@ -12,11 +12,12 @@ from typing import Any, Literal
 
 from bench_core.errors import StoreError
 from bench_core.files.system import looking_again, system
-from bench_core.store.claim import Claim, ClaimLostError, take_claim
+from bench_core.store.claim import Claim, ClaimLostError
 from bench_core.store.files import DiskError, write_bytes, write_json
 from bench_core.store.result import Failure
 from bench_core.store.running import epochs_kept, place_of
 from bench_core.store.store import Store
+from bench_core.store.taking import take_claim
 
 DIGEST = "d" * 32
 EPOCHS = 2

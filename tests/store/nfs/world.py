@@ -15,7 +15,7 @@ from unittest.mock import patch
 from bench_core.files.system import using
 from bench_core.processes import liveness
 from bench_core.store import claim as claims
-from bench_core.store import sightings
+from bench_core.store import sightings, taking
 from bench_core.store.sightings import Sightings
 from tests.store.nfs.client import Crash, Machine, Memory, SimulatedFileSystem, possible
 from tests.store.nfs.server import Server
@@ -262,7 +262,7 @@ class World:
                 (liveness, "is_running", self._is_running),
                 (liveness, "process_start", lambda pid: "start"),
                 (sightings, "ours", lambda: self.actor.seen),
-                (claims, "_new_token", self._token),
+                (taking, "_new_token", self._token),
                 (claims, "_held", set()),
                 (claims.os, "getpid", lambda: self._current + 1),
             ):
