@@ -16,11 +16,15 @@ from bench_core.execute.graph import Graph
 from bench_core.plan.expand import make_plan
 from bench_core.plan.job import Job
 from bench_core.plugins.wiring import load_registry
+from bench_core.records import DataFacts, EpochRecord, TrainingRecord
 from bench_core.spec.model import Spec
+from bench_core.store.result import Result
 
 STEP_SECONDS = 30.0
 EVALUATE_SECONDS = 600.0
 """Means of one step and of one evaluate job; a search job takes its share of the epochs."""
+IMAGES = 1000
+"""Of every dataset."""
 POLL_SECONDS = 2.0
 """How often a worker that has nothing to run comes back."""
 
@@ -106,7 +110,7 @@ class Simulation:
 
     def __post_init__(self) -> None:
         self.graph = Graph(self.jobs)
-        self.store = SimulatedStore(self.settings.lease)
+        self.store = SimulatedStore(self.settings.lease, self._result)
         self.seconds = durations(self.jobs, self.settings)
         self.epochs = [max(1, job.epochs) for job in self.jobs]
         self.saved = [0] * len(self.jobs)
@@ -129,6 +133,13 @@ class Simulation:
             self.store.now = self.now
             happen()
         return self
+
+    def _result(self, digest: str) -> Result:
+        number = self.graph.number[digest]
+        job, epoch = self.jobs[number], self.seconds[number] / self.epochs[number]
+        record = EpochRecord(0, 0.0, 0.0, {}, epoch, 0.0)
+        training = TrainingRecord(1e-4, {}, (record,), max(1, job.epochs), 0, "mdsc", 0.0)
+        return Result(digest, DataFacts("", "", IMAGES, IMAGES, IMAGES, 0, 0), training)
 
     def _at(self, when: float, happen: Callable[[], None]) -> None:
         self._number += 1
@@ -213,6 +224,7 @@ class Simulation:
         costs = worker.board.costs
         self.costs.looks += costs.looks
         self.costs.surveys += costs.surveys
+        self.costs.readings += costs.readings
         self.costs.failures += costs.failures
         self.costs.collisions += costs.collisions
         worker.board = None
@@ -255,6 +267,7 @@ class Simulation:
         operations = {
             "looks": sum(count * costs[name] for name, count in looks.items()),
             "listings": asked["survey"] * costs["survey"] + self.store.listed / NAMES_PER_OPERATION,
+            "readings": asked["reading"] * costs["reading"],
             "claims": asked["claim"] * (costs["claim"] + costs["folder"] + costs["release"]),
             "seals": jobs * costs["seal"],
         }

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
-from bench_core.store.result import Failure
+from bench_core.store.result import Failure, Result
 from bench_core.store.states import State
 
 
 class SimulatedStore:
     """Claims and results of all workers (see bench_core.execute.ledger.Ledger). `now` is set by who plays."""
 
-    def __init__(self, lease: float) -> None:
+    def __init__(self, lease: float, result: Callable[[str], Result]) -> None:
+        self._result = result
         self.now = 0.0
         self.asked: Counter[str] = Counter()
         """Questions by kind; looks by what they found."""
@@ -48,6 +49,12 @@ class SimulatedStore:
         """Return nothing: no job fails by itself here."""
         self.asked["failure"] += 1
         return None
+
+    def result(self, digest: str) -> Result:
+        """Return what a done job left."""
+        assert self._names[digest] == "done"
+        self.asked["reading"] += 1
+        return self._result(digest)
 
     def claim(self, digest: str) -> bool:
         """Take a job; return False if another has it."""

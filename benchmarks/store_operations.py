@@ -14,7 +14,9 @@ from unittest import mock
 from simulated_cluster import study
 
 from bench_core.plan.job import Job
-from bench_core.store.folder import write_manifest
+from bench_core.records import DataFacts
+from bench_core.store.folder import write_manifest, write_result
+from bench_core.store.result import Result
 from bench_core.store.store import Store
 from bench_core.store.taking import take_claim
 
@@ -38,10 +40,12 @@ def per_question() -> dict[str, int]:
         (claim,) = claims
         found["look: running"] = _look(store, job)
         found["folder"] = _operations(lambda: store.prepare(job, claim))
-        write_manifest(store.prepare(job, claim), ["job.json"])
+        write_result(store.prepare(job, claim), Result(job.digest, DataFacts("", "", 3, 3, 1, 1, 1)))
+        write_manifest(store.prepare(job, claim), ["job.json", "result.json"])
         found["seal"] = _operations(lambda: store.seal(job.digest, claim))
         found["release"] = _operations(claim.release)
         found["look: done"] = _look(store, job)
+        found["reading"] = _operations(lambda: store.result(job.digest))
     return found
 
 

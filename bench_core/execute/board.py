@@ -10,7 +10,7 @@ import time
 from array import array
 from bisect import bisect_left
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import compress
 from operator import and_
@@ -18,6 +18,7 @@ from random import Random
 
 from bench_core.execute.graph import RATE, Graph
 from bench_core.execute.ledger import Ledger
+from bench_core.execute.pace import Pace
 from bench_core.execute.ready import FromOwnPlace, InOrder
 from bench_core.plan.job import Need
 from bench_core.store.result import Failure
@@ -70,12 +71,15 @@ class Costs:
     looks: int = 0
     surveys: int = 0
     failures: int = 0
+    readings: int = 0
+    """Results that were read to know how long jobs take."""
     collisions: int = 0
     """Jobs that another had taken since they were last seen."""
 
     def operations(self, jobs: int) -> int:
         """Return about how many operations of a file system that was, of a store of so many jobs."""
-        return 3 * self.looks + self.failures + self.surveys * (3 + jobs // NAMES_PER_OPERATION)
+        surveys = self.surveys * (3 + jobs // NAMES_PER_OPERATION)
+        return 3 * self.looks + self.failures + 2 * self.readings + surveys
 
 
 @dataclass
@@ -108,7 +112,8 @@ class Board:
         self._may = (
             bytearray(b"\1") * graph.count if may is anything else bytearray(map(may, range(graph.count)))
         )
-        self._ready: InOrder | FromOwnPlace = FromOwnPlace(graph, token) if token else InOrder()
+        self._pace = Pace(graph)
+        self._ready: InOrder | FromOwnPlace = FromOwnPlace(self._pace, token) if token else InOrder()
         self._random = Random(f"{token}-looks")
         self._post = self._random.randrange(graph.count or 1)
         self._counts = [0] * 9
@@ -325,6 +330,14 @@ class Board:
                 unmet[other] -= 1
                 if not unmet[other] and states[other] == TODO:
                     self._ready.add(other)
+        self._learn(numbers)
+
+    def _learn(self, numbers: Sequence[int]) -> None:
+        """Let a few results of jobs that have been done tell how long the others will take."""
+        if self.manners.token and (read := self._pace.read(numbers, self.ledger, self._post)):
+            self.costs.readings += read
+            if self._pace.settle():
+                self._ready.reorder()
 
     def _is_free(self, number: int) -> bool:
         """Look at one job exactly, and note what it has come to."""
@@ -381,5 +394,7 @@ class Board:
                 self._unmet[other] -= 1
                 if not self._unmet[other] and self.states[other] == TODO:
                     self._ready.add(other)
+        if state == DONE:
+            self._learn([number])
         if state in (FAILED, DIVERGED, BLOCKED, WAITING, MISSING):
             self._unsettled += dependants

@@ -6,10 +6,13 @@ import math
 from array import array
 from collections.abc import Callable, Iterable
 
-from bench_core.plan.job import Job, Need
+from bench_core.plan.job import Apply, Job, Need
 
 RATE = "rate"
 """Role of a search job: only such a one has ended when it diverged, as a rate that is not a candidate."""
+
+STEPS = 2
+"""Steps of urgency per factor of two in work; jobs of one step are equally urgent."""
 
 
 def work_of(job: Job) -> float:
@@ -49,8 +52,14 @@ class Graph:
         """Jobs that need one which is not among `jobs`."""
         self.level = self._levels([work(job) for job in made])
         """Work on the longest chain that begins with a job."""
-        self.rank = array("h", (round(2 * math.log2(max(level, 1e-9))) for level in self.level))
+        self.rank = array("h", (round(STEPS * math.log2(max(level, 1e-9))) for level in self.level))
         """Jobs of one rank are equally urgent; more is more urgent."""
+        self.network, self.networks = _numbered([job.model.label for job in made])
+        """Of each job the number of its network; how many there are."""
+        self.dataset, self.datasets = _numbered([job.dataset.label for job in made])
+        """The same of datasets."""
+        self.side = array("l", (_side(job) for job in made))
+        """Pixels along an image's side, of jobs whose time tells the network's pace; 0 for steps."""
 
     def _levels(self, work: list[float]) -> list[float]:
         levels = list(work)
@@ -66,3 +75,12 @@ class Graph:
                     if open_ends[other] == 0:
                         ends.append(other)
         return levels
+
+
+def _numbered(labels: list[str]) -> tuple[array[int], int]:
+    numbers = {label: number for number, label in enumerate(dict.fromkeys(labels))}
+    return array("l", (numbers[label] for label in labels)), len(numbers)
+
+
+def _side(job: Job) -> int:
+    return 0 if isinstance(job.work, Apply) else job.pixels.image_size

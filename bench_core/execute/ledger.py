@@ -1,11 +1,11 @@
-"""What a schedule asks of the place where results are kept: four questions, each of known cost."""
+"""What a schedule asks of the place where results are kept: five questions, each of known cost."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Protocol
 
-from bench_core.store.result import Failure
+from bench_core.store.result import Failure, Result
 from bench_core.store.states import State
 
 
@@ -23,3 +23,6 @@ class Ledger(Protocol):
 
     def failure(self, digest: str) -> Failure | None:
         """Return why a job failed: one file."""
+
+    def result(self, digest: str) -> Result:
+        """Return what a done job left: one file; raises StoreError if it is missing or damaged."""

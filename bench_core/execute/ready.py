@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import heapq
+from bisect import bisect_left
 from collections.abc import Callable
+from itertools import chain
 from random import Random
 
-from bench_core.execute.graph import Graph
+from bench_core.execute.pace import Pace
 
 WIDENING = 8
 """By how much the choice grows with every job that turned out to be taken."""
@@ -30,6 +32,9 @@ class InOrder:
                 return number
         return None
 
+    def reorder(self) -> None:
+        """Hear that jobs are known better: the plan's order stays."""
+
     def prune(self, free: Callable[[int], object]) -> None:
         """Drop all that are not `free`."""
         self._heap = [number for number in self._heap if free(number)]
@@ -49,18 +54,20 @@ class FromOwnPlace:
     the 64, and so on, so that a thousand workers part after a few tries. `token` decides all draws.
     """
 
-    def __init__(self, graph: Graph, token: str) -> None:
-        self._rank = graph.rank
+    def __init__(self, pace: Pace, token: str) -> None:
+        self._pace = pace
         self._random = Random(token)
         self._pools: dict[int, list[int]] = {}
         self._place: dict[int, int] = {}
         self._order: list[int] = []
         """Ranks, the most urgent first."""
         self._width = 0
+        self._last: int | None = None
+        """The job that was met last."""
 
     def add(self, number: int) -> None:
         """Take a job that can start."""
-        rank = self._rank[number]
+        (rank,) = self._pace.urgencies([number])
         if rank not in self._pools:
             self._pools[rank] = []
             self._order = sorted(self._pools, reverse=True)
@@ -74,7 +81,7 @@ class FromOwnPlace:
             if place is None or self._width:
                 place = self._random.randrange(len(pool))
             place %= len(pool)
-            number = pool[place]
+            number = self._last = pool[place]
             # The order behind the place is kept: neighbours use the same data and network.
             self._place[rank] = place
             del pool[place]
@@ -94,6 +101,16 @@ class FromOwnPlace:
                 self._place[rank] = len(before)
             if not self._pools[rank]:
                 self._remove(rank)
+
+    def reorder(self) -> None:
+        """Ask anew how urgent each is; this worker's own place stays behind the job that it met last."""
+        numbers = sorted(chain.from_iterable(self._pools.values()))
+        self._pools, self._place, self._order = {}, {}, []
+        for number, rank in zip(numbers, self._pace.urgencies(numbers), strict=True):
+            self._pools.setdefault(rank, []).append(number)
+        self._order = sorted(self._pools, reverse=True)
+        if self._last is not None:
+            self._place = {rank: bisect_left(pool, self._last) for rank, pool in self._pools.items()}
 
     def taken(self) -> None:
         """Hear that the last one belongs to another worker."""

@@ -11,9 +11,11 @@ from types import ModuleType
 
 import pytest
 
+from bench_core.execute.pace import Pace
+
 BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 COSTS = {
-    **{"look: todo": 3, "look: running": 8, "look: done": 1, "survey": 3},
+    **{"look: todo": 3, "look: running": 8, "look: done": 1, "survey": 3, "reading": 2},
     **{"claim": 15, "folder": 14, "release": 15, "seal": 8},
 }
 
@@ -45,6 +47,17 @@ def test_what_a_job_costs_is_bounded_as_workers_become_more(simulated: ModuleTyp
     assert few["ratio"] < 1.01 and many["ratio"] < 1.15
     assert many["operations per job"] < 2.5 * few["operations per job"]
     assert many["collisions per job"] < 5
+
+
+def test_long_jobs_begin_early_enough_to_end_with_the_others(
+    simulated: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jobs, settings = simulated.study(1000), simulated.Settings(workers=20)
+    told = simulated.Simulation(jobs, settings).run().figures(COSTS)
+    monkeypatch.setattr(Pace, "read", lambda *arguments: 0)
+    blind = simulated.Simulation(jobs, settings).run().figures(COSTS)
+    assert told["ratio"] < 1.01 < 1.02 < blind["ratio"]
+    assert 0 < told["of them readings"] < 8 and blind["of them readings"] == 0
 
 
 @pytest.mark.slow

@@ -6,9 +6,10 @@ import heapq
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from bench_core.errors import StoreError
 from bench_core.execute.board import DIVERGED, DONE, FAILED, TODO, Board, Manners
 from bench_core.execute.graph import Graph
-from bench_core.store.result import Failure
+from bench_core.store.result import Failure, Result
 from bench_core.store.states import State
 
 
@@ -21,6 +22,9 @@ class SimulatedLedger:
     done: dict[str, list[str]] = field(default_factory=dict)
     """By job, who sealed it."""
     failures: dict[str, Failure] = field(default_factory=dict)
+    results: Callable[[str], Result | None] = lambda digest: None
+    """By job, what is read of one that is done; None: its file is damaged."""
+    read: list[str] = field(default_factory=list)
     operations: int = 0
 
     def states(self) -> Mapping[str, State]:
@@ -44,6 +48,14 @@ class SimulatedLedger:
     def failure(self, digest: str) -> Failure | None:
         self.operations += 1
         return self.failures.get(digest)
+
+    def result(self, digest: str) -> Result:
+        self.operations += 2
+        self.read.append(digest)
+        result = self.results(digest) if digest in self.done else None
+        if result is None:
+            raise StoreError("file is missing or damaged")
+        return result
 
     def claim(self, digest: str, owner: str, known: Failure | None = None) -> bool:
         """Take a job if it is free, as `run_job` does."""
