@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from bench_core.processes import liveness
-from bench_core.store.claim import Claim, ClaimLostError, take_claim
+from bench_core.store.claim import Claim, ClaimLostError
 from bench_core.store.sightings import Sightings
 from bench_core.store.store import Store
+from bench_core.store.taking import take_claim
 
 DIGEST = "d" * 32
 
