@@ -14,7 +14,7 @@ from multiprocessing import parent_process
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from bench_core.errors import DataError
+from bench_core.errors import DataError, PluginError
 from bench_core.execute.signals import STOPPING
 from bench_core.processes.parentage import children_die_with_us, die_with_parent
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from bench_core.protocol.contract import Contract
     from bench_core.protocol.interfaces import StateKeeper
     from bench_core.protocol.ranks import Ranks
+    from bench_core.protocol.run_options import RunOptions
     from bench_core.protocol.site import Site
     from bench_core.protocol.trace import Trace
 
@@ -97,13 +98,8 @@ def build_contract(
     )
 
 
-def follow(
-    path: Path, digest: str, device: str, *, direct: bool, ready: Callable[[], None] = lambda: None
-) -> None:
-    """Train this process's share of a queued job, as the first process says; return when that is done.
-
-    `ready` is called before it meets the others.
-    """
+def follow(path: Path, digest: str, device: str, *, direct: bool) -> None:
+    """Train this process's share of a queued job, as the first process says; return when that is done."""
     from bench_core.execute.queue import queued
     from bench_core.store.store import Store
 
@@ -117,21 +113,49 @@ def follow(
     from bench_core.execute.ranks import join
     from bench_core.plugins.wiring import load_registry
 
-    registry = None if found is None else load_registry(found[1].plugins)
-    ready()
-    ranks = join(device, direct=direct)
-    briefing = ranks.tell(None)
-    if briefing is not None and found is not None and registry is not None:
+    if found is None:
+        join(device, direct=direct).tell(None)
+    else:
         job, order = found
-        options = replace(order.options, device=device)
-        _train(job, registry, options, order.cache or store.cache, ranks, briefing)
-        # The first process has all that it needs.
-        ranks.tell(None)
+        registry = load_registry(order.plugins)
+        share(job, registry, order.options, order.cache or store.cache, device, direct=direct)
     distributed.destroy_process_group()
 
 
+def share(
+    job: Job,
+    registry: Registry,
+    options: RunOptions,
+    cache: Path,
+    device: str,
+    *,
+    direct: bool,
+    ready: Callable[[], None] = lambda: None,
+) -> None:
+    """Meet the other processes of a job as the environment says, and train this one's share if there is one.
+
+    `ready` is called before it meets them. The process group is left as it is.
+    """
+    from bench_core.execute.ranks import join
+
+    ready()
+    ranks = join(device, direct=direct)
+    briefing = ranks.tell(None)
+    if briefing is None:
+        return
+    if briefing["plugins"] != registry.contents:
+        raise PluginError(
+            "a plugin file was changed while the processes of the job were started",
+            cause="they have loaded different code",
+            fix="run the same command again",
+        )
+    _train(job, registry, replace(options, device=device), cache, ranks, briefing)
+    # The first process has all that it needs.
+    ranks.tell(None)
+
+
 def _train(
-    job: Job, registry: Registry, options: Any, cache: Path, ranks: Ranks, briefing: dict[str, Any]
+    job: Job, registry: Registry, options: RunOptions, cache: Path, ranks: Ranks, briefing: dict[str, Any]
 ) -> None:
     import cv2
     import torch

@@ -238,6 +238,7 @@ class _Run:
                 "learning_rate": rate.value,
                 "candidates": dict(rate.candidates),
                 "fingerprint": data.facts.fingerprint,
+                "plugins": self.registry.contents,
             }
             contract = self._contract(replace(site, ranks=team.join(briefing)), rate, keeper)
             network = network_facts(contract.model, contract.notes)

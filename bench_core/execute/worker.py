@@ -2,8 +2,8 @@
 
 `python -m bench_core.execute.worker STORE DIGEST [DEVICE[,DEVICE...]]` runs one queued job without any other
 worker, and `torchrun --standalone --nproc-per-node 2 -m bench_core.execute.worker STORE DIGEST cuda` in
-processes that torchrun starts. Workers that pull jobs start the processes of each job themselves, and do not
-look at what a torchrun or srun around them says.
+processes that torchrun starts. Workers that pull jobs start the processes that share them themselves, and do
+not look at what a torchrun or srun around them says.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import os
 import sys
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
 from multiprocessing import parent_process
 from multiprocessing.connection import Connection
@@ -28,6 +28,7 @@ from bench_core.processes.parentage import children_die_with_us, die_with_parent
 from bench_core.processes.streams import open_standard_files
 
 if TYPE_CHECKING:
+    from bench_core.execute.crew import Crew, Start
     from bench_core.execute.death import Tries
     from bench_core.execute.queue import Order
     from bench_core.execute.ranks import OutsideTeam, Team
@@ -50,12 +51,12 @@ def work(pipe: Connection, store: Path, device: str) -> None:
             _give_back()
             os._exit(STOPPED)
 
-    worker = Worker(store, device, send)
-    while (assignment := _next(pipe)) is not None:
-        ended = worker.run(assignment)
-        send(ended)
-        if ended.retire:
-            return
+    with closing(Worker(store, device, send)) as worker:
+        while (assignment := _next(pipe)) is not None:
+            ended = worker.run(assignment)
+            send(ended)
+            if ended.retire:
+                return
 
 
 @dataclass
@@ -67,6 +68,8 @@ class Worker:
     send: Send
     outside: OutsideTeam | None = None
     """The processes of the job, where others than this one start them."""
+    _crew: Crew | None = None
+    """The processes that share its jobs, where it has several devices."""
     _registries: dict[tuple[Path, ...], Registry] = field(default_factory=dict)
     _noted: float = 0.0
     _settled: bool = False
@@ -108,6 +111,12 @@ class Worker:
             self._settled = True
         return ended
 
+    def close(self) -> None:
+        """End the processes that share its jobs."""
+        if self._crew is not None:
+            self._crew.close()
+            self._crew = None
+
     def _run(
         self, job: Job, order: Order, store: Store, registry: Registry, tries: Tries, silent: str | None
     ) -> Ended:
@@ -130,7 +139,7 @@ class Worker:
                 tries=tries,
                 silent=silent,
                 note=lambda text: self._note(job.digest, text),
-                team=self._team(job, devices),
+                team=self._team(job, order, store, devices),
             )
         except ClaimLostError:
             return Ended(job.digest, "elsewhere")
@@ -147,13 +156,28 @@ class Worker:
         several = isinstance(job.work, Train) and registry.runner(job.model.runner).several_devices
         return devices if several else devices[:1]
 
-    def _team(self, job: Job, devices: tuple[str, ...]) -> Callable[[], Team]:
+    def _team(self, job: Job, order: Order, store: Store, devices: tuple[str, ...]) -> Callable[[], Team]:
+        from bench_core.execute.crew import Start
         from bench_core.execute.ranks import OwnTeam, Team
 
         if len(devices) == 1:
             return Team
+
+        def together() -> Team:
+            crew = self._crew_for(Start(devices, order.options.threads, order.plugins))
+            return OwnTeam(crew, job, order.options, (order.cache or store.cache).resolve())
+
         outside = self.outside
-        return lambda: outside or OwnTeam(self.path.resolve(), job.digest, devices)
+        return together if outside is None else lambda: outside
+
+    def _crew_for(self, start: Start) -> Crew:
+        """Return processes that were started so: those of the job before, if they can be used."""
+        from bench_core.execute.crew import Crew
+
+        if self._crew is None or not self._crew.usable(start):
+            self.close()
+            self._crew = Crew(start)
+        return self._crew
 
     def _listeners(self, job: Job, store: Store, registry: Registry) -> Callable[[JobEvent], None]:
         """Return what tells the run and every listening plugin; a listener that fails harms nobody."""
@@ -228,7 +252,8 @@ def main(arguments: list[str]) -> int:
         device = ",".join([device] * int(os.environ["WORLD_SIZE"]))
     end_on_signals(_give_back)
     children_die_with_us()
-    ended = Worker(Path(store), device, lambda message: None, team).run(Assignment(digest))
+    with closing(Worker(Path(store), device, lambda message: None, team)) as worker:
+        ended = worker.run(Assignment(digest))
     if ended.failure is not None:
         print(f"{ended.failure.name}: {ended.failure.message}", file=sys.stderr)
     failed = ended.outcome not in ("done", "elsewhere")

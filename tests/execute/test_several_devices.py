@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import sys
 import time
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from bench_core.execute.devices import DeviceError, choose_slots, processes
+from bench_core.execute.executor import Assignment, Ended, Lost
+from bench_core.execute.failures import RankLostError
+from bench_core.execute.local import LocalExecutor
 from bench_core.execute.machine import Machine, OversubscribedError, check_load, most_workers
+from bench_core.plan.job import Job
 from bench_core.processes.liveness import process_start
 from bench_core.store.taking import take_claim
 from tests.helpers.together_study import Study, wait_for
 
 
-def trace(study: Study) -> list[dict[str, Any]]:
-    path = study.store.folder(study.job.digest) / "trace.jsonl"
+def trace(study: Study, job: Job | None = None) -> list[dict[str, Any]]:
+    path = study.store.folder((job or study.job).digest) / "trace.jsonl"
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
@@ -39,16 +46,23 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 @pytest.fixture(scope="module")
 def two(tmp_path_factory: pytest.TempPathFactory) -> Study:
-    """The job, trained by two processes."""
+    """Both jobs, one after the other trained by the same two processes."""
     study = Study.make(tmp_path_factory.mktemp("ranks") / "two")
-    study.run_here("cpu", "cpu")
+    with closing(study.crew("cpu", "cpu")) as crew:
+        study.run_here(crew)
+        assert crew.usable(crew.start), "they take another job"
+        for other in ({"threads": 2}, {"plugins": ()}, {"devices": ("cpu",) * 3}):
+            assert not crew.usable(replace(crew.start, **other)), "it needs other processes"
+        study.run_here(crew, study.jobs[1])
     return study
 
 
 def test_two_processes_train_as_one_and_leave_what_one_leaves(two: Study, tmp_path: Path) -> None:
     one = Study.make(tmp_path / "one")
-    one.run_here("cpu")
+    one.run_here()
     compare(two, one)
+    first, second = two.pids()
+    assert first == second and process_start(first) is None, "one process for both jobs, which has ended"
     left = [sorted(path.name for path in each.store.folder(each.job.digest).iterdir()) for each in (one, two)]
     assert left[0] == left[1]
     assert two.store.result(two.job.digest).provenance["devices"] == ["cpu", "cpu"]
@@ -57,24 +71,92 @@ def test_two_processes_train_as_one_and_leave_what_one_leaves(two: Study, tmp_pa
     assert two.log().count("epoch 1/3") == 1 and "2 processes on cpu, cpu, by gloo" in two.log()
 
 
+class Worker:
+    """A worker process as `bench run` has them, with two processes for each job."""
+
+    def __init__(self, study: Study) -> None:
+        self._study = study
+        self._pool = LocalExecutor(study.store.path, ["cpu,cpu"])
+
+    def run(self, job: Job) -> Ended | Lost:
+        """Run a queued job to its end."""
+        assert self._pool.start(Assignment(job.digest)) == "cpu,cpu"
+        while True:
+            for message in self._pool.hear(1.0):
+                if isinstance(message, (Ended, Lost)):
+                    return message
+
+    def finish(self, job: Job) -> None:
+        """Run a queued job that becomes done."""
+        ended = self.run(job)
+        assert isinstance(ended, Ended) and ended.outcome == "done", ended
+
+    def close(self) -> None:
+        """End it."""
+        self._pool.dismiss()
+
+
 @pytest.mark.slow
-def test_a_killed_process_ends_the_job_which_resumes_with_the_same_bits(two: Study, tmp_path: Path) -> None:
+def test_a_worker_keeps_its_processes_until_one_is_killed_and_resumes_with_the_same_bits(
+    two: Study, tmp_path: Path
+) -> None:
     study = Study.make(tmp_path / "killed")
-    study.wish("kill")
-    start = time.monotonic()
-    code, said = study.run("cpu,cpu")
-    assert code == 1 and "a process of the job died" in said
-    assert time.monotonic() - start < 100, "nobody waits for the dead"
-    failure = study.store.failure(study.job.digest)
-    assert failure is not None and failure.resumable and "killed" in str(failure.cause)
-    assert failure.place == "process 2 of 2, on cpu"
-    claim = take_claim(study.store.claims, study.job.digest)
-    assert claim is not None, "the claim was given back"
-    claim.release()
-    study.queue()
-    assert study.run("cpu,cpu") == (0, "")
+    last, first, second = study.jobs
+    with closing(Worker(study)) as worker:
+        worker.finish(first)
+        assert study.fingerprint(first) == two.fingerprint(first), "as the second job of its processes"
+        worker.finish(second)
+        os.kill(study.pids()[-1], signal.SIGKILL)
+        until_gone(study.pids()[-1])
+        study.wish("kill")
+        ended = worker.run(last)
+        assert isinstance(ended, Ended) and ended.outcome == "failed"
+        assert len(set(study.pids(0))) == 1, "the worker lives"
+        failure = study.store.failure(last.digest)
+        assert failure is not None and failure.resumable
+        assert failure.message == "a process of the job died" and "killed" in str(failure.cause)
+        assert failure.place == "process 2 of 2, on cpu"
+        claim = take_claim(study.store.claims, last.digest)
+        assert claim is not None, "the claim was given back"
+        claim.release()
+        study.queue()
+        worker.finish(last)
+        pids = study.pids()
+        assert pids[0] == pids[1] and len(set(pids)) == 3, "new ones only for those that were killed"
+        # The worker alone is killed: what it has started ends, too.
+        os.kill(study.pids(0)[-1], signal.SIGKILL)
+        until_gone(pids[-1])
     assert "resuming from state" in study.log()
     assert study.fingerprint() == two.fingerprint()
+
+
+def until_gone(process: int) -> None:
+    until = time.monotonic() + 20
+    while process_start(process) is not None and time.monotonic() < until:
+        time.sleep(0.05)
+    assert process_start(process) is None
+
+
+@pytest.mark.slow
+def test_a_stopped_process_is_noticed_and_one_that_computes_for_long_is_not(
+    two: Study, tmp_path: Path
+) -> None:
+    study = Study.make(tmp_path / "stopped")
+    with closing(study.crew("cpu", "cpu", look_seconds=0.3)) as crew:
+        study.wish("long")
+        study.run_here(crew)
+        study.wish("stop")
+        with pytest.raises(RankLostError, match="a process of the job does not answer"):
+            study.run_here(crew, study.jobs[1])
+        assert not crew.usable(crew.start)
+    until_gone(study.pids()[-1])
+    failure = study.store.failure(study.jobs[1].digest)
+    assert failure is not None and failure.resumable and "stopped" in str(failure.cause)
+    study.queue()
+    with closing(study.crew("cpu", "cpu")) as crew:
+        study.run_here(crew, study.jobs[1])
+    for job in study.jobs[:2]:
+        assert study.fingerprint(job) == two.fingerprint(job)
 
 
 @pytest.mark.slow
@@ -108,10 +190,7 @@ def test_a_signal_to_the_worker_ends_all_processes_and_gives_the_claim_back(
         assert process_start(other) is not None
         worker.send_signal(signal.SIGTERM)
         assert worker.wait(20) == 130
-    until = time.monotonic() + 5
-    while process_start(other) is not None and time.monotonic() < until:
-        time.sleep(0.05)
-    assert process_start(other) is None
+    until_gone(other)
     claim = take_claim(study.store.claims, study.job.digest)
     assert claim is not None
     claim.release()
@@ -133,10 +212,13 @@ def test_processes_that_torchrun_starts_train_the_same(two: Study, tmp_path: Pat
 def test_mmengine_trains_the_same_in_two_processes_and_writes_one_log(two: Study, tmp_path: Path) -> None:
     pytest.importorskip("mmengine")
     study = Study.make(tmp_path / "mmseg", "mmseg", log=True)
-    assert study.run("cpu,cpu") == (0, "")
-    assert trace(study) == trace(two)
-    ours, theirs = (each.store.predictions(each.job.digest).labels for each in (study, two))
-    assert (ours == theirs).all()
+    with closing(Worker(study)) as worker:
+        for own, native in zip(study.jobs[:2], two.jobs, strict=False):
+            worker.finish(own)
+            assert trace(study, own) == trace(two, native)
+            ours, theirs = study.store.predictions(own.digest), two.store.predictions(native.digest)
+            assert (ours.labels == theirs.labels).all()
+    assert len(set(study.pids())) == 1
     folder = study.store.folder(study.job.digest)
     assert len(list(folder.rglob("*.log"))) == 1, "the first process's"
     network = study.store.result(study.job.digest).network

@@ -16,6 +16,7 @@ from typing import Any
 
 import torch
 
+from bench_core.execute.crew import Crew, Start
 from bench_core.execute.job import run_job
 from bench_core.execute.queue import Order, queue_job, queued
 from bench_core.execute.ranks import OwnTeam, Team
@@ -38,6 +39,10 @@ def build_fragile(request):
     """
     import torch
     from torch import distributed, nn
+
+    there = distributed.is_initialized()
+    with Path(__file__).with_name("pids").open("a") as pids:
+        pids.write(f"{distributed.get_rank() if there else 0} {os.getpid()}\\n")
 
     def block(inward, outward):
         return nn.Sequential(
@@ -68,6 +73,14 @@ def build_fragile(request):
                     raise ValueError("a bug in one process alone")
                 if what == "data":
                     raise DataError("an image is gone", cause="it was there before", fix="put it back")
+                if what == "stop":
+                    os.kill(os.getpid(), signal.SIGSTOP)
+                if what == "long":
+                    # One step of the interpreter: no other thread of this process gets a turn meanwhile.
+                    start = time.monotonic()
+                    while time.monotonic() - start < 3:
+                        sum(range(20_000_000))
+                    sum(range(200_000_000))
                 if what == "wait":
                     wish.with_name("waiting").write_text(str(os.getpid()))
                     time.sleep(1000)
@@ -93,22 +106,22 @@ protocol:
   gradient_clipping: 1.0
   augmentation: [{RandomHorizontalFlip: {p: 0.5}}, {RandomAffine: {degrees: 20}}]
   learning_rate: 0.01
-  evaluate: {folds: 3, epochs: 3, only: [0]}
+  evaluate: {folds: 3, epochs: 3, only: [0, 1, 2]}
 """
 
 
 @dataclass
 class Study:
-    """One queued job in a store of its own."""
+    """Three queued jobs in a store of their own; where nothing else is said, the first is meant."""
 
     folder: Path
-    job: Job
+    jobs: tuple[Job, ...]
     store: Store
     runners: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     @classmethod
     def make(cls, folder: Path, runner: str = "torch", **options: Any) -> Study:
-        """Write the spec and queue its job, for a runner with options of its own."""
+        """Write the spec and queue its jobs, for a runner with options of its own."""
         folder.mkdir(parents=True)
         listed = "[\n        model("
         plugin = dedent(PLUGIN).replace(listed, f'{listed}"fragile-net", build_fragile),\n        model(', 1)
@@ -116,30 +129,50 @@ class Study:
         model = f"{{name: fragile-net, runner: {runner}}}"
         (folder / "spec.yaml").write_text(SPEC.replace("[fragile-net]", f"[{model}]"))
         loaded = load_spec(folder / "spec.yaml")
-        (job,) = make_plan(loaded.spec, loaded.registry).jobs
-        study = cls(folder, job, Store(folder / "store", create=True), {runner: options} if options else {})
+        jobs = make_plan(loaded.spec, loaded.registry).jobs
+        study = cls(folder, jobs, Store(folder / "store", create=True), {runner: options} if options else {})
         study.queue()
         return study
 
+    @property
+    def job(self) -> Job:
+        """The first job."""
+        return self.jobs[0]
+
     def queue(self) -> None:
-        """Queue the job, as the next run does after a failure."""
-        failure = self.store.failure(self.job.digest)
-        order = Order(
-            plugins=(self.folder / "plugin.py",), options=RunOptions(runners=self.runners), retried=failure
-        )
-        queue_job(self.store, self.job, order)
+        """Queue the jobs, as the next run does after a failure."""
+        for job in self.jobs:
+            failure = self.store.failure(job.digest)
+            order = Order(
+                plugins=(self.folder / "plugin.py",),
+                options=RunOptions(runners=self.runners),
+                retried=failure,
+            )
+            queue_job(self.store, job, order)
 
     def wish(self, what: str) -> None:
         """Let this happen once in the second process, in its fourth training step."""
         (self.folder / "wish").write_text(what)
 
-    def run_here(self, *devices: str) -> None:
-        """Run the job with this process as its first."""
-        _, order = queued(self.store, self.job.digest)
-        options = replace(order.options, device=devices[0], devices=devices if len(devices) > 1 else ())
+    def pids(self, rank: int = 1) -> list[int]:
+        """Return the process that was of this rank, for each job that was begun."""
+        lines = (self.folder / "pids").read_text().splitlines()
+        return [int(pid) for first, pid in map(str.split, lines) if int(first) == rank]
+
+    def crew(self, *devices: str, look_seconds: float = 10.0) -> Crew:
+        """Start the processes that share jobs with this one."""
+        return Crew(Start(devices, 1, (self.folder / "plugin.py",)), look_seconds)
+
+    def run_here(self, crew: Crew | None = None, job: Job | None = None) -> None:
+        """Run a job with this process as its first, by itself or with a crew."""
+        job = job or self.job
+        _, order = queued(self.store, job.digest)
+        devices = () if crew is None else crew.start.devices
+        options = replace(order.options, devices=devices)
         registry = load_spec(self.folder / "spec.yaml").registry
-        team = partial(OwnTeam, self.store.path, self.job.digest, devices) if options.devices else Team
-        run_job(self.job, self.store, registry, options, lambda event: None, team=team)
+        team = Team if crew is None else partial(OwnTeam, crew, job, order.options, self.store.cache)
+        run_job(job, self.store, registry, options, lambda event: None, team=team,
+                known_failure=order.retried)  # fmt: skip
 
     def worker(self, device: str, *before: str, **variables: str) -> subprocess.Popen[str]:
         """Start a worker for the one job."""
@@ -167,13 +200,14 @@ class Study:
         ]
         return "".join(path.read_text() for place in places for path in place.glob("log.txt"))
 
-    def fingerprint(self) -> dict[str, str]:
+    def fingerprint(self, job: Job | None = None) -> dict[str, str]:
         """Return hashes of what must be equal to the last bit: weights, trace, counts and label maps."""
-        sealed = self.store.folder(self.job.digest)
+        digest = (job or self.job).digest
+        sealed = self.store.folder(digest)
         weights = torch.load(sealed / "best.pt", weights_only=True)["state_dict"]
         found = {name: tensor.numpy().tobytes() for name, tensor in weights.items()}
         found |= {name: (sealed / name).read_bytes() for name in ("trace.jsonl", "counts.csv")}
-        found["labels"] = self.store.predictions(self.job.digest).labels.tobytes()
+        found["labels"] = self.store.predictions(digest).labels.tobytes()
         return {name: hashlib.sha256(content).hexdigest() for name, content in found.items()}
 
 
