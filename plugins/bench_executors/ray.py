@@ -6,7 +6,6 @@ process beside this one (`bench_executors.ray_host`) talks to it, and outlives t
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import secrets
 import shlex
@@ -21,9 +20,9 @@ from pathlib import Path
 from typing import Any
 
 from bench_core.declarations import ExecutorDeclaration, FleetRequest
-from bench_core.errors import BenchError, MissingDependencyError
+from bench_core.errors import BenchError
+from bench_core.execute.fleets import require
 from bench_core.files.bounded import read_json
-from bench_core.install import install_command
 from bench_core.options import Option
 from bench_core.processes.liveness import is_running, machine_identity
 from bench_core.store.files import write_json
@@ -84,21 +83,13 @@ RAY = ExecutorDeclaration(
 )
 
 
-def lacking() -> str:
-    """Say in words what this machine lacks; "" where nothing."""
-    return "" if importlib.util.find_spec("ray") else "the package ray is not installed"
-
-
 def start(request: FleetRequest, options: Mapping[str, Any]) -> RayFleet:
     """Start the workers of `request` and return their fleet.
 
     Workers that the cluster cannot carry yet wait in its queue. Raises BenchError where Ray is not there,
     finds no cluster, or no node could carry a worker.
     """
-    if lacking():
-        raise MissingDependencyError(
-            "the executor ray needs Ray", cause=lacking(), fix=install_command("ray")
-        )
+    require(RAY)
     _check_address(options["address"])
     mark = secrets.token_hex(4)
     data = {

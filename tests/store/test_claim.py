@@ -17,6 +17,7 @@ import pytest
 from bench_core.errors import StoreError
 from bench_core.files.system import FileSystem, using
 from bench_core.processes.liveness import machine_identity, process_start
+from bench_core.store.aside import bar_ways
 from bench_core.store.chain import claim_owner
 from bench_core.store.claim import Claim, ClaimLostError, release_all
 from bench_core.store.files import write_json
@@ -390,7 +391,7 @@ def test_the_operations_of_a_claim_are_as_many_as_documented(tmp_path: Path, wat
             yield
         counted[what] = system.count
 
-    running, jobs = tmp_path / "running", tmp_path / "jobs"
+    running, jobs, replaced = tmp_path / "running", tmp_path / "jobs", tmp_path / "replaced"
     running.mkdir()
     with counting("take a free claim"):
         claim = take_claim(claims, DIGEST)
@@ -403,6 +404,7 @@ def test_the_operations_of_a_claim_are_as_many_as_documented(tmp_path: Path, wat
         claim.check()
     with counting("open the folder of a new job"):
         folder = open_place(running, claim)
+        bar_ways(replaced, claim)
     write_json(folder / "manifest.json", {"files": {}})
     with counting("seal"):
         seal(running, jobs, DIGEST, claim)
@@ -415,6 +417,7 @@ def test_the_operations_of_a_claim_are_as_many_as_documented(tmp_path: Path, wat
     assert claim is not None
     with counting("take an empty folder over"):
         open_place(running, claim)
+        bar_ways(replaced, claim)
     text = (Path(__file__).parents[2] / "docs" / "executors.md").read_text()
     text = text[text.index("## The protocol on shared file systems") :]
     assert counted == {what: int(number) for what, number in re.findall(r"^\| (.+?) \| (\d+) \|", text, re.M)}
