@@ -59,6 +59,7 @@ def main(arguments: Sequence[str]) -> int:
             cluster,
             spec,
             cluster.disk / "store",
+            1,
             workers=options.workers,
             settings=(f"protocol.batch_size={BATCH_SIZE}",),
             variables={"SEGTRIAL_TEST_PACE": str(options.seconds)},

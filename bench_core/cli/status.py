@@ -175,9 +175,8 @@ def _print(
             text = f"running: {job.name}, process {owner.pid} on {owner.host} since {owner.started}"
             silence = _silence(store, owner)
             if silence is not None and silence > owner.lease:
-                text += (
-                    f"; no sign of life for {silence / 60:.0f} min: `bench run` takes it over after a while"
-                )
+                time = f"{silence:.0f} s" if silence < 120 else f"{silence / 60:.0f} min"
+                text += f"; no sign of life for {time}: `bench run` takes it over after a while"
             out.print(Text(text))
     _more(len(running))
     where = "" if str(store.path) == "results" else f" --store {shlex.quote(str(store.path))}"

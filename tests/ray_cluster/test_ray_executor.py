@@ -215,7 +215,7 @@ def test_nodes_that_a_cluster_adds_later_are_waited_for(start: Start, tmp_path: 
 
 
 def test_without_ray_it_is_said_how_to_install_it(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ray.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr("bench_core.execute.fleets.find_spec", lambda name: None)
     with pytest.raises(MissingDependencyError) as caught:
         start(*python("pass"))
     assert caught.value.fix is not None and caught.value.fix.startswith("pip install")
