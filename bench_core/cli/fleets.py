@@ -39,12 +39,13 @@ def command(
     With IDs only these. A fleet that is known to have ended is not listed. Exits with 2 if one could not be
     stopped.
     """
-    from bench_core.execute.fleets import FleetError, close_fleet, open_fleets
+    from bench_core.execute.fleets import FleetError, close_fleet, damaged_records, open_fleets
     from bench_core.spec.load import load_spec
     from bench_core.store.store import Store
 
     opened = Store(store)
     found = open_fleets(opened, load_spec(spec, overrides).registry)
+    damaged = damaged_records(opened)
     unknown = [name for name in names if name not in {item.record.id for item in found}]
     if unknown:
         raise FleetError(
@@ -66,6 +67,8 @@ def command(
             except BenchError as error:
                 refused.append(error)
                 rows[-1]["refused"] = error.message
+    for damage in damaged:
+        say(f"warning: {damage}", err=True)
     if as_json:
         print_json(rows)
     else:

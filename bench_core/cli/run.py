@@ -28,6 +28,10 @@ ONLY = click.option(
 MORE = click.argument("more", nargs=-1, metavar="")
 """What follows the first value of --only: options of click take one value each."""
 RUNNER = click.option("--runner", metavar="NAME", help="Jobs of this runner only.")
+WORKERS = click.IntRange(1, 10_000)
+"""As `runtime.workers` of a spec."""
+THREADS = click.option("--threads", type=click.IntRange(1, 1024), help="CPU threads of one job.")
+"""As `runtime.threads` of a spec."""
 
 
 @click.command()
@@ -36,11 +40,11 @@ RUNNER = click.option("--runner", metavar="NAME", help="Jobs of this runner only
 @SET
 @ONLY
 @RUNNER
-@click.option("--workers", type=click.IntRange(min=1), help="Jobs at a time.")
+@click.option("--workers", type=WORKERS, help="Jobs at a time.")
 @click.option("--executor", metavar="NAME", help="Where workers are started; see `bench list executors`.")
 @click.option("--detach", is_flag=True, help="With --executor: start the workers, and do not watch them.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:N or mps.")
-@click.option("--threads", type=click.IntRange(min=1), help="CPU threads of one job.")
+@THREADS
 @click.option("--oversubscribe", is_flag=True, help="Run more processes than the machine has room for.")
 @STORE
 @JSON

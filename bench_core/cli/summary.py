@@ -35,6 +35,7 @@ def summarize(
     counts = run.counts()
     ran = sum(progress.ran_here and progress.status == "done" for progress in run.jobs.values())
     failed, blocked = run.with_status("failed"), run.with_status("blocked", "waiting")
+    left = len(run.with_status("todo", "running"))
     if as_json:
         data: dict[str, Any] = {
             "event": "summary",
@@ -47,6 +48,7 @@ def summarize(
             ],
             "not_run": {progress.job.name: progress.because for progress in blocked},
             "done_now": ran,
+            "late": run.late,
             "scores": [
                 {"stage": stage, "model": model, "dataset": dataset, "jobs": len(found), "means": means}
                 for (stage, model, dataset), found, means in _means(run)
@@ -60,7 +62,10 @@ def summarize(
     parts += [f"{before} before or elsewhere"] if before else []
     parts += [f"{len(failed)} failed"] if failed else []
     parts += [f"{len(blocked)} not run"] if blocked else []
+    parts += [f"{left} left to other workers"] if left else []
     say(f"{', '.join(parts)}, in {duration(time.monotonic() - run.begun)}")
+    if run.late and left:
+        say("the time of --until is over, or too short for another epoch; the same command resumes")
     _scores(run)
     found = _doubts(run, store)
     if found:

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bench_core.cli.common import JSON, SET, STORE, say
+from bench_core.cli.common import JSON, SET, STORE, print_json_line, say
 from bench_core.cli.reading import TRUST
-from bench_core.cli.run import MORE, ONLY, RUNNER
+from bench_core.cli.run import MORE, ONLY, RUNNER, THREADS
 from bench_core.cli.summary import summarize
 from bench_core.cli.views import JsonView, PlainView, Steady, View
 from bench_core.execute.limits import size_in_bytes
@@ -45,7 +45,7 @@ MOST_DEATHS = 3
 @click.option("--until", metavar="TIME", help="End by then: a duration (3h50m, 90m) or a time (23:30).")
 @click.option("--memory", metavar="SIZE", help="Memory of the device, or on a CPU of the job: 40GB.")
 @click.option("--leave", is_flag=True, help="End when all that is left is at work elsewhere.")
-@click.option("--threads", type=click.IntRange(min=1), help="CPU threads of the job.")
+@THREADS
 @STORE
 @TRUST
 @JSON
@@ -93,7 +93,10 @@ def command(
             raise click.UsageError("--set is for a spec; a queued study is as it was queued")
         store = target
         if name is not None and has_ended(Store(store), name):
-            say("all jobs of this batch are done")
+            if as_json:
+                print_json_line({"event": "summary", "batch": name, "ended": True})
+            else:
+                say("all jobs of this batch are done")
             return
         batch = _queued(Store(store, create=True), name, trust_code)
     else:

@@ -10,17 +10,16 @@ from __future__ import annotations
 
 import hashlib
 import re
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import ValidationError
-
 from bench_core.errors import StoreError
 from bench_core.execute.batch_lines import MOST_JOBS, Reader, lines_of
-from bench_core.execute.queue import FOLDER, Order, order_from_json, order_to_json
+from bench_core.execute.queue import FOLDER, Order, fault_in, order_from_json, order_to_json
 from bench_core.files.bounded import open_regular, parse_json
 from bench_core.plan.job import Job
 from bench_core.store.files import make_folder, replacing, storing
@@ -103,10 +102,10 @@ def read_batch(store: Store, name: str) -> Batch:
     if not _ID.fullmatch(name):
         raise StoreError(f"{name!r} is not the ID of a batch", fix="an ID is 32 digits from 0 to f")
     path = batches(store) / f"{name}.jsonl"
-    fix = f"rm '{path}', then queue the study again, as `bench worker SPEC` does"
+    fix = f"rm {shlex.quote(str(path))}, then queue the study again, as `bench worker SPEC` does"
     try:
         with open_regular(path) as file:
-            return replace(_batch(_lines(file), name), id=name)
+            return replace(_batch(_lines(file), name, str(path)), id=name)
     except FileNotFoundError as error:
         known = ", ".join(batch_ids(store)) or "none"
         raise StoreError(
@@ -118,11 +117,9 @@ def read_batch(store: Store, name: str) -> Batch:
     except StoreError:
         raise
     except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
-        cause = (str(error).splitlines() or [type(error).__name__])[0]
-        if isinstance(error, ValidationError):
-            first = error.errors()[0]
-            cause = f"{'.'.join(map(str, first['loc'])):.120}: {first['msg']}"
-        raise StoreError("damaged file in the store", place=str(path), cause=cause, fix=fix) from error
+        raise StoreError(
+            "damaged file in the store", place=str(path), cause=fault_in(error), fix=fix
+        ) from error
 
 
 def batch_ids(store: Store) -> list[str]:
@@ -166,12 +163,17 @@ def _lines(file: Any) -> Iterator[bytes]:
         yield line
 
 
-def _batch(lines: Iterator[bytes], name: str) -> Batch:
+def _batch(lines: Iterator[bytes], name: str, place: str) -> Batch:
     hashed = hashlib.sha256()
     first = next(lines, b"")
     head = parse_json(first)
     if head["format"] != BATCH_FORMAT:
-        raise ValueError(f"it has format {head['format']!r}, this segtrial reads format {BATCH_FORMAT}")
+        raise StoreError(
+            "a batch of another version of segtrial",
+            place=place,
+            cause=f"it has format {head['format']!r:.40}, this segtrial reads format {BATCH_FORMAT}",
+            fix="use one version on all machines of a store, or queue the study again: `bench worker SPEC`",
+        )
     count = head["jobs"]
     if not isinstance(count, int) or not 0 <= count <= MOST_JOBS:
         raise ValueError("it claims an impossible number of jobs")

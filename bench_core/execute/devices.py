@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from collections.abc import Iterable
@@ -13,6 +14,7 @@ from pathlib import Path
 from bench_core.errors import BenchError
 from bench_core.execute.machine import Machine, most_workers
 
+_CUDA = re.compile(r"cuda(?::([0-9]{1,4}))?")
 _DRIVERS = ("/dev/nvidiactl", "/proc/driver/nvidia", "/dev/kfd", "/dev/dxg")
 
 
@@ -64,12 +66,12 @@ def choose_slots(
         if per_job > 1:
             raise _not_so_many(device, 1, per_job)
         return Slots(("mps",) * (workers or 1))
-    name, _, index = kind.partition(":")
-    if name != "cuda" or (index and not index.isdigit()):
+    found = _CUDA.fullmatch(kind)
+    if found is None:
         raise DeviceError(
-            f"no such device: {device!r}", fix="use auto, cpu, cuda, cuda:0, cuda:1, ... or mps"
+            f"no such device: {device!r:.80}", fix="use auto, cpu, cuda, cuda:0, cuda:1, ... or mps"
         )
-    count = _gpu_count()
+    count, index = _gpu_count(), found[1]
     if count == 0 or (index and int(index) >= count):
         raise DeviceError(
             f"device {device} is not available",

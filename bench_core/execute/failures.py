@@ -49,6 +49,21 @@ def describe(job: Job, error: BaseException, *, attempts: int, memory: int | Non
     )
 
 
+def nameless(digest: str, error: BenchError) -> Failure:
+    """Return the failure of a job of which the digest alone is known, since its queued files are damaged."""
+    return Failure(
+        digest=digest,
+        name=digest,
+        kind=type(error).__name__,
+        message=error.message,
+        place=error.place,
+        cause=error.cause,
+        fix=error.fix,
+        resumable=True,
+        fault="infrastructure",
+    )
+
+
 def lacks_memory(error: BaseException) -> bool:
     """Say whether an error means that the device or the machine has too little memory for the job."""
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 import secrets
+import shlex
 import socket
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -22,7 +23,7 @@ from typing import Any, TypeVar
 from bench_core.declarations import ExecutorDeclaration, Fleet, FleetRequest, resolve_entry
 from bench_core.declarations.code import call
 from bench_core.errors import BenchError, MissingDependencyError, PluginError, StoreError
-from bench_core.execute.queue import FOLDER
+from bench_core.execute.queue import FOLDER, fault_in
 from bench_core.install import install_command, install_modules
 from bench_core.options import complete_options
 from bench_core.plugins.registry import Registry
@@ -143,12 +144,23 @@ def start_fleet(
 def open_fleets(store: Store, registry: Registry) -> list[Manned]:
     """Return the fleets that are not known to have ended, the newest first, each attached to if possible.
 
-    A damaged record counts as none.
+    A damaged record counts as none; `damaged_records` names it.
     """
     found = []
     for record in _records(store):
         if record.ended is None:
             found.append(_attached(store, record, registry))
+    return found
+
+
+def damaged_records(store: Store) -> list[StoreError]:
+    """Return what is wrong with records of fleets that cannot be read: their workers may be alive."""
+    found = []
+    for name in _names(store):
+        try:
+            _read(store, name)
+        except StoreError as error:
+            found.append(error)
     return found
 
 
@@ -234,6 +246,8 @@ def _attached(store: Store, record: FleetRecord, registry: Registry) -> Manned:
     why = lacking(executor)
     if why:
         return Manned(record, None, why)
+    if fleet_folder(store, record).is_symlink():
+        return Manned(record, None, "its folder is a link out of the store")
     folder = fleet_folder(store, record).resolve()
     try:
         options = complete_options(executor.options, record.options)
@@ -245,29 +259,46 @@ def _attached(store: Store, record: FleetRecord, registry: Registry) -> Manned:
     return Manned(record, fleet)
 
 
-def _records(store: Store) -> list[FleetRecord]:
+def _names(store: Store) -> list[str]:
     folder = store.path / FOLDER / FLEETS
     try:
-        names = sorted(
-            (path.stem for path in folder.glob("*.json") if _ID.fullmatch(path.stem)), reverse=True
-        )
+        names = [path.stem for path in folder.glob("*.json") if _ID.fullmatch(path.stem)]
     except OSError:
         return []
+    return sorted(names, reverse=True)[:MOST_RECORDS]
+
+
+def _records(store: Store) -> list[FleetRecord]:
     found = []
-    for name in names[:MOST_RECORDS]:
-        with suppress(StoreError, OSError, ValueError, TypeError, KeyError, AttributeError):
-            found.append(_record(name, read_json(_path(store, name), "")))
+    for name in _names(store):
+        with suppress(StoreError):
+            found.append(_read(store, name))
     return found
+
+
+def _read(store: Store, name: str) -> FleetRecord:
+    """Return the record of a fleet; raises StoreError where it is damaged."""
+    path = _path(store, name)
+    fix = f"see the logs in {path.with_suffix('')}, stop what still runs, then rm {shlex.quote(str(path))}"
+    data = read_json(path, fix)
+    try:
+        return _record(name, data)
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise StoreError(
+            "damaged file in the store", place=str(path), cause=fault_in(error), fix=fix
+        ) from error
 
 
 def _record(name: str, data: Mapping[str, Any]) -> FleetRecord:
     texts = {key: str(data[key]) for key in ("executor", "batch", "label", "host", "started")}
     if any(len(text) > _LONGEST_LABEL or not text.isprintable() for text in texts.values()):
         raise ValueError("not the record of a fleet")
-    ended = data["ended"]
+    ended, workers = data["ended"], data["workers"]
+    if not isinstance(workers, int) or workers < 0:
+        raise ValueError("it says no number of workers")
     return FleetRecord(
         id=name,
-        workers=int(data["workers"]),
+        workers=workers,
         options=dict(data["options"]),
         ended=None if ended is None else str(ended),
         **texts,

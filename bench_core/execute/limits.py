@@ -20,14 +20,14 @@ MARGIN_SECONDS = 10.0
 """Time that is left for saving and giving back."""
 MARGIN_SHARE = 0.1
 """Share of an epoch's time by which the next one may be slower."""
-_DURATION = re.compile(r"(?:(\d{1,5})h)?(?:(\d{1,6})m)?(?:(\d{1,8})s)?")
-_SIZE = re.compile(r"(\d{1,6}(?:\.\d{1,6})?) ?([KMGT]i?B|B)")
+_DURATION = re.compile(r"(?:([0-9]{1,6})h)?(?:([0-9]{1,8})m)?(?:([0-9]{1,10})s)?")
+_SIZE = re.compile(r"([0-9]{1,6}(?:\.[0-9]{1,6})?) ?([KMGT]i?B|B)")
 _UNITS = {
     "B": 1,
     **{f"{letter}B": 1000**power for power, letter in enumerate("KMGT", 1)},
     **{f"{letter}iB": 1024**power for power, letter in enumerate("KMGT", 1)},
 }
-_CLOCK = re.compile(r"([01]?\d|2[0-3]):([0-5]\d)")
+_CLOCK = re.compile(r"([01]?[0-9]|2[0-3]):([0-5][0-9])")
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ def seconds_until(text: str, now: datetime) -> float:
     duration = _DURATION.fullmatch(text)
     if duration is None or not any(duration.groups()):
         raise BenchError(
-            f"--until {text!r} is no time",
+            f"--until {text!r:.80} is not a time",
             fix="write a duration such as 3h50m, 90m or 45s, or a time such as 23:30",
         )
     hours, minutes, seconds = (int(part or 0) for part in duration.groups())
@@ -95,6 +95,6 @@ def size_in_bytes(text: str, what: str) -> int:
     found = _SIZE.fullmatch(text.strip())
     if found is None:
         raise BenchError(
-            f"{what} {text!r} is not a size", fix="write a number with a unit, such as 40GB or 24GiB"
+            f"{what} {text!r:.80} is not a size", fix="write a number with a unit, such as 40GB or 24GiB"
         )
     return int(float(found[1]) * _UNITS[found[2]])

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, TypeAdapter, ValidationError
 
 from bench_core.errors import BenchError, StoreError
 from bench_core.execute.provenance import RunContext
 from bench_core.files.hashes import sha256_of
+from bench_core.files.paths import path_mistake
 from bench_core.plan.job import Job
 from bench_core.protocol.run_options import RunOptions
 from bench_core.store.files import make_folder, read_json, remove_tree, write_json
@@ -51,14 +56,16 @@ def queued(store: Store, digest: str) -> tuple[Job, Order]:
     """Return a queued job and its order; raise StoreError if it is not queued or the files are damaged."""
     folder = _folder(store, digest)
     path = folder / ORDER
-    fix = f"rm -r '{folder}', then `bench run` queues it again"
+    fix = f"rm -r {shlex.quote(str(folder))}, then `bench run` queues it again"
     job, data = read_job(folder), read_json(path, fix)
     try:
         if job.digest != digest:
             raise ValueError(f"the job is {job.digest}")
         return job, order_from_json(data)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise StoreError("damaged file in the store", place=str(path), cause=str(error), fix=fix) from error
+        raise StoreError(
+            "damaged file in the store", place=str(path), cause=fault_in(error), fix=fix
+        ) from error
 
 
 def forget(store: Store, digest: str) -> None:
@@ -120,11 +127,45 @@ def order_to_json(order: Order) -> dict[str, Any]:
 
 
 def order_from_json(data: Mapping[str, Any]) -> Order:
-    """Rebuild an order; raises KeyError, TypeError or ValueError where something does not fit."""
+    """Rebuild an order; raises KeyError, TypeError or ValueError where something does not fit.
+
+    A file that was altered is believed nowhere: numbers are within the bounds of a spec, paths can be paths.
+    """
+    context, options = data["context"], data["options"]
+    # pydantic skips fields that it does not know, as another version writes them.
+    RunContext(**context)
+    RunOptions(**options)
+    plugins, cache, checked_context, checked_options = _parts().validate_python(
+        (data["plugins"], data["cache"], context, options)
+    )
     return Order(
-        plugins=tuple(Path(text) for text in data["plugins"]),
-        context=RunContext(**data["context"]),
-        options=RunOptions(**data["options"]),
-        cache=None if data["cache"] is None else Path(data["cache"]),
+        plugins=plugins,
+        context=checked_context,
+        options=checked_options,
+        cache=cache,
         retried=None if data["retried"] is None else Failure.from_json(data["retried"]),
     )
+
+
+def fault_in(error: Exception) -> str:
+    """Return in one line what does not fit in a file that was read."""
+    if isinstance(error, ValidationError):
+        first = error.errors()[0]
+        return f"{'.'.join(map(str, first['loc'])):.120}: {first['msg']}"
+    text = (str(error).splitlines() or [type(error).__name__])[0]
+    return f"it has no {text}" if isinstance(error, KeyError) else text
+
+
+def _usable(path: Path) -> Path:
+    mistake = path_mistake(path)
+    if mistake is not None:
+        raise ValueError(f"it is not a path: {mistake}")
+    return path
+
+
+_Usable = Annotated[Path, AfterValidator(_usable)]
+
+
+@cache
+def _parts() -> TypeAdapter[tuple[tuple[Path, ...], Path | None, RunContext, RunOptions]]:
+    return TypeAdapter(tuple[tuple[_Usable, ...], _Usable | None, RunContext, RunOptions])

@@ -77,7 +77,7 @@ class Worker:
     def run(self, assignment: Assignment) -> Ended:
         """Run a queued job to its end and say how it ended."""
         from bench_core.execute.death import Tries
-        from bench_core.execute.failures import describe
+        from bench_core.execute.failures import describe, nameless
         from bench_core.execute.provenance import memory_of
         from bench_core.execute.queue import queued
         from bench_core.store.store import Store
@@ -85,10 +85,11 @@ class Worker:
         digest, store = assignment.digest, Store(self.path, create=True)
         try:
             job, order = queued(store, digest)
-        except StoreError:
+        except StoreError as error:
             if store.is_done(digest):
                 return Ended(digest, "elsewhere")
-            raise
+            # No other job of this store is safer from what has happened to this one's files.
+            return Ended(digest, "disk", nameless(digest, error))
         # Libraries read these when they are first imported, which has not happened before the first job.
         for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
             os.environ[name] = str(order.options.threads)

@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field
+
+MOST_THREADS = 1024
+"""CPU threads, and likewise loader processes, of one job."""
+MOST_DEVICES = 64
+"""Devices of one job."""
 
 
 @dataclass(frozen=True)
@@ -14,12 +21,12 @@ class RunOptions:
 
     device: str = "cpu"
     """A torch device, already chosen: cpu, cuda:0, mps."""
-    devices_per_job: int = 1
+    devices_per_job: Annotated[int, Field(ge=1, le=MOST_DEVICES)] = 1
     """What was asked for; a runner or step that cannot use several has one."""
     devices: tuple[str, ...] = ()
     """All of the job's devices, where it has several; `device` is this process's own."""
-    threads: int = 1
-    loader_workers: int = 0
+    threads: Annotated[int, Field(ge=1, le=MOST_THREADS)] = 1
+    loader_workers: Annotated[int, Field(ge=0, le=MOST_THREADS)] = 0
     channels_last: bool = False
     compile: bool = False
     runners: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)

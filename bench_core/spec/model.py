@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, StringConstraints
 
 from bench_core.declarations.executors import LOCAL
+from bench_core.protocol.run_options import MOST_DEVICES, MOST_THREADS
 from bench_core.spec.claims import AnyClaim
 from bench_core.spec.duplicates import AnyDuplicates, GroupCopies
 from bench_core.spec.expected import Expected
@@ -116,11 +117,11 @@ class Runtime(Section):
 
     workers: Annotated[int, Field(ge=1, le=10_000)] | None = None
     """Jobs at a time; default: one per GPU, otherwise one per CPU core (`threads` each)."""
-    threads: Annotated[int, Field(ge=1, le=1024)] = 1
+    threads: Annotated[int, Field(ge=1, le=MOST_THREADS)] = 1
     """CPU threads of one job; results are bit-equal only for an equal number."""
-    devices_per_job: Annotated[int, Field(ge=1, le=64)] = 1
+    devices_per_job: Annotated[int, Field(ge=1, le=MOST_DEVICES)] = 1
     """Devices that train one job together, each a part of every batch; a step has one."""
-    loader_workers: Literal["auto"] | Annotated[int, Field(ge=0, le=1024)] = "auto"
+    loader_workers: Literal["auto"] | Annotated[int, Field(ge=0, le=MOST_THREADS)] = "auto"
     """Loader processes of one job; auto: on a CUDA GPU its share of the cores, up to 8, elsewhere none."""
     channels_last: bool = False
     """Keep images and weights in memory order [B, H, W, C]: often faster on GPUs."""

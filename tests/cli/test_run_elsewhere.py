@@ -286,6 +286,7 @@ RECORDS = {
     "of an unknown executor": {"executor": "rqy"},
     "with options that do not exist": {"options": {"nicee": 3}},
     "with signs that act": {"label": "x\u001b[2J"},
+    "with a number of workers that is none": {"workers": -1},
     "with a huge label": {"label": "x" * 10_000},
     "that names nothing that was started": {},
 }
@@ -306,6 +307,8 @@ def test_a_damaged_record_of_a_fleet_stops_nobody(fault: str, spec: Path, tmp_pa
     (folder / "..%2f.json").write_text(text)
     shown = call_bench("fleets", spec, "--store", tmp_path / "results")
     assert shown.returncode == 0 and "\x1b" not in shown.stdout and len(shown.stdout) < 500
+    unreadable = "unknown" not in fault and "do not exist" not in fault and "was started" not in fault
+    assert ("20260101-000000-00000000.json: damaged file in the store" in shown.stderr) == unreadable
     assert call_bench("status", spec, "--store", tmp_path / "results").returncode == 0
     done = start(spec, "--executor", "inline")
     assert done.returncode == 0, done.stderr

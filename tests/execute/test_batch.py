@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -112,7 +113,6 @@ def altered(text: str, change: Any) -> str:
 
 
 CHANGES = {
-    "foreign format": (lambda data: data[0].update(format=99), "format 99"),
     "other code": (lambda data: data[0]["order"].update(plugins=["/evil.py"]), "its name stands for"),
     "a job left out": (lambda data: data.pop(-2), ""),
     "more jobs promised": (lambda data: data[0].update(jobs=10**9), "impossible number"),
@@ -136,6 +136,56 @@ def test_what_was_altered_is_refused(plan: Plan, store: Store, tmp_path: Path, c
         read_batch(store, batch.id)
     assert caught.value.message == "damaged file in the store" and said in (caught.value.cause or "")
     assert str(path) in (caught.value.place or "") and "queue the study again" in (caught.value.fix or "")
+
+
+def test_one_of_another_version_is_not_called_damaged(plan: Plan, store: Store, tmp_path: Path) -> None:
+    batch = queue_batch(store, full(plan, tmp_path))
+    path = path_of(store, batch)
+    path.write_text(altered(path.read_text(), lambda data: data[0].update(format=99)))
+    with pytest.raises(StoreError, match="another version") as caught:
+        read_batch(store, batch.id)
+    assert "format 99" in (caught.value.cause or "") and "rm " not in (caught.value.fix or "rm ")
+
+
+def renamed(store: Store, batch: Batch, change: Any) -> str:
+    """Alter a batch as its maker could have, under the ID that fits, and return this ID."""
+    lines = altered(path_of(store, batch).read_text(), change).encode().splitlines(keepends=True)
+    found = hashlib.sha256(b"".join(lines[:-1])).hexdigest()[:32]
+    (batches(store) / f"{found}.jsonl").write_bytes(b"".join(lines))
+    return found
+
+
+ORDERS: list[tuple[str, list[object]]] = [
+    ("options.threads", ["a", 0, -5, 10**18, 1.5, None, [1]]),
+    ("options.devices_per_job", ["a", 0, -5, 10**18, 1.5, None]),
+    ("options.loader_workers", ["a", -5, 10**18, None]),
+    ("options.compile", ["perhaps", None]),
+    ("options.runners", ["a", [1], None, {"torch": 5}]),
+    ("options.unheard", [1]),
+    ("context.plugins", ["a", {"x": 5}, None]),
+    ("context.spec_name", [5, None]),
+    ("context", ["a", 5, None]),
+    ("options", ["a", 5, None]),
+    ("plugins", ["a", 5, [5], ["a\0b"], ["a" * 5000], None]),
+    ("cache", [5, [], "a\0b"]),
+]
+
+
+@pytest.mark.parametrize(("place", "value"), [(place, value) for place, values in ORDERS for value in values])
+def test_an_order_is_held_against_what_a_spec_may_say(
+    plan: Plan, store: Store, tmp_path: Path, place: str, value: object
+) -> None:
+    def change(data: Any) -> None:
+        *way, last = ["order", *place.split(".")]
+        part = data[0]
+        for word in way:
+            part = part[word]
+        part[last] = value
+
+    name = renamed(store, queue_batch(store, full(plan, tmp_path)), change)
+    with pytest.raises(StoreError, match="damaged") as caught:
+        read_batch(store, name)
+    assert caught.value.cause and name in (caught.value.place or "")
 
 
 @given(st.data())

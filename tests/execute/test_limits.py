@@ -46,10 +46,10 @@ def test_a_deadline_is_a_duration_or_a_time(text: str, seconds: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "3", "h", "24:00", "3h50", "-5m", "1d", "12:5", "3h 50m", "9" * 99 + "h"]
+    "text", ["", "3", "h", "24:00", "3h50", "-5m", "1d", "12:5", "3h 50m", "9" * 99 + "h", "３h", "1２:30"]
 )
 def test_what_is_no_time_is_refused_with_an_example(text: str) -> None:
-    with pytest.raises(BenchError, match="is no time") as caught:
+    with pytest.raises(BenchError, match="is not a time") as caught:
         seconds_until(text, datetime(2026, 1, 2))
     assert "3h50m" in (caught.value.fix or "")
 

@@ -11,7 +11,10 @@ import pytest
 import torch
 
 from bench_core.cli.prepared import order_of
-from bench_core.execute.batch import Batch, batch_ids, queue_batch
+from bench_core.execute.batch import Batch, batch_ids, batches, queue_batch, remove_batch
+from bench_core.execute.executor import Assignment
+from bench_core.execute.queue import Order
+from bench_core.execute.worker import Worker
 from bench_core.store.store import Store
 from tests.helpers.bench import call_bench, run_bench
 from tests.helpers.small_study import load, write_spec
@@ -62,6 +65,21 @@ def test_what_is_not_queued_is_said(tmp_path: Path) -> None:
     spec = write_spec(tmp_path / "spec")
     assert call_bench("worker", spec, "--batch", "0" * 32).returncode == 2
     assert call_bench("worker", store.path, "--set", "a=b").returncode == 2
+
+
+def test_word_of_a_batch_that_has_ended_is_json_where_json_is_asked_for(tmp_path: Path) -> None:
+    store = Store(tmp_path / "results", create=True)
+    remove_batch(store, queue_batch(store, Batch("small", (), Order())).id)
+    (ended,) = (path.stem for path in batches(store).iterdir())
+    assert "are done" in call_bench("worker", store.path, "--batch", ended).stdout
+    assert json.loads(call_bench("worker", store.path, "--batch", ended, "--json").stdout)["ended"]
+
+
+def test_damage_in_what_was_queued_is_told_once_and_ends_the_run(tmp_path: Path) -> None:
+    store, digest = Store(tmp_path / "results", create=True), "0" * 32
+    ended = Worker(store.path, "cpu", lambda message: None).run(Assignment(digest))
+    assert ended.outcome == "disk" and ended.failure is not None
+    assert digest in (ended.failure.place or "") and ended.failure.fix and ended.failure.resumable
 
 
 def bits(store: Store) -> dict[str, tuple[bytes, ...]]:
@@ -148,4 +166,5 @@ def test_a_worker_that_ends_at_its_deadline_says_that_work_is_left(tmp_path: Pat
     # Less than what is kept for saving and giving back: nothing is begun.
     late = call_bench("worker", store.path, "--batch", batch, "--device", "cpu", "--until", "1s")
     assert late.returncode == 130, late.stderr
+    assert "3 left to other workers" in late.stdout and "--until" in late.stdout
     assert not [digest for digest, state in store.states().items() if state == "done"]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import subprocess
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +17,11 @@ from hypothesis import strategies as st
 
 from bench_core.declarations import FleetRequest
 from bench_core.errors import BenchError
+from bench_core.execute.limits import seconds_until
 from bench_core.options import complete_options
 from bench_executors.slurm.commands import lacking
 from bench_executors.slurm.declaration import SLURM
-from bench_executors.slurm.fleet import arrays, start
+from bench_executors.slurm.fleet import arrays, attach, start
 from bench_executors.slurm.script import script
 from bench_executors.slurm.times import seconds_of
 
@@ -103,6 +106,44 @@ def test_no_item_of_a_list_leaves_its_line() -> None:
     for name in ("directives", "setup"):
         with pytest.raises(BenchError):
             script(REQUEST, options(**{name: ["a\nb"]}), 1000)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [*((name, [item]) for name in ("setup", "directives") for item in (5, None, ["x"], {"a": 1}, True)),
+     ("directives", [""]), ("directives", ["exclude=n7"]),
+     ("partition", ""), ("memory", ""), ("gpu_type", "")],
+)  # fmt: skip
+def test_what_sbatch_could_not_read_is_refused_with_its_place(name: str, value: object) -> None:
+    with pytest.raises(BenchError) as caught:
+        script(REQUEST, options(**{name: value}), 1000)
+    assert caught.value.fix and caught.value.place == f"runtime.executors.slurm.{name}"
+
+
+@given(
+    st.from_regex(r"[0-9]{1,4}-[0-9]{1,6}(:[0-9]{1,2}){0,2}", fullmatch=True).filter(
+        lambda text: seconds_of(text) > 300
+    )
+)
+def test_a_worker_takes_whatever_is_left_of_a_time_limit(time: str) -> None:
+    command = re.search(r"--until (\S+)", script(REQUEST, options(time=time), 1000))
+    assert command is not None
+    assert seconds_until(command[1], datetime(2026, 1, 2)) == seconds_of(time) - 300
+
+
+@pytest.mark.parametrize(
+    "content", ["", "{}", "[5]", "[]", '["-x"]', '["5;rm"]', '["٣"]', f'["{"5" * 99}"]', None]
+)
+def test_numbers_of_jobs_that_are_none_are_refused_with_their_place(
+    content: str | None, tmp_path: Path
+) -> None:
+    if content is None:
+        os.mkfifo(tmp_path / "jobs.json")
+    else:
+        (tmp_path / "jobs.json").write_text(content)
+    with pytest.raises(BenchError, match="cannot be read") as caught:
+        attach(tmp_path, options())
+    assert caught.value.place == str(tmp_path / "jobs.json") and caught.value.fix
 
 
 @given(st.text(st.characters(codec="utf-8", exclude_categories=("C", "Z")), min_size=1, max_size=30))

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from bench_core.cli.common import SET, SPEC, STORE, json_stream, keep_stdout_for_json, say
-from bench_core.cli.run import MORE, ONLY, RUNNER
+from bench_core.cli.run import MORE, ONLY, RUNNER, THREADS, WORKERS
 
 FOLDER = "by-hand"
 """Of the logs of workers that are submitted by hand, beside those of fleets."""
@@ -20,9 +20,9 @@ FOLDER = "by-hand"
 @SET
 @ONLY
 @RUNNER
-@click.option("--workers", type=click.IntRange(min=1), help="Elements of the array that run at a time.")
+@click.option("--workers", type=WORKERS, help="Elements of the array that run at a time.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
-@click.option("--threads", type=click.IntRange(min=1), help="CPU threads of one job.")
+@THREADS
 @STORE
 @click.pass_context
 def command(

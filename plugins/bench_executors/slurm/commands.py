@@ -25,6 +25,10 @@ _FIXES = (
     ("gres", "set runtime.executors.slurm.gpu_type to one that sinfo -o %G lists"),
     ("memory", "set a smaller runtime.executors.slurm.memory"),
     ("feature", "set runtime.executors.slurm.constraint to a feature that sinfo -o %f lists"),
+    (
+        "configuration source",
+        "run it on a node of the cluster, or set SLURM_CONF to the path of its slurm.conf",
+    ),
     ("contact slurm controller", "wait until the controller answers; ask it with: scontrol ping"),
 )
 """What Slurm's words hold, and what helps."""
@@ -65,7 +69,7 @@ def call(program: str, *arguments: str, text: str = "") -> str:
         raise SlurmError(f"{program} cannot be run", cause=str(error), fix="scontrol ping") from error
     if done.returncode != 0:
         said = _last_words(done.stderr) or _last_words(done.stdout) or f"exit code {done.returncode}"
-        raise SlurmError(f"Slurm refuses: {program}", cause=said, fix=_fix(said))
+        raise SlurmError(f"Slurm refuses: {program}", cause=said, fix=_fix(program, said))
     return done.stdout
 
 
@@ -111,8 +115,8 @@ def _last_words(text: str) -> str:
     return "; ".join(line for line in lines if line)[-500:]
 
 
-def _fix(said: str) -> str:
+def _fix(program: str, said: str) -> str:
     for words, fix in _FIXES:
         if words in said.lower():
             return fix
-    return "see what it says: man sbatch"
+    return f"read what it means: man {program}"

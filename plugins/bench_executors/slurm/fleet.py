@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -10,12 +11,15 @@ from typing import Any
 
 from bench_core.declarations import FleetRequest
 from bench_core.errors import BenchError
+from bench_core.files.bounded import read_json
 from bench_executors.slurm import commands
 from bench_executors.slurm.script import array, elements_of, script, write_script
 
 JOBS = "jobs.json"
 """The numbers of a fleet's arrays, in its folder."""
 _MOST_BYTES = 2**20
+_MOST_ARRAYS = 10_000
+_NUMBER = re.compile(r"[0-9]{1,10}")
 
 
 class SlurmFleet:
@@ -66,11 +70,12 @@ def attach(folder: Path, options: Mapping[str, Any]) -> SlurmFleet:
     """Return the fleet that was started with this folder."""
     path = folder / JOBS
     try:
-        with path.open("rb") as file:
-            jobs = json.loads(file.read(_MOST_BYTES))
-        if not jobs or not all(isinstance(job, str) and job.isdecimal() and job.isascii() for job in jobs):
+        jobs = read_json(path, _MOST_BYTES)
+        if not isinstance(jobs, list) or not jobs or len(jobs) > _MOST_ARRAYS:
             raise ValueError("it does not hold numbers of jobs")
-    except (OSError, ValueError, TypeError, RecursionError) as error:
+        if not all(isinstance(job, str) and _NUMBER.fullmatch(job) for job in jobs):
+            raise ValueError("it does not hold numbers of jobs")
+    except (OSError, ValueError) as error:
         raise BenchError(
             "the numbers of the fleet's Slurm jobs cannot be read",
             place=str(path),

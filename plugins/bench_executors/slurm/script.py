@@ -14,6 +14,8 @@ from bench_core.text import hidden_in
 from bench_executors.slurm.times import seconds_of
 
 PATHS = "PYTHONPATH"
+_OPTIONS = {"mem": "memory", "gres": "gpu_type"}
+"""Options of sbatch that a spec calls otherwise."""
 _BODY = """\
 # Slurm sends USR1 before the time limit, to this shell alone, and TERM to all when it preempts, requeues or
 # cancels. The worker then gives its job back, which resumes from its last whole epoch, and ends with 130.
@@ -132,12 +134,21 @@ def _directives(request: FleetRequest, options: Mapping[str, Any]) -> Iterator[s
     elif request.memory is not None:
         yield f"--mem={-(-request.memory // 2**20)}M"
     if request.devices:
+        if options["gpu_type"] == "":
+            _option("gres", "")
         kind = "" if options["gpu_type"] is None else f":{options['gpu_type']}"
         yield _option("gres", f"gpu{kind}:{request.devices}")
     yield "--requeue"
     yield f"--signal=B:USR1@{options['margin']}"
     for text in options["directives"]:
-        yield _line("directives", text)
+        if not _line("directives", text).startswith("-"):
+            raise BenchError(
+                "an item of directives is not an option of sbatch",
+                place="runtime.executors.slurm.directives",
+                cause=f"it is {text!r:.80}",
+                fix='write it as in a script: "--exclude=n7"',
+            )
+        yield text
 
 
 def _carried() -> dict[str, str]:
@@ -164,14 +175,26 @@ def _seconds(text: str) -> int:
 
 def _option(name: str, value: str) -> str:
     """Return an option as sbatch reads it from a script, where quotes and backslashes act as in a shell."""
-    _line(name, value)
+    if not _line(name, value):
+        raise BenchError(
+            f"{_OPTIONS.get(name, name)} is empty",
+            place=f"runtime.executors.slurm.{_OPTIONS.get(name, name)}",
+            fix="leave it out, and the cluster's default counts",
+        )
     escaped = value.replace("\\", "\\\\").replace('"', '\\"')
     plain = escaped == value and all(letter.isalnum() or letter in "-_./:%,=@+" for letter in value)
     return f"--{name}={value}" if plain else f'--{name}="{escaped}"'
 
 
-def _line(name: str, text: str) -> str:
+def _line(name: str, text: object) -> str:
     """Return text that stays on its line; raises BenchError for any other."""
+    if not isinstance(text, str):
+        raise BenchError(
+            f"{name} holds something that is not text",
+            place=f"runtime.executors.slurm.{name}",
+            cause=f"it is {text!s:.80}",
+            fix="put each line in quotes",
+        )
     hidden = hidden_in(text, name=True)
     if hidden is not None:
         raise BenchError(
