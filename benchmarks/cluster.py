@@ -1,6 +1,6 @@
 """A study on a cluster, simulated: thousands of workers with failures over the policy that real ones follow.
 
-    python benchmarks/cluster.py [--jobs 100000] [--workers 10 100 1000] [--seed 0] [--json]
+    python benchmarks/cluster.py [--jobs 100000] [--workers 10 100 1000] [--seed 0] [--sizes 0] [--json]
 
 Workers, their clock and the store are simulated (`simulated_cluster.py`); which job a worker takes, when it
 looks at the store and when it leaves is decided by `bench_core.execute.board`. What a question or a job costs
@@ -24,6 +24,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, nargs="+", default=[10, 100, 1000])
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--spread", type=float, default=Settings.spread, help="sigma of log seconds")
+    parser.add_argument("--sizes", type=float, default=Settings.sizes, help="sigma of log images of datasets")
     parser.add_argument("--json", action="store_true")
     given = parser.parse_args()
     jobs = study(given.jobs)
@@ -31,7 +32,7 @@ def main() -> None:
     rows = []
     for workers in given.workers:
         began = time.perf_counter()
-        settings = Settings(workers=workers, seed=given.seed, spread=given.spread)
+        settings = Settings(workers=workers, seed=given.seed, spread=given.spread, sizes=given.sizes)
         figures = Simulation(jobs, settings).run().figures(costs)
         figures["seconds to simulate"] = round(time.perf_counter() - began, 1)
         rows.append(figures)

@@ -24,7 +24,7 @@ STEP_SECONDS = 30.0
 EVALUATE_SECONDS = 600.0
 """Means of one step and of one evaluate job; a search job takes its share of the epochs."""
 IMAGES = 1000
-"""Of every dataset."""
+"""Of a dataset, in the median."""
 POLL_SECONDS = 2.0
 """How often a worker that has nothing to run comes back."""
 
@@ -37,6 +37,8 @@ class Settings:
     seed: int = 0
     spread: float = 0.5
     """Sigma of a job's log duration; half of its square is the network's, which all its jobs share."""
+    sizes: float = 0.0
+    """Sigma of the log number of images of datasets, on which the duration of their jobs depends."""
     mean_life: float = 24 * 3600.0
     """Until a worker dies, exponential; another comes in its place."""
     replaced_after: float = 600.0
@@ -139,7 +141,8 @@ class Simulation:
         job, epoch = self.jobs[number], self.seconds[number] / self.epochs[number]
         record = EpochRecord(0, 0.0, 0.0, {}, epoch, 0.0)
         training = TrainingRecord(1e-4, {}, (record,), max(1, job.epochs), 0, "mdsc", 0.0)
-        return Result(digest, DataFacts("", "", IMAGES, IMAGES, IMAGES, 0, 0), training)
+        images = round(IMAGES * size_of(job, self.settings))
+        return Result(digest, DataFacts("", "", images, images, images, 0, 0), training)
 
     def _at(self, when: float, happen: Callable[[], None]) -> None:
         self._number += 1
@@ -299,8 +302,17 @@ def durations(jobs: Sequence[Job], settings: Settings) -> list[float]:
     networks = {job.model.label: factor(job.model.label) for job in jobs}
     means = {"search": EVALUATE_SECONDS * 100 / 150, "evaluate": EVALUATE_SECONDS}
     return [
-        means.get(job.stage, STEP_SECONDS) * networks[job.model.label] * factor(job.digest) for job in jobs
+        means.get(job.stage, STEP_SECONDS)
+        * networks[job.model.label]
+        * size_of(job, settings)
+        * factor(job.digest)
+        for job in jobs
     ]
+
+
+def size_of(job: Job, settings: Settings) -> float:
+    """Return the number of images of a job's dataset, in relation to that of the median dataset."""
+    return Random(f"{settings.seed} {job.dataset.label}").lognormvariate(0.0, settings.sizes)
 
 
 def longest_chain(graph: Graph, seconds: Sequence[float]) -> float:

@@ -49,10 +49,11 @@ def test_what_a_job_costs_is_bounded_as_workers_become_more(simulated: ModuleTyp
     assert many["collisions per job"] < 5
 
 
+@pytest.mark.parametrize("sizes", [0.0, 1.0])
 def test_long_jobs_begin_early_enough_to_end_with_the_others(
-    simulated: ModuleType, monkeypatch: pytest.MonkeyPatch
+    simulated: ModuleType, monkeypatch: pytest.MonkeyPatch, sizes: float
 ) -> None:
-    jobs, settings = simulated.study(1000), simulated.Settings(workers=20)
+    jobs, settings = simulated.study(1000), simulated.Settings(workers=20, sizes=sizes)
     told = simulated.Simulation(jobs, settings).run().figures(COSTS)
     monkeypatch.setattr(Pace, "read", lambda *arguments: 0)
     blind = simulated.Simulation(jobs, settings).run().figures(COSTS)
