@@ -35,9 +35,10 @@ from drawing import LARGE, draw
 from PIL import Image
 
 from bench_core.data import reading
-from bench_core.data.arrays import THREADS, sample_checksum
+from bench_core.data.arrays import sample_checksum
 from bench_core.data.hashing import FileHashes
 from bench_core.data.looks import look_of, study_hash_of
+from bench_core.data.mapped import THREADS
 from bench_core.data.opening import Source, open_arrays, open_reader
 from bench_core.data.picture import Picture, read_picture
 from bench_core.data.reading import check_pair

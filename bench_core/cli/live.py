@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from rich.table import Table
     from rich.text import Text
 
+    from bench_core.execute.happening import Happening
     from bench_core.execute.progress import JobProgress, RunProgress
-    from bench_core.execute.run import Happening
 
 _BAR = 16
 """Columns for the bar beside the headline's texts, gaps included."""

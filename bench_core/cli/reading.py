@@ -17,7 +17,7 @@ from bench_core.cli.studies import is_store, one_study
 from bench_core.errors import BenchError, StoreError
 
 if TYPE_CHECKING:
-    from bench_core.store.archive import Manifest
+    from bench_core.store.archive_manifest import Manifest
     from bench_core.store.store import Store
     from bench_core.store.studies import KeptStudy
 
@@ -120,7 +120,8 @@ def reading_store(store: Path) -> Iterator[Source]:
 @contextmanager
 def _unpacked(archive: Path, trust_code: bool | None) -> Iterator[Source]:
     from bench_core.export.packed_spec import check_packed_spec
-    from bench_core.store.archive import RESULTS, SPEC, unpack
+    from bench_core.store.archive import unpack
+    from bench_core.store.archive_names import RESULTS, SPEC
     from bench_core.store.store import Store
 
     with _folder_for(archive) as folder:
@@ -139,7 +140,7 @@ def _unpacked(archive: Path, trust_code: bool | None) -> Iterator[Source]:
 @contextmanager
 def _kept(store: Path, name: str | None, trust_code: bool) -> Iterator[Source]:
     from bench_core.export.packed_spec import check_packed_spec
-    from bench_core.store.archive import SPEC, is_code
+    from bench_core.store.archive_names import SPEC, is_code
     from bench_core.store.store import Store
     from bench_core.store.studies import hashes_of, unpack_study
 

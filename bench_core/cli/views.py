@@ -11,8 +11,8 @@ from bench_core.cli.common import print_json_line, say
 from bench_core.store.result import finite
 
 if TYPE_CHECKING:
+    from bench_core.execute.happening import Happening
     from bench_core.execute.progress import JobProgress, RunProgress
-    from bench_core.execute.run import Happening
     from bench_core.store.result import Failure
 
 _GONE = (OSError, ValueError, SystemExit)

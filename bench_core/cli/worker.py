@@ -77,10 +77,11 @@ def command(
     from bench_core.cli.studies import is_store
     from bench_core.execute.batch import has_ended
     from bench_core.execute.devices import choose_slots, device_memory
+    from bench_core.execute.duty import Duty
     from bench_core.execute.limits import Limits, seconds_until
     from bench_core.execute.local import LocalExecutor
     from bench_core.execute.progress import FINAL
-    from bench_core.execute.run import Duty, InterruptedRunError, run_jobs
+    from bench_core.execute.run import InterruptedRunError, run_jobs
     from bench_core.execute.select import select_jobs
     from bench_core.store.store import Store
 

@@ -13,10 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from bench_core.data.arrays import CACHE_FORMAT, IMAGES, LOOKS, MASKS, sample_checksum, write_index
+from bench_core.data.arrays import IMAGES, LOOKS, MASKS, sample_checksum
 from bench_core.data.equality import told_apart
 from bench_core.data.layout import LISTED, LayoutError, layout_error
 from bench_core.data.looks import look_of, study_hash_of
+from bench_core.data.mapped import CACHE_FORMAT, write_index
 from bench_core.data.picture import Picture
 from bench_core.data.reading import Recipe, read_all, wrong_channels
 from bench_core.data.resize import fit_image, fit_mask

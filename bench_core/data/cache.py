@@ -19,12 +19,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from bench_core.data.arrays import CACHE_FORMAT, CachedArrays, DamagedCacheError, load_cache
+from bench_core.data.arrays import CachedArrays
 from bench_core.data.build import build_cache, complete, with_damaged
 from bench_core.data.hashing import ChangedFileError, FileHashes
 from bench_core.data.layout import LayoutError
 from bench_core.data.listing import fingerprint_of, list_samples
 from bench_core.data.locking import STALE_SECONDS, Turn, building
+from bench_core.data.mapped import CACHE_FORMAT, DamagedCacheError, load_cache
 from bench_core.data.reading import Recipe
 from bench_core.data.resize import Fit
 from bench_core.data.samples import Reader, Sample

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from bench_core.data.arrays import INDEX, DamagedCacheError, check_all, map_cache
+from bench_core.data.arrays import INDEX
 from bench_core.data.cache import UNFINISHED
 from bench_core.data.holding import alone
+from bench_core.data.mapped import DamagedCacheError, check_all, map_cache
 from bench_core.data.unfinished import JOURNAL
 from bench_core.errors import StoreError
 from bench_core.files.clock import now_in

@@ -12,8 +12,8 @@ from typing import TypeVar
 
 import numpy as np
 
-from bench_core.data.arrays import THREADS
 from bench_core.data.hashing import ChangedFileError
+from bench_core.data.mapped import THREADS
 from bench_core.data.picture import Picture, read_picture
 from bench_core.data.resize import Fit
 from bench_core.data.samples import Reader, Sample, UInt8Array

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 from bench_core.declarations import JobEvent
 from bench_core.errors import BenchError
 from bench_core.execute.board import Manners
 from bench_core.execute.death import Tries, give_back, record_death
+from bench_core.execute.duty import Duty
 from bench_core.execute.executor import (
     Assignment,
     Deaf,
@@ -24,8 +25,8 @@ from bench_core.execute.executor import (
     Taken,
     Workers,
 )
+from bench_core.execute.happening import Happening, Watch
 from bench_core.execute.known import Known
-from bench_core.execute.limits import Limits
 from bench_core.execute.machine import memory_kills
 from bench_core.execute.progress import FINAL, JobProgress, RunProgress, Status
 from bench_core.execute.queue import Order, forget, queue_job, tidy
@@ -41,52 +42,17 @@ from bench_core.store.taking import sweep
 POLL_SECONDS = 0.2
 PATIENCE_SECONDS = 30.0
 """How long jobs may take to stop before they are killed; what they have saved is safe either way."""
-
 MOST_BAD = 3
 """Jobs in a row that may die here before a pause, so that a broken machine does not take them all."""
 PAUSE_SECONDS = 60.0
 """The first pause; each further one is twice as long."""
 LONGEST_PAUSE_SECONDS = 600.0
 
-Watch = Callable[[RunProgress, "Happening | None"], None]
-"""Hears of everything that happens, and with None a few times a second in between."""
-
-
-@dataclass(frozen=True)
-class Happening:
-    """A change worth a line."""
-
-    kind: str
-    """started, anew, resumed, epoch, progress, testing, done, failed, again, given back, elsewhere, returned,
-    blocked, waiting, deaf, workers."""
-    progress: JobProgress | None
-    """The job that it happened to; None for `deaf` and `workers`."""
-    text: str = ""
-
 
 class InterruptedRunError(BenchError):
     """The user stopped the run."""
 
     exit_code = 130
-
-
-@dataclass(frozen=True)
-class Duty:
-    """What one worker of many keeps to; the default is that of a run on one machine."""
-
-    token: str = ""
-    """Names one of many workers, and decides where among the jobs it begins; empty: the plan's order."""
-    may: Callable[[Job], bool] = lambda job: True
-    """Whether a job may be run here; others run what may not."""
-    most_deaths: int | None = None
-    """So many attempts of a job may die in a row before an epoch is finished; None: a death is a failure."""
-    limits: Limits = field(default_factory=Limits)
-    kind: str = "cpu"
-    """Kind of its device: cpu, cuda, mps."""
-    leave: bool = False
-    """End when all that is left is at work elsewhere, instead of standing by to take over."""
-    retried: Mapping[str, Failure] | None = None
-    """Failures whose jobs are tried again; None: all that stand when it begins."""
 
 
 def run_jobs(

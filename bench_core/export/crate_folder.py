@@ -18,7 +18,7 @@ from bench_core.plan.expand import Plan
 from bench_core.report.compose import compose
 from bench_core.report.write import write_report
 from bench_core.spec.load import LoadedSpec
-from bench_core.store import archive
+from bench_core.store import archive_names
 from bench_core.store.store import Store
 
 ARCHIVE, SPEC = "study.zip", "spec.yaml"
@@ -55,7 +55,7 @@ def write_crate(
         done = pack(loaded, plan, store, partial / ARCHIVE, images=images, weights=weights)
         write_report(compose(evidence, loaded.registry), partial)
         with zipfile.ZipFile(partial / ARCHIVE) as packed:
-            (partial / SPEC).write_bytes(packed.read(archive.SPEC))
+            (partial / SPEC).write_bytes(packed.read(archive_names.SPEC))
         content = metadata(
             evidence,
             _files(partial),

@@ -13,7 +13,8 @@ from bench_core.files.names import name_problem
 from bench_core.plan.expand import Plan
 from bench_core.spec.load import LoadedSpec
 from bench_core.spec.rules.labels import label_of
-from bench_core.store.archive import PLAN, RESULTS, SPEC, Manifest, is_brought
+from bench_core.store.archive_manifest import Manifest
+from bench_core.store.archive_names import PLAN, RESULTS, SPEC, is_brought
 from bench_core.store.store import Store
 from bench_core.store.studies import MOST_BYTES, Content, KeptStudy, keep_study
 from bench_core.text import visible

@@ -26,9 +26,10 @@ from bench_core.plan.load import load_plan
 from bench_core.spec.diagnostics import SpecError
 from bench_core.spec.load import LoadedSpec
 from bench_core.store import archive as container
+from bench_core.store import archive_names
 from bench_core.store import folder as files
 from bench_core.store.accepted import ACCEPTED, read_accepted
-from bench_core.store.archive import Fact, LeftOut, Manifest
+from bench_core.store.archive_manifest import ARCHIVE_FORMAT, Fact, LeftOut, Manifest
 from bench_core.store.store import Store
 from bench_core.version import __version__
 
@@ -69,11 +70,11 @@ def pack(
             place=str(store.path),
             cause=damaged[0].message if damaged else f"none of its {len(plan.jobs)} jobs has a result",
         )
-    members = [Member(container.RESULTS + "/store.json", store.path / "store.json")]
+    members = [Member(archive_names.RESULTS + "/store.json", store.path / "store.json")]
     left_out: dict[str, LeftOut] = {}
     for job in jobs:
         for member, fact in _files_of(job, store):
-            kind = container.kind_of(member.name.split("/", 3)[3])
+            kind = archive_names.kind_of(member.name.split("/", 3)[3])
             if (kind == "images" and not images) or (kind == "weights" and not weights):
                 left_out[member.name] = LeftOut(fact.bytes, fact.sha256, kind)
             else:
@@ -85,14 +86,14 @@ def pack(
     if read_accepted(store.path):
         members.append(Member(f"results/{ACCEPTED}", store.path / ACCEPTED))
     brought, spec = portable(loaded)
-    members += [*brought, Member(container.SPEC, spec), Member(container.PLAN, _plan(plan, jobs))]
+    members += [*brought, Member(archive_names.SPEC, spec), Member(archive_names.PLAN, _plan(plan, jobs))]
     members.sort(key=lambda member: member.name)
     for member in members:
         _check_name(member.name, store)
     _check_spec(brought, spec, plan)
     done = {job.digest for job in jobs}
     manifest = Manifest(
-        format=container.ARCHIVE_FORMAT,
+        format=ARCHIVE_FORMAT,
         name=plan.name,
         study=study_digest(loaded.spec, plan, store, {job.digest for job in plan.jobs} - done),
         tools={"segtrial": __version__, "python": platform.python_version(), "numpy": np.__version__},
@@ -159,10 +160,10 @@ def _check_spec(brought: Sequence[Member], spec: bytes, plan: Plan) -> None:
             (folder / member.name).parent.mkdir(parents=True, exist_ok=True)
             with member.open() as file:
                 (folder / member.name).write_bytes(file.read())
-        (folder / container.SPEC).write_bytes(spec)
+        (folder / archive_names.SPEC).write_bytes(spec)
         cause = "its models or plugins need files that a spec does not name, such as the bases of a config"
         try:
-            _, found = load_plan(folder / container.SPEC)
+            _, found = load_plan(folder / archive_names.SPEC)
             if {job.digest for job in found.jobs} == {job.digest for job in plan.jobs}:
                 return
         except SpecError as error:
@@ -186,7 +187,7 @@ def _write(target: Path, manifest: Manifest, members: Sequence[Member]) -> None:
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with beside.open("xb") as out, zipfile.ZipFile(out, "w") as archive:
-            _add(archive, Member(container.MANIFEST, text.encode()), None)
+            _add(archive, Member(archive_names.MANIFEST, text.encode()), None)
             for member in members:
                 _add(archive, member, manifest.files[member.name])
         _place(beside, target)

@@ -12,7 +12,7 @@ from bench_core.spec.diagnostics import Diagnostic
 from bench_core.spec.layers import EXTENDS
 from bench_core.spec.nodes import Loc, dotted, scalars
 from bench_core.spec.reader import read_text
-from bench_core.store.archive import FOLDS, PLUGINS, SPEC
+from bench_core.store.archive_names import FOLDS, PLUGINS, SPEC
 
 _ROOT = re.compile(r"data/[A-Za-z0-9][A-Za-z0-9._+-]*")
 _VARIABLE = re.compile(r"\$(?!\$)")

@@ -13,7 +13,8 @@ from bench_core.files.bounded import open_regular
 from bench_core.spec.load import LoadedSpec
 from bench_core.spec.rules.labels import label_of
 from bench_core.store import archive as container
-from bench_core.store.archive import Fact
+from bench_core.store import archive_names
+from bench_core.store.archive_manifest import Fact
 
 
 @dataclass(frozen=True)
@@ -50,8 +51,10 @@ def portable(loaded: LoadedSpec) -> tuple[list[Member], bytes]:
     plugins = []
     for number, (name, contents) in enumerate(loaded.registry.contents.items()):
         path = Path(loaded.registry.plugins[name])
-        members += [Member(f"{container.PLUGINS}/{number}/{file}", path.parent / file) for file in contents]
-        plugins.append(f"{container.PLUGINS}/{number}/{path.name}")
+        members += [
+            Member(f"{archive_names.PLUGINS}/{number}/{file}", path.parent / file) for file in contents
+        ]
+        plugins.append(f"{archive_names.PLUGINS}/{number}/{path.name}")
     if plugins:
         data["plugins"] = plugins
     for number, entry in enumerate(data["models"]):
@@ -59,7 +62,7 @@ def portable(loaded: LoadedSpec) -> tuple[list[Member], bytes]:
         file = _own_file(str(entry["name"]), loaded)
         if file is not None:
             prefix = str(entry["name"]).partition(":")[0]
-            inside = f"{container.MODELS}/{number}/{file.name}"
+            inside = f"{archive_names.MODELS}/{number}/{file.name}"
             members.append(Member(inside, file))
             entry["name"] = f"{prefix}:{inside}"
     entries = [*zip(data["datasets"], spec.datasets, strict=True)]
@@ -73,7 +76,7 @@ def portable(loaded: LoadedSpec) -> tuple[list[Member], bytes]:
             plain["root"] = f"data/{label_of(dataset)}"
         if dataset.folds is not None:
             path = base / dataset.folds
-            inside = f"{container.FOLDS}/{number}/{path.name}"
+            inside = f"{archive_names.FOLDS}/{number}/{path.name}"
             members.append(Member(inside, path))
             plain["folds"] = inside
     return members, yaml.safe_dump(_quoted(data), sort_keys=False, allow_unicode=True, width=100).encode()

@@ -9,97 +9,29 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
-import re
 import shutil
 import stat
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
-from functools import cache
 from pathlib import Path
-from typing import IO, Annotated, Any, Literal
+from typing import IO
 
-from pydantic import StringConstraints, TypeAdapter, ValidationError
+from pydantic import ValidationError
 
 from bench_core.errors import StoreError
 from bench_core.files.bounded import BoundError, check_contents, open_regular, parse_json
-from bench_core.files.names import name_problem
-from bench_core.records import Count
-from bench_core.store.folder import BEST, CASES, manifest_of
+from bench_core.store.archive_manifest import ARCHIVE_FORMAT, MOST_MANIFEST_BYTES, Fact, Manifest, manifests
+from bench_core.store.archive_names import MANIFEST, PLAN, RESULTS, SPEC, is_of_job, kind_of, misplaced
+from bench_core.store.folder import manifest_of
 
-ARCHIVE_FORMAT = 1
-MANIFEST, SPEC, PLAN, RESULTS, PLUGINS, MODELS, FOLDS = (
-    "manifest.json", "spec.yaml", "plan.json", "results", "plugins", "models", "folds"
-)  # fmt: skip
 MOST_MEMBERS = 500_000
 MOST_BYTES = 256 * 1024**3
 """Of all members together, unpacked."""
 SMALL, MOST_RATIO = 1024**3, 100
 """Beyond SMALL bytes an archive may not grow by more than MOST_RATIO: text of results shrinks by 10."""
-MOST_MANIFEST_BYTES = 256 * 1024**2
 _PIECE = 1024**2
-_JOB = re.compile(r"results/jobs/[0-9a-f]{32}/(?!\.)[^/].*")
-_KEPT = re.compile(r"results/(store\.json|accepted\.json|datasets/[0-9a-f]{64}\.json)")
-_BROUGHT = re.compile(r"(plugins|models|folds)/\d+/.+")
-_PICTURES = re.compile(r"artifacts/.*\.(png|jpe?g|tiff?|bmp|webp|gif|nii(\.gz)?)", re.IGNORECASE)
-_DEEPEST = 8
-Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
-Text = Annotated[str, StringConstraints(max_length=4096)]
-
-
-@dataclass(frozen=True)
-class Fact:
-    """One file: its size in bytes and the SHA-256 of its content."""
-
-    bytes: Count
-    sha256: Sha256
-
-
-@dataclass(frozen=True)
-class LeftOut(Fact):
-    """A file of a job that was not packed."""
-
-    kind: Literal["weights", "images"] = "weights"
-
-
-@dataclass(frozen=True)
-class Manifest:
-    """What an archive says of itself."""
-
-    format: int
-    name: Text
-    """Of the study."""
-    study: Sha256
-    """The study digest, over what the results are."""
-    tools: Mapping[Text, Text | None]
-    """What packed it, with versions."""
-    planned: Count
-    done: Count
-    files: Mapping[Text, Fact]
-    """Every member but the manifest itself."""
-    left_out: Mapping[Text, LeftOut] = field(default_factory=dict)
-    """Members that would be here if everything had been packed."""
-    plugins: Mapping[Text, Mapping[Text, Sha256]] = field(default_factory=dict)
-    """The user's own plugins: name to file to SHA-256."""
-
-    @property
-    def code(self) -> tuple[str, ...]:
-        """Members that are run when the spec is read: the user's own plugins, and files that are models."""
-        return tuple(name for name in self.files if is_code(name))
-
-    def missing(self) -> dict[str, frozenset[str]]:
-        """Return the files that are left out, by the digest of their job."""
-        found: dict[str, set[str]] = {}
-        for name in self.left_out:
-            _, _, digest, file = name.split("/", 3)
-            found.setdefault(digest, set()).add(file)
-        return {digest: frozenset(names) for digest, names in found.items()}
-
-    def to_json(self) -> dict[str, Any]:
-        """Return plain JSON data."""
-        return asdict(self)
 
 
 def is_archive(path: Path) -> bool:
@@ -137,23 +69,6 @@ def unpack(path: Path, folder: Path) -> Manifest:
                 raise _damaged(path, f"{name} is not as the manifest has it", name)
     _check_left_out(path, manifest, folder)
     return manifest
-
-
-def is_code(name: str) -> bool:
-    """Say whether a member is run when the spec is read."""
-    return name.startswith((f"{PLUGINS}/", f"{MODELS}/"))
-
-
-def is_brought(name: str) -> bool:
-    """Say whether an archive may hold a file of this name that its spec names."""
-    return _BROUGHT.fullmatch(name) is not None and _misplaced(name) is None
-
-
-def kind_of(name: str) -> Literal["weights", "images"] | None:
-    """Return what a job's file shows that an archive may leave out; None for one that it always holds."""
-    if name == BEST:
-        return "weights"
-    return "images" if name == CASES or _PICTURES.fullmatch(name) else None
 
 
 def copied(pieces: Iterator[bytes], out: IO[bytes], most: int) -> Fact:
@@ -208,7 +123,7 @@ def _members(archive: zipfile.ZipFile, path: Path) -> dict[str, zipfile.ZipInfo]
     for info in infos:
         # What zipfile makes of a name depends on the system; what the file itself says does not.
         name = info.orig_filename
-        problem = _misplaced(name) or _odd(info)
+        problem = misplaced(name) or _odd(info)
         if problem is not None:
             raise _damaged(path, f"{name!a:.120}: {problem}", name)
         if name.lower() in taken:
@@ -225,20 +140,6 @@ def _parents(name: str) -> Iterator[str]:
     while "/" in name:
         name = name.rpartition("/")[0]
         yield name
-
-
-def _misplaced(name: str) -> str | None:
-    parts = name.split("/")
-    if len(parts) > _DEEPEST:
-        return f"it lies more than {_DEEPEST} folders deep"
-    for part in parts:
-        problem = name_problem(part)
-        if problem is not None:
-            return problem
-    known = name in (MANIFEST, SPEC, PLAN) or any(
-        pattern.fullmatch(name) for pattern in (_JOB, _KEPT, _BROUGHT)
-    )
-    return None if known else "no archive of a study holds such a file"
 
 
 def _odd(info: zipfile.ZipInfo) -> str | None:
@@ -271,7 +172,7 @@ def _manifest(archive: zipfile.ZipFile, members: Mapping[str, zipfile.ZipInfo], 
                 place=str(path),
                 fix="use the segtrial version that wrote it",
             )
-        return _manifests().validate_python(data)
+        return manifests().validate_python(data)
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"]))
@@ -302,7 +203,7 @@ def _check_listed(path: Path, members: Mapping[str, zipfile.ZipInfo], manifest: 
         if name not in manifest.files:
             raise _damaged(path, f"it holds no {name}")
     for name in manifest.left_out:
-        inside = _JOB.fullmatch(name) is not None and _misplaced(name) is None
+        inside = is_of_job(name) and misplaced(name) is None
         if name in manifest.files or not inside or kind_of(name.split("/", 3)[3]) is None:
             raise _damaged(path, f"{name!a:.120} cannot be left out", MANIFEST)
 
@@ -334,8 +235,3 @@ def _damaged(path: Path, cause: str, member: str | None = None) -> StoreError:
         cause=cause,
         fix="get it again from where it came, and compare its SHA-256",
     )
-
-
-@cache
-def _manifests() -> TypeAdapter[Manifest]:
-    return TypeAdapter(Manifest)

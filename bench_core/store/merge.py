@@ -12,7 +12,8 @@ from bench_core.files.bounded import open_regular
 from bench_core.files.system import moved
 from bench_core.plan.job import Job
 from bench_core.store import folder as files
-from bench_core.store.archive import Fact, copied, pieces_of
+from bench_core.store.archive import copied, pieces_of
+from bench_core.store.archive_manifest import Fact
 from bench_core.store.carried import accept, describe, keep_studies, other_code, other_data
 from bench_core.store.claim import Claim, ClaimLostError
 from bench_core.store.differences import Side, differences

@@ -21,7 +21,7 @@ from pydantic import StringConstraints, TypeAdapter, ValidationError
 
 from bench_core.errors import StoreError
 from bench_core.files.bounded import MOST_JSON_BYTES, BoundError, read_json
-from bench_core.store.archive import PLAN, SPEC, is_brought
+from bench_core.store.archive_names import PLAN, SPEC, is_brought
 from bench_core.store.files import make_folder, write_json
 
 STUDIES = "studies"

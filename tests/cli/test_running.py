@@ -20,9 +20,9 @@ from bench_core.cli.summary import summarize
 from bench_core.cli.views import JsonView, PlainView, describe, duration
 from bench_core.declarations import JobEvent
 from bench_core.errors import DataError
+from bench_core.execute.happening import Happening
 from bench_core.execute.job import run_job
 from bench_core.execute.progress import RunProgress
-from bench_core.execute.run import Happening
 from bench_core.execute.select import SelectionError
 from bench_core.metrics.counts import micro
 from bench_core.plan.expand import Plan

@@ -14,12 +14,13 @@ from hypothesis import strategies as st
 
 from bench_core.declarations import JobEvent
 from bench_core.errors import BenchError
+from bench_core.execute.duty import Duty
 from bench_core.execute.executor import Assignment, Ended, Message
 from bench_core.execute.known import Known
 from bench_core.execute.limits import MARGIN_SECONDS, Limits, seconds_until, size_in_bytes
 from bench_core.execute.progress import RunProgress
 from bench_core.execute.queue import Order
-from bench_core.execute.run import Duty, run_jobs
+from bench_core.execute.run import run_jobs
 from bench_core.plan.expand import Plan
 from bench_core.spec.load import LoadedSpec
 from bench_core.store.store import Store

@@ -16,13 +16,14 @@ import torch
 from bench_core.execute import job as execution
 from bench_core.execute.attempts import Attempts
 from bench_core.execute.death import Tries
+from bench_core.execute.duty import Duty
 from bench_core.execute.executor import Ended, Lost, Message
 from bench_core.execute.failures import describe
 from bench_core.execute.job import run_job
 from bench_core.execute.limits import Limits
 from bench_core.execute.progress import RunProgress
 from bench_core.execute.queue import Order
-from bench_core.execute.run import Duty, run_jobs
+from bench_core.execute.run import run_jobs
 from bench_core.plan.job import Job
 from bench_core.protocol.run_options import RunOptions
 from bench_core.spec.load import LoadedSpec

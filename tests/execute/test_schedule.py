@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 
 from bench_core.declarations import JobEvent
 from bench_core.execute.executor import Deaf, Ended, Lost, Message
+from bench_core.execute.happening import Happening
 from bench_core.execute.progress import RunProgress
 from bench_core.execute.queue import Order, queue_job, queued
-from bench_core.execute.run import Happening, run_jobs
+from bench_core.execute.run import run_jobs
 from bench_core.execute.schedule import Schedule
 from bench_core.plan.job import Job, Need
 from bench_core.protocol.run_options import RunOptions

@@ -22,11 +22,12 @@ from typing import Any
 
 import torch
 
+from bench_core.execute.happening import Happening
 from bench_core.execute.keeper import _HashingWriter
 from bench_core.execute.local import LocalExecutor
 from bench_core.execute.progress import RunProgress
 from bench_core.execute.queue import Order
-from bench_core.execute.run import Happening, InterruptedRunError, run_jobs
+from bench_core.execute.run import InterruptedRunError, run_jobs
 from bench_core.plan.job import Job
 from bench_core.protocol.run_options import RunOptions
 from bench_core.spec.load import LoadedSpec

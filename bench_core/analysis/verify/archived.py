@@ -9,7 +9,7 @@ from bench_core.analysis.verify.audit import Audit, Subject
 from bench_core.analysis.verify.checks import Check
 from bench_core.analysis.verify.findings import Finding
 from bench_core.files.bounded import read_json
-from bench_core.store.archive import MANIFEST, PLAN
+from bench_core.store.archive_names import MANIFEST, PLAN
 
 
 def digests(
