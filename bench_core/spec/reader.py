@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from pathlib import Path
 
 from bench_core.spec.diagnostics import Place, SpecError, UnreadableSpecError, diagnose
@@ -31,6 +32,14 @@ def read_text(path: Path, name: str) -> str:
         raise UnreadableSpecError(
             "no such file", place=name, fix=_neighbors(path) or "correct the path"
         ) from error
+    except IsADirectoryError as error:
+        results = (path / "store.json").is_file()
+        raise UnreadableSpecError(
+            "a spec is a file, and this is a folder" + (" of results" if results else ""),
+            place=name,
+            fix=f"name the spec, and this folder with --store {shlex.quote(name)}" if results
+            else "name the YAML file in it",
+        ) from error  # fmt: skip
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise UnreadableSpecError(f"cannot read the spec: {reason}", place=name) from error

@@ -63,6 +63,10 @@ def test_a_missing_file_suggests_its_neighbor(tmp_path: Path) -> None:
     assert caught.value.exit_code == 2
 
 
-def test_a_folder_is_no_spec(tmp_path: Path) -> None:
-    with pytest.raises(UnreadableSpecError, match="directory"):
-        read_text(tmp_path, "folder")
+@pytest.mark.parametrize("results", [False, True])
+def test_a_folder_in_place_of_a_spec_is_told_from_a_store(results: bool, tmp_path: Path) -> None:
+    if results:
+        (tmp_path / "store.json").write_text("{}")
+    with pytest.raises(UnreadableSpecError, match="this is a folder") as caught:
+        read_text(tmp_path, "a b")
+    assert ("--store 'a b'" in (caught.value.fix or "")) == results
