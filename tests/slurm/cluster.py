@@ -62,7 +62,9 @@ class Cluster:
         self.disk = self.folder / "disk"
         """A file system of its own, where that can be mounted: full or read-only, it harms nobody else."""
         self.mounted = False
-        self.environment: dict[str, str] = {}
+        self._read_only = self.folder / "read-only"
+        """The same disk, read-only, where nobody works."""
+        self.environment: dict[str, str] = {**os.environ, "PATH": PATH}
         self.namespaces = _namespaces()
         """Whether nodes have process namespaces and host names of their own."""
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
@@ -80,8 +82,12 @@ class Cluster:
         # Before the nodes start, whose view of the mounts is their own from then on.
         size = f"size={DISK_BYTES}"
         self.mounted = _succeeds("mount", "-t", "tmpfs", "-o", size, "emulated", str(self.disk))
+        if self.mounted:
+            self._read_only.mkdir()
+            self.call("mount", "--bind", self.disk, self._read_only)
+            self.call("mount", "-o", "remount,bind,ro", self._read_only)
         configuration = write_configuration(self.folder, NODES)
-        self.environment = {**os.environ, "PATH": PATH, "SLURM_CONF": str(configuration)}
+        self.environment |= {"SLURM_CONF": str(configuration)}
         self._start_munge()
         self.start_controller()
         for node in NODES:
@@ -126,9 +132,8 @@ class Cluster:
         disk = str(self.disk)
         for way in inside:
             if read_only:
-                # On top, since a file system with files that are open for writing cannot be changed itself.
-                self.call(*way, "mount", "--bind", disk, disk)
-                self.call(*way, "mount", "-o", "remount,bind,ro", disk)
+                # On top and read-only at once: what has files that are open for writing cannot be changed.
+                self.call(*way, "mount", "--bind", self._read_only, disk)
             else:
                 self.call(*way, "umount", "--lazy", disk)
 

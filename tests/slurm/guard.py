@@ -38,8 +38,9 @@ def end(folder: Path) -> None:
             with suppress(OSError):
                 os.kill(number, signal.SIGKILL)
         time.sleep(0.05)
-    while subprocess.run(["umount", "--lazy", folder / "disk"], capture_output=True).returncode == 0:
-        pass
+    for name in ("read-only", "disk"):
+        while subprocess.run(["umount", "--lazy", folder / name], capture_output=True).returncode == 0:
+            pass
     shutil.rmtree(folder, ignore_errors=True)
 
 

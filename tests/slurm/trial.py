@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 
 from bench_core.store.store import Store
@@ -40,6 +41,8 @@ class Trial:
     cluster: Cluster
     spec: Path
     store: Path
+    epochs: int
+    """Of each job."""
     workers: int = 4
     settings: tuple[str, ...] = ()
     """Values of the spec for `--set`."""
@@ -90,13 +93,15 @@ class Trial:
                     found[digest] = epochs_kept(path)
         return found
 
-    def until(self, true: Callable[[], bool], what: str, seconds: float = PATIENCE_SECONDS) -> None:
+    def until(
+        self, true: Callable[[], bool], what: str, seconds: float = PATIENCE_SECONDS, interval: float = 0.1
+    ) -> None:
         """Wait for something; raises ClusterError with what the front end and the workers said."""
         end = time.monotonic() + seconds
         while not true():
             if time.monotonic() > end:
                 raise ClusterError(f"waited {seconds:g} s for {what}\n{self.said()}")
-            time.sleep(0.1)
+            time.sleep(interval)
 
     def finish(self, seconds: float = PATIENCE_SECONDS) -> int:
         """Wait for the front end, so long at most, and return its exit code; raises ClusterError."""
@@ -118,21 +123,74 @@ class Trial:
         """Return the elements of the array that run."""
         return [name for name, state in self.cluster.jobs().items() if state == "RUNNING"]
 
+    def element(self, worker: int) -> str:
+        """Return the element of the array that a worker runs in."""
+        return f"{_variable(worker, 'SLURM_ARRAY_JOB_ID')}_{_variable(worker, 'SLURM_ARRAY_TASK_ID')}"
+
+    def began(self) -> dict[str, datetime]:
+        """Return, by host, when an owner at work took its claim, by that host's clock."""
+        owners = [Store(self.store).owner(digest) for digest in self.at_work()]
+        return {owner.host: datetime.fromisoformat(owner.started) for owner in owners if owner is not None}
+
+    def said_by_front(self) -> str:
+        """Return what the front end that was started last has said."""
+        return self._output().read_text(errors="replace")
+
+    def fleets(self) -> int:
+        """Return how many fleets were started."""
+        return len(list((self.store / "queue" / "fleets").glob("*.json")))
+
     def bench_workers(self, node: str | None = None) -> list[int]:
         """Return the ids of the workers' main processes, of all nodes or of one."""
         found = self.cluster.processes("bench_core.cli.main worker", str(self.store))
         # The script's shell holds the same words.
-        found = [
-            number for number in found if Path(f"/proc/{number}/comm").read_text().strip() != "slurm_script"
-        ]
+        found = [number for number in found if _name(number) not in ("", "slurm_script")]
         return [number for number in found if node in (None, _variable(number, "SLURMD_NODENAME"))]
 
-    def resumed(self) -> int:
-        """Return how many finished jobs took more than one attempt."""
-        count = 0
+    def caught(self, node: str | None = None) -> dict[int, str]:
+        """Return the workers, of all nodes or of one, whose jobs are in their middle, with these jobs.
+
+        In its middle is a job of which one epoch is kept, and of which three are still to come.
+        """
+        epochs = self.at_work()
+        owners = {digest: Store(self.store).owner(digest) for digest in epochs}
+        found = {}
+        for worker in self.bench_workers(node):
+            host = _variable(worker, "SLURMD_NODENAME") if self.cluster.namespaces else None
+            inside = {_inner(number) for number in descendants(worker)}
+            for digest, owner in owners.items():
+                mine = owner is not None and owner.pid in inside and host in (None, owner.host)
+                if mine and 1 <= epochs[digest] <= self.epochs - 3:
+                    found[worker] = digest
+        return found
+
+    def catch(self, count: int = 1, node: str | None = None) -> dict[int, str]:
+        """Wait until so many jobs are in their middle; return them by worker. Raises ClusterError."""
+        found: dict[int, str] = {}
+
+        def caught() -> bool:
+            found.clear()
+            found.update(self.caught(node))
+            return len(found) >= count
+
+        self.until(caught, f"{count} jobs in their middle", interval=0.02)
+        return found
+
+    def process(self, worker: int, digest: str) -> int:
+        """Return the process, one that a worker has started, which holds the claim of a job."""
+        owner = Store(self.store).owner(digest)
+        return next(number for number in descendants(worker) if owner and _inner(number) == owner.pid)
+
+    def attempts(self) -> dict[str, list[int]]:
+        """Return, for each finished job, how many epochs were kept when each of its attempts began."""
+        found = {}
         for path in (self.store / "jobs").glob("*/attempts.json"):
-            count += len(json.loads(path.read_text())) > 1
-        return count
+            found[path.parent.name] = [entry["epochs"] for entry in json.loads(path.read_text())]
+        return found
+
+    def resumed(self) -> set[str]:
+        """Return the finished jobs that an attempt has resumed from a whole epoch."""
+        return {digest for digest, epochs in self.attempts().items() if any(epochs[1:])}
 
     def said(self) -> str:
         """Return the last words of the front ends and of the workers."""
@@ -161,6 +219,21 @@ def descendants(pid: int) -> list[int]:
             for task in Path(f"/proc/{number}/task").iterdir():
                 found += [int(text) for text in (task / "children").read_text().split()]
     return found
+
+
+def _name(pid: int) -> str:
+    with suppress(OSError):
+        return Path(f"/proc/{pid}/comm").read_text().strip()
+    return ""
+
+
+def _inner(pid: int) -> int:
+    """Return what a process is called in its own namespace; 0 for one that has ended."""
+    with suppress(OSError):
+        for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+            if line.startswith("NSpid:"):
+                return int(line.split()[-1])
+    return 0
 
 
 def _variable(pid: int, name: str) -> str | None:

@@ -64,7 +64,7 @@ class Truth:
     def check_kept(self) -> None:
         """Note it where the result from before is not kept, whole and once."""
         folder = self.server.at("/store/replaced")
-        found = [] if folder is None else [*_below(folder, self.server.now)]
+        found = list(_below(folder, self.server.now)) if folder is not None else []
         if found.count(sorted(old_result().items())) != 1 or len(found) != 1:
             self.errors.append(f"{len(found)} results are kept instead of the one that was set aside")
 
