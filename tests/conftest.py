@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,6 +23,9 @@ settings.register_profile("ci", derandomize=True, deadline=None)
 settings.register_profile("local", deadline=None)
 settings.load_profile("ci" if os.environ.get("CI") else "local")
 
+# All that is imported and collected stays: a million objects that each search for garbage would go through.
+gc.disable()
+
 for _name in list(os.environ):
     if _name.startswith(("SEGTRIAL_", "SEGBENCH_")) or _name in _OF_THE_SCREEN:
         del os.environ[_name]
@@ -31,10 +35,28 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (str(REPOSITORY), os.environ.get("PYTHONPATH"))))
 
 
+def pytest_collection_finish() -> None:
+    gc.collect()
+    gc.freeze()
+    gc.enable()
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _no_flushes() -> Iterator[None]:
     """Leave writing to the disk to the system: no test's folder outlives a loss of power."""
     with mock.patch("os.fsync"):
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _forked_workers() -> Iterator[None]:
+    """Fork the workers of commands that are called in this process, which has imported what they would.
+
+    Commands that tests start in processes of their own spawn them, as people's do.
+    """
+    from bench_core.execute.local import LocalExecutor
+
+    with mock.patch.object(LocalExecutor.__init__, "__defaults__", ("fork",)):
         yield
 
 

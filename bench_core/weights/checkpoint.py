@@ -7,6 +7,7 @@ sequence of pickles that preceded it (torch/serialization.py).
 
 from __future__ import annotations
 
+import io
 import pickletools
 import struct
 import zipfile
@@ -92,8 +93,8 @@ def _check_archive(file: BinaryIO, size: int, also_known: Collection[str]) -> No
                 if member.filename.rpartition("/")[2] == "data.pkl":
                     if member.file_size > MOST_PICKLE_BYTES:
                         raise BoundError(f"its names and shapes take {member.file_size} bytes")
-                    with archive.open(member) as content:
-                        _check_pickle(content, also_known)  # type: ignore[arg-type]
+                    # Whole, since an archive's stream takes long for each of many small pieces.
+                    _check_pickle(io.BytesIO(archive.read(member)), also_known)
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
         raise BoundError(f"the archive is damaged: {error}") from error
 

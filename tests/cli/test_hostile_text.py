@@ -8,7 +8,6 @@ import json
 import os
 import re
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -21,6 +20,7 @@ from bench_core.store.files import read_json, write_json
 from bench_core.store.result import Failure
 from bench_core.text import hidden_in, json_visible, table_cell, visible, visible_name
 from tests.helpers.bench import call_bench
+from tests.helpers.commands_in_turn import call_in_turn
 from tests.helpers.fake_study import PLUGIN, Study, write_study
 
 ATTACK = "\x1b]0;owned\x07\x1b[2K\x9b31m\u202egpj.exe\u2028\r\udcff"
@@ -174,21 +174,24 @@ SPELLED = [
 ]
 
 
-@pytest.mark.parametrize("arguments", SPELLED, ids=" ".join)
-def test_no_command_fails_for_its_encoding(arguments: list[str], hostile: Study, tmp_path: Path) -> None:
-    words = [
-        {"SPEC": str(hostile.loaded.path), "STORE": str(hostile.store.path)}.get(w, w) for w in arguments
-    ]
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.helpers.bench", *words],
-        cwd=tmp_path,
-        env={**os.environ, **ASCII},
-        capture_output=True,
-        timeout=120,
-    )
+@pytest.fixture(scope="module")
+def spelled(
+    hostile: Study, tmp_path_factory: pytest.TempPathFactory
+) -> list[subprocess.CompletedProcess[bytes]]:
+    """Return how each of SPELLED ended, all in one process that cannot print UTF-8."""
+    names = {"SPEC": str(hostile.loaded.path), "STORE": str(hostile.store.path)}
+    commands = [[names.get(word, word) for word in command] for command in SPELLED]
+    return call_in_turn(commands, cwd=tmp_path_factory.mktemp("cwd"), environment=ASCII)
+
+
+@pytest.mark.parametrize("number", range(len(SPELLED)), ids=[" ".join(words) for words in SPELLED])
+def test_no_command_fails_for_its_encoding(
+    number: int, spelled: list[subprocess.CompletedProcess[bytes]]
+) -> None:
+    done = spelled[number]
     assert b"Traceback" not in done.stderr and b"UnicodeEncodeError" not in done.stderr + done.stdout
-    (done.stdout + done.stderr).decode("ascii")
-    if "--json" in arguments:
+    assert (done.stdout + done.stderr).decode("ascii")
+    if "--json" in SPELLED[number]:
         json.loads(done.stdout)
 
 

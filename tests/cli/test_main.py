@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -74,10 +75,17 @@ def test_a_reader_that_has_seen_enough_of_a_long_output_is_no_error() -> None:
         assert (running.wait(timeout=60), errors) == (0, b"")
 
 
-@pytest.mark.parametrize("arguments", [["list", "models"], ["plan", PAPER], ["doctor"]])
-def test_piped_output_has_no_escape_codes(arguments: list[str]) -> None:
-    assert "\x1b[" not in run_bench(*arguments).stdout
-    assert "\x1b[3" not in run_bench(*arguments, NO_COLOR="1", FORCE_COLOR="1").stdout
+@pytest.mark.parametrize(
+    ("start", "arguments"),
+    [(run_bench, ["list", "models"]), (bench, ["plan", PAPER]), (bench, ["doctor"])],
+    ids=["list", "plan", "doctor"],
+)
+def test_piped_output_has_no_escape_codes(
+    start: Callable[..., subprocess.CompletedProcess[str]], arguments: list[str]
+) -> None:
+    plain, forced = start(*arguments).stdout, start(*arguments, NO_COLOR="1", FORCE_COLOR="1").stdout
+    assert plain and "\x1b[" not in plain
+    assert forced and "\x1b[3" not in forced
 
 
 @pytest.mark.parametrize("what", ["models", "datasets", "runners", "executors", "analyses", "plugins"])
@@ -134,20 +142,16 @@ def test_list_refuses_names_of_other_things_and_unknown_ones() -> None:
     assert bench("list", "models", "u-net", "--source", "smp").returncode == 2
 
 
-def test_doctor_reports_this_environment() -> None:
-    done = run_bench("doctor", "--json")
+def test_doctor_reports_this_environment_and_a_store_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    done = run_bench("doctor", "--store", str(tmp_path / "file" / "results"), "--json")
     findings = {(item["area"], item["name"]): item for item in json.loads(done.stdout)}
     assert findings["system", "segtrial"]["detail"] == __version__
     assert findings["torch", "torch"]["state"] == "ok"
     assert findings["devices", "cpu"]["state"] == "ok"
     assert findings["runners", "torch"]["state"] == "ok"
     assert findings["executors", "local"]["state"] == "ok"
-
-
-def test_doctor_says_a_store_that_cannot_be_written(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("in the way")
-    done = run_bench("doctor", "--store", str(tmp_path / "file" / "results"), "--json")
-    store = next(item for item in json.loads(done.stdout) if item["name"].startswith("store "))
+    (store,) = (item for item in findings.values() if item["name"].startswith("store "))
     assert done.returncode == 1
     assert store["state"] == "broken" and "--store" in store["fix"]
 

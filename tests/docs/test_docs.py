@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import importlib
-import os
 import re
 import shlex
-import subprocess
-import sys
 from pathlib import Path
 
 import click
@@ -15,6 +12,7 @@ import pytest
 
 from bench_core.cli.main import COMMANDS
 from bench_core.spec.load import load_spec
+from tests.helpers.bench import call_bench
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 PAGES = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
@@ -86,15 +84,8 @@ def test_the_readme_shows_commands_that_can_be_run_here() -> None:
 
 @pytest.mark.parametrize("line", README_COMMANDS)
 def test_readme_commands_succeed(line: str, tmp_path: Path) -> None:
-    code = "from bench_core.cli.main import main; main()"
-    done = subprocess.run(
-        [sys.executable, "-c", code, *shlex.split(line)[1:]],
-        cwd=REPOSITORY,
-        env={**os.environ, "SEGTRIAL_STORE": str(tmp_path / "results")},
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
+    words, store = shlex.split(line)[1:], str(tmp_path / "results")
+    done = call_bench(*words, cwd=REPOSITORY, SEGTRIAL_STORE=store)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip()
 

@@ -16,7 +16,7 @@ from bench_core.execute.executor import Assignment
 from bench_core.execute.queue import Order
 from bench_core.execute.worker import Worker
 from bench_core.store.store import Store
-from tests.helpers.bench import call_bench, run_bench
+from tests.helpers.bench import call_bench
 from tests.helpers.small_study import load, write_spec
 from tests.helpers.small_study import run as run_here
 from tests.helpers.worker_process import WorkerProcess
@@ -24,7 +24,7 @@ from tests.helpers.worker_process import WorkerProcess
 
 def test_a_worker_queues_a_spec_and_leaves_nothing_behind(tmp_path: Path) -> None:
     spec, store = write_spec(tmp_path / "spec", search=True, epochs=1), tmp_path / "results"
-    done = run_bench("worker", spec, "--store", store, "--device", "cpu", "--json")
+    done = call_bench("worker", spec, "--store", store, "--device", "cpu", "--json")
     assert done.returncode == 0, done.stderr
     events = [json.loads(line) for line in done.stdout.splitlines()]
     assert events[-1]["counts"] == {"done": 5}

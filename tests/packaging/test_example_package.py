@@ -8,12 +8,13 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.helpers.commands_in_turn import call_in_turn
 
 PACKAGE = Path(__file__).resolve().parents[1] / "example_package"
 SPEC = """
@@ -38,21 +39,50 @@ steps:
 CELL = "example-net/example-squares"
 OWN = "example-threshold/example-squares"
 CODE = "from bench_core.cli.main import main; main()"
+OTHER_LEVELS = ["plan", "spec.yaml", "--set"]
+COMMANDS = [
+    ["validate", "spec.yaml"],
+    ["run", "spec.yaml", "--workers", "1"],
+    ["report", "spec.yaml"],
+    ["run", "spec.yaml"],
+    ["verify", "spec.yaml"],
+    ["example-area", "12"],
+    ["--help"],
+    ["plan", "spec.yaml", "--json"],
+    ["status", "spec.yaml", "--json"],
+    ["verify", "spec.yaml", "--json"],
+    ["show", f"evaluate/{CELL}/fold-0", "--json"],
+    ["show", f"evaluate/{OWN}/fold-0", "--json"],
+    ["show", f"upside-down/{CELL}/fold-1", "--json"],
+    *(
+        [*OTHER_LEVELS, f"models.1.options={each}", "--json"]
+        for each in ("{}", "{levels: 16}", "{levels: 8}")
+    ),
+    *(["list", kind, "--json"] for kind in ("plugins", "runners", "steps", "metrics")),
+]
 Done = subprocess.CompletedProcess[str]
 
 
 @dataclass(frozen=True)
 class Study:
-    """A folder with a spec, and a `bench` that sees the package."""
+    """A folder with a spec, how the COMMANDS ended there, and what Python needs to see the package."""
 
     folder: Path
-    bench: Callable[..., Done]
+    ended: dict[tuple[str, ...], Done]
+    environment: dict[str, str]
 
-    def python(self, code: str) -> Done:
-        return self.bench(cwd=self.folder, code=code)
+    def python(self, code: str, *arguments: str) -> Done:
+        return subprocess.run(
+            [sys.executable, "-c", code, *arguments],
+            cwd=self.folder,
+            env=os.environ | self.environment,
+            capture_output=True,
+            text=True,
+            timeout=240,
+        )
 
     def json(self, *arguments: str) -> Any:
-        done = self.bench(*arguments, "--json", cwd=self.folder)
+        done = self.ended[*arguments, "--json"]
         assert done.returncode == 0, done.stdout + done.stderr
         return json.loads(done.stdout)
 
@@ -62,46 +92,33 @@ class Study:
 
 
 @pytest.fixture(scope="module")
-def bench(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Done]:
-    """Install the package into a folder, without network, and return a `bench` that sees it."""
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Install the package into a folder, without network."""
     source, target = tmp_path_factory.mktemp("source") / "it", tmp_path_factory.mktemp("installed")
     shutil.copytree(PACKAGE, source, ignore=shutil.ignore_patterns("__pycache__"))  # builds write beside it
     pip = [sys.executable, "-m", "pip", "install", "--disable-pip-version-check", "--no-index"]
     where = ["--no-deps", "--no-build-isolation", "--target", str(target), str(source)]
     done = subprocess.run([*pip, *where], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
-
-    def call(*arguments: str, cwd: Path, code: str = CODE) -> Done:
-        environment = os.environ | {
-            "PYTHONPATH": os.pathsep.join(filter(None, (str(target), os.environ.get("PYTHONPATH")))),
-            "EXAMPLE_PLUGIN_EVENTS": str(cwd / "events.jsonl"),
-            "OMP_NUM_THREADS": "1",
-        }
-        return subprocess.run(
-            [sys.executable, "-c", code, *arguments],
-            cwd=cwd,
-            env=environment,
-            capture_output=True,
-            text=True,
-            timeout=240,
-        )
-
-    return call
+    return target
 
 
 @pytest.fixture(scope="module")
-def study(bench: Callable[..., Done], tmp_path_factory: pytest.TempPathFactory) -> Study:
-    """A study that was validated, run and reported."""
+def study(installed: Path, tmp_path_factory: pytest.TempPathFactory) -> Study:
+    """A study that was validated, run and reported, and asked about."""
     folder = tmp_path_factory.mktemp("study")
     (folder / "spec.yaml").write_text(SPEC)
-    for arguments in (
-        ["validate", "spec.yaml"],
-        ["run", "spec.yaml", "--workers", "1"],
-        ["report", "spec.yaml"],
-    ):
-        done = bench(*arguments, cwd=folder)
-        assert done.returncode == 0, done.stdout + done.stderr
-    return Study(folder, bench)
+    environment = {
+        "PYTHONPATH": os.pathsep.join(filter(None, (str(installed), os.environ.get("PYTHONPATH")))),
+        "EXAMPLE_PLUGIN_EVENTS": str(folder / "events.jsonl"),
+        "OMP_NUM_THREADS": "1",
+    }
+    ended = {}
+    for done in call_in_turn(COMMANDS, cwd=folder, environment=environment):
+        out, err = done.stdout.decode(), done.stderr.decode()
+        ended[tuple(done.args)] = Done(done.args, done.returncode, out, err)
+        assert done.returncode == 0, (done.args, out, err)
+    return Study(folder, ended, environment)
 
 
 def test_every_job_is_planned_run_and_done(study: Study) -> None:
@@ -118,8 +135,8 @@ def test_every_job_is_planned_run_and_done(study: Study) -> None:
     assert not [name for name in jobs if name.startswith("search/example-threshold")]
     status = study.json("status", "spec.yaml")
     assert status["counts"] == {"done": len(jobs)}
-    again = study.bench("run", "spec.yaml", cwd=study.folder)
-    assert again.returncode == 0 and "0 done now, 14 before" in again.stdout, again.stdout
+    again = study.ended["run", "spec.yaml"]
+    assert "0 done now, 14 before" in again.stdout, again.stdout
 
 
 def test_its_listener_heard_of_every_job(study: Study) -> None:
@@ -209,7 +226,7 @@ def test_verify_says_what_it_leaves_out(study: Study) -> None:
     assert checks["files"] == checks["data"] == (14, 0)
     assert all(checks[name] == (4, 10) for name in ("protocol", "order", "schedule", "stopping", "rate"))
     assert checks["images"] == checks["metrics"] == (10, 0)
-    printed = study.bench("verify", "spec.yaml", cwd=study.folder).stdout
+    printed = study.ended["verify", "spec.yaml"].stdout
     assert (
         "not asked of 10 jobs that do not train under the shared protocol: network, protocol, order"
         in printed
@@ -218,7 +235,7 @@ def test_verify_says_what_it_leaves_out(study: Study) -> None:
 
 def test_the_settings_of_its_runner_count_where_they_differ(study: Study) -> None:
     def digest(option: str) -> str:
-        plan = study.json("plan", "spec.yaml", "--set", f"models.1.options={option}")
+        plan = study.json(*OTHER_LEVELS, f"models.1.options={option}")
         return next(job["digest"] for job in plan["jobs"] if job["name"] == f"evaluate/{OWN}/fold-0")
 
     assert digest("{}") == digest("{levels: 16}") != digest("{levels: 8}")
@@ -237,7 +254,9 @@ def test_it_is_listed(study: Study) -> None:
 @pytest.mark.slow
 def test_each_of_its_plugins_has_the_properties_of_its_kind(study: Study) -> None:
     names = ("example-net", "example-threshold", "example-flip", "example-area", "example-squares")
-    found = study.json("test", *names)
+    done = study.python(CODE, "test", *names, "--json")
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = json.loads(done.stdout)
     kinds = {item["name"]: item["kind"] for item in found}
     assert [kinds[name] for name in names] == ["model", "runner", "step", "metric", "dataset"]
     wrong = [
@@ -247,7 +266,6 @@ def test_each_of_its_plugins_has_the_properties_of_its_kind(study: Study) -> Non
 
 
 def test_its_command_is_one_of_bench(study: Study) -> None:
-    called = study.bench("example-area", "12", cwd=study.folder)
-    assert (called.returncode, called.stdout) == (0, "144\n"), called.stderr
-    shown = study.bench("--help", cwd=study.folder).stdout
+    assert study.ended["example-area", "12"].stdout == "144\n"
+    shown = study.ended["--help",].stdout
     assert "example-area" in shown and "Print the area of a square." in shown

@@ -94,9 +94,9 @@ def environment(subject: Subject, audit: Audit) -> Iterable[Finding] | None:
     if result is None or not result.provenance:
         return None
     found = []
-    for key, value in _conditions(result.provenance).items():
+    for key, value in _conditions(subject, audit).items():
         peers = audit.same_data(subject)
-        usual = audit.usual(f"environment {key}", peers, partial(_condition, key=key))
+        usual = audit.usual(f"environment {key}", peers, partial(_condition, audit=audit, key=key))
         if usual is not None and usual[0] != value:
             text = f"{key} is {value}, most jobs on {subject.job.dataset.label} have {usual[0]}"
             found.append(subject.finding(text, RESULT, level="warning"))
@@ -107,10 +107,15 @@ def environment(subject: Subject, audit: Audit) -> Iterable[Finding] | None:
     return found
 
 
-def _conditions(provenance: Mapping[str, Any]) -> dict[str, str]:
-    left_out = (*PER_RUN, *HARMLESS)
-    return {key: value for key, value in flatten(provenance) if key.split(".")[0] not in left_out}
+def _conditions(subject: Subject, audit: Audit) -> Mapping[str, str]:
+    def read() -> dict[str, str]:
+        left_out = (*PER_RUN, *HARMLESS)
+        kept = flatten(subject.result.provenance) if subject.result else ()
+        return {key: value for key, value in kept if key.split(".")[0] not in left_out}
+
+    # Each job is asked once for each condition of all its peers.
+    return audit.once(("conditions", subject.job.digest), read)
 
 
-def _condition(subject: Subject, key: str) -> str | None:
-    return None if subject.result is None else _conditions(subject.result.provenance).get(key)
+def _condition(subject: Subject, audit: Audit, key: str) -> str | None:
+    return _conditions(subject, audit).get(key)
