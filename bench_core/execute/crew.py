@@ -36,6 +36,8 @@ SILENT_LOOKS = 9
 """After so many looks in a row without a sign of life a process is given up: in a minute and a half."""
 GRACE_SECONDS = 5.0
 """How long processes may take for what they do at once as a rule."""
+_STAGES = ("told", "here", "done", "idle")
+"""What a process does, in order: told of a job, here at the meeting, done with its share, idle."""
 _MOST_PRINTED = 1 << 20
 """Bytes; more than a pipe holds."""
 
@@ -103,7 +105,6 @@ class _Member:
         self._patience = Patience(self.process.pid or 0)
         self._beaten = False
         self.stage = "idle"
-        """What it does: idle, told of a job, here at the meeting, done with its share."""
         self.report: Report | None = None
         self.ended = self.hangs = False
 
@@ -223,12 +224,15 @@ class Crew:
         self._mouth.send(None)
 
     def wait(self, stage: str, seconds: float | None = None) -> bool:
-        """Wait until all are so far, at most so long; False where one is lost or late."""
+        """Wait until all are so far or further, at most so long; False where one is lost or late."""
+        reached = _STAGES[_STAGES.index(stage) :]
+
+        def so_far() -> bool:
+            return all(member.stage in reached for member in self._members)
+
         with self._changed:
-            self._changed.wait_for(
-                lambda: self._lost() or all(member.stage == stage for member in self._members), seconds
-            )
-            return not self._lost() and all(member.stage == stage for member in self._members)
+            self._changed.wait_for(lambda: self._lost() or so_far(), seconds)
+            return so_far() and not self._lost()
 
     def failure(self, seconds: float = 0.0) -> BenchError | None:
         """Return why the job has lost one of them; None where none is lost within so many seconds."""

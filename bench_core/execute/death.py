@@ -94,7 +94,7 @@ def explain_death(code: int | None) -> tuple[str, str]:
         return "it was asked to stop, by a signal to it alone", "the same command resumes from the last epoch"
     if code == RANK_LOST:
         return (
-            "a process of the job on another device had died",
+            "a process of the job on another device had died, or did not answer",
             "the log says which; the same command resumes from the last epoch",
         )
     if code == -signal.SIGKILL:

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from bench_core.errors import PluginError
 from bench_core.execute.devices import DeviceError, choose_slots, processes
 from bench_core.execute.executor import Assignment, Ended, Lost
 from bench_core.execute.failures import RankLostError
@@ -155,6 +156,10 @@ def test_a_stopped_process_is_noticed_and_one_that_computes_for_long_is_not(
     study.queue()
     with closing(study.crew("cpu", "cpu")) as crew:
         study.run_here(crew, study.jobs[1])
+        with (study.folder / "plugin.py").open("a") as plugin:
+            plugin.write("# other code than its processes have loaded\n")
+        with pytest.raises(PluginError, match="a plugin file was changed"):
+            study.run_here(crew, study.jobs[2])
     for job in study.jobs[:2]:
         assert study.fingerprint(job) == two.fingerprint(job)
 
