@@ -205,7 +205,10 @@ class Crew:
 
     def usable(self, start: Start) -> bool:
         """Say whether a job with this start can be told to them, once they have left the last one."""
-        return not self._closed and start == self.start and self.wait("idle", GRACE_SECONDS)
+        if self._closed or start != self.start or not self.wait("idle", GRACE_SECONDS):
+            return False
+        # One may just have ended, which the listening thread has yet to hear.
+        return not connection.wait([member.process.sentinel for member in self._members], timeout=0)
 
     def tell(self, task: Task, meeting: object, on_loss: Callable[[], None]) -> None:
         """Tell them of a job; `on_loss` is called in a thread of its own once one of them is lost to it.
