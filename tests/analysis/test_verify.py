@@ -25,7 +25,8 @@ from bench_core.analysis.verify.saved_weights import saved_weights, undefined_te
 from bench_core.cli.main import bench
 from bench_core.errors import StoreError
 from bench_core.store import folder as files
-from tests.helpers.store_changes import EVALUATE, LEARNED, MUTATIONS, changed, in_json, in_trace, swap_steps
+from tests.helpers.changing import changed, in_json, in_trace
+from tests.helpers.store_changes import EVALUATE, LEARNED, MUTATIONS, swap_steps
 from tests.helpers.verified_study import STOPPING, Finished
 
 

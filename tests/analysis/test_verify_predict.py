@@ -31,9 +31,9 @@ from bench_core.spec.load import load_spec
 from bench_core.store import folder as files
 from bench_core.store.store import Store
 from tests.helpers.bench import call_bench
+from tests.helpers.changing import changed, in_json, saved
 from tests.helpers.small_study import write_spec
 from tests.helpers.step_study import run_all, write_boxes
-from tests.helpers.store_changes import changed, in_json, saved
 
 
 class Trained:

@@ -16,8 +16,8 @@ from bench_core.cli.main import bench
 from bench_core.metrics.counts import micro
 from bench_core.store import folder as files
 from bench_core.store.store import Store
+from tests.helpers.changing import changed, in_json
 from tests.helpers.step_study import in_table, run_all, write_boxes
-from tests.helpers.store_changes import changed, in_json
 
 MIRROR = '''
 

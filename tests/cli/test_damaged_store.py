@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from bench_core.store import folder as files
 from bench_core.store.store import Store
 from tests.helpers.bench import assert_it_ends_in_words
+from tests.helpers.changing import changed
 from tests.helpers.small_study import load, run
-from tests.helpers.store_changes import changed
 
 COMMANDS = ("show", "status", "verify", "report")
 JSON_FILES = (files.RESULT, files.JOB, files.MANIFEST)

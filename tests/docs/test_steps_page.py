@@ -18,8 +18,8 @@ from bench_core.plan.job import Own
 from bench_core.plugins.wiring import load_registry
 from bench_core.spec.load import LoadedSpec, load_spec
 from bench_core.store.store import Store
+from tests.helpers.changing import changed, in_json
 from tests.helpers.small_study import run, write_spec
-from tests.helpers.store_changes import changed, in_json
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "steps.md").read_text()
 STEP, ASKED, RUNNER = re.findall(r"^```python\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)

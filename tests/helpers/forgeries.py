@@ -18,7 +18,7 @@ from bench_core.labels import choose_cases
 from bench_core.metrics.counts import METRICS, micro
 from bench_core.records import Case, Counts, Predictions
 from bench_core.store import folder as files
-from tests.helpers.store_changes import rehash
+from tests.helpers.changing import rehash
 
 CHEAT, RIVAL = "heavy", "dots-net"
 ONE, LEARNED = f"evaluate/{CHEAT}/dots/fold-1", f"evaluate/{CHEAT}/dots/fold-2"

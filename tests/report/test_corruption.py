@@ -20,10 +20,10 @@ from bench_core.report.delimited import to_csv
 from bench_core.report.page import to_html
 from bench_core.report.sections.corruption import section
 from bench_core.report.tables import Table
+from tests.helpers.changing import changed
 from tests.helpers.corrupted_study import LOST, conditions_of, corrupted_counts, planted, write_corrupted
 from tests.helpers.fake_study import Study, fake_counts
 from tests.helpers.page import Page
-from tests.helpers.store_changes import changed
 
 OPTIONS = {"metric": "mdsc", "alpha": 0.05, "samples": 200, "pictures": True}
 SETTINGS = Settings(alpha=0.05, samples=400)

@@ -31,8 +31,8 @@ from bench_core.store import folder as files
 from bench_core.store.store import Store
 from bench_steps.corruption.apply import corrupted
 from bench_steps.corruption.declared import KINDS
+from tests.helpers.changing import changed
 from tests.helpers.step_study import in_table, planned, run_all, write_boxes
-from tests.helpers.store_changes import changed
 
 torch.set_num_threads(1)
 STEP = "{name: corruption, options: {kinds: [gaussian-noise, contrast], severities: [5, 2]}}"

@@ -33,9 +33,9 @@ from bench_steps.cost.counting import count
 from bench_steps.cost.measuring import Subject, Wanted, measurements
 from bench_steps.cost.memory import LIVE, watching
 from tests.helpers.bench import call_bench
+from tests.helpers.changing import changed, in_json
 from tests.helpers.small_study import run
 from tests.helpers.step_study import in_table, planned, write_boxes
-from tests.helpers.store_changes import changed, in_json
 
 CPU = torch.device("cpu")
 QUICK = "repeats: 3, seconds: 0.01"

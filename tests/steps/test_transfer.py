@@ -23,8 +23,8 @@ from bench_core.plugins.registry import Registry
 from bench_core.store import folder as files
 from bench_core.store.store import Store
 from tests.helpers.bench import call_bench
+from tests.helpers.changing import changed, in_json
 from tests.helpers.step_study import in_table, run_all
-from tests.helpers.store_changes import changed, in_json
 from tests.helpers.transfer_study import ONE, write_transfer
 
 torch.set_num_threads(1)

@@ -25,8 +25,8 @@ from bench_core.store.folder import RESULT
 from bench_core.store.store import Store
 from bench_steps.grad_cam.step import subjects
 from tests.helpers.cam_study import asked, write_cams
+from tests.helpers.changing import changed, in_json
 from tests.helpers.step_study import in_table, planned, run_all
-from tests.helpers.store_changes import changed, in_json
 from tests.steps.grad_cam.test_step import Cams
 
 OPTIONS = (

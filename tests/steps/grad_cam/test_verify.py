@@ -19,8 +19,8 @@ from bench_core.store.folder import RESULT, read_records
 from bench_core.store.store import Store
 from bench_steps.grad_cam import further_again
 from tests.helpers.cam_study import asked, verified, write_cams
+from tests.helpers.changing import changed, in_json
 from tests.helpers.step_study import in_table, run_all
-from tests.helpers.store_changes import changed, in_json
 
 STEP = (
     "{name: grad-cam, options: {sets: [common-worst], worst: 4, layer: encoder, "
