@@ -9,10 +9,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-MOST_THREADS = 1024
-"""CPU threads, and likewise loader processes, of one job."""
-MOST_DEVICES = 64
-"""Devices of one job."""
+from bench_core.spec.bounds import MOST_DEVICES, MOST_THREADS
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, StringConstraints
 
 from bench_core.declarations.executors import LOCAL
-from bench_core.protocol.run_options import MOST_DEVICES, MOST_THREADS
+from bench_core.spec.bounds import MOST_DEVICES, MOST_THREADS
 from bench_core.spec.claims import AnyClaim
 from bench_core.spec.duplicates import AnyDuplicates, GroupCopies
 from bench_core.spec.expected import Expected
