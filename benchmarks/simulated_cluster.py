@@ -148,16 +148,15 @@ class Simulation:
         self._number += 1
         heapq.heappush(self._events, (when, self._number, happen))
 
-    def _hire(self, joins: float, leaves: float = math.inf) -> None:
+    def _hire(self, joins: float, leaves: float = math.inf, *, stands_by: bool = False) -> None:
         self.workers_seen += 1
         dies = joins + self._random.expovariate(1 / self.settings.mean_life)
         worker = Worker(f"worker-{self.settings.seed}-{self.workers_seen}", joins, leaves, dies)
-        self._at(joins, lambda: self._join(worker))
+        self._at(joins, lambda: self._join(worker, stands_by))
 
-    def _join(self, worker: Worker) -> None:
-        worker.board = Board(
-            self.graph, self.store, lambda: self.now, Manners(token=worker.token, leave=True)
-        )
+    def _join(self, worker: Worker, stands_by: bool) -> None:
+        manners = Manners(token=worker.token, leave=not stands_by)
+        worker.board = Board(self.graph, self.store, lambda: self.now, manners)
         worker.board.read()
         self._at(self.now + self._charge(worker), lambda: self._pull(worker))
 
@@ -235,7 +234,8 @@ class Simulation:
         if self.now >= worker.dies and worker.dies < worker.leaves:
             self.deaths += 1
             if len(self.store.sealed) < len(self.jobs):
-                self._hire(self.now + self.settings.replaced_after)
+                # Whoever comes for one that has died waits for what that one had: the others may have left.
+                self._hire(self.now + self.settings.replaced_after, stands_by=True)
 
     def _charge(self, worker: Worker) -> float:
         """Return the seconds that the operations took which the board has asked for since it was charged."""

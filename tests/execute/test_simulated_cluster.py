@@ -38,6 +38,16 @@ def test_each_job_is_sealed_once_though_workers_come_go_and_die(simulated: Modul
     assert figures["lost work in percent"] < 1
 
 
+@pytest.mark.parametrize("seed", [23, 24])
+def test_job_of_a_worker_that_died_last_is_sealed(
+    simulated: ModuleType, monkeypatch: pytest.MonkeyPatch, seed: int
+) -> None:
+    monkeypatch.setattr(Pace, "read", lambda *arguments: 0)
+    settings = simulated.Settings(workers=12, seed=seed, mean_life=1500.0)
+    played = simulated.Simulation(simulated.study(300), settings).run()
+    assert played.figures(COSTS)["workers that died"] > 10
+
+
 def test_what_a_job_costs_is_bounded_as_workers_become_more(simulated: ModuleType) -> None:
     jobs = simulated.study(1000)
     few, many = (
