@@ -140,7 +140,8 @@ class OwnTeam(Team):
                 _abort()
         else:
             self._ranks.tell(None)
-            if not self._crew.wait("done", GRACE_SECONDS):
+            # By nccl processes leave together, by gloo this one leaves when the others have.
+            if not self._crew.wait("done" if self._direct else "idle", GRACE_SECONDS):
                 self._crew.close()
         self._crew.release()
         _leave()
