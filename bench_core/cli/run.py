@@ -76,7 +76,7 @@ def command(
 
     selection = select(spec, overrides, store, only=only, more=more, runner=runner, as_json=as_json)
     threads = threads or selection.loaded.spec.runtime.threads
-    executor = executor or selection.loaded.spec.runtime.executor
+    executor = selection.loaded.spec.runtime.executor if executor is None else executor
     if executor == LOCAL:
         if detach:
             raise click.UsageError("--detach leaves workers that an --executor has started")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 import shlex
 from collections.abc import Callable
@@ -81,6 +82,8 @@ def command(
     that neither counts nor label maps have to be believed. A partial study is checked as far as it is
     finished. Exit codes: 0 nothing found but warnings, 1 findings or an invalid spec, 2 could not run.
     """
+    if digest is not None and re.fullmatch(r"\s*[0-9a-fA-F]{64}\s*", digest) is None:
+        raise click.UsageError("--digest takes the 64 hexadecimal digits that a report printed")
     asked = Asked(with_data or bool(predict), predict, images, draw, digest)
     reports = []
     for key in _studies(spec, study, digest):

@@ -7,6 +7,7 @@ import io
 import json
 import logging
 import os
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -134,7 +135,7 @@ class FolderKeeper:
                 "the best epoch's weights cannot be read",
                 place=str(path),
                 cause=str(error).splitlines()[0] if str(error) else type(error).__name__,
-                fix=f"rm -r '{self.folder}', then `bench run` trains this job again",
+                fix=f"rm -r {shlex.quote(str(self.folder))}, then `bench run` trains this job again",
             ) from error
         return cast(dict[str, Any], state)
 

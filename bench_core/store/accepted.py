@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import cache
@@ -35,7 +36,7 @@ def read_accepted(store: Path) -> tuple[Acceptance, ...]:
     path = store / ACCEPTED
     if not path.exists():
         return ()
-    fix = f"correct it, or rm '{path}' and accept anew with `bench accept SPEC --because ...`"
+    fix = f"correct it, or rm {shlex.quote(str(path))} and accept anew with `bench accept SPEC --because ...`"
     data = read_json(path, fix)
     try:
         return _adapter().validate_python(data["accepted"], strict=False)

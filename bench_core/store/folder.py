@@ -6,6 +6,7 @@ import csv
 import hashlib
 import io
 import json
+import shlex
 from collections.abc import Callable, Collection, Container, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -52,7 +53,7 @@ def _inside(name: str) -> str:
 
 def fix_for(folder: Path) -> str:
     """Return what to do about a damaged sealed job: only that job is computed again."""
-    return f"rm -r '{folder}', then `bench run` computes this job again and keeps all others"
+    return f"rm -r {shlex.quote(str(folder))}, then `bench run` computes this job again and keeps all others"
 
 
 def write_job(folder: Path, job: Job) -> None:

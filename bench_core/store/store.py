@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Container, Generator, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -153,7 +154,7 @@ class Store:
         path = self.failed / digest / FAILURE
         if not path.exists():
             return None
-        fix = f"rm -r '{path.parent}', then `bench run` tries this job again"
+        fix = f"rm -r {shlex.quote(str(path.parent))}, then `bench run` tries this job again"
         try:
             return Failure.from_json(read_json(path, fix))
         except ValueError as error:

@@ -163,6 +163,8 @@ def test_words_that_do_not_go_together_are_refused(spec: Path) -> None:
         ["--executor", "nobody", "--oversubscribe"],
     ):
         assert start(spec, *words).returncode == 2
+    unnamed = call_bench("run", spec, "--executor", "")
+    assert unnamed.returncode and "unknown executor ''" in unnamed.stderr
     done = call_bench("run", spec, "--executor", "nobody", "--device", "cuda:1")
     assert done.returncode == 2 and "for the executor to say" in done.stderr
     assert not (spec.parent / "request.json").exists()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import math
+import shlex
 import shutil
 import time
 from dataclasses import replace
@@ -304,7 +305,7 @@ def test_a_damaged_result_is_named_with_what_to_do(tmp_path: Path) -> None:
     done = call(*arguments)
     assert done.exit_code == 1 and f"damaged: {damaged}" in done.output
     (fix,) = (line.split("fix: ")[1] for line in done.output.splitlines() if "fix: rm -r" in line)
-    assert fix.startswith(f"rm -r '{damaged.parent}'")
+    assert fix.startswith(f"rm -r {shlex.quote(str(damaged.parent))}")
     data = json.loads(call(*arguments, "--json").output.splitlines()[-1])
     assert data["damaged"][0]["place"] == str(damaged)
     shutil.rmtree(damaged.parent)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -254,6 +255,6 @@ def test_a_damaged_result_is_named_with_its_fix_by_report_and_status(place: Plac
     told = place.call("report", "--out", str(place.base / "report"), "--force").stdout
     looked = place.call("status")
     assert "2 of 3 jobs done" in looked.stdout and f"{path}: damaged file in the store" in looked.stderr
-    assert f"fix: rm -r '{path.parent}'" in looked.stderr
+    assert f"fix: rm -r {shlex.quote(str(path.parent))}" in looked.stderr
     assert f"{path}: damaged file in the store" in data["missing"][0]["reason"]  # type: ignore[index]
-    assert f"rm -r '{path.parent}'" in told and "bench logs" not in told
+    assert f"rm -r {shlex.quote(str(path.parent))}" in told and "bench logs" not in told

@@ -118,6 +118,8 @@ def test_commands_read_an_archive_as_they_read_its_store(
     other = call_bench("verify", archive, TRUST, "--digest", "0" * 64)
     assert (named.returncode, other.returncode) == (0, 1) and "its study digest is" in other.stdout
     assert call_bench("verify", archive, TRUST, "--store", study.store).returncode == 2
+    for digest in ("", "zz"):
+        assert "64 hexadecimal digits" in call_bench("verify", archive, TRUST, "--digest", digest).stderr
 
 
 def test_code_of_an_archive_is_run_only_when_it_is_trusted(

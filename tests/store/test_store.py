@@ -3,6 +3,7 @@ from __future__ import annotations
 import errno
 import math
 import os
+import shlex
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -134,7 +135,7 @@ def test_damage_is_named_with_the_command_that_mends_it(
             reader(job.digest)
         assert name in str(caught.value)
     if name != "job.json" or damage != "remove":
-        assert f"rm -r '{folder}'" in str(caught.value.fix)
+        assert f"rm -r {shlex.quote(str(folder))}" in str(caught.value.fix)
 
 
 def test_a_result_with_an_unknown_format_is_refused(tmp_path: Path, job: Job) -> None:
