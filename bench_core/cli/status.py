@@ -34,7 +34,7 @@ def command(spec: Path, overrides: tuple[str, ...], store: Path, as_json: bool) 
     """Say what is done, running, failed, stale, damaged and to do of SPEC."""
     from bench_core.cli.doubts import doubts, doubts_json, tell_doubts
     from bench_core.cli.fresh import ground_of, tell
-    from bench_core.execute.fleets import open_fleets
+    from bench_core.execute.fleets import damaged_records, open_fleets
     from bench_core.execute.fresh import MOST_NEW_BYTES, freshness
     from bench_core.plan.load import load_plan
     from bench_core.store.store import Store
@@ -50,6 +50,8 @@ def command(spec: Path, overrides: tuple[str, ...], store: Path, as_json: bool) 
     found = freshness((job for job in plan.jobs if states[job.digest] == "done"), opened, ground)
     states |= dict.fromkeys(found.stale, "stale") | dict.fromkeys(found.damaged, "damaged")
     fleets = [_fleet(item) for item in open_fleets(opened, loaded.registry)]
+    for damage in damaged_records(opened):
+        say(f"warning: {damage}", err=True)
     signs = doubts((job for job in plan.jobs if states[job.digest] == "done"), opened)
     if as_json:
         data = _data(plan, opened, states, failures, stale, epochs) | _unusable(plan, found)

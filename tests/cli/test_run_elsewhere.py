@@ -311,6 +311,7 @@ def test_a_damaged_record_of_a_fleet_stops_nobody(fault: str, spec: Path, tmp_pa
     assert shown.returncode == 0 and "\x1b" not in shown.stdout and len(shown.stdout) < 500
     unreadable = "unknown" not in fault and "do not exist" not in fault and "was started" not in fault
     assert ("20260101-000000-00000000.json: damaged file in the store" in shown.stderr) == unreadable
-    assert call_bench("status", spec, "--store", tmp_path / "results").returncode == 0
+    status = call_bench("status", spec, "--store", tmp_path / "results")
+    assert (status.returncode, "damaged file in the store" in status.stderr) == (0, unreadable)
     done = start(spec, "--executor", "inline")
     assert done.returncode == 0, done.stderr
