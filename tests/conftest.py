@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -52,10 +53,14 @@ def _no_flushes() -> Iterator[None]:
 def _forked_workers() -> Iterator[None]:
     """Fork the workers of commands that are called in this process, which has imported what they would.
 
-    Commands that tests start in processes of their own spawn them, as people's do.
+    Commands that tests start in processes of their own spawn them, as people's do. So do all where there is a
+    GPU, whose threads a fork does not take along.
     """
     from bench_core.execute.local import LocalExecutor
 
+    if sys.platform != "linux" or any(Path("/dev").glob("nvidia[0-9]*")):
+        yield
+        return
     with mock.patch.object(LocalExecutor.__init__, "__defaults__", ("fork",)):
         yield
 
