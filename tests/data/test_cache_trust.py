@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bench_core.data import mapped as cached
 from bench_core.data import hashing
+from bench_core.data import mapped as cached
 from bench_core.data.cache import CachedArrays
 from bench_core.data.hashing import ChangedFileError
 from bench_core.data.loader import Split
