@@ -42,6 +42,8 @@ Send = Callable[[Message], None]
 def work(pipe: Connection, store: Path, device: str) -> None:
     """Run assignments from `pipe` until it sends None or closes; answers with messages."""
     _stand_alone()
+    # What a forked process finds was made by its parent: taking apart a thread that is not here aborts it.
+    gc.freeze()
 
     def send(message: Message) -> None:
         try:

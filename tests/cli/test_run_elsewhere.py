@@ -222,8 +222,10 @@ def test_workers_go_on_when_their_front_is_killed_and_are_joined_by_the_next(slo
     assert (fleet["alive"], fleet["workers"]) == (2, 2)
     first = front(slow_spec)
     wait_for(lambda: len(claimed(store)) >= 2)
+    assert first.stdout is not None
+    assert any("joined 2 processes" in line for line in iter(first.stdout.readline, ""))
     first.kill()
-    assert "joined 2 processes" in first.communicate()[0]
+    first.communicate()
     assert [row["id"] for row in fleets(slow_spec)] == [fleet["id"]]
     status = call_bench("status", slow_spec, "--store", store.path)
     assert "workers: 2 processes on" in status.stdout and "2 of 2 alive" in status.stdout

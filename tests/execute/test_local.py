@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import math
 import os
@@ -16,8 +17,11 @@ from typing import Any
 import pytest
 import torch
 
+from bench_core.execute.executor import Assignment, Ended
+from bench_core.execute.local import LocalExecutor
 from bench_core.execute.provenance import RunContext
 from bench_core.execute.queue import Order, queue_job
+from bench_core.execute.worker import Worker
 from bench_core.store.store import Store
 from tests.helpers.small_study import load, write_spec
 from tests.helpers.small_study import run as run_here
@@ -188,3 +192,33 @@ def test_a_job_starts_from_its_digest_and_the_stores_path_alone(tmp_path: Path) 
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert store.result(job.digest).provenance["spec"]["name"] == "small"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="workers are forked on Linux alone")
+def test_a_forked_worker_takes_nothing_apart_that_its_parent_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Thread:
+        me: object
+
+        def __del__(self) -> None:
+            (tmp_path / str(os.getpid())).touch()
+
+    def run(worker: Worker, assignment: Assignment) -> Ended:
+        gc.collect()
+        return Ended(assignment.digest, "done")
+
+    monkeypatch.setattr(Worker, "run", run)
+    gc.disable()
+    try:
+        thread = Thread()
+        thread.me = thread
+        del thread
+        pool = LocalExecutor(tmp_path, ["cpu"], "fork")
+        assert pool.start(Assignment("0" * 32)) == "cpu"
+        while not any(isinstance(message, Ended) for message in pool.hear(1.0)):
+            pass
+        pool.dismiss()
+        assert list(tmp_path.iterdir()) == []
+    finally:
+        gc.enable()

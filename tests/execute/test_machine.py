@@ -162,7 +162,7 @@ def test_loaders_that_are_chosen_are_never_refused(cores: int, memory: int, thre
 def test_run_refuses_and_can_be_told_to_run_nevertheless(tmp_path: Path) -> None:
     spec = write_spec(tmp_path, epochs=1)
     command = ["run", str(spec), "--store", str(tmp_path / "r"), "--device", "cpu", "--only", "fold=0"]
-    refused = CliRunner().invoke(bench, [*command, "--threads", "5000"])
+    refused = CliRunner().invoke(bench, [*command, "--threads", "1000"])
     assert isinstance(refused.exception, OversubscribedError) and not (tmp_path / "r").exists()
     assert refused.exception.exit_code == 2
     loaders = [*command, "--set", "runtime.loader_workers=1000"]
