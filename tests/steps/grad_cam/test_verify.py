@@ -17,7 +17,7 @@ from bench_core.cli.main import bench
 from bench_core.metrics.map_tables import MORE_MAPS, NUMBERS, ONE_MAP
 from bench_core.store.folder import RESULT, read_records
 from bench_core.store.store import Store
-from bench_steps.grad_cam import further_again
+from bench_steps.grad_cam import again, further_again, rounding
 from tests.helpers.cam_study import asked, verified, write_cams
 from tests.helpers.changing import changed, in_json
 from tests.helpers.step_study import in_table, run_all
@@ -246,6 +246,24 @@ def test_numbers_that_rounding_moves_are_not_called_forged(
 
     monkeypatch.setattr(further_again, further, sensitive)
     assert study.asked(images=4) == []
+
+
+def test_numbers_of_maps_that_rounding_moves_are_not_called_forged(
+    study: Study, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usual, first = again.numbers_of, dict[bytes, bytes]()
+
+    def sensitive(made: Any, logits: Any, truth: Any) -> dict[str, float]:
+        found: dict[str, float] = usual(made, logits, truth)
+        off = SENSITIVE * (first.setdefault(truth.tobytes(), logits.tobytes()) == logits.tobytes())
+        return {name: value + off for name, value in found.items()}
+
+    monkeypatch.setattr(again, "numbers_of", sensitive)
+    assert study.asked(images=4) == []
+    assert first
+    monkeypatch.setattr(rounding, "TRIES", 0)
+    (found,) = study.asked(images=4)
+    assert "the weights give" in found
 
 
 def test_what_is_asked_of_some_images_alone_is_said(study: Study) -> None:
