@@ -5,13 +5,15 @@ from __future__ import annotations
 import gc
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 from unittest import mock
 
 import pytest
 from hypothesis import settings
+
+from tests.helpers.forks import survives_a_fork
 
 if TYPE_CHECKING:
     from tests.helpers.verified_study import Finished
@@ -32,6 +34,7 @@ for _name in list(os.environ):
         del os.environ[_name]
 # Two processes of tests that each compute on every core wait for each other most of the time.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OPENCV_FOR_THREADS_NUM", "1")
 # Processes that tests start find tests.helpers in every folder.
 os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (str(REPOSITORY), os.environ.get("PYTHONPATH"))))
 
@@ -54,14 +57,24 @@ def _forked_workers() -> Iterator[None]:
     """Fork the workers of commands that are called in this process, which has imported what they would.
 
     Commands that tests start in processes of their own spawn them, as people's do. So do all where there is a
-    GPU, whose threads a fork does not take along.
+    GPU, and those of a process that has computed on several threads: a fork takes none of these along.
     """
     from bench_core.execute.local import LocalExecutor
 
     if sys.platform != "linux" or any(Path("/dev").glob("nvidia[0-9]*")):
         yield
         return
-    with mock.patch.object(LocalExecutor.__init__, "__defaults__", ("fork",)):
+    build = LocalExecutor.__init__
+
+    def forking(
+        self: LocalExecutor,
+        store: Path,
+        devices: Sequence[str],
+        start_method: Literal["spawn", "fork"] | None = None,
+    ) -> None:
+        build(self, store, devices, start_method or ("fork" if survives_a_fork() else "spawn"))
+
+    with mock.patch.object(LocalExecutor, "__init__", forking):
         yield
 
 
