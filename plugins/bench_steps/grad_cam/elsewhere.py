@@ -6,21 +6,25 @@ The other dataset's masks are not asked.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from torch import Tensor
 
 from bench_core.data.overlap import told
 from bench_core.errors import DataError
 from bench_core.protocol.outcome import Outcome
 from bench_core.protocol.session import Session
+from bench_core.protocol.site import ImageBatch
 from bench_core.protocol.voting import voting
 from bench_core.seeds import derive_seed
 from bench_steps.grad_cam.fold_again import ask
 from bench_steps.grad_cam.fold_rows import like_grad_cam
 from bench_steps.grad_cam.folds import Case, compare
 from bench_steps.grad_cam.options import VOTED
+from bench_steps.grad_cam.rounding import near_images
 from bench_steps.grad_cam.sets import part_of
 
 
@@ -40,7 +44,14 @@ def again(session: Session, options: Mapping[str, Any]) -> Outcome:
     Raises ValueError for what does not hold.
     """
     ids = chosen(session, options)
-    return ask(session, like_grad_cam(options), ids, lambda some: cases(session, some), by_networks=True)
+    return ask(
+        session,
+        like_grad_cam(options),
+        ids,
+        lambda some: cases(session, some),
+        lambda case: near_cases(session, case),
+        by_networks=True,
+    )
 
 
 def chosen(session: Session, options: Mapping[str, Any]) -> tuple[str, ...]:
@@ -61,9 +72,21 @@ def cases(session: Session, ids: Sequence[str]) -> Iterator[Case]:
     """Yield images with the label maps that the vote of all networks gives."""
     if not ids:
         return
-    split, networks = part_of(session.test, ids), session.networks()
-    voted = session.predict(split, voting(networks, [()], binary=session.predicted.binary))
+    split, vote = part_of(session.test, ids), _vote(session)
+    voted = session.predict(split, vote)
     for batch, labels in zip(session.images(split, 1), voted.labels, strict=True):
         (sample,) = batch.ids
         counted = np.ones(labels.shape, dtype=bool)
-        yield Case(sample, batch.images, {VOTED: labels}, counted, (False,) * len(networks))
+        yield Case(sample, batch.images, {VOTED: labels}, counted, (False,) * len(session.members))
+
+
+def near_cases(session: Session, case: Case) -> Iterator[Case]:
+    """Yield nearly the same image with its own votes: a pixel at a border may fall to the other side."""
+    split, vote = part_of(session.test, [case.sample]), _vote(session)
+    for image in near_images(case.image):
+        voted = session.predict(split, lambda batch, image=image: vote(replace(batch, images=image)))  # type: ignore[misc]
+        yield replace(case, image=image, labels={VOTED: voted.labels[0]})
+
+
+def _vote(session: Session) -> Callable[[ImageBatch], Tensor]:
+    return voting(session.networks(), [()], binary=session.predicted.binary)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import chain
@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bench_core.metrics.map_tables import FOLD_MAPS, FOLD_NUMBERS, TRAINED, MapTable
+from bench_core.metrics.map_tables import FOLD_MAPS, FOLD_NUMBERS, FOLD_TEXTS, TRAINED, MapTable
 from bench_core.protocol.outcome import Outcome
 from bench_core.protocol.session import Session
 from bench_core.seeds import derive_seed
@@ -29,6 +29,8 @@ CLOSE = 0.02
 """Largest difference of a number between two devices, where rounding alone does not move it further."""
 CasesOf = Callable[[Sequence[str]], Iterable[Case]]
 """From ids of images to what is explained of them."""
+Nearly = Callable[[Case], Iterable[Case]]
+"""From what is explained of an image to the same of images that are nearly it."""
 Places = Mapping[tuple[str, str, str], Sequence[int]]
 """Image, class and target to the rows that are about them."""
 
@@ -39,19 +41,26 @@ def again(session: Session, options: Mapping[str, Any]) -> Outcome:
     return ask(session, options, ids, lambda some: cases(session, options, some))
 
 
+def near_cases(case: Case) -> Iterator[Case]:
+    """Yield nearly the same image, of which the same pixels are explained."""
+    for image in near_images(case.image):
+        yield replace(case, image=image)
+
+
 def ask(
     session: Session,
     options: Mapping[str, Any],
     ids: Sequence[str],
     cases_of: CasesOf,
+    nearly: Nearly = near_cases,
     *,
     by_networks: bool = False,
 ) -> Outcome:
     """Ask whether rows are those of the images `ids`, of the pixels that are explained and of the folds that
     trained on them; with networks, compare the maps of some images anew. Leave the same tables.
 
-    `by_networks` says that what is explained is only known with networks; no network trained on such images.
-    Raises ValueError for what does not hold.
+    `by_networks` says that what is explained is only known with networks, so that rounding moves it, too; no
+    network trained on such images. Raises ValueError for what does not hold.
     """
     rows, layers = session.kept_records(FOLD_MAPS), session.kept_records(LAYERS)
     networks = networks_of(session.job)
@@ -67,10 +76,7 @@ def ask(
     elif any(trained != TRAINED[0] for trained, _ in table.more):
         raise ValueError("it says that networks trained on images of the other dataset")
     if session.drawn is not None and ids:
-        some = list(cases_of(_some(ids, session.drawn.ids)))
-        mine = {key: found for key, found in places.items() if key[0] in {case.sample for case in some}}
-        _check_all(session, options, table, mine, some)
-        _compare_again(session, options, table, mine, some)
+        _compare_again(session, options, table, cases_of(_some(ids, session.drawn.ids)), nearly)
     session.records(FOLD_MAPS, rows)
     session.records(LAYERS, layers)
     return Outcome(values=fold_values(table, networks))
@@ -118,19 +124,14 @@ def _pairs(found: Mapping[str, int]) -> str:
 
 
 def _compare_again(
-    session: Session,
-    options: Mapping[str, Any],
-    table: MapTable,
-    places: Places,
-    found: Iterable[Case],
+    session: Session, options: Mapping[str, Any], table: MapTable, found: Iterable[Case], nearly: Nearly
 ) -> None:
     """Compare the maps of some images anew; raise ValueError where numbers are others."""
     with exact(session.device):
         looking = Looking(session, options)
         for case in found:
-            mine = [row for key, rows in places.items() if key[0] == case.sample for row in rows]
-            nearly = (replace(case, image=image) for image in near_images(case.image))
-            passes = map(looking.rows, chain([case], nearly))
+            mine = [row for row, image in enumerate(table.images) if image == case.sample]
+            passes = map(looking.rows, chain([case], nearly(case)))
             said = unexplained(passes, partial(_odd, table, case.sample, mine))
             if said is not None:
                 raise ValueError(said)
@@ -138,7 +139,10 @@ def _compare_again(
 
 def _odd(table: MapTable, sample: str, rows: Sequence[int], passes: Sequence[Sequence[Row]]) -> str | None:
     """Return which of an image's rows is none that the weights give, which were asked once or more often."""
-    alike = [fresh for fresh in passes if len(fresh) == len(rows)]
+    kinds = [table.kinds[row] for row in rows]
+    kept = [(kind.of_class, kind.target, *table.more[row]) for kind, row in zip(kinds, rows, strict=True)]
+    # A class of one pixel at a border has rows in some passes alone.
+    alike = [fresh for fresh in passes if [_of(row) for row in fresh] == kept]
     if not alike:
         return f"the weights give other maps of {sample!a:.60}"
     for row, found in zip(rows, zip(*alike, strict=True), strict=True):
@@ -149,6 +153,10 @@ def _odd(table: MapTable, sample: str, rows: Sequence[int], passes: Sequence[Seq
                 about = f"the maps of {sample!a:.60} in {kind.layer!a:.60} ({kind.method})"
                 return f"{about} have {name} {old:.4f}, the weights give {new[0]:.4f}"
     return None
+
+
+def _of(row: Row) -> tuple[str, ...]:
+    return tuple(str(row[name]) for name in ("class", "target", *FOLD_TEXTS))
 
 
 def _some(ids: Sequence[str], drawn: Sequence[str]) -> tuple[str, ...]:

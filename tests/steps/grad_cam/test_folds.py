@@ -5,8 +5,10 @@ from __future__ import annotations
 import csv
 import itertools
 import json
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,6 +25,8 @@ from bench_core.plan.job import Apply, Job
 from bench_core.plugins.registry import Registry
 from bench_core.store.folder import RESULT
 from bench_core.store.store import Store
+from bench_steps.grad_cam import elsewhere, rounding
+from bench_steps.grad_cam.folds import Case, Looking
 from bench_steps.grad_cam.step import subjects
 from tests.helpers.cam_study import asked, write_cams
 from tests.helpers.changing import changed, in_json
@@ -232,9 +236,9 @@ FORGERIES = {
 }
 
 
-def _other(rows: list[dict[str, str]], name: str) -> None:
+def _other(rows: list[dict[str, str]], name: str, by: float = 0.3) -> None:
     row = next(row for row in rows if row[name] != "nan")
-    row[name] = repr(float(row[name]) + (0.3 if float(row[name]) < 0.5 else -0.3))
+    row[name] = repr(float(row[name]) + (by if float(row[name]) < 0.5 else -by))
 
 
 @pytest.mark.parametrize("forgery", FORGERIES)
@@ -245,3 +249,85 @@ def test_a_forged_comparison_is_found(study: Study, forgery: str) -> None:
         found = asked(study.spec, study.store.path, digest, images, data=data)
     # What follows from the table is forged along by whoever is careful.
     assert [text for text in found if images is None or not text.startswith("its value")], forgery
+
+
+OFF = 0.1
+"""By how much rounding moves a number in these tests: more than what two devices may differ by otherwise."""
+
+
+@pytest.mark.parametrize(
+    ("stage", "name"),
+    # What areas overlap by chance follows at home from whole numbers.
+    [
+        (stage, name)
+        for stage in (HOME, ELSEWHERE)
+        for name in FOLD_NUMBERS
+        if (stage, name) != (HOME, "chance")
+    ],
+)
+def test_a_number_that_rounding_moves_is_not_called_forged_and_a_forged_one_is(
+    study: Study, monkeypatch: pytest.MonkeyPatch, stage: str, name: str
+) -> None:
+    """The image itself gives another number here than where the job ran, and nearly equal ones too."""
+    usual, first = Looking.rows, dict[str, bytes]()
+
+    def sensitive(looking: Looking, case: Case) -> list[dict[str, Any]]:
+        image = case.image.cpu().numpy().tobytes()
+        off = OFF * (first.setdefault(case.sample, image) == image)
+        return [{**row, name: float(str(row[name])) + off} for row in usual(looking, case)]
+
+    monkeypatch.setattr(Looking, "rows", sensitive)
+    digest = study.of(stage)[0].digest
+    assert asked(study.spec, study.store.path, digest, 2) == [] and first
+    with changed(study.store.folder(digest), in_table("fold-maps", lambda rows: _other(rows, name, 0.6))):
+        found = asked(study.spec, study.store.path, digest, 2)
+    assert any(f"have {name} " in text and "the weights give" in text for text in found), found
+    monkeypatch.setattr(rounding, "TRIES", 0)
+    found = asked(study.spec, study.store.path, digest, 2)
+    assert [text for text in found if f"have {name} " in text and "the weights give" in text], found
+
+
+def closest_otherwise(times: int) -> Callable[..., Any]:
+    """Return the vote of networks, but for the pixel that is nearest to a border, in the first so many votes
+    on an image: it falls to the other side."""
+    usual = elsewhere.voting
+
+    def voting(networks: Sequence[Any], views: Any, *, binary: bool) -> Callable[[Any], torch.Tensor]:
+        vote = usual(networks, views, binary=binary)
+
+        def flipped(batch: Any) -> torch.Tensor:
+            logits = vote(batch)
+            asked_of[batch.ids] = asked_of.get(batch.ids, 0) + 1
+            if asked_of[batch.ids] <= times:
+                (best, second), (one, two) = logits.topk(2, dim=1).values[0], logits.topk(2, dim=1).indices[0]
+                place = divmod(int((best - second).argmin()), logits.shape[-1])
+                logits[0, one[place], place[0], place[1]] = second[place]
+                logits[0, two[place], place[0], place[1]] = best[place]
+            return logits
+
+        return flipped
+
+    asked_of: dict[tuple[str, ...], int] = {}
+    return voting
+
+
+def test_a_pixel_at_a_border_may_fall_to_the_other_side_in_a_vote(
+    study: Study, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    digest = study.of(ELSEWHERE)[0].digest
+    monkeypatch.setattr(elsewhere, "voting", closest_otherwise(times=1))
+    assert asked(study.spec, study.store.path, digest, 12) == []
+    with changed(study.store.folder(digest), in_table("fold-maps", another_class)):
+        found = asked(study.spec, study.store.path, digest, 12)
+    assert any("the weights give other maps of" in text for text in found), found
+    monkeypatch.setattr(rounding, "TRIES", 0)
+    monkeypatch.setattr(elsewhere, "voting", closest_otherwise(times=1))
+    assert asked(study.spec, study.store.path, digest, 12) != []
+
+
+def another_class(rows: list[dict[str, str]]) -> None:
+    """Let an image's maps be of the class that it does not have."""
+    first, other = rows[0]["image"], {"dark": "bright", "bright": "dark"}
+    assert len({row["class"] for row in rows if row["image"] == first}) == 1
+    for row in rows:
+        row["class"] = other[row["class"]] if row["image"] == first else row["class"]
