@@ -21,6 +21,7 @@ from bench_core.conformance.job import Kind, Subject
 from bench_core.conformance.record import Record
 from bench_core.conformance.settings import Settings
 from bench_core.conformance.verdict import SHORT, Observed, Verdict, judge
+from bench_core.execute.threads import thread_variables
 
 TIMEOUT = 1800
 """Seconds after which a process is given up; the first of a large network on a slow machine may be long."""
@@ -121,10 +122,7 @@ class Suite:
         errand.folder.mkdir(parents=True, exist_ok=True)
         command = [sys.executable, "-P", "-m", "bench_core.conformance.child", errand.to_json()]
         # More threads than asked for would be in the way of the other process.
-        environment = os.environ | {
-            "OMP_NUM_THREADS": str(errand.threads),
-            "MKL_NUM_THREADS": str(errand.threads),
-        }
+        environment = os.environ | thread_variables(errand.threads)
         with (errand.folder / "log.txt").open("ab") as log:
             with self._lock:
                 if self._stopped:

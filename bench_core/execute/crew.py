@@ -23,6 +23,7 @@ from bench_core import errors
 from bench_core.errors import BenchError
 from bench_core.execute.death import explain_death
 from bench_core.execute.failures import RankLostError
+from bench_core.execute.threads import thread_variables
 from bench_core.processes.pulse import Patience
 
 if TYPE_CHECKING:
@@ -297,6 +298,5 @@ def _end_all(members: list[_Member]) -> None:
 
 def environment(start: Start, rank: int) -> Mapping[str, str]:
     """Return what a process finds in its environment, as torchrun would set it, but for the port."""
-    threads = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), start.threads)
     values = {"RANK": rank, "WORLD_SIZE": len(start.devices), "LOCAL_RANK": rank, "MASTER_ADDR": "127.0.0.1"}
-    return {name: str(value) for name, value in (threads | values).items()}
+    return thread_variables(start.threads) | {name: str(value) for name, value in values.items()}

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from bench_core.errors import DataError, PluginError
 from bench_core.execute.signals import STOPPING
+from bench_core.execute.threads import thread_variables, use_threads
 from bench_core.processes.parentage import children_die_with_us, die_with_parent
 
 if TYPE_CHECKING:
@@ -106,8 +107,7 @@ def follow(path: Path, digest: str, device: str, *, direct: bool) -> None:
     store = Store(path)
     # What is done is not queued any more: then the first process says so.
     found = None if store.is_done(digest) else queued(store, digest)
-    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
-        os.environ[name] = "1" if found is None else str(found[1].options.threads)
+    os.environ.update(thread_variables(1 if found is None else found[1].options.threads))
     from torch import distributed
 
     from bench_core.execute.ranks import join
@@ -157,16 +157,12 @@ def share(
 def _train(
     job: Job, registry: Registry, options: RunOptions, cache: Path, ranks: Ranks, briefing: dict[str, Any]
 ) -> None:
-    import cv2
-    import torch
-
     from bench_core.declarations import resolve_entry
     from bench_core.execute.prepare import open_data
     from bench_core.protocol.site import Site
     from bench_core.protocol.trace import Trace
 
-    torch.set_num_threads(options.threads)
-    cv2.setNumThreads(1)
+    use_threads(options.threads)
     data = open_data(job, registry, cache)
     if data.facts.fingerprint != briefing["fingerprint"]:
         raise DataError(

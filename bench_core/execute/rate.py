@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from bench_core.errors import StoreError, TrainingError
+from bench_core.errors import DataError, StoreError, TrainingError
 from bench_core.execute.ground import DATA, effective_basis
 from bench_core.plan.job import Job
 from bench_core.store.accepted import read_accepted
@@ -24,6 +24,17 @@ class ChosenRate:
     """Rate as text to its score; empty where nothing was chosen."""
     fingerprints: frozenset[str] = frozenset()
     """Of the data that the search jobs saw."""
+
+    def check_data(self, job: Job, fingerprint: str) -> None:
+        """Raise DataError if the rate was chosen on other data than the job's."""
+        strange = self.fingerprints - {fingerprint}
+        if strange:
+            raise DataError(
+                f"dataset {job.dataset.label} has changed since its learning rate was searched",
+                place=job.dataset.root,
+                cause=f"its content is {fingerprint[:12]}, the search saw {min(strange)[:12]}",
+                fix="run its search again, too (`bench run SPEC` without --only), or put the files back",
+            )
 
 
 def choose_rate(job: Job, store: Store) -> ChosenRate:

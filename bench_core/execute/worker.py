@@ -24,6 +24,7 @@ from bench_core.declarations import JobEvent
 from bench_core.errors import StoreError
 from bench_core.execute.executor import Assignment, Deaf, Ended, Message, Note
 from bench_core.execute.signals import STOPPED, end_on_signals
+from bench_core.execute.threads import thread_variables
 from bench_core.processes.parentage import children_die_with_us, die_with_parent, guard_group
 from bench_core.processes.streams import open_standard_files
 
@@ -93,8 +94,7 @@ class Worker:
             # No other job of this store is safer from what has happened to this one's files.
             return Ended(digest, "disk", nameless(digest, error))
         # Libraries read these when they are first imported, which has not happened before the first job.
-        for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
-            os.environ[name] = str(order.options.threads)
+        os.environ.update(thread_variables(order.options.threads))
         try:
             if order.plugins not in self._registries:
                 from bench_core.plugins.wiring import load_registry

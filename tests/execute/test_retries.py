@@ -13,12 +13,12 @@ from typing import Any
 import pytest
 import torch
 
-from bench_core.execute import job as execution
+from bench_core.execute import compute
 from bench_core.execute.attempts import Attempts
 from bench_core.execute.death import Tries
 from bench_core.execute.duty import Duty
 from bench_core.execute.executor import Ended, Lost, Message
-from bench_core.execute.failures import describe
+from bench_core.execute.failures import DiedTooOftenError, describe
 from bench_core.execute.job import run_job
 from bench_core.execute.limits import Limits
 from bench_core.execute.progress import RunProgress
@@ -146,7 +146,7 @@ def test_a_lost_file_system_is_not_the_jobs_fault(
         raise OSError(errno.ESTALE, "Stale file handle")
 
     with monkeypatch.context() as patched:
-        patched.setattr(execution, "open_data", lost)
+        patched.setattr(compute, "open_data", lost)
         tries = Tries(most_deaths=3)
         assert [run(study, store, tries) for _ in range(2)] == ["again", "again"]
         assert store.failure(study[1].digest) is None and list(store.claims.iterdir()) == []
@@ -167,7 +167,7 @@ def test_a_job_that_killed_its_workers_is_given_up_by_whoever_takes_it_over(
         folder = store.place(job.digest)
         assert folder is not None
         Attempts(folder).died()
-    with pytest.raises(execution.DiedTooOftenError, match="died 3 times"):
+    with pytest.raises(DiedTooOftenError, match="died 3 times"):
         run(study, store, Tries(most_deaths=3))
     failure = store.failure(job.digest)
     assert failure is not None and failure.fault == "infrastructure" and failure.resumable
@@ -179,7 +179,7 @@ def test_a_full_disk_ends_the_worker_and_fails_no_job_for_others(
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(execution, "open_data", full)
+    monkeypatch.setattr(compute, "open_data", full)
     with pytest.raises(DiskError, match="cannot write"):
         run(study, store, Tries(most_deaths=3))
     assert store.failure(study[1].digest) is None and store.state(study[1].digest) == "todo"
