@@ -24,6 +24,7 @@ from bench_core.execute.ground import (
     weights_basis,
 )
 from bench_core.execute.keeper import FolderKeeper
+from bench_core.execute.logs import JOB_LOGGER
 from bench_core.execute.outcome import checked, counted, plain_values, provenance
 from bench_core.execute.prepare import network_facts, open_data
 from bench_core.execute.provenance import MemoryMeter, RunContext, execution
@@ -51,7 +52,7 @@ if TYPE_CHECKING:
     from bench_core.execute.prepare import JobData
     from bench_core.protocol.contract import RunOptions
 
-log = logging.getLogger(__name__)
+log = logging.getLogger(JOB_LOGGER)
 
 
 @dataclass(frozen=True)

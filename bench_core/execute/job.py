@@ -15,7 +15,7 @@ from bench_core.execute.attempts import Attempts
 from bench_core.execute.compute import Computation
 from bench_core.execute.death import Tries, died_too_often
 from bench_core.execute.failures import DiedTooOftenError, describe, of_infrastructure, summary
-from bench_core.execute.logs import job_log
+from bench_core.execute.logs import JOB_LOGGER, job_log
 from bench_core.execute.provenance import RunContext, execution, memory_of
 from bench_core.execute.ranks import Team
 from bench_core.plan.job import Job
@@ -31,7 +31,7 @@ from bench_core.store.taking import claiming
 if TYPE_CHECKING:
     from bench_core.protocol.contract import RunOptions
 
-log = logging.getLogger(__name__)
+log = logging.getLogger(JOB_LOGGER)
 Emit = Callable[[JobEvent], None]
 Note = Callable[[str], None]
 

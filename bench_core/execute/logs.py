@@ -12,6 +12,8 @@ from pathlib import Path
 
 from bench_core.store.files import storing
 
+JOB_LOGGER = "bench_core.execute.job"
+"""Whose lines tell how a job went; `bench verify` reads them in every log that was ever sealed."""
 FORMAT = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
 
 

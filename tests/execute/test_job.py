@@ -76,7 +76,7 @@ def test_a_job_leaves_everything_that_a_report_needs(study: tuple[Registry, Plan
     assert set(result.files) == {"counts.csv", "cases.npz", "predictions.npz", "best.pt", "trace.jsonl"}
     assert list(store.running.iterdir()) == list(store.claims.iterdir()) == []
     log = (store.folder(job.digest) / "log.txt").read_text()
-    assert "epoch 3/3" in log and job.name in log
+    assert "bench_core.execute.job: epoch 3/3" in log and job.name in log
 
 
 def test_the_best_weights_are_the_counted_ones(study: tuple[Registry, Plan], store: Store) -> None:

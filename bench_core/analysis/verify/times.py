@@ -14,6 +14,7 @@ from typing import Any
 from bench_core.analysis.verify.audit import Audit, Subject
 from bench_core.analysis.verify.findings import Finding
 from bench_core.errors import BenchError
+from bench_core.execute.logs import JOB_LOGGER
 from bench_core.files.bounded import open_regular
 from bench_core.records import EpochRecord
 from bench_core.store.files import read_json
@@ -32,7 +33,7 @@ TELLING_SECONDS = 60.0
 ODD_MEMORY = 2.0
 MOST_MEMORY = 2**50
 MOST_LOG_BYTES = 64 * 1024**2
-_LINE = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ) \w+ +bench_core\.execute\.job: (.*)")
+_LINE = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ) \w+ +" + re.escape(JOB_LOGGER) + ": (.*)")
 _EPOCH = re.compile(r"epoch (\d+)/\d+: loss (\S+), (.*)")
 _DONE = re.compile(r"done in (\S+) s: (\w+) (\S+) in epoch (\d+)")
 _SIZE = re.compile(r".*: ([0-9,]+) parameters, weights: .*")
