@@ -54,11 +54,11 @@ class Elsewhere:
         store, todo, count = self.selection.store, self.selection.todo, self._count()
         outlook = Outlook(self.selection.jobs, store)
         if todo:
+            sweep_fleets(store)
             living = self._join()
             # Whoever does not say how many is content with those that are there.
             if living < count and (self.workers is not None or not living):
                 self.started = self._start(count - living)
-            sweep_fleets(store)
         fleets = [*self.joined, *([self.started] if self.started else [])]
         more = None if self.started or not todo else lambda: self._start(count)
         return FleetExecutor(store, outlook, self.batch.id, fleets, more, self.again)
@@ -213,15 +213,15 @@ def prepare_elsewhere(
     from bench_core.execute.fleets import require
     from bench_core.options import complete_options
 
+    executor = selection.loaded.registry.executor(name)
+    if here:
+        require(executor)
     if device not in ("auto", "cpu", "cuda", "mps"):
         raise BenchError(
             f"--device {device} cannot be asked for of workers elsewhere",
             cause="which of its GPUs a machine gives to a worker is for the executor to say",
             fix="write --device cuda, cpu or auto",
         )
-    executor = selection.loaded.registry.executor(name)
-    if here:
-        require(executor)
     options = complete_options(executor.options, selection.loaded.spec.runtime.executors.get(name, {}))
     make_ready(selection)
     if selection.todo and device == "auto" and not has_gpu():

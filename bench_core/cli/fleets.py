@@ -72,7 +72,7 @@ def command(
     if as_json:
         print_json(rows)
     else:
-        _print(rows, "killed" if kill else "asked to end" if stop else "")
+        _print(rows, "killed" if kill else "asked to end" if stop else "", store)
     for refusal in refused:
         say(f"error: {refusal}", err=True)
     if refused:
@@ -93,9 +93,9 @@ def _row(item: Manned, alive: int | None) -> dict[str, Any]:
     }
 
 
-def _print(rows: list[dict[str, Any]], done: str) -> None:
+def _print(rows: list[dict[str, Any]], done: str, store: Path) -> None:
     if not rows:
-        say("no workers elsewhere")
+        say("no workers elsewhere" + ("" if store.is_dir() else f": there is no store {store}"))
     for row in rows:
         alive = "?" if row["alive"] is None else row["alive"]
         why = f" ({row['why']})" if row["why"] else ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +16,7 @@ from bench_core.cli.views import JsonView, PlainView, Steady, View
 from bench_core.processes.streams import let_go
 
 if TYPE_CHECKING:
+    from bench_core.cli.elsewhere import Elsewhere
     from bench_core.cli.prepared import Selection
     from bench_core.execute.executor import Executor
     from bench_core.execute.queue import Order
@@ -130,20 +132,44 @@ def _elsewhere(
     prepared = prepare_elsewhere(selection, name, workers, device, threads, again())
     executor = prepared.gather()
     if detach and selection.todo:
-        prepared.leave()
+        _leave(prepared)
         return
-    prepared.tell()
-    with outliving_the_terminal():
-        _watch(context, selection, prepared.batch.order, executor)
+    try:
+        with outliving_the_terminal():
+            _watch(context, selection, prepared.batch.order, executor, prepared.tell)
+    except KeyboardInterrupt:
+        # Before or after the run listens itself: workers elsewhere hear nothing of this terminal.
+        executor.stop()
+        with suppress(OSError):
+            say(f"interrupted; nothing that was finished is lost; resume with:\n  {again()}", err=True)
+        context.exit(130)
 
 
-def _watch(context: click.Context, selection: Selection, order: Order, executor: Executor) -> None:
-    """Run the jobs to their end, show them meanwhile, and sum up."""
+def _leave(prepared: Elsewhere) -> None:
+    """Tell of the workers that were started; where nobody can read it, they work on all the same."""
+    try:
+        prepared.leave()
+        sys.stdout.flush()
+    except OSError as error:
+        with suppress(OSError):
+            say(f"note: nothing can be printed ({error}); the workers were started", err=True)
+        let_go(output=True)
+
+
+def _watch(
+    context: click.Context,
+    selection: Selection,
+    order: Order,
+    executor: Executor,
+    greet: Callable[[], object] = lambda: None,
+) -> None:
+    """Run the jobs to their end, show them meanwhile, and sum up; `greet` is told first."""
     from bench_core.cli.prepared import again
     from bench_core.execute.run import InterruptedRunError, run_jobs
 
     as_json, store = selection.as_json, selection.store.path
     view = Steady(choose_view(selection.plan.name, as_json))
+    view.let(greet)
     try:
         with view:
             progress = run_jobs(selection.jobs, selection.store, order, executor, view.watch)

@@ -47,6 +47,7 @@ def summarize(
                 for error in damaged
             ],
             "not_run": {progress.job.name: progress.because for progress in blocked},
+            "left": {item.job.name: item.barred for item in run.with_status("todo") if item.barred},
             "done_now": ran,
             "late": run.late,
             "scores": [
@@ -76,6 +77,9 @@ def summarize(
         say(f"  log: bench logs {jobs[0].digest[:12]} --store {shlex.quote(str(store))}")
     for because, jobs in _grouped((progress.because, progress.job) for progress in blocked):
         say(f"\nnot run: {_names(jobs)}\n  why: {because}")
+    barred = [item for item in run.with_status("todo") if item.barred]
+    for because, jobs in _grouped((item.barred, item.job) for item in barred):
+        say(f"\nleft to other workers: {_names(jobs)}\n  why: {because}")
     for error in damaged:
         say(f"\ndamaged: {error.place}\n  fix: {error.fix}")
     if counts["done"]:

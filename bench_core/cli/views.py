@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -59,10 +60,14 @@ class Steady:
 
     def watch(self, run: RunProgress, happening: Happening | None) -> None:
         """Pass it on as long as there is a screen."""
+        self.let(lambda: self._view.watch(run, happening))
+
+    def let(self, tell: Callable[[], object]) -> None:
+        """Let something else be told as long as there is a screen."""
         if self.broken:
             return
         try:
-            self._view.watch(run, happening)
+            tell()
         except _GONE as error:
             self.gone(error)
 
@@ -97,7 +102,7 @@ class PlainView:
         if happening is None:
             return
         progress, kind = happening.progress, happening.kind
-        if kind == "workers":
+        if kind in ("workers", "stalled"):
             say(happening.text)
             return
         if progress is None:

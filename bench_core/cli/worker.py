@@ -20,6 +20,7 @@ from bench_core.cli.reading import TRUST
 from bench_core.cli.run import MORE, ONLY, RUNNER, THREADS
 from bench_core.cli.summary import summarize
 from bench_core.cli.views import JsonView, PlainView, Steady, View
+from bench_core.errors import BenchError
 from bench_core.execute.limits import size_in_bytes
 from bench_core.processes.streams import let_go
 
@@ -89,6 +90,8 @@ def command(
         raise click.UsageError(f"unexpected {' '.join(more)!r}; to choose jobs write --only {' '.join(more)}")
     deadline = None if until is None else time.monotonic() + seconds_until(until, datetime.now())
     room = None if memory is None else size_in_bytes(memory, "--memory")
+    if room == 0:
+        raise BenchError(f"--memory {memory} is none", fix="leave it out, and every job may be tried")
     if is_store(target):
         if overrides:
             raise click.UsageError("--set is for a spec; a queued study is as it was queued")
@@ -103,11 +106,13 @@ def command(
     else:
         if name is not None:
             raise click.UsageError(f"--batch names a study in a store, and {target} is not one")
-        batch = prepare_batch(target, overrides, store, as_json=as_json)
+        batch = prepare_batch(target, overrides, store, device, threads, as_json=as_json)
     opened = Store(store, create=True)
     chosen = {job.digest for job in select_jobs(batch.jobs, (*only, *more), runner)}
     order = _order_here(batch, device, threads)
-    (place,) = choose_slots(device, 1, order.options.threads, per_job=order.options.devices_per_job).devices
+    (place,) = choose_slots(
+        device, 1, order.options.threads, per_job=order.options.devices_per_job, queued=True
+    ).devices
 
     if room is None and place.startswith("cuda"):
         room = device_memory(place)
@@ -149,11 +154,19 @@ def command(
         context.exit(1)
 
 
-def prepare_batch(spec: Path, overrides: tuple[str, ...], store: Path, *, as_json: bool) -> Batch:
-    """Prepare all jobs of a spec as `bench run` does, and queue them as one batch."""
+def prepare_batch(
+    spec: Path, overrides: tuple[str, ...], store: Path, device: str, threads: int | None, *, as_json: bool
+) -> Batch:
+    """Prepare all jobs of a spec as `bench run` does, and queue them as one batch.
+
+    Raises DeviceError before anything is prepared where this worker could run none of them.
+    """
     from bench_core.cli.prepared import make_ready, queue_selection, select
+    from bench_core.execute.devices import choose_slots
 
     selection = select(spec, overrides, store, as_json=as_json)
+    runtime = selection.loaded.spec.runtime
+    choose_slots(device, 1, threads or runtime.threads, per_job=runtime.devices_per_job)
     make_ready(selection)
     return queue_selection(selection)
 
@@ -195,7 +208,7 @@ def _order_here(batch: Batch, device: str, threads: int | None) -> Order:
 
     options = batch.order.options
     threads = threads or options.threads
-    devices = choose_slots(device, 1, threads, per_job=options.devices_per_job).processes
+    devices = choose_slots(device, 1, threads, per_job=options.devices_per_job, queued=True).processes
     loaders = choose_loaders(batch.loaders, Machine.here(), devices, threads)
     return replace(batch.order, options=replace(options, threads=threads, loader_workers=loaders))
 

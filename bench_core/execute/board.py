@@ -258,6 +258,11 @@ class Board:
         self._stalled = None
         return self.manners.leave or not any(self._may[number] for number in self._numbers(ELSEWHERE))
 
+    @property
+    def stalled(self) -> bool:
+        """Whether what is left here waits for jobs that nobody runs, as of the last `finished`."""
+        return self._stalled is not None
+
     def _waits_in_vain(self) -> bool:
         """Say whether what is left here waits for jobs of other workers, and none of them comes."""
         blocked = all(self._unmet[number] for number in self._numbers(TODO) if self._may[number])

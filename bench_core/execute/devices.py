@@ -41,19 +41,25 @@ def processes(devices: Iterable[str]) -> tuple[str, ...]:
 
 
 def choose_slots(
-    device: str, workers: int | None, threads: int, loader_workers: int = 0, per_job: int = 1
+    device: str,
+    workers: int | None,
+    threads: int,
+    loader_workers: int = 0,
+    per_job: int = 1,
+    *,
+    queued: bool = False,
 ) -> Slots:
     """Return the devices of each worker, `per_job` of them.
 
     `device` is auto (every CUDA GPU, else the CPU), cpu, cuda (every GPU), cuda:N, mps, or the devices of one
     job with commas between them. Without `workers` there is one for every `per_job` GPUs, or on the CPU one
     for every `per_job` times `threads` cores, as far as free memory carries them.
-    Raises DeviceError if the devices are not there.
+    Raises DeviceError if the devices are not there; of jobs that are `queued` nothing can be set any more.
     """
     if "," in device:
         named = tuple(choose_slots(one.strip(), 1, threads).devices[0] for one in device.split(","))
         if len(named) != per_job:
-            raise _not_so_many(device, len(named), per_job)
+            raise _not_so_many(device, len(named), per_job, queued)
         return Slots((",".join(named),) * (workers or 1))
     kind = device
     if device == "auto":
@@ -64,7 +70,7 @@ def choose_slots(
     if kind == "mps":
         _require_mps()
         if per_job > 1:
-            raise _not_so_many(device, 1, per_job)
+            raise _not_so_many(device, 1, per_job, queued)
         return Slots(("mps",) * (workers or 1))
     found = _CUDA.fullmatch(kind)
     if found is None:
@@ -80,15 +86,19 @@ def choose_slots(
         )
     gpus = [f"cuda:{index}"] if index else [f"cuda:{number}" for number in range(count)]
     if per_job > len(gpus):
-        raise _not_so_many(device, len(gpus), per_job)
+        raise _not_so_many(device, len(gpus), per_job, queued)
     slots = [",".join(gpus[start : start + per_job]) for start in range(0, len(gpus) - per_job + 1, per_job)]
     return Slots(tuple(slots[number % len(slots)] for number in range(workers or len(slots))))
 
 
-def _not_so_many(device: str, there: int, wanted: int) -> DeviceError:
+def _not_so_many(device: str, there: int, wanted: int, queued: bool) -> DeviceError:
+    name = "cpu" if device.startswith("cpu") else "cuda"
+    listed = ",".join(name if name == "cpu" else f"cuda:{number}" for number in range(wanted))
     return DeviceError(
         f"`devices_per_job: {wanted}` needs {wanted} devices for each job, and --device {device} is {there}",
-        fix=f"--set runtime.devices_per_job={there}, or another --device, see `bench doctor`",
+        fix=f"--device {listed}, or --device cpu; see `bench doctor`"
+        if queued
+        else f"--set runtime.devices_per_job={there}, or another --device, see `bench doctor`",
     )
 
 

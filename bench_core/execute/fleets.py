@@ -92,6 +92,12 @@ class Manned:
     def stop(self, *, kill: bool = False) -> None:
         """Ask its workers to end, or end them; raises BenchError where that cannot be asked."""
         if self.fleet is None:
+            if not self.record.label:
+                raise FleetError(
+                    f"{self.label} cannot be stopped yet",
+                    cause=f"it is being started from {self.record.host}, or that was cut off ({self.why})",
+                    fix=f"try again in a moment; if it stays, see what {self.record.executor} itself lists",
+                )
             raise FleetError(
                 f"{self.label} cannot be stopped from here",
                 cause=self.why,
@@ -126,19 +132,29 @@ def start_fleet(
     folder = fleet_folder(store, record)
     make_folder(folder)
     _write(store, record)
+    fleet: Fleet | None = None
     try:
         entry = resolve_entry(executor.start)
-        fleet: Fleet = _ask(
-            executor.name, lambda: entry(replace(request, folder=folder.resolve()), dict(options))
-        )
-        label = _label(executor.name, fleet)
+        fleet = _ask(executor.name, lambda: entry(replace(request, folder=folder.resolve()), dict(options)))
+        record = replace(record, label=_label(executor.name, fleet))
     except BaseException:
         with suppress(StoreError, OSError):
             _path(store, record.id).unlink(missing_ok=True)
+        if fleet is not None:
+            _undo(executor.name, fleet)
         raise
-    record = replace(record, label=label)
-    _write(store, record)
+    try:
+        _write(store, record)
+    except KeyboardInterrupt:
+        _undo(executor.name, fleet)
+        raise
     return Manned(record, fleet)
+
+
+def _undo(name: str, fleet: Fleet) -> None:
+    """Stop workers that nobody will watch; whatever their executor says to that, the reason is told."""
+    with suppress(BenchError):
+        _ask(name, lambda: fleet.stop())
 
 
 def open_fleets(store: Store, registry: Registry) -> list[Manned]:

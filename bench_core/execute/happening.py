@@ -17,7 +17,7 @@ class Happening:
 
     kind: str
     """started, anew, resumed, epoch, progress, testing, done, failed, again, given back, elsewhere, returned,
-    blocked, waiting, deaf, workers."""
+    blocked, waiting, deaf, workers, stalled."""
     progress: JobProgress | None
-    """The job that it happened to; None for `deaf` and `workers`."""
+    """The job that it happened to; None for `deaf`, `workers` and `stalled`."""
     text: str = ""

@@ -30,7 +30,7 @@ class Known:
 
     def epoch_seconds(self, job: Job) -> float | None:
         """Return how long an epoch of a job took here, or in finished jobs like it; None if nothing tells."""
-        here = [item.unit_seconds for item in self._alike(job) if item.unit_seconds is not None]
+        here = [item.unit_seconds for item in self.alike(job) if item.unit_seconds is not None]
         if here:
             return median(here)
         epochs = [
@@ -45,13 +45,14 @@ class Known:
         """Return the most bytes that a finished job like it took; None if nothing tells."""
         return max((result.peak_memory_bytes for result in self._finished(job)), default=None) or None
 
-    def _alike(self, job: Job) -> Iterable[JobProgress]:
+    def alike(self, job: Job) -> Iterable[JobProgress]:
+        """Return the jobs that take as much of both as this one, itself included."""
         return self._cells.get(_cell(job), ())
 
     def _finished(self, job: Job) -> list[Result]:
         cell = _cell(job)
         if cell not in self._results:
-            done = (item.job.digest for item in self._alike(job) if item.status == "done")
+            done = (item.job.digest for item in self.alike(job) if item.status == "done")
             found = [
                 result for digest in islice(done, MOST_READ) if (result := self._read(digest)) is not None
             ]

@@ -45,8 +45,16 @@ class Limits:
 
     def may(self, job: Job) -> bool:
         """Say whether what a job is declared to need is here; a job of unknown need may be tried."""
+        return not self.lacks(job)
+
+    def lacks(self, job: Job) -> str:
+        """Return in words what a job is declared to need and is not here, "" where nothing is."""
         memory, devices = self.needs(job.digest)
-        return devices <= self.devices and (memory is None or self.memory is None or memory <= self.memory)
+        if devices > self.devices:
+            return f"it needs {devices} devices, and this worker has {self.devices}"
+        if memory is not None and self.memory is not None and memory > self.memory:
+            return f"it needs {_in_words(memory)} of memory, and this worker has {_in_words(self.memory)}"
+        return ""
 
     def again(self, failure: Failure) -> bool:
         """Say whether a job that failed for too little memory elsewhere may be tried with what is here."""
@@ -57,10 +65,18 @@ class Limits:
         left = self.seconds_left()
         if left is not None and (left <= MARGIN_SECONDS or not self.epoch_fits(known.epoch_seconds(job))):
             return False
+        return not self.too_small(job, known)
+
+    def too_small(self, job: Job, known: Known) -> str:
+        """Return in words that jobs like this one took more memory than is here, "" where none did."""
         if self.memory is None or self.needs(job.digest)[0] is not None:
-            return True
+            return ""
         measured = known.memory(job)
-        return measured is None or measured <= self.memory
+        if measured is None or measured <= self.memory:
+            return ""
+        return (
+            f"jobs like it took {_in_words(measured)} of memory, and this worker has {_in_words(self.memory)}"
+        )
 
     def epoch_fits(self, seconds: float | None) -> bool:
         """Say whether an epoch of so many seconds (None: not known) can end before the deadline."""
@@ -88,6 +104,11 @@ def seconds_until(text: str, now: datetime) -> float:
         )
     hours, minutes, seconds = (int(part or 0) for part in duration.groups())
     return float(hours * 3600 + minutes * 60 + seconds)
+
+
+def _in_words(count: int) -> str:
+    unit = next((unit for unit in ("TB", "GB", "MB", "KB") if count >= _UNITS[unit]), "B")
+    return f"{count / _UNITS[unit]:.4g} {unit}"
 
 
 def size_in_bytes(text: str, what: str) -> int:

@@ -39,6 +39,8 @@ class JobProgress:
     failure: Failure | None = None
     because: str = ""
     """Why it is blocked or waits."""
+    barred: str = ""
+    """Why it is left to other workers."""
     unit_seconds: float | None = None
     _last: float | None = None
 

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from bench_core.declarations import JobEvent
 from bench_core.errors import BenchError
-from bench_core.execute.board import Manners
+from bench_core.execute.board import STALL_SECONDS, Manners
 from bench_core.execute.death import Tries, give_back, record_death
 from bench_core.execute.duty import Duty
 from bench_core.execute.executor import (
@@ -47,6 +47,10 @@ MOST_BAD = 3
 PAUSE_SECONDS = 60.0
 """The first pause; each further one is twice as long."""
 LONGEST_PAUSE_SECONDS = 600.0
+STALLED = (
+    "nothing can be started: what is left waits for jobs that this worker may not run and nobody works on; "
+    f"it ends in {STALL_SECONDS / 60:g} min unless somebody does"
+)
 
 
 class InterruptedRunError(BenchError):
@@ -98,6 +102,7 @@ class _Run:
         self._store, self._order, self._executor, self._watch = store, order, executor, watch
         self._signals = StopSignals()
         self._disk: Failure | None = None
+        self._told_of_waiting = False
         self._bad = 0
         """Jobs in a row that a fault of this machine has ended."""
         self._pause_until = float("-inf")
@@ -112,6 +117,7 @@ class _Run:
         with self._signals.listening():
             try:
                 while self._going() and not self._schedule.finished():
+                    self._tell_of_waiting()
                     self._check_time()
                     self._tell(self._schedule.look())
                     self._tell(self._schedule.settle())
@@ -129,6 +135,8 @@ class _Run:
         self._progress.late = self._late
         if self._late:
             self._hand_over()
+        for item in self._progress.with_status("todo"):
+            item.barred = item.barred or self._duty.limits.lacks(item.job)
         if not self._duty.token:
             tidy(self._store)
         if self._disk is not None:
@@ -141,6 +149,11 @@ class _Run:
 
     def _going(self) -> bool:
         return self._signals.count == 0 and self._disk is None and not self._late
+
+    def _tell_of_waiting(self) -> None:
+        if self._schedule.stalled and not self._told_of_waiting:
+            self._told_of_waiting = True
+            self._watch(self._progress, Happening("stalled", None, STALLED))
 
     def _tell(self, changed: Sequence[JobProgress]) -> None:
         for progress in changed:
@@ -172,6 +185,13 @@ class _Run:
         limits = self._duty.limits
         if limits.fits(progress.job, self._known):
             return True
+        if limits.too_small(progress.job, self._known):
+            # All at once: those that are not ready yet would be waited for.
+            for item in self._known.alike(progress.job):
+                if item.status == "todo" and (why := limits.too_small(item.job, self._known)):
+                    item.barred = why
+                    self._schedule.bar(item)
+            return False
         self._schedule.bar(progress)
         if limits.deadline is not None and not self._progress.with_status("running"):
             self._late = self._schedule.board.mine == 0

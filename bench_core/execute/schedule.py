@@ -93,6 +93,11 @@ class Schedule:
         """Say whether every job has ended or waits for something that this run does not do."""
         return self.board.finished()
 
+    @property
+    def stalled(self) -> bool:
+        """Whether what is left here waits for jobs that nobody runs."""
+        return self.board.stalled
+
     def known_failure(self, digest: str) -> Failure | None:
         """Return the failure, from before this run, that a new try follows."""
         return self.board.known_failures.get(self.graph.number[digest])

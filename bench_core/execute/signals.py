@@ -64,6 +64,36 @@ def held_back() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
+@contextmanager
+def deferred() -> Iterator[None]:
+    """Let the first signal to stop wait until the block has ended, as KeyboardInterrupt; a second one raises.
+
+    Children are not kept from hearing of it: one that must not needs a session of its own. Does nothing in
+    other threads than the main one.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    heard: list[int] = []
+
+    def hear(number: int, frame: FrameType | None) -> None:
+        heard.append(number)
+        if len(heard) > 1:
+            raise KeyboardInterrupt
+        with suppress(OSError):
+            os.write(2, b"\nstopping once this can be undone; a second Ctrl-C does not wait\n")
+
+    numbers = [number for number in STOPPING if signal.getsignal(number) != signal.SIG_IGN]
+    before = {number: signal.signal(number, hear) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    if heard:
+        raise KeyboardInterrupt
+
+
 def end_on_signals(last: Callable[[], None], *, ctrl_c: bool = True) -> None:
     """End this process with STOPPED when it is asked to stop, after `last`; without `ctrl_c` not by SIGINT.
 

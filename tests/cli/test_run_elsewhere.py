@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import io
 import json
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 
 from bench_core.cli.elsewhere import scheduler_name
+from bench_core.cli.main import run
 from bench_core.execute.batch import read_batch
 from bench_core.plan.load import load_plan
 from bench_core.scaffold.files import plugin_text
@@ -37,6 +41,14 @@ class Crowd:
 
     def stop(self, *, kill=False):
         pass
+
+
+class Heard(Crowd):
+    def stop(self, *, kill=False):
+        (Path(__file__).parent / "stopped").touch()
+
+    def alive(self):
+        return 2 - 2 * (Path(__file__).parent / "stopped").exists()
 
 
 def inline(request, options):
@@ -74,6 +86,7 @@ def buggy(request, options):
 def bench_executors():
     minutes = {"minutes": Option(type=int, default=60, minimum=1, help="time limit")}
     starts = {"inline": inline, "nobody": nobody, "refuses": refuses, "buggy": buggy, "three": lambda *_: 3}
+    starts["heard"] = lambda *_: Heard()
     more = {"help": "in tests", "options": minutes}
     lacking = ExecutorDeclaration(name="lacking", start=nobody, lacking=lambda: "no sbatch here", **more)
     return [lacking, *(ExecutorDeclaration(name=name, start=start, **more) for name, start in starts.items())]
@@ -317,3 +330,73 @@ def test_a_damaged_record_of_a_fleet_stops_nobody(fault: str, spec: Path, tmp_pa
     assert (status.returncode, "damaged file in the store" in status.stderr) == (0, unreadable)
     done = start(spec, "--executor", "inline")
     assert done.returncode == 0, done.stderr
+
+
+def test_an_executor_that_does_not_exist_is_said_before_what_it_is_asked_for(spec: Path) -> None:
+    done = call_bench("run", spec, "--executor", "processs", "--device", "zz")
+    assert done.returncode == 1 and "unknown executor" in done.stderr and "--device" not in done.stderr
+
+
+class Gone(io.StringIO):
+    """A pipe whose reader has ended."""
+
+    def write(self, text: str) -> int:
+        raise BrokenPipeError(32, "Broken pipe")
+
+
+@pytest.mark.parametrize("words", [(), ("--detach",), ("--json",)])
+def test_a_screen_that_is_gone_when_workers_start_changes_nothing(
+    words: tuple[str, ...], spec: Path, tmp_path: Path
+) -> None:
+    stderr = io.StringIO()
+    command = ["bench", "run", str(spec), "--store", str(tmp_path / "results"), "--device", "cpu", *words]
+    with (
+        patch.object(sys, "argv", [*command, "--executor", "inline"]),
+        redirect_stdout(Gone()),
+        redirect_stderr(stderr),
+        patch("bench_core.cli.run.let_go"),
+    ):
+        code = run()
+    assert code == 0, stderr.getvalue()
+    assert stderr.getvalue().count("can be printed") == 1
+    assert set(Store(tmp_path / "results").states().values()) == {"done"}
+
+
+MOMENTS = {
+    "while it is labelled": "bench_core.execute.fleets._label",
+    "when it is told of": "bench_core.cli.elsewhere.Elsewhere.tell",
+    "when its run begins": "bench_core.execute.run._Run.run",
+}
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_ctrl_c_when_workers_have_just_been_started_stops_them(
+    moment: str, spec: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(MOMENTS[moment], interrupt)
+    done = start(spec, "--executor", "heard")
+    assert done.returncode == 130 and "interrupted" in done.stderr and "Traceback" not in done.stderr
+    assert (spec.parent / "stopped").exists()
+
+
+def test_a_fleet_that_is_being_started_cannot_be_stopped_yet(spec: Path, tmp_path: Path) -> None:
+    data = {
+        "executor": "processes", "batch": "0" * 32, "workers": 2, "options": {"nice": 0}, "label": "",
+        "host": "h", "started": "2026-01-01T00:00:00+00:00", "ended": None,
+    }  # fmt: skip
+    store = Store(tmp_path / "results", create=True)
+    folder = store.path / "queue" / "fleets"
+    folder.mkdir(parents=True)
+    (folder / "20260101-000000-00000000.json").write_text(json.dumps(data))
+    done = call_bench("fleets", spec, "--store", store.path, "--kill")
+    assert done.returncode == 2 and done.stderr.count("error: ") == 1
+    assert "cannot be stopped yet" in done.stderr and "being started from h" in done.stderr
+
+
+def test_fleets_of_a_store_that_is_not_there_are_not_looked_for(spec: Path, tmp_path: Path) -> None:
+    done = call_bench("fleets", spec, "--store", tmp_path / "nowhere", "--kill")
+    assert done.returncode == 0 and f"there is no store {tmp_path / 'nowhere'}" in done.stdout
+    assert json.loads(call_bench("fleets", spec, "--store", tmp_path / "nowhere", "--json").stdout) == []

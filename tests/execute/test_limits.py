@@ -88,6 +88,8 @@ def test_a_job_runs_where_its_memory_and_devices_are(study: Any, store: Store) -
     progress, executor = worker(plan, store, limits)
     assert set(executor.started) == {second, *others}
     assert progress[first].status == progress[third].status == "todo", "they are left to others"
+    assert progress[first].barred == "it needs 40 B of memory, and this worker has 24 B"
+    assert progress[third].barred == "it needs 2 devices, and this worker has 1"
     assert worker(plan, store, replace(limits, memory=None, devices=2))[0].counts() == {"done": 6}
 
 
@@ -102,6 +104,37 @@ def test_measured_memory_counts_where_none_is_declared(study: Any, store: Store)
     assert set(executor.started) == slow, "nothing is known of the other network"
     _, executor = worker(plan, store, Limits(memory=needed))
     assert {job.digest for job in others} <= {*executor.started, *slow}
+
+
+def test_what_took_too_much_memory_is_left_at_once_with_all_that_need_it(
+    tmp_path: Path, store: Store
+) -> None:
+    loaded, plan = load(tmp_path / "spec", epochs=1, search=True)
+    first, *others = plan.jobs
+    run(first, store, loaded.registry)
+    # Its evaluate jobs wait for a search job that nobody else runs: they take as much.
+    progress, executor = worker(plan, store, Limits(memory=1))
+    assert executor.started == [] and progress.counts() == {"done": 1, "todo": len(others)}
+    assert all("and this worker has 1 B" in progress[job.digest].barred for job in others)
+
+
+def test_a_wait_for_what_nobody_runs_is_told_once(
+    tmp_path: Path, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, plan = load(tmp_path / "spec", epochs=1, search=True)
+    heard, executor = list[str](), FakeExecutor(lambda digest: [], 1)
+
+    def watch(_: RunProgress, item: Any) -> None:
+        if item is None and heard:
+            # Here the time is over that it waits.
+            monkeypatch.setattr("bench_core.execute.board.STALL_SECONDS", -1.0)
+        heard.extend([item.text] if item else [])
+
+    duty = Duty(token="a", retried={}, may=lambda job: job.stage == "evaluate")
+    progress = run_jobs(plan.jobs, store, Order(), executor, watch, duty)
+    assert executor.started == [] and progress.counts() == {"todo": len(plan.jobs)}
+    (text,) = heard
+    assert "nobody works on" in text and "10 min" in text
 
 
 def test_what_cannot_end_an_epoch_is_not_begun(study: Any, store: Store) -> None:

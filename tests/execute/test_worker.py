@@ -57,6 +57,30 @@ def test_code_of_a_store_runs_only_if_it_is_named_or_trusted(tmp_path: Path) -> 
     assert not marker.exists()
 
 
+def test_a_worker_without_room_says_what_it_leaves_and_why(tmp_path: Path) -> None:
+    spec, store = write_spec(tmp_path / "spec", search=True, epochs=1), tmp_path / "results"
+    words = ("worker", spec, "--store", store, "--device", "cpu", "--memory")
+    none = call_bench(*words, "0GB")
+    assert none.returncode == 2 and "--memory 0GB is none" in none.stderr and "fix: " in none.stderr
+    done = call_bench(*words, "1B")
+    assert done.returncode == 0, done.stderr
+    assert "1 done, 4 left to other workers" in done.stdout
+    assert "and 3 more" in done.stdout and "and this worker has 1 B" in done.stdout
+    told = call_bench(*words, "1B", "--json")
+    assert len(json.loads(told.stdout.splitlines()[-1])["left"]) == 4
+
+
+def test_devices_that_do_not_fit_are_said_before_anything_is_prepared(tmp_path: Path) -> None:
+    spec, store = write_spec(tmp_path / "spec", epochs=1), tmp_path / "results"
+    asked = call_bench("worker", spec, "--store", store, "--device", "cpu,cpu")
+    assert asked.returncode == 2 and "--set runtime.devices_per_job=2" in asked.stderr
+    assert not store.exists()
+    # What is queued is as it was queued: the fix is one that this command takes.
+    _, opened, batch = queued(tmp_path)
+    asked = call_bench("worker", opened.path, "--batch", batch, "--device", "cpu,cpu")
+    assert asked.returncode == 2 and "--set" not in asked.stderr and "fix: --device cpu" in asked.stderr
+
+
 def test_what_is_not_queued_is_said(tmp_path: Path) -> None:
     store = Store(tmp_path / "results", create=True)
     assert "nothing is queued" in call_bench("worker", store.path).stderr

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from pathlib import Path
 
@@ -44,7 +45,7 @@ def command(
     """
     from bench_core.cli.elsewhere import prepare_elsewhere
     from bench_core.cli.prepared import again, select
-    from bench_executors.slurm.commands import largest_index
+    from bench_executors.slurm.commands import largest_index, overriding
     from bench_executors.slurm.fleet import arrays
     from bench_executors.slurm.script import elements_of, script, write_script
 
@@ -64,6 +65,12 @@ def command(
         say(f"note: an array has at most {largest} elements here; submit it {len(parts)} times:", err=True)
         for part in parts:
             say(f"  sbatch {part} {shlex.quote(str(path))}", err=True)
+    if against := overriding(text, os.environ):
+        say(
+            f"note: sbatch would follow {', '.join(against)} of this shell rather than the script; "
+            f"before you submit it:\n  unset {' '.join(against)}",
+            err=True,
+        )
     stream = json_stream()
     stream.write(text)
     stream.flush()

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from bench_core.errors import BenchError
 
@@ -34,6 +35,20 @@ _FIXES = (
 """What Slurm's words hold, and what helps."""
 
 
+_ANOTHER_QUESTION = ("SQUEUE_", "SCANCEL_")
+"""Variables of a user's shell that would hide jobs in the queue, or keep them from being cancelled."""
+_NEVER = frozenset({"SBATCH_ARRAY_INX", "SBATCH_ERROR", "SBATCH_NO_REQUEUE", "SBATCH_WAIT"})
+_INSTEAD_OF = {
+    **{f"SBATCH_{name.upper().replace('-', '_')}": name for name in
+       ("account", "constraint", "gres", "job-name", "open-mode", "output", "partition", "qos", "requeue",
+        "signal")},
+    "SBATCH_TIMELIMIT": "time",
+    **{f"SBATCH_MEM_PER_{name}": "mem" for name in ("CPU", "GPU", "NODE")},
+    **{f"SBATCH_GPUS{name}": "gres" for name in ("", "_PER_NODE", "_PER_TASK")},
+}  # fmt: skip
+"""Variables that sbatch follows rather than the option in a script (man sbatch, input environment)."""
+
+
 class SlurmError(BenchError):
     """Slurm is not there, does not answer or refuses."""
 
@@ -45,7 +60,13 @@ def lacking() -> str:
 
 
 def call(program: str, *arguments: str, text: str = "") -> str:
-    """Run one of Slurm's commands, with `text` as its input, and return what it prints; raises SlurmError."""
+    """Run one of Slurm's commands, with `text` as its input, and return what it prints; raises SlurmError.
+
+    Ctrl-C in the terminal is for this process alone.
+    """
+    against = {name for name in os.environ if name.startswith(_ANOTHER_QUESTION)}
+    if program == "sbatch":
+        against.update(overriding(text, os.environ))
     try:
         done = subprocess.run(
             [program, *arguments],
@@ -54,6 +75,8 @@ def call(program: str, *arguments: str, text: str = "") -> str:
             text=True,
             errors="replace",
             timeout=PATIENCE_SECONDS,
+            env={name: value for name, value in os.environ.items() if name not in against},
+            start_new_session=True,
         )
     except FileNotFoundError as error:
         raise SlurmError(
@@ -71,6 +94,12 @@ def call(program: str, *arguments: str, text: str = "") -> str:
         said = _last_words(done.stderr) or _last_words(done.stdout) or f"exit code {done.returncode}"
         raise SlurmError(f"Slurm refuses: {program}", cause=said, fix=_fix(program, said))
     return done.stdout
+
+
+def overriding(script: str, environment: Mapping[str, str]) -> list[str]:
+    """Return the variables because of which sbatch would not do what a script says."""
+    said = set(re.findall(r"^#SBATCH --([a-z-]+)", script, re.MULTILINE))
+    return sorted(name for name in environment if name in _NEVER or _INSTEAD_OF.get(name) in said)
 
 
 def submit(script: str, arguments: Sequence[str] = ()) -> str:
@@ -105,7 +134,8 @@ def in_queue(jobs: Sequence[str]) -> int | None:
                 return None
             # It ended so long ago that Slurm has forgotten it.
             continue
-        count += len(said.split())
+        # Where there are several clusters, one of the lines names the cluster.
+        count += sum(line[:1].isdigit() for line in said.splitlines())
     return count
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from bench_core.declarations import FleetRequest
 from bench_core.errors import BenchError
+from bench_core.execute.signals import deferred
 from bench_core.files.bounded import read_json
 from bench_executors.slurm import commands
 from bench_executors.slurm.script import array, elements_of, script, write_script
@@ -56,8 +57,10 @@ def start(request: FleetRequest, options: Mapping[str, Any]) -> SlurmFleet:
     jobs: list[str] = []
     try:
         for part in arrays(elements_of(request, options), request.workers, largest):
-            jobs.append(commands.submit(text, [part]))
-        (request.folder / JOBS).write_text(json.dumps(jobs))
+            # An sbatch that is cut off may have submitted what nobody knows the number of.
+            with deferred():
+                jobs.append(commands.submit(text, [part]))
+                (request.folder / JOBS).write_text(json.dumps(jobs))
     except BaseException:
         if jobs:
             with suppress(commands.SlurmError):

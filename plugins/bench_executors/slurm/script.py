@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Iterator, Mapping
+import subprocess
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +22,9 @@ _BODY = """\
 # Slurm sends USR1 before the time limit, to this shell alone, and TERM to all when it preempts, requeues or
 # cancels. The worker then gives its job back, which resumes from its last whole epoch, and ends with 130.
 worker=
-trap '[ -z "$worker" ] || kill -TERM "$worker" 2>/dev/null' USR1
+# A user's variables for squeue could hide this job below.
+unset "${!SQUEUE_@}"
+trap '[ -z "$worker" ] || kill -TERM "$worker" 2>/dev/null || :' USR1
 trap : TERM
 
 run_worker() {
@@ -42,13 +46,13 @@ requeue() {
 }
 
 for attempt in {attempts}; do
-  run_worker
-  code=$?
+  code=0
+  run_worker || code=$?
   case $code in
     0) exit 0 ;;            # nothing is left to do
     1) exit 1 ;;            # a job failed by itself, as with a loss that became NaN
     130 | 138 | 143)        # stopped by a signal
-      requeue
+      requeue || :
       exit $code ;;
     2) sleep {pause} ;;     # could not work, as with a full disk
     *) sleep 1 ;;           # killed or crashed
@@ -59,6 +63,7 @@ exit $code
 """
 ATTEMPTS = 5
 """How often a worker that crashes is started within one allocation."""
+_BASH_SECONDS = 60.0
 PAUSE_SECONDS = 60
 """Before a worker that could not work is started again."""
 
@@ -72,6 +77,7 @@ def script(request: FleetRequest, options: Mapping[str, Any], largest_index: int
     head = [f"#SBATCH {line}" for line in _directives(request, options)]
     head.append(f"#SBATCH {array(1, min(elements, largest_index), request.workers)}")
     setup = [_line("setup", text) for text in options["setup"]]
+    _check_setup(setup)
     if "\\" in str(request.folder):
         # A backslash in --output would switch %A and %a off.
         folder = shlex.quote(str(request.folder))
@@ -159,6 +165,28 @@ def _carried() -> dict[str, str]:
             str(Path(text).absolute()) for text in os.environ[PATHS].split(os.pathsep)
         )
     return carried
+
+
+def _check_setup(lines: Sequence[str]) -> None:
+    """Raise BenchError where bash cannot read these lines, or would take lines after them for their rest."""
+    with suppress(OSError, subprocess.TimeoutExpired):
+        # With extglob, since one of the lines may switch it on.
+        done = subprocess.run(
+            ["bash", "-O", "extglob", "-n"],
+            input="\n".join([*lines, ""]),
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=_BASH_SECONDS,
+            env={**os.environ, "LC_ALL": "C", "BASH_ENV": ""},
+        )
+        if done.returncode or done.stderr:
+            raise BenchError(
+                "bash cannot read the lines of setup",
+                place="runtime.executors.slurm.setup",
+                cause=done.stderr.strip().partition("\n")[0].removeprefix("bash: "),
+                fix="end in them every quote, `if`, loop and here-document that they begin",
+            )
 
 
 def _seconds(text: str) -> int:
