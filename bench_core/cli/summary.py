@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 from bench_core.cli.common import print_json_line, say
 from bench_core.cli.views import duration
-from bench_core.store.result import finite
 
 if TYPE_CHECKING:
     from bench_core.cli.doubts import Doubts
@@ -31,6 +30,7 @@ def summarize(
 ) -> None:
     """Print how a run ended: scores, failures, what was not run, damaged results, and what is next."""
     from bench_core.cli.doubts import doubts_json, tell_doubts
+    from bench_core.store.result import finite
 
     counts = run.counts()
     ran = sum(progress.ran_here and progress.status == "done" for progress in run.jobs.values())

@@ -9,7 +9,6 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Protocol
 
 from bench_core.cli.common import print_json_line, say
-from bench_core.store.result import finite
 
 if TYPE_CHECKING:
     from bench_core.execute.happening import Happening
@@ -132,6 +131,8 @@ class JsonView:
 
     def watch(self, run: RunProgress, happening: Happening | None) -> None:
         """Print the change as JSON."""
+        from bench_core.store.result import finite
+
         if happening is None:
             return
         progress = happening.progress

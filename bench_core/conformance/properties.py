@@ -59,27 +59,32 @@ class Finding:
 def judge(item: Property[Subject], subject: Subject) -> Finding:
     """Try one property; whatever the plugin raises is a finding, placed in its code where that is known."""
     started = time.monotonic()
-    place, fix = str(getattr(subject, "place", "")), item.fix
     state: State = "wrong"
+    note = place = ""
+    fix = item.fix
     try:
         item.check(subject)
     except Wrong as error:
-        note, place, fix = str(error), error.place or place, error.fix or fix
+        note, place, fix = str(error), error.place or _place(subject), error.fix or fix
     except NotApplicable as error:
         state, note = "skipped", str(error)
     except BenchError as error:
         note = ": ".join(part for part in (error.message, error.cause) if part)
-        place, fix = error.place or place, error.fix or fix
+        place, fix = error.place or _place(subject), error.fix or fix
     except Exception as error:  # a plugin can fail in any way that Python code can
+        place = _place(subject)
         line = line_of(error, place)
         note = in_words(error) + (f" ({Path(line).name})" if line else "")
         place = line or place
     else:
-        state, note = "ok", ""
+        state = "ok"
     seconds = time.monotonic() - started
-    if state != "wrong":
-        place = fix = ""
-    return Finding(item.name, state, note, place, fix, seconds)
+    return Finding(item.name, state, note, place, fix if state == "wrong" else "", seconds)
+
+
+def _place(subject: object) -> str:
+    # Asked for where something is wrong only: Python parses a whole file for the line of a class.
+    return str(getattr(subject, "place", ""))
 
 
 def place_of(entry: Entry | None) -> str:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import types
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, is_dataclass
-from functools import cache
+from functools import cache, partial
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from bench_core.declarations.code import shown
+
+Fits = Callable[[Any], bool]
 
 
 def wrong_field(declaration: Any) -> str | None:
@@ -18,60 +20,80 @@ def wrong_field(declaration: Any) -> str | None:
     returns is not looked at.
     """
     kind: Any = type(declaration)
-    hints = _hints(kind)
-    for field in fields(declaration):
-        value = getattr(declaration, field.name)
-        if not _fits(value, hints[field.name]):
-            return f"{field.name} is {shown(value)}, but must be {_words(hints[field.name])}"
+    for name, hint, fits in _fields(kind):
+        value = getattr(declaration, name)
+        if not fits(value):
+            return f"{name} is {shown(value)}, but must be {_words(hint)}"
     return None
 
 
+# Every command looks at each field of all declarations: what a hint asks for is found out once.
 @cache
-def _hints(kind: Hashable) -> dict[str, Any]:
-    return get_type_hints(kind)
+def _fields(kind: Any) -> tuple[tuple[str, Any, Fits], ...]:
+    hints = get_type_hints(kind)
+    return tuple((field.name, hints[field.name], _fits(hints[field.name])) for field in fields(kind))
 
 
-def _fits(value: Any, hint: Any) -> bool:
+def _fits(hint: Any) -> Fits:
+    """Return what says whether a value is of the type that a hint names."""
     origin, inner = get_origin(hint), get_args(hint)
     if hint is Any or hint is object:
-        return True
+        return _is_anything
     if origin in (Union, types.UnionType):
-        return any(_fits(value, part) for part in inner)
+        parts = tuple(map(_fits, inner))
+        return lambda value: any(fits(value) for fits in parts)
     if origin is Literal:
-        return any(type(value) is type(part) and value == part for part in inner)
+        return lambda value: any(type(value) is type(part) and value == part for part in inner)
     if hint is None or hint is type(None):
-        return value is None
-    if hint is Callable or origin is Callable or origin is _CALLABLE:
-        return callable(value)
+        return lambda value: value is None
+    if hint is Callable or origin is _CALLABLE:
+        return callable
     if origin is tuple:
-        return isinstance(value, tuple) and _tuple_fits(value, inner)
+        return _tuple_fits(inner)
     if origin in (list, Sequence):
         # A text is a sequence of texts, and never meant as one.
-        return isinstance(value, list | tuple if origin is Sequence else list) and all(
-            _fits(item, inner[0]) for item in value
-        )
+        kinds, each = (list | tuple if origin is Sequence else list), _fits(inner[0])
+        return lambda value: isinstance(value, kinds) and all(map(each, value))
     if origin in (dict, Mapping):
-        return isinstance(value, Mapping) and all(
-            _fits(key, inner[0]) and _fits(item, inner[1]) for key, item in value.items()
+        key_fits, item_fits = map(_fits, inner)
+        return lambda value: (
+            isinstance(value, Mapping)
+            and all(key_fits(key) and item_fits(item) for key, item in value.items())
         )
     if hint is float:
-        return isinstance(value, int | float) and not isinstance(value, bool)
+        return lambda value: isinstance(value, int | float) and not isinstance(value, bool)
     if hint is int:
-        return isinstance(value, int) and not isinstance(value, bool)
+        return lambda value: isinstance(value, int) and not isinstance(value, bool)
     if not isinstance(hint, type):
-        return True
-    if not isinstance(value, hint):
-        return False
-    return not is_dataclass(value) or isinstance(value, type) or wrong_field(value) is None
+        return _is_anything
+    if is_dataclass(hint):
+        return partial(_is_instance, hint)
+    return lambda value: type(value) is hint or _is_instance(hint, value)
 
 
 _CALLABLE = get_origin(Callable[[], None])
 
 
-def _tuple_fits(value: tuple[Any, ...], inner: tuple[Any, ...]) -> bool:
+def _is_anything(value: Any) -> bool:
+    return True
+
+
+def _is_instance(kind: type, value: Any) -> bool:
+    if not isinstance(value, kind):
+        return False
+    return not is_dataclass(value) or isinstance(value, type) or wrong_field(value) is None
+
+
+def _tuple_fits(inner: tuple[Any, ...]) -> Fits:
     if len(inner) == 2 and inner[1] is Ellipsis:
-        return all(_fits(item, inner[0]) for item in value)
-    return len(value) == len(inner) and all(map(_fits, value, inner))
+        each = _fits(inner[0])
+        return lambda value: isinstance(value, tuple) and all(map(each, value))
+    parts = tuple(map(_fits, inner))
+    return lambda value: (
+        isinstance(value, tuple)
+        and len(value) == len(parts)
+        and all(fits(item) for fits, item in zip(parts, value, strict=True))
+    )
 
 
 def _words(hint: Any) -> str:

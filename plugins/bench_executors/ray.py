@@ -21,7 +21,6 @@ from typing import Any
 
 from bench_core.declarations import ExecutorDeclaration, FleetRequest
 from bench_core.errors import BenchError
-from bench_core.execute.fleets import require
 from bench_core.files.bounded import read_json
 from bench_core.options import Option
 from bench_core.processes.liveness import is_running, machine_identity
@@ -89,6 +88,9 @@ def start(request: FleetRequest, options: Mapping[str, Any]) -> RayFleet:
     Workers that the cluster cannot carry yet wait in its queue. Raises BenchError where Ray is not there,
     finds no cluster, or no node could carry a worker.
     """
+    # Here, not above: every command loads this declaration, and none but `run` what starts fleets.
+    from bench_core.execute.fleets import require
+
     require(RAY)
     _check_address(options["address"])
     mark = secrets.token_hex(4)

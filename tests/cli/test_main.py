@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -29,6 +30,16 @@ def test_every_command_has_help(name: str) -> None:
     done = bench(name, "--help")
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("Usage: bench")
+
+
+def test_what_every_command_loads_is_light() -> None:
+    heavy = ("pydantic", "yaml", "rich", "bench_core.plan.job", "bench_core.store.store")
+    code = (
+        "import sys\nimport bench_core.cli.main\nfrom bench_core.plugins.wiring import load_registry\n"
+        f"load_registry()\nprint([name for name in {heavy!r} if name in sys.modules])\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stdout) == (0, "[]\n"), done.stderr
 
 
 def test_version() -> None:

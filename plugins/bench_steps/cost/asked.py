@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bench_core.declarations import Metric
 from bench_core.metrics.costs import MEASURED, OPERATIONS, operation_values, read_measured, read_operations
-from bench_core.plan.job import Apply
-from bench_core.store.left import Left
+
+if TYPE_CHECKING:
+    from bench_core.store.left import Left
 
 MOST = 4096
 """Images of a batch."""
@@ -26,6 +27,8 @@ def resolve(options: Mapping[str, Any], metrics: Mapping[str, Metric]) -> Mappin
 
 def follows(left: Left) -> Mapping[str, float]:
     """Return what operations add up to; raise ValueError for a table that no machine can have left."""
+    from bench_core.plan.job import Apply
+
     read_measured(left.records(MEASURED))
     work = left.job.work
     if not isinstance(work, Apply) or not work.options["operations"]:
