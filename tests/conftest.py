@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import gc
 import os
 import sys
@@ -32,6 +33,9 @@ gc.disable()
 for _name in list(os.environ):
     if _name.startswith(("SEGTRIAL_", "SEGBENCH_")) or _name in _OF_THE_SCREEN:
         del os.environ[_name]
+# Hundreds of processes start in a run of the tests: each would compile the project anew.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 # Two processes of tests that each compute on every core wait for each other most of the time.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OPENCV_FOR_THREADS_NUM", "1")
@@ -49,6 +53,15 @@ def pytest_collection_finish() -> None:
 def _no_flushes() -> Iterator[None]:
     """Leave writing to the disk to the system: no test's folder outlives a loss of power."""
     with mock.patch("os.fsync"):
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _installed_once() -> Iterator[None]:
+    """Look once for installed plugins: each of thousands of registries would read every distribution anew."""
+    from bench_core.plugins import wiring
+
+    with mock.patch.object(wiring, "entry_points", functools.cache(wiring.entry_points)):
         yield
 
 

@@ -13,8 +13,6 @@ import pytest
 import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from monai.metrics import compute_average_surface_distance, compute_hausdorff_distance
-from monai.metrics.surface_dice import compute_surface_dice
 from scipy.ndimage import binary_erosion, distance_transform_edt
 
 from bench_core.metrics.counts import mean_defined
@@ -79,6 +77,10 @@ def one_hot(labels: np.ndarray, classes: int) -> torch.Tensor:
 @settings(max_examples=60, deadline=None)
 @given(label_maps(least=4))
 def test_all_three_equal_monai_where_both_have_the_structure(maps: Maps) -> None:
+    # Seconds to import, in the one process of the tests that needs it.
+    from monai.metrics import compute_average_surface_distance, compute_hausdorff_distance
+    from monai.metrics.surface_dice import compute_surface_dice
+
     prediction, truth, classes = maps
     mine = [hd95(*maps), assd(*maps), nsd(*maps, tolerance=2.0)]
     pair = one_hot(prediction, classes), one_hot(truth, classes)
