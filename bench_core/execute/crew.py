@@ -67,6 +67,13 @@ class Task:
 
 
 @dataclass(frozen=True)
+class Call:
+    """Asks the processes whether they are there; each that is sends it back."""
+
+    number: int
+
+
+@dataclass(frozen=True)
 class Report:
     """What a process says of the exception that it ends with."""
 
@@ -106,6 +113,8 @@ class _Member:
         self._patience = Patience(self.process.pid or 0)
         self._beaten = False
         self.stage = "idle"
+        self.answered = 0
+        """Number of the last call that it has answered."""
         self.report: Report | None = None
         self.ended = self.hangs = False
 
@@ -128,6 +137,8 @@ class _Member:
                 self._beaten = True
                 if isinstance(said, Report):
                     self.report = said
+                elif isinstance(said, Call):
+                    self.answered = said.number
                 elif said is not None:
                     self.stage = said
         except (EOFError, OSError):
@@ -196,6 +207,7 @@ class Crew:
         self._closed = self._at_work = False
         self._on_loss: Callable[[], None] | None = None
         self._meeting: object = None
+        self._calls = 0
         self._ear, self._mouth = multiprocessing.Pipe(duplex=False)
         self._members: list[_Member] = []
         # Whoever forgets to close it would wait for them for ever when the interpreter ends.
@@ -205,11 +217,17 @@ class Crew:
         threading.Thread(target=self._listen, daemon=True, name="bench-ranks").start()
 
     def usable(self, start: Start) -> bool:
-        """Say whether a job with this start can be told to them, once they have left the last one."""
-        if self._closed or start != self.start or not self.wait("idle", GRACE_SECONDS):
+        """Say whether a job with this start can be told to them, once they have left the last one.
+
+        Each must answer: one that is being killed does so no more, and its end shows later only.
+        """
+        if self._closed or start != self.start:
             return False
-        # One may just have ended, which the listening thread has yet to hear.
-        return not connection.wait([member.process.sentinel for member in self._members], timeout=0)
+        with self._changed:
+            self._calls += 1
+            self._send(Call(self._calls))
+            answered = self._changed.wait_for(lambda: self._lost() or self._all_there(), GRACE_SECONDS)
+            return answered and not self._lost()
 
     def tell(self, task: Task, meeting: object, on_loss: Callable[[], None]) -> None:
         """Tell them of a job; `on_loss` is called in a thread of its own once one of them is lost to it.
@@ -221,9 +239,7 @@ class Crew:
             self._on_loss, self._at_work = on_loss, True
             for member in self._members:
                 member.stage = "told"
-                # One that has ended is noticed by its end.
-                with suppress(OSError):
-                    member.pipe.send(task)
+            self._send(task)
         # So that a loss from before is seen, too.
         self._mouth.send(None)
 
@@ -262,6 +278,15 @@ class Crew:
         self._end()
         for member in self._members:
             member.process.join(GRACE_SECONDS)
+
+    def _send(self, something: Task | Call) -> None:
+        for member in self._members:
+            # One that has ended is noticed by its end.
+            with suppress(OSError):
+                member.pipe.send(something)
+
+    def _all_there(self) -> bool:
+        return all(member.answered == self._calls for member in self._members)
 
     def _lost(self) -> bool:
         return any(member.lost for member in self._members)

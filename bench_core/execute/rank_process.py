@@ -12,7 +12,7 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from bench_core.errors import BenchError
-from bench_core.execute.crew import Report, Start, Task, environment
+from bench_core.execute.crew import Call, Report, Start, Task, environment
 from bench_core.execute.failures import summary
 from bench_core.execute.follow import share, stand_back
 
@@ -71,7 +71,7 @@ def _share_all(pipe: Connection, voice: _Voice, start: Start, rank: int) -> None
 
     use_loopback()
     registry, first = load_registry(start.plugins), True
-    while (task := _next(pipe)) is not None:
+    while (task := _next(pipe, voice)) is not None:
         os.environ["MASTER_PORT"] = str(task.port)
         share(
             task.job,
@@ -96,11 +96,14 @@ def _share_all(pipe: Connection, voice: _Voice, start: Start, rank: int) -> None
         voice.say("idle")
 
 
-def _next(pipe: Connection) -> Task | None:
+def _next(pipe: Connection, voice: _Voice) -> Task | None:
+    """Return the next job, and answer calls until it comes; None where nobody is there any more."""
     try:
-        task: Task = pipe.recv()
+        while isinstance(said := pipe.recv(), Call):
+            voice.say(said)
     except (EOFError, OSError):
         return None
+    task: Task = said
     return task
 
 

@@ -15,6 +15,8 @@ from typing import Any
 import pytest
 
 from bench_core.errors import PluginError
+from bench_core.execute import crew as module
+from bench_core.execute.crew import Crew
 from bench_core.execute.devices import DeviceError, choose_slots, processes
 from bench_core.execute.executor import Assignment, Ended, Lost
 from bench_core.execute.failures import RankLostError
@@ -23,7 +25,7 @@ from bench_core.execute.machine import Machine, OversubscribedError, check_load,
 from bench_core.plan.job import Job
 from bench_core.processes.liveness import process_start
 from bench_core.store.taking import take_claim
-from tests.helpers.together_study import Study, wait_for
+from tests.helpers.together_study import PATIENCE_SECONDS, Study, wait_for
 
 
 def trace(study: Study, job: Job | None = None) -> list[dict[str, Any]]:
@@ -47,7 +49,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 @pytest.fixture(scope="module")
 def two(tmp_path_factory: pytest.TempPathFactory) -> Study:
-    """Both jobs, one after the other trained by the same two processes."""
+    """Both jobs, one after the other trained by the same two processes, of which one dies then."""
     study = Study.make(tmp_path_factory.mktemp("ranks") / "two")
     with closing(study.crew("cpu", "cpu")) as crew:
         study.run_here(crew)
@@ -55,7 +57,21 @@ def two(tmp_path_factory: pytest.TempPathFactory) -> Study:
         for other in ({"threads": 2}, {"plugins": ()}, {"devices": ("cpu",) * 3}):
             assert not crew.usable(replace(crew.start, **other)), "it needs other processes"
         study.run_here(crew, study.jobs[1])
+        let_die(study.pids()[-1], crew)
     return study
+
+
+def let_die(process: int, crew: Crew) -> None:
+    """A process that is being killed does nothing any more, and for a while its files are still open."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(module, "GRACE_SECONDS", float(PATIENCE_SECONDS))
+        assert crew.usable(crew.start)
+        os.kill(process, signal.SIGSTOP)
+        patched.setattr(module, "GRACE_SECONDS", 0.2)
+        assert not crew.usable(crew.start), "it has not answered"
+        os.kill(process, signal.SIGKILL)
+        patched.setattr(module, "GRACE_SECONDS", float(PATIENCE_SECONDS))
+        assert not crew.usable(crew.start), "its end is heard, however long an answer may take"
 
 
 def test_two_processes_train_as_one_and_leave_what_one_leaves(two: Study, tmp_path: Path) -> None:
@@ -128,6 +144,20 @@ def test_a_worker_keeps_its_processes_until_one_is_killed_and_resumes_with_the_s
         os.kill(study.pids(0)[-1], signal.SIGKILL)
         until_gone(pids[-1])
     assert "resuming from state" in study.log()
+    assert study.fingerprint() == two.fingerprint()
+
+
+@pytest.mark.slow
+def test_a_job_does_not_fail_for_a_process_that_died_before_it(two: Study, tmp_path: Path) -> None:
+    study = Study.make(tmp_path / "before")
+    with closing(Worker(study)) as worker:
+        worker.finish(study.jobs[1])
+        dying = study.pids()[-1]
+        os.kill(dying, signal.SIGSTOP)
+        worker.finish(study.job)
+        assert study.store.result(study.job.digest).attempts == 1
+        assert study.pids()[-1] != dying
+        until_gone(dying)
     assert study.fingerprint() == two.fingerprint()
 
 
