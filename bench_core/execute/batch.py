@@ -24,6 +24,7 @@ from bench_core.files.bounded import open_regular, parse_json
 from bench_core.plan.job import Job
 from bench_core.store.files import make_folder, replacing, storing
 from bench_core.store.result import Failure
+from bench_core.store.states import unreadable
 from bench_core.store.store import Store
 
 BATCHES = "batches"
@@ -123,11 +124,13 @@ def read_batch(store: Store, name: str) -> Batch:
 
 
 def batch_ids(store: Store) -> list[str]:
-    """Return the IDs of all batches in a store, sorted."""
+    """Return the IDs of all batches in a store, sorted; raises StoreError where that cannot be known."""
     try:
         names = [path.stem for path in batches(store).iterdir() if path.suffix == ".jsonl"]
     except (FileNotFoundError, NotADirectoryError):
         return []
+    except OSError as error:
+        raise unreadable(batches(store), error) from error
     return sorted(name for name in names if _ID.fullmatch(name))
 
 

@@ -28,6 +28,7 @@ from bench_core.install import install_command, install_modules
 from bench_core.options import complete_options
 from bench_core.plugins.registry import Registry
 from bench_core.store.files import make_folder, read_json, remove_tree, write_json
+from bench_core.store.states import unreadable
 from bench_core.store.store import Store
 from bench_core.text import visible_name
 
@@ -160,7 +161,7 @@ def _undo(name: str, fleet: Fleet) -> None:
 def open_fleets(store: Store, registry: Registry) -> list[Manned]:
     """Return the fleets that are not known to have ended, the newest first, each attached to if possible.
 
-    A damaged record counts as none; `damaged_records` names it.
+    A damaged record counts as none; `damaged_records` names it. Raises StoreError where none can be listed.
     """
     found = []
     for record in _records(store):
@@ -278,9 +279,13 @@ def _attached(store: Store, record: FleetRecord, registry: Registry) -> Manned:
 def _names(store: Store) -> list[str]:
     folder = store.path / FOLDER / FLEETS
     try:
-        names = [path.stem for path in folder.glob("*.json") if _ID.fullmatch(path.stem)]
-    except OSError:
+        found = [path for path in folder.iterdir() if path.suffix == ".json"]
+    except (FileNotFoundError, NotADirectoryError):
         return []
+    except OSError as error:
+        # That there are none would be believed.
+        raise unreadable(folder, error) from error
+    names = [path.stem for path in found if _ID.fullmatch(path.stem)]
     return sorted(names, reverse=True)[:MOST_RECORDS]
 
 

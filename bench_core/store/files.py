@@ -16,12 +16,16 @@ from bench_core.files.system import is_folder, kind_of, looking_again, opened, s
 from bench_core.processes.unbroken import unbroken
 from bench_core.text import json_visible
 
+_WRITABLE = "make it writable, or choose a writable folder with --store"
 _REASONS = {
     errno.ENOSPC: ("the disk is full", "free some space, then run the same command again: it resumes"),
     errno.EDQUOT: ("your disk quota is used up", "free some space, then run the same command again"),
-    errno.EROFS: ("the file system is read-only", "choose a writable folder with --store"),
-    errno.EACCES: ("you may not write there", "choose a writable folder with --store"),
-    errno.EPERM: ("you may not write there", "choose a writable folder with --store"),
+    errno.EROFS: (
+        "the file system is read-only",
+        _WRITABLE,
+    ),
+    errno.EACCES: ("you may not write there", _WRITABLE),
+    errno.EPERM: ("you may not write there", _WRITABLE),
     errno.ENOTDIR: ("a file lies where a folder is needed", "move that file away or choose another --store"),
     errno.EEXIST: ("a file lies where a folder is needed", "move that file away or choose another --store"),
     errno.EMFILE: ("too many files are open", "raise the limit (ulimit -n) or use fewer --workers"),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import shlex
 from pathlib import Path
 from typing import Literal
 
@@ -81,5 +83,15 @@ def job_names(folder: Path) -> list[str]:
     except FileNotFoundError:
         return []
     except OSError as error:
-        raise StoreError("cannot read the store", place=str(folder), cause=str(error.strerror)) from error
+        raise unreadable(folder, error) from error
     return list(dict.fromkeys(digest for digest in found if digest is not None))
+
+
+def unreadable(folder: Path, error: OSError) -> StoreError:
+    """Return what to tell of a folder of the store that cannot be listed: nobody knows what is in it."""
+    own = f"chmod -R u+rwX {shlex.quote(str(folder))}"
+    fix = {
+        errno.EACCES: f"ask its owner to let you read it, or, if that is you: {own}",
+        errno.ENOTDIR: "move that file away: a folder is needed there",
+    }.get(error.errno or 0, "run the same command again when its file system answers")
+    return StoreError("cannot read the store", place=str(folder), cause=str(error.strerror), fix=fix)

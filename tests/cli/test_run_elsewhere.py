@@ -400,3 +400,22 @@ def test_fleets_of_a_store_that_is_not_there_are_not_looked_for(spec: Path, tmp_
     done = call_bench("fleets", spec, "--store", tmp_path / "nowhere", "--kill")
     assert done.returncode == 0 and f"there is no store {tmp_path / 'nowhere'}" in done.stdout
     assert json.loads(call_bench("fleets", spec, "--store", tmp_path / "nowhere", "--json").stdout) == []
+
+
+@pytest.mark.parametrize("place", ["fleets", "batches"])
+def test_a_queue_that_cannot_be_listed_is_not_taken_for_an_empty_one(
+    place: str, spec: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Store(tmp_path / "results", create=True)
+    folder, iterdir = store.path / "queue" / place, Path.iterdir
+
+    def refuse(path: Path) -> Iterator[Path]:
+        if path == folder:
+            raise PermissionError(13, "Permission denied", str(path))
+        return iterdir(path)
+
+    monkeypatch.setattr(Path, "iterdir", refuse)
+    asked = ["fleets", spec, "--store", store.path] if place == "fleets" else ["worker", store.path]
+    done = call_bench(*asked)
+    assert done.returncode == 2 and f"{folder}: cannot read the store" in done.stderr
+    assert "fix: ask its owner" in done.stderr and done.stderr.count("error: ") == 1

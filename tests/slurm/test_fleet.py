@@ -145,7 +145,8 @@ def test_large_fleet_is_split_where_arrays_are_small(cluster: Cluster, folder: P
         ({"time": "1:00:00", "directives": ["--nonsense"]}, "nonsense"),
         ({"gpu_type": "a100"}, "gres|configuration"),
         ({"constraint": "fast"}, "feature"),
-        ({"memory": "900T"}, "memory|configuration"),
+        ({"memory": "900T"}, "set a smaller runtime.executors.slurm.memory"),
+        ({"memory": "16 G"}, 'as Slurm does: "16G"'),
     ],
 )
 def test_refusal_is_told_in_slurms_words(

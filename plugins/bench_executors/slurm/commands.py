@@ -22,6 +22,11 @@ _FIXES = (
     ("time limit", "set a shorter runtime.executors.slurm.time; limits are listed by: sinfo"),
     ("job violates accounting/qos policy", "use fewer --workers, or another qos"),
     ("submit limit", "use fewer --workers"),
+    (
+        "memory specification can",
+        "set a smaller runtime.executors.slurm.memory, or smaller sizes in runtime.memory",
+    ),
+    ("invalid --mem", 'write runtime.executors.slurm.memory as Slurm does: "16G"'),
     ("configuration is not available", "ask for less: fewer cpus, less memory, another gpu_type; see: sinfo"),
     ("gres", "set runtime.executors.slurm.gpu_type to one that sinfo -o %G lists"),
     ("memory", "set a smaller runtime.executors.slurm.memory"),
