@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,8 +37,8 @@ class Heat:
     words: str = ""
 
 
-def heat_maps(done: Finished, of_class: str, samples: Collection[str]) -> Iterator[Heat]:
-    """Yield the maps of a class on some images, in the order of the job's table.
+def heat_maps(done: Finished, wanted: Mapping[str, Collection[str]]) -> Iterator[Heat]:
+    """Yield the maps of some images of each class, in the order of the job's table.
 
     Maps that the job did not keep, or that cannot be read, are passed over: pictures are not numbers.
     """
@@ -48,8 +48,10 @@ def heat_maps(done: Finished, of_class: str, samples: Collection[str]) -> Iterat
     rows = [
         row
         for row, (sample, kind) in enumerate(zip(table.images, table.kinds, strict=True))
-        if sample in samples and kind.of_class == of_class
+        if sample in wanted.get(kind.of_class, ())
     ]
+    if not rows:
+        return
     maps = _read(done, rows)
     for row in rows:
         (status,) = table.more[row]

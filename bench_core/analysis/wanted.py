@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -20,26 +20,35 @@ def wanted_images(
 
     Nothing is read of the others. What cannot be read is left out: pictures are not numbers.
     """
-    cells = [cell for (_, label), cell in evidence.cells.items() if label == dataset]
+    found = pictured_images(evidence, dataset, models)
+    return with_maps_of(evidence, dataset, found, models)
+
+
+def pictured_images(evidence: Evidence, dataset: str, samples: Collection[str]) -> dict[str, PicturedImage]:
+    """Return those of the images (ids) of which a result keeps a picture, without label maps of models."""
     found: dict[str, PicturedImage] = {}
-    for cell in cells:
+    for cell in _cells(evidence, dataset):
         for done in cell.folds:
-            missing = {sample for sample in models if sample not in found}.intersection(done.counts.ids)
+            missing = {sample for sample in samples if sample not in found}.intersection(done.counts.ids)
             try:
                 cases = done.store.cases(done.job.digest, missing) if missing else ()
             except BenchError:
                 continue
             for case in cases:
                 found[case.id] = PicturedImage(case.id, case.image, case.mask)
-    return _with_maps(cells, found, models)
+    return found
 
 
-def _with_maps(
-    cells: Sequence[Cell], found: Mapping[str, PicturedImage], models: Mapping[str, Sequence[str]]
+def with_maps_of(
+    evidence: Evidence,
+    dataset: str,
+    found: Mapping[str, PicturedImage],
+    models: Mapping[str, Sequence[str]],
 ) -> dict[str, PicturedImage]:
+    """Return the images with the label maps of these models, in memory all at once."""
     asked: list[tuple[Finished, str, set[str]]] = []
     taken: set[tuple[str, str]] = set()
-    for cell in cells:
+    for cell in _cells(evidence, dataset):
         for done in cell.folds:
             mine = {
                 sample
@@ -59,6 +68,10 @@ def _with_maps(
         sample: PicturedImage(sample, image.image, image.mask, maps[sample])
         for sample, image in found.items()
     }
+
+
+def _cells(evidence: Evidence, dataset: str) -> list[Cell]:
+    return [cell for (_, label), cell in evidence.cells.items() if label == dataset]
 
 
 def _read(asked: tuple[Finished, str, set[str]]) -> dict[str, NDArray[np.uint8]]:

@@ -65,7 +65,7 @@ def _page(report: Report, beside: str) -> str:
     environment = templates()
     environment.tests["kind"] = _is_kind
     environment.globals.update(shown_above=_Shown(), fields=_fields, names=_names, csv=table_cell)
-    environment.globals.update(plain=_plain, chosen=_chosen)
+    environment.globals.update(plain=_plain, chosen=_chosen, equal_outlines=_equal_outlines)
     environment.globals["explorer"] = partial(_explorer, beside=beside)
     code, style = script(), _template("style.css")
     allowed = policy(style, code, beside=bool(beside))
@@ -132,6 +132,14 @@ def _plain(facets: Mapping[str, str]) -> str:
 def _chosen(block: blocks.Comparison, item: blocks.Compared | blocks.View) -> bool:
     """Say whether a row or view is shown before the reader chooses."""
     return all(block.filters.get(name, "") in ("", value) for name, value in item.facets.items())
+
+
+def _equal_outlines(row: blocks.Compared) -> Mapping[int, int]:
+    """Return of each view whose outline others have, too, which view is the first that has it."""
+    places: dict[str, list[int]] = {}
+    for place, view in enumerate(row.views):
+        places.setdefault(view.outline, []).append(place)
+    return {place: same[0] for same in places.values() if len(same) > 1 for place in same}
 
 
 def _explorer(block: blocks.Explorer, beside: str) -> str:

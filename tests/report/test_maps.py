@@ -5,10 +5,12 @@ from __future__ import annotations
 import csv
 import io
 import math
+import re
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,6 +21,8 @@ from bench_core.analysis.explained import KindNumbers, kind_numbers, map_sets, m
 from bench_core.analysis.heat import read_heat
 from bench_core.analysis.inference.compare import Settings
 from bench_core.analysis.measured import StepTables
+from bench_core.analysis.pictured import PicturedImage
+from bench_core.analysis.wanted import with_maps_of
 from bench_core.files.bounded import BoundError
 from bench_core.metrics.map_tables import (
     INTERVENED,
@@ -37,6 +41,7 @@ from bench_core.report.compose import Report
 from bench_core.report.delimited import to_csv
 from bench_core.report.heatmap import heat_layer
 from bench_core.report.page import to_html
+from bench_core.report.sections import map_pictures
 from bench_core.report.sections.map_pictures import comparison
 from bench_core.report.sections.maps import section
 from tests.helpers.chromium import CHROMIUM, MISSING, Browser
@@ -431,3 +436,39 @@ def _inside(part: Section) -> list[object]:
 
     walk(part.blocks)
     return found
+
+
+def test_label_maps_are_read_of_images_that_are_shown_alone_and_once(
+    study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    evidence = with_maps(study.evidence(), images=6, more=False, heat=tmp_path)
+    asked: list[tuple[str, set[str]]] = []
+
+    def noted(*arguments: Any) -> dict[str, PicturedImage]:
+        _, dataset, images, _ = arguments
+        asked.append((dataset, set(images)))
+        return with_maps_of(*arguments)
+
+    monkeypatch.setattr(map_pictures, "with_maps_of", noted)
+    found = comparison(evidence, map_sets(evidence), 1, 10**9)
+    assert found is not None
+    assert len(asked) == len({dataset for dataset, _ in asked}) == len(evidence.datasets)
+    shown = {(row.title.split(":")[0], row.detail.split(",")[0]) for row in found.rows}
+    titles = {data.label: data.title for data in evidence.datasets}
+    assert {(titles[dataset], image) for dataset, images in asked for image in images} == shown
+
+
+def test_equal_outlines_are_in_the_page_once(pictured: Section, report: Report) -> None:
+    found = shown(pictured)
+    page = to_html(replace(report, sections=(pictured,)))
+    for row, text in zip(found.rows, page.split('<div class="compared"')[1:], strict=True):
+        outlines = [view.outline for view in row.views if view.outline]
+        assert len(set(outlines)) < len(outlines), "each model has several layers"
+        fills = [view.fill for view in row.views]
+        assert all(text.count(f'"{each}"') - fills.count(each) == 1 for each in set(outlines))
+        assert text.count('class="outline"') == len(outlines)
+        links = re.findall(r'<use class="outline" href="#([^"]+)"', text)
+        assert links and all(text.count(f'id="{link}"') == 1 for link in links)
+    whole = sum(len(view.fill) for row in found.rows for view in row.views)
+    whole += sum(len(outline) for row in found.rows for outline in {view.outline for view in row.views})
+    assert sum(map(comparing.size, found.rows)) == whole + sum(len(row.photo) for row in found.rows)

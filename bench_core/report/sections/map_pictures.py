@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench_core.analysis.evidence import Evidence
-from bench_core.analysis.explained import Mapped, MapSet
+from bench_core.analysis.explained import MapSet
 from bench_core.analysis.heat import Heat, heat_maps
-from bench_core.analysis.pictured import PicturedImage, defined, image_scores
-from bench_core.analysis.wanted import wanted_images
+from bench_core.analysis.pictured import ImageScores, PicturedImage, defined, image_scores
+from bench_core.analysis.wanted import pictured_images, with_maps_of
 from bench_core.declarations import IGNORE
 from bench_core.metrics.map_tables import MapKind, MapLayer
 from bench_core.report import comparing, errormap, heatmap, pictures
@@ -35,8 +35,8 @@ class _Row:
     found: MapSet
     image: PicturedImage
     of_class: str
-    maps: Mapping[str, Sequence[Heat]]
-    """By model."""
+    maps: Mapping[str, Sequence[tuple[Heat, str]]]
+    """By model, each with its picture, which is empty where there is none."""
     layers: Mapping[str, Mapping[str, MapLayer]]
     """By model and name."""
     colors: ErrorColors
@@ -45,7 +45,13 @@ class _Row:
 
 def comparison(evidence: Evidence, sets: Sequence[MapSet], count: int, budget: int) -> Comparison | None:
     """Return pictures of `count` images of each set and class, within a number of bytes; None for none."""
-    rows = [row for found in sets for row in _rows(evidence, found, count)]
+    by_data: dict[str, list[MapSet]] = {}
+    for found in sets:
+        by_data.setdefault(found.dataset, []).append(found)
+    of_sets: dict[MapSet, list[_Row]] = {}
+    for mine in by_data.values():
+        of_sets |= _rows(evidence, mine, count)
+    rows = [row for found in sets for row in of_sets[found]]
     if not rows:
         return None
     drawn: list[Compared] = []
@@ -83,48 +89,92 @@ def _within(drawn: Sequence[Compared], budget: int) -> list[Compared]:
     return [drawn[place] for place in sorted(kept)]
 
 
-def _rows(evidence: Evidence, found: MapSet, count: int) -> Iterator[_Row]:
-    data = evidence.dataset(found.dataset)
-    scores = image_scores(evidence, found.dataset)
-    for of_class in data.classes:
-        chosen = _chosen(evidence, found, of_class, count)
-        if not chosen:
-            continue
-        colors = standing_out([image.image for image, _ in chosen])
+def _rows(evidence: Evidence, sets: Sequence[MapSet], count: int) -> dict[MapSet, list[_Row]]:
+    """Return the rows of each set of one dataset.
+
+    A dataset has many maps and label maps: images are chosen for all sets and classes first, and what belongs
+    to these alone is read, once.
+    """
+    data = evidence.dataset(sets[0].dataset)
+    scores = image_scores(evidence, data.label)
+    looked = {found: _looked(found) for found in sets}
+    every = {sample for counter in looked.values() for _, sample in counter}
+    pictured = pictured_images(evidence, data.label, every)
+    chosen = {
+        (found, of_class): _chosen(counter, of_class, pictured, scores, count)
+        for found, counter in looked.items()
+        for of_class in data.classes
+    }
+    taken = {sample: pictured[sample] for samples in chosen.values() for sample in samples}
+    models = dict.fromkeys(taken, tuple(model.label for model in evidence.models))
+    images = with_maps_of(evidence, data.label, taken, models)
+    rows: dict[MapSet, list[_Row]] = {}
+    for found in sets:
+        wanted = {of_class: chosen[found, of_class] for of_class in data.classes}
+        heats = _heats(found, wanted)
         layers = {label: mapped.layers for label, mapped in found.models.items()}
-        for image, maps in chosen:
-            yield _Row(found, image, of_class, maps, layers, colors, scores.fold(image.id))
+        rows[found] = []
+        for of_class, samples in wanted.items():
+            samples = [sample for sample in samples if (of_class, sample) in heats]
+            if samples:
+                colors = standing_out([images[sample].image for sample in samples])
+                rows[found] += [
+                    _Row(
+                        found,
+                        images[sample],
+                        of_class,
+                        heats[of_class, sample],
+                        layers,
+                        colors,
+                        scores.fold(sample),
+                    )
+                    for sample in samples
+                ]
+    return rows
 
 
 def _chosen(
-    evidence: Evidence, found: MapSet, of_class: str, count: int
-) -> list[tuple[PicturedImage, Mapping[str, Sequence[Heat]]]]:
+    looked: Mapping[tuple[str, str], int],
+    of_class: str,
+    pictured: Collection[str],
+    scores: ImageScores,
+    count: int,
+) -> list[str]:
     """Return images of a set that have a picture: those of most models' maps first, then the worst."""
-    scores = image_scores(evidence, found.dataset)
-    looked = Counter(sample for mapped in found.models.values() for sample in _kept(mapped, of_class))
-    every = [model.label for model in evidence.models]
-    images = wanted_images(evidence, found.dataset, dict.fromkeys(looked, every))
 
     def order(sample: str) -> tuple[float, float, str]:
         known = defined(scores.of(sample))
-        return -looked[sample], fmean(known) if known else 2.0, sample
+        return -looked[of_class, sample], fmean(known) if known else 2.0, sample
 
-    samples = sorted(images, key=order)[:count]
-    maps: dict[str, dict[str, list[Heat]]] = {sample: {} for sample in samples}
+    return sorted((sample for name, sample in looked if name == of_class and sample in pictured), key=order)[
+        :count
+    ]
+
+
+def _heats(
+    found: MapSet, wanted: Mapping[str, Sequence[str]]
+) -> dict[tuple[str, str], dict[str, list[tuple[Heat, str]]]]:
+    """Return the maps of the images that are wanted of each class, by class and image, then by model."""
+    maps: dict[tuple[str, str], dict[str, list[tuple[Heat, str]]]] = {}
     for label, mapped in found.models.items():
         for job in mapped.jobs:
-            for heat in heat_maps(job, of_class, samples):
-                maps[heat.sample].setdefault(label, []).append(heat)
-    return [(images[sample], maps[sample]) for sample in samples if maps[sample]]
+            for heat in heat_maps(job, wanted):
+                mine = maps.setdefault((heat.kind.of_class, heat.sample), {})
+                mine.setdefault(label, []).append((heat, _heat(heat)))
+    return maps
 
 
-def _kept(mapped: Mapped, of_class: str) -> set[str]:
-    return {
-        sample
-        for table in mapped.tables
-        for sample, kind in zip(table.images, table.kinds, strict=True)
-        if kind.of_class == of_class
-    }
+def _looked(found: MapSet) -> Counter[tuple[str, str]]:
+    """Return how many models have maps of each class and image."""
+    return Counter(
+        key
+        for mapped in found.models.values()
+        for key in {
+            (kind.of_class, sample)
+            for table in mapped.tables
+            for sample, kind in zip(table.images, table.kinds, strict=True)
+        }
+    )
 
 
 def _drawn(evidence: Evidence, row: _Row, width: int) -> Compared:
@@ -161,8 +211,8 @@ def _drawn(evidence: Evidence, row: _Row, width: int) -> Compared:
                 )
             )
         kinds = row.maps.get(model.label, ())
-        names = _layer_names([heat.kind for heat in kinds], row.layers.get(model.label, {}))
-        for heat in kinds:
+        names = _layer_names([heat.kind for heat, _ in kinds], row.layers.get(model.label, {}))
+        for heat, drawn in kinds:
             kind = heat.kind
             target = TARGETS.get(kind.target, kind.target)
             facets = {
@@ -173,11 +223,6 @@ def _drawn(evidence: Evidence, row: _Row, width: int) -> Compared:
             }
             note = f"{kind.layer}, {kind.method}" + (f" ({heat.words})" if heat.words else "")
             alt = f"Map of {model.title}, layer {kind.layer}, {kind.method}, {target}, on the {said}"
-            drawn = (
-                ""
-                if heat.values is None
-                else pictures.data_uri(pictures.layer(heatmap.heat_layer(heat.values)))
-            )
             views.append(View(model.title, note, alt, drawn, outlines, facets))
     height, wide = photo.shape[:2]
     return Compared(
