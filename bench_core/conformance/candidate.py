@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.overrides import TorchFunctionMode
 
 from bench_core.conformance.properties import place_of
 from bench_core.declarations import Architecture
@@ -61,7 +62,7 @@ class Candidate:
     def outline(self, classes: int = 2) -> nn.Module:
         """Build the network for 3 channels, without values unless its builder computes with them."""
         try:
-            with torch.device("meta"):
+            with torch.device("meta"), _NothingDrawn():
                 return self.build(3, classes)
         except Exception:  # whatever a builder that needs values runs into
             return self.build(3, classes)
@@ -119,6 +120,20 @@ class Candidate:
                 torch.manual_seed(0)
                 alone.append(network(image))
             return torch.cat(alone)
+
+
+class _NothingDrawn(TorchFunctionMode):
+    """Draws nothing into tensors without values: PyTorch would take a normal draw apart in Python, slowly."""
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: Any = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        given = kwargs or {}
+        if func in (nn.init.normal_, Tensor.normal_):
+            tensor: Tensor = args[0] if args else given["tensor"]
+            if tensor.is_meta:
+                return tensor
+        return func(*args, **given)
 
 
 def noise(batch: int, channels: int, size: int, seed: int = 0) -> Tensor:
