@@ -6,6 +6,7 @@ import ast
 import hashlib
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 
 MOST_FILES = 200
@@ -41,23 +42,32 @@ def _read(path: Path) -> bytes:
 
 
 def _named(content: bytes, file: Path, folder: Path) -> Iterator[Path]:
+    for level, module in _modules(content):
+        base = folder if level == 0 else _above(file, level)
+        if base == folder or folder in base.parents:
+            yield from _files(base, module)
+
+
+# Each job of a worker loads the spec's plugins anew: their text is taken apart once.
+@lru_cache(maxsize=64)
+def _modules(content: bytes) -> tuple[tuple[int, str], ...]:
+    """Return the modules that a file names, each with the folders up it is looked for (0: the plugin's)."""
     try:
         tree = ast.parse(content)
     except (SyntaxError, ValueError, RecursionError):
-        return
+        return ()
+    found: list[tuple[int, str]] = []
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            for alias in node.names:
-                yield from _files(folder, alias.name)
+            found += [(0, alias.name) for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
-            base = folder if node.level == 0 else _above(file, node.level)
-            if base == folder or folder in base.parents:
-                for alias in node.names:
-                    yield from _files(base, f"{node.module}.{alias.name}" if node.module else alias.name)
+            above = f"{node.module}." if node.module else ""
+            found += [(node.level, f"{above}{alias.name}") for alias in node.names]
         elif isinstance(node, ast.Constant) and isinstance(node.value, str):
             entry = _ENTRY.fullmatch(node.value)
             if entry is not None:
-                yield from _files(folder, entry.group(1))
+                found.append((0, entry.group(1)))
+    return tuple(dict.fromkeys(found))
 
 
 def _above(file: Path, level: int) -> Path:
