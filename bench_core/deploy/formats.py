@@ -112,8 +112,9 @@ def write_onnx(network: Network, path: Path, about: str) -> None:
     """Write an ONNX model by way of torch.export, attention in its plain form."""
     from torch.nn.attention import SDPBackend, sdpa_kernel
 
-    # The fused kernel lays its result out in another order than the plain form that it is decomposed into.
-    with _quiet(), sdpa_kernel(SDPBackend.MATH):
+    # The fused kernel lays its result out in another order than the plain form that it is decomposed into. A
+    # loop that gradients go through is not decomposed.
+    with _quiet(), torch.no_grad(), sdpa_kernel(SDPBackend.MATH):
         program = torch.onnx.export(
             exported(network), dynamo=True, input_names=["images"], output_names=["logits"], verbose=False
         )

@@ -5,13 +5,15 @@ from __future__ import annotations
 import math
 import sys
 from types import ModuleType
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 from torch.nn import functional
+from torch.utils._python_dispatch import TorchDispatchMode
 
-from bench_sma.swin_umamba.scan import dispatcher, selective_scan, traceable, use_backend
+from bench_sma.swin_umamba.scan import dispatcher, selective_scan, use_backend
 from bench_sma.swin_umamba.scan.dispatcher import NEEDS, backend_for, is_installed
 from tests.helpers.scans import errors, inputs, outcome
 
@@ -64,15 +66,55 @@ def test_what_is_traced_agrees_with_the_definition(shape: tuple[int, ...], large
     assert float((found - expected).abs().max() / expected.abs().max()) < 1e-5
 
 
-def test_what_is_traced_takes_any_batch_and_some_channels_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("length", [1, 2, 3, 15, 16, 17, 255, 256, 257, 300])
+def test_what_is_traced_is_exact_in_float64_for_any_number_of_steps(length: int) -> None:
+    arguments = inputs((2, 2, 3, 4, length))
+    with use_backend("traceable"):
+        found = selective_scan(*arguments)
+    with use_backend("sequential"):
+        expected = selective_scan(*arguments)
+    assert float((found - expected).abs().max() / expected.abs().max()) < 1e-13
+
+
+def test_what_is_traced_takes_any_batch() -> None:
     two, three = ([tensor.float() for tensor in inputs((images, 2, 5, 4, 37))] for images in (2, 3))
     for many in (two, three):
         many[2], many[5], many[6] = two[2], two[5], two[6]
-    monkeypatch.setattr(traceable, "MOST_STATES", 2 * 2 * 4 * 37)
     traced = torch.jit.trace(selective_scan, tuple(two), check_trace=False)
     assert "numba" not in str(traced.graph) and "Recurrence" not in str(traced.graph)
     assert torch.allclose(traced(*three), outcome("sequential", three)["y"], atol=1e-5)
     assert backend_for(two[0]) != "traceable"
+
+
+def test_loops_are_written_where_the_exporter_is_known_to_take_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.compiler, "is_exporting", lambda: True)
+    for known, form in ((True, "stepwise"), (False, "traceable")):
+        monkeypatch.setattr(dispatcher, "LOOPS_ARE_EXPORTED", known)
+        assert backend_for(torch.zeros(1)) == form
+
+
+def test_what_is_traced_grows_slowly_and_holds_few_states() -> None:
+    class Watched(TorchDispatchMode):
+        def __init__(self) -> None:
+            super().__init__()
+            self.operations, self.largest = 0, 0
+
+        def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            found = function(*args, **(kwargs or {}))
+            self.operations += 1
+            self.largest = max(self.largest, found.numel())
+            return found
+
+    def watched(length: int) -> Watched:
+        arguments = [tensor.float() for tensor in inputs((1, 1, 4, 16, length))]
+        with use_backend("traceable"), Watched() as seen:
+            selective_scan(*arguments)
+        return seen
+
+    short, long = watched(256), watched(4096)
+    assert long.operations < 1.25 * short.operations
+    # B and C have 16 numbers for each step; a state for each step of each channel would be four times that.
+    assert long.largest == 16 * 4096
 
 
 @pytest.mark.parametrize("backend", ON_CPU)

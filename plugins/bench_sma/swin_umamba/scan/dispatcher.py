@@ -15,7 +15,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
 
 import torch
@@ -31,9 +31,10 @@ BACKENDS = {
     "blocked": f"{_HERE}.blocked",
     "sequential": f"{_HERE}.sequential",
     "traceable": f"{_HERE}.traceable",
+    "stepwise": f"{_HERE}.stepwise",
 }
-"""Forms of the scan, and their modules; "sequential" is the definition, slow, for tests, and "traceable" is
-what a network is exported with."""
+"""Forms of the scan, and their modules; "sequential" is the definition, slow, for tests. A network is written
+to a file in "traceable" by torch.jit.trace, in "stepwise" by torch.export."""
 NEEDS = {"mamba_ssm": "mamba_ssm", "triton": "triton", "numba": "numba"}
 """The package that a form needs beyond PyTorch."""
 MISSING = {
@@ -44,6 +45,8 @@ MISSING = {
 """Forms whose package or module is not there; looked up once, which torch.compile can look through, too."""
 if torch.__version__ < "2.7":  # comes with Triton 3.2, in which lanes cannot gather from each other
     MISSING.add("triton")
+LOOPS_ARE_EXPORTED = torch.__version__ >= "2.14"
+"""Whether torch.export and its way to ONNX are known to write loops; before, these were not tried."""
 _forced: ContextVar[str | None] = ContextVar("scan backend", default=None)
 
 
@@ -82,8 +85,11 @@ def selective_scan(
     if u.device.type == "meta":
         # Nothing is computed there, and autocast does not know the device.
         return torch.empty_like(tensors[0])
-    form = importlib.import_module(BACKENDS[backend_for(tensors[0])])
-    with torch.autocast(u.device.type, enabled=False):
+    name = backend_for(tensors[0])
+    form = importlib.import_module(BACKENDS[name])
+    # A loop in a region without autocast cannot be saved; networks are exported without autocast.
+    exact = nullcontext() if name == "stepwise" else torch.autocast(u.device.type, enabled=False)
+    with exact:
         y: Tensor = form.scan(*tensors, delta_softplus)
     return y
 
@@ -93,8 +99,10 @@ def backend_for(u: Tensor) -> str:
     forced = _forced.get()
     if forced is not None:
         return forced
-    if _is_exported():
+    if torch.jit.is_tracing():  # type: ignore[attr-defined, no-untyped-call]
         return "traceable"
+    if _is_exported():
+        return "stepwise" if LOOPS_ARE_EXPORTED else "traceable"
     if u.dtype != torch.float32:
         return "blocked"
     fast = {"cuda": ("mamba_ssm", "triton"), "cpu": ("numba",)}.get(u.device.type, ())
@@ -102,10 +110,9 @@ def backend_for(u: Tensor) -> str:
 
 
 def _is_exported() -> bool:
-    """Say whether torch.jit.trace or torch.export writes down what is computed, for a file of its own."""
+    """Say whether torch.export writes down what is computed, for a file of its own."""
     exporting = getattr(torch.compiler, "is_exporting", None)
-    traced = torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
-    return bool(traced) or (exporting is not None and bool(exporting()))
+    return exporting is not None and bool(exporting())
 
 
 def is_installed(backend: str) -> bool:
