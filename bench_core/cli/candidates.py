@@ -53,17 +53,24 @@ def kind_of(name: str, kind: str | None, registry: Registry) -> str:
         return "runner"
     if len(kinds) > 1:
         listed = " and a ".join(kinds)
-        raise PluginError(f"{name!r} is a {listed}", fix=f"bench test {name} --kind {kinds[0]}")
+        raise PluginError(f"{name!r} is a {listed}", fix=f"say which is meant: add --kind {kinds[0]}")
     if kinds:
         return kinds[0]
-    others = [each for key, table in tables.items() if key != "model" for each in table]
-    near = difflib.get_close_matches(name, others, n=1, cutoff=0.7)
-    if near and not difflib.get_close_matches(name, tables["model"], n=1, cutoff=0.7):
-        raise UnknownNameError(
-            f"no plugin declares {name!r}", cause="it is a name of no kind", fix=f"did you mean {near[0]!r}?"
-        )
-    registry.model(name)
-    return "model"
+    near = difflib.get_close_matches(name, sorted({each for table in tables.values() for each in table}), n=1)
+    if not near:
+        try:
+            registry.model(name)
+        except UnknownNameError as error:
+            # Networks of other libraries stand in no table, but may be near.
+            if "did you mean" in (error.fix or ""):
+                raise
+    raise UnknownNameError(
+        f"no plugin declares {name!r}",
+        cause="it is a name of no kind: not of a " + ", ".join(KINDS[:-1]) + f" or {KINDS[-1]}",
+        fix=f"did you mean {near[0]!r}?"
+        if near
+        else "a plugin in a file is found with --plugin FILE; `bench list plugins` shows what is loaded",
+    )
 
 
 def candidates(kind: str, names: Sequence[str], wish: Wish) -> list[Candidate]:
@@ -105,7 +112,7 @@ def chosen(
             raise PluginError(
                 f"{name} is not a network",
                 cause=f"runner {declared.runner} has a procedure of its own, and builds none",
-                fix=f"bench test {declared.runner} --kind runner",
+                fix=f"name the runner instead: {declared.runner} --kind runner",
             )
         if declared.build is None:
             raise PluginError(f"{name} cannot be built yet", cause=declared.unavailable)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bench_core.cli.common import JSON, SET, STORE, PathType, print_json, print_json_line, say
+from bench_core.cli.common import JSON, SET, SPEC, STORE, PathType, print_json, print_json_line, say
 
 if TYPE_CHECKING:
     from bench_core.data.check import Prepared
@@ -102,14 +102,14 @@ def check(
 
 
 @command.command()
-@TARGET
+@SPEC
 @SET
 @ONLY
 @ALLOW
 @STORE
 @JSON
 def prepare(
-    target: str,
+    spec: Path,
     overrides: tuple[str, ...],
     only: tuple[str, ...],
     allow_missing: bool,
@@ -120,10 +120,14 @@ def prepare(
 
     Killed and started again it resumes. Prints where each cache lies.
     """
-    from bench_core.cli.data_target import open_target
+    from bench_core.cli.data_target import is_spec, open_target
     from bench_core.cli.data_view import cached, cached_line
 
-    ready = open_target(target, overrides, only, None, (), allow_missing, store)
+    if not is_spec(spec):
+        raise click.UsageError(
+            f"a cache is made for the image size of a spec; bench data check {spec} looks at a dataset alone"
+        )
+    ready = open_target(str(spec), overrides, only, None, (), allow_missing, store)
     if as_json:
         print_json({"datasets": [cached(item) for item in ready]})
         return

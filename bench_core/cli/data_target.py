@@ -37,13 +37,18 @@ def open_target(
     Raises DataError with the problems of all datasets, and what loading a spec raises.
     """
     path = Path(target)
-    if path.suffix in (".yaml", ".yml") or path.is_file():
+    if is_spec(path):
         if root is not None or options:
             raise click.UsageError("a spec says roots and options itself; change them with --set")
         return _of_spec(path, overrides, only, allow_missing, store)
     if overrides or only:
         raise click.UsageError("--set and --only are about a spec; a dataset takes --root and --option")
     return _of_name(target, root, options, allow_missing)
+
+
+def is_spec(path: Path) -> bool:
+    """Say whether what stands on the command line is a spec's path, and not a dataset's name."""
+    return path.suffix in (".yaml", ".yml") or path.is_file()
 
 
 def _of_spec(

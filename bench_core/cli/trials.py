@@ -6,9 +6,10 @@ import json
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from bench_core.cli.common import console, print_json
+from bench_core.cli.common import console, print_json, say
 from bench_core.cli.conformance import progress
 from bench_core.cli.views import duration
 
@@ -108,10 +109,21 @@ def _try(candidate: Candidate, *, quiet: bool) -> Trial:
     judges, found = candidate.properties(), []
     with warnings.catch_warnings(), progress(len(judges), candidate.name, quiet=quiet) as advance:
         warnings.simplefilter("ignore")  # of libraries, among themselves
-        for judge in judges:
-            found.append(judge())
+        for number, judge in enumerate(judges, start=1):
+            try:
+                found.append(judge())
+            except KeyboardInterrupt:
+                # What does not come to an end is not found otherwise: the table comes when all are tried.
+                which = _name(judge) or f"property {number} of {len(judges)}"
+                say(f"note: stopped while {which!r} of {candidate.kind} {candidate.name} was tried", err=True)
+                raise
             advance()
     return Trial(candidate.kind, candidate.name, candidate.options, found)
+
+
+def _name(judge: Judge) -> str:
+    item = judge.args[0] if isinstance(judge, partial) and judge.args else None
+    return str(getattr(item, "name", ""))
 
 
 def _print(screen: Console, trial: Trial) -> None:
@@ -131,13 +143,27 @@ def _print(screen: Console, trial: Trial) -> None:
         table.add_row(finding.name, Text(text, style=_STYLES[finding.state]), f"{finding.seconds:.1f}")
     screen.print(Text(trial.title, style="bold"))
     screen.print(table)
-    for finding in trial.findings:
-        if finding.state == "wrong":
-            place = f"{finding.place}: " if finding.place else ""
-            screen.print(Text(f"{place}{finding.name}\n  why: {finding.note}"), soft_wrap=True)
-            if finding.fix:
-                screen.print(Text(f"  fix: {finding.fix}"), soft_wrap=True)
+    for alike in _told_once(trial.findings):
+        first = alike[0]
+        place = f"{first.place}: " if first.place else ""
+        more = f", and {len(alike) - 1} more properties" if len(alike) > 2 else ""
+        more = f", and {alike[1].name}" if len(alike) == 2 else more
+        screen.print(Text(f"{place}{first.name}{more}\n  why: {first.note}"), soft_wrap=True)
+        fix = first.fix if len({finding.fix for finding in alike}) == 1 else "correct what stops them here"
+        if fix:
+            screen.print(Text(f"  fix: {fix}"), soft_wrap=True)
     screen.print(trial.summary, soft_wrap=True)
+
+
+def _told_once(findings: Sequence[Finding]) -> list[list[Finding]]:
+    """Return what is wrong; properties that an error stopped at one place belong together."""
+    found: dict[Any, list[Finding]] = {}
+    for number, finding in enumerate(findings):
+        if finding.state == "wrong":
+            kind = finding.note.partition(":")[0]
+            key = (finding.place, kind) if finding.stopped and finding.place else number
+            found.setdefault(key, []).append(finding)
+    return list(found.values())
 
 
 def _print_summary(screen: Console, trials: Sequence[Trial]) -> None:

@@ -116,9 +116,7 @@ def subject_of(registry: Registry, name: str, given: Mapping[str, Any], root: Pa
     if declared.open is None:
         raise DataError(f"dataset {name} cannot be read yet", cause=declared.unavailable)
     if declared.needs_root and root is None:
-        raise DataError(
-            f"dataset {name} reads files", fix=f"say where they are: bench test {name} --root FOLDER"
-        )
+        raise DataError(f"dataset {name} reads files", fix="say where they are: add --root FOLDER")
     if root is not None and not root.is_dir():
         raise DataError("the folder given with --root does not exist", place=str(root))
     return DatasetSubject(

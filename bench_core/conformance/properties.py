@@ -54,6 +54,8 @@ class Finding:
     """Where: file and line of the plugin's code, or a file of its data."""
     fix: str = ""
     seconds: float = 0.0
+    stopped: bool = False
+    """Whether an error kept the property from being tried to its end."""
 
 
 def judge(item: Property[Subject], subject: Subject) -> Finding:
@@ -61,7 +63,7 @@ def judge(item: Property[Subject], subject: Subject) -> Finding:
     started = time.monotonic()
     state: State = "wrong"
     note = place = ""
-    fix = item.fix
+    fix, stopped = item.fix, False
     try:
         item.check(subject)
     except Wrong as error:
@@ -70,16 +72,22 @@ def judge(item: Property[Subject], subject: Subject) -> Finding:
         state, note = "skipped", str(error)
     except BenchError as error:
         note = ": ".join(part for part in (error.message, error.cause) if part)
-        place, fix = error.place or _place(subject), error.fix or fix
-    except Exception as error:  # a plugin can fail in any way that Python code can
+        place, fix, stopped = error.place or _place(subject), error.fix or fix, True
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # a plugin can fail in any way that Python code can, and end the program
         place = _place(subject)
         line = line_of(error, place)
         note = in_words(error) + (f" ({Path(line).name})" if line else "")
-        place = line or place
+        if isinstance(error, SystemExit):
+            note, fix = f"it ends the program: {note}", "raise an error where something is wrong"
+        elif isinstance(error, ModuleNotFoundError) and error.name:
+            fix = f"install {error.name}, or correct the import"
+        place, stopped = line or place, True
     else:
         state = "ok"
     seconds = time.monotonic() - started
-    return Finding(item.name, state, note, place, fix if state == "wrong" else "", seconds)
+    return Finding(item.name, state, note, place, fix if state == "wrong" else "", seconds, stopped)
 
 
 def _place(subject: object) -> str:
@@ -122,7 +130,10 @@ def raised_in_core(error: BaseException) -> bool:
 
 def in_words(error: BaseException) -> str:
     """Return an exception's class and the beginning of what it says, on one line."""
-    text = " ".join(str(error).split())[:_LONGEST]
+    try:
+        text = " ".join(str(error).split())[:_LONGEST]
+    except Exception:  # a __str__ is an author's code, too
+        text = ""
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 

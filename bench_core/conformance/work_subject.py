@@ -193,7 +193,7 @@ def procedure_subject(registry: Registry, name: str, given: Mapping[str, Any]) -
     """
     declared = registry.runner(name)
     if declared.protocol != "own":
-        raise PluginError(f"runner {name} trains under the shared protocol", fix=f"bench test runner:{name}")
+        raise PluginError(f"runner {name} trains under the shared protocol", fix=f"name it so: runner:{name}")
     _check_options(name, declared.options, given)
     _expect_installed(declared)
     world = with_world(registry)

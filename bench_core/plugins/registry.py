@@ -37,6 +37,8 @@ _AS_GOOD = 0.05
 """Difference of scores below which names are equally near."""
 _LETTERS = 0.75
 """How alike letters must be where no part is: tini is tiny, but nnunet is not u-net."""
+_MOST_NAMES = 50
+"""That a message lists."""
 log = logging.getLogger(__name__)
 Declared = TypeVar(
     "Declared",
@@ -174,9 +176,9 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> UnknownNameError:
     """Return the error for a name that is not among `known`, with the nearest valid one as its fix."""
     names = sorted(known)
     near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
-    listed = ", ".join(names[:20]) + (", ..." if len(names) > 20 else "")
+    listed = ", ".join(names[:_MOST_NAMES]) + ", ..." * (len(names) > _MOST_NAMES)
     return UnknownNameError(
         f"unknown {kind} {name!r}",
-        cause=f"known are: {listed}" if names else f"no plugin declares a {kind}",
-        fix=f"did you mean {near[0]!r}?" if near else f"see `bench list` for every {kind}",
+        cause=f"known are: {listed}" if names else f"there is no {kind}",
+        fix=f"did you mean {near[0]!r}?" if near else "choose one of these" if names else None,
     )

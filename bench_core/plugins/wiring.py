@@ -88,9 +88,9 @@ def load_registry(files: Sequence[Path] = (), base: Path | None = None) -> Regis
 def load_plugin_file(path: Path) -> ModuleType:
     """Import one plugin file under a name of its own; raise PluginError with the line that failed."""
     if not path.is_file():
-        raise PluginError(
-            "plugin file does not exist", place=str(path), fix="correct the path under `plugins:`"
-        )
+        what = "is a folder, not a plugin file" if path.is_dir() else "plugin file does not exist"
+        fix = "correct the path that is given to --plugin, or stands under `plugins:`"
+        raise PluginError(what, place=str(path), fix=fix)
     name = f"segtrial_plugin_{path.stem.replace('-', '_')}"
     loader, before = _FromSource(name, str(path)), sys.modules.get(name)
     spec = importlib.util.spec_from_file_location(name, path, loader=loader)

@@ -113,6 +113,11 @@ def test_a_spec_without_a_subcommand_is_told_what_to_write() -> None:
     assert done.exit_code == 2 and "bench data check study.yaml" in done.output
 
 
+def test_prepare_takes_a_spec_alone() -> None:
+    done = CliRunner().invoke(bench, ["data", "prepare", "synthetic"])
+    assert done.exit_code == 2 and "bench data check synthetic" in done.output
+
+
 def test_prepare_says_where_the_caches_are_and_show_draws_them(tmp_path: Path) -> None:
     spec = tmp_path / "spec.yaml"
     spec.write_text(

@@ -32,6 +32,20 @@ def bench_metrics():
 """
 
 
+STOPPING = """
+import sys
+from bench_core import Metric, hookimpl
+
+def score(prediction, truth, classes, spacing, ignore):
+    {stops}
+
+@hookimpl
+def bench_metrics():
+    return [Metric(name="stopping", title="S", version=1, needs="labels", compute=score, definition="D.",
+                   empty="undefined")]
+"""
+
+
 def call(*arguments: str) -> Result:
     return CliRunner().invoke(bench, list(arguments))
 
@@ -80,6 +94,43 @@ def test_a_fault_is_told_with_place_cause_and_fix(here: Path) -> None:
     assert wrong["place"] == f"{place}:{number}" and wrong["state"] == "wrong" and wrong["fix"]
 
 
+@pytest.mark.parametrize(
+    ("stops", "why", "fix"),
+    [
+        ("sys.exit(4)", "it ends the program: SystemExit: 4", "raise an error"),
+        ("import no_such_package", "No module named 'no_such_package'", "install no_such_package"),
+        ("return prediction[truth.shape]", "IndexError", "correct what stops them here"),
+    ],
+)
+def test_code_that_stops_everything_is_told_once(here: Path, stops: str, why: str, fix: str) -> None:
+    (here / "stopping.py").write_text(STOPPING.format(stops=stops))
+    found = call("test", "stopping", "--plugin", "stopping.py")
+    assert found.exit_code == 1 and not isinstance(found.exception, KeyboardInterrupt)
+    told = found.stdout.split("stopping.py:6: ")[1:]
+    assert len(told) == 1 and "more properties\n" in told[0]
+    assert why in told[0] and f"  fix: {fix}" in told[0]
+
+
+def test_what_does_not_come_to_an_end_is_named_when_it_is_stopped(here: Path) -> None:
+    (here / "stopping.py").write_text(STOPPING.format(stops="raise KeyboardInterrupt"))
+    found = call("test", "stopping", "--plugin", "stopping.py")
+    assert "stopped while 'one score per class, of its unit' of metric stopping was tried" in found.stderr
+    assert "one score per class" not in found.stdout
+
+
+@pytest.mark.parametrize("arguments", [[], ["--plugin", "nothing.py"]])
+def test_a_plugin_that_is_not_loaded_is_told_for_what_it_is(here: Path, arguments: list[str]) -> None:
+    (here / "nothing.py").write_text("")
+    refused = call("test", "my-own", *arguments).exception
+    assert isinstance(refused, BenchError) and refused.exit_code == 2
+    assert "no plugin declares 'my-own'" in str(refused) and "--plugin FILE" in str(refused.fix)
+
+
+def test_a_folder_is_no_plugin_file(here: Path) -> None:
+    refused = call("test", "my-own", "--plugin", ".").exception
+    assert isinstance(refused, BenchError) and "is a folder" in str(refused)
+
+
 def test_all_of_a_kind_are_tried(here: Path) -> None:
     data = json.loads(call("test", "all", "--kind", "metric", "--json").stdout)
     assert {"mdsc", "hd95", "nsd"} <= {item["name"] for item in data}
@@ -125,7 +176,13 @@ def test_words_that_do_not_go_together_are_refused(here: Path, arguments: list[s
 
 
 @pytest.mark.parametrize(
-    ("name", "fix"), [("syntetic", "'synthetic'"), ("mesure", "'measure'"), ("u-nt", "'u-net'")]
+    ("name", "fix"),
+    [
+        ("syntetic", "'synthetic'"),
+        ("mesure", "'measure'"),
+        ("u-nt", "'u-net'"),
+        ("resnet18", "timm:resnet18"),
+    ],
 )
 def test_a_name_of_no_kind_gets_the_nearest(here: Path, name: str, fix: str) -> None:
     refused = call("test", name).exception
