@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Iterable
 
 from rich.console import Console, ConsoleOptions, RenderableType
@@ -17,3 +19,7 @@ class SafeConsole(Console):
         """Yield the segments of a renderable, made visible."""
         for segment in super().render(renderable, options):
             yield segment if segment.control else Segment(visible(segment.text), segment.style)
+
+    def on_broken_pipe(self) -> None:
+        """Raise BrokenPipeError, as other ways of printing do; rich would end the program with code 1."""
+        raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))

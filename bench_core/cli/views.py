@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from bench_core.execute.progress import JobProgress, RunProgress
     from bench_core.store.result import Failure
 
-_GONE = (OSError, ValueError, SystemExit)
-"""What printing raises without a screen: ValueError for a closed file, SystemExit (rich) for a pipe."""
+_GONE = (OSError, ValueError)
+"""What printing raises without a screen: ValueError for a closed file."""
 QUIET_SECONDS = 10.0
 """A job's epochs are told no more often than this in plain lines."""
 
@@ -74,7 +74,7 @@ class Steady:
         """Note that nothing can be printed, and say so once where that can be read."""
         if not self.broken:
             self.broken = True
-            why = "its reader is gone" if isinstance(error, SystemExit) else error
+            why = "its reader is gone" if isinstance(error, BrokenPipeError) else error
             with suppress(OSError, ValueError):
                 say(f"nothing more can be printed ({why}); the run continues", err=True)
 

@@ -12,8 +12,8 @@ from bench_core.store.held import Held
 from bench_core.store.store import Store
 from bench_core.store.studies import keep_study, kept_studies
 
-DATA = "data"
-"""What a result calls its dataset among what it stands on."""
+DATA, NEEDED_DATA = "data", "needed data"
+"""What a result calls its dataset, and that of the job it needs, among what it stands on."""
 
 
 def other_data(held: Sequence[Held]) -> Iterator[str]:
@@ -36,7 +36,8 @@ def other_code(held: Sequence[Held]) -> Iterator[str]:
     seen: dict[tuple[str, str], dict[str, set[Path]]] = {}
     for item in held:
         for name, digest in item.basis:
-            if name != DATA:
+            # What a step's job needs has a result of its own, whose data are asked for by their label.
+            if name not in (DATA, NEEDED_DATA):
                 places = seen.setdefault((item.job.model.label, name), {}).setdefault(digest, set())
                 places.add(item.store.path)
     for (model, name), digests in seen.items():

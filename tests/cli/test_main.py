@@ -72,6 +72,15 @@ def test_a_closed_pipe_is_no_error() -> None:
     process.stderr.close()
 
 
+@pytest.mark.parametrize("arguments", [["plan", PAPER], ["doctor"]], ids=["plan", "doctor"])
+def test_a_reader_of_a_table_that_goes_away_is_no_error(arguments: list[str]) -> None:
+    with subprocess.Popen([*BENCH, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as running:
+        assert running.stdout is not None and running.stderr is not None
+        running.stdout.close()
+        errors = running.stderr.read()
+        assert (running.wait(timeout=60), errors) == (0, b"")
+
+
 def test_a_reader_that_has_seen_enough_of_a_long_output_is_no_error() -> None:
     """A plan as JSON is written row by row: the reader goes away while more is to come."""
     with subprocess.Popen(

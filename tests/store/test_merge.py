@@ -160,11 +160,12 @@ def test_other_data_code_and_descriptions_are_told(
     assert read_accepted(tmp_path / "out") == (accepted,), "taken once"
 
 
-def test_different_datasets_of_one_model_are_no_difference(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["data", "needed data"])
+def test_different_datasets_of_one_model_are_no_difference(tmp_path: Path, name: str) -> None:
     study = write_study(
         tmp_path / "study",
         keep=lambda job: job.stage == "search",
-        change=lambda job, found: replace(found, basis={"data": found.data.fingerprint}),
+        change=lambda job, found: replace(found, basis={name: found.data.fingerprint}),
     )
     found = merged(study.store.path, "--out", tmp_path / "out")
     assert sum(found["taken"].values()) == 27 and found["notes"] == []
