@@ -9,6 +9,8 @@ import click
 
 from bench_core.cli.common import JSON, SET, SPEC, PathType, print_json, say
 from bench_core.cli.reading import STORE_OR_ARCHIVE, TRUST, reading
+from bench_core.errors import BenchError
+from bench_core.text import visible_name
 
 if TYPE_CHECKING:
     from bench_core.cli.reading import Source
@@ -103,7 +105,6 @@ def _predict(
     from bench_core.deploy.needs import check_packages
     from bench_core.deploy.placing import Outputs
     from bench_core.deploy.predict import output_names, predict_all
-    from bench_core.errors import BenchError
     from bench_core.execute.devices import choose_slots
     from bench_core.plan.load import load_plan
 
@@ -188,5 +189,7 @@ def _predict(
     return failed
 
 
-def _line(error: object) -> str:
-    return "; ".join(part.strip() for part in str(error).splitlines())
+def _line(error: BenchError) -> str:
+    place = f"{visible_name(error.place)}: " if error.place else ""
+    told = BenchError(error.message, cause=error.cause, fix=error.fix)
+    return place + "; ".join(part.strip() for part in str(told).splitlines())

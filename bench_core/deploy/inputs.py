@@ -83,6 +83,9 @@ def find_inputs(given: Sequence[Path], reader: LooseReader, out: Path) -> Inputs
                 raise DataError(what, place=str(path), fix="correct the path")
             paths.setdefault(path)
             continue
+        if os.path.realpath(path) == os.path.realpath(out):
+            fix = "choose another folder with --out"
+            raise DataError("is the folder of --out, where no image is looked for", place=str(path), fix=fix)
         before = len(paths)
         for file in _inside(path, out):
             if file.name.lower().endswith(tuple(reader.suffixes)):
@@ -95,7 +98,12 @@ def find_inputs(given: Sequence[Path], reader: LooseReader, out: Path) -> Inputs
                 )
         if len(paths) == before:
             endings = ", ".join(reader.suffixes)
-            raise DataError("holds no image", place=str(path), cause=f"known names end in {endings}")
+            raise DataError(
+                "holds no image",
+                place=str(path),
+                cause=f"known names end in {endings}",
+                fix="name another folder, or the files themselves, whose names may end as they like",
+            )
     once = {os.path.realpath(path): path for path in reversed(paths)}
     images = reader.group([path for path in paths if once[os.path.realpath(path)] is path])
     return Inputs(tuple(_named(images)), passed)

@@ -78,9 +78,7 @@ class Outputs:
                 "is there already", place=str(target), fix="choose another folder with --out"
             ) from error
         except OSError as error:
-            raise OutputError(
-                "cannot be written", place=str(target), cause=error.strerror or str(error)
-            ) from error
+            raise _unwritable("cannot be written", target, error) from error
         finally:
             beside.unlink(missing_ok=True)
         return target
@@ -97,9 +95,17 @@ class Outputs:
                     )
                 folder.mkdir(exist_ok=True)
         except OSError as error:
-            raise OutputError(
-                "the folder cannot be made", place=str(folder), cause=error.strerror or str(error)
-            ) from error
+            raise _unwritable("the folder cannot be made", folder, error) from error
+
+
+def _unwritable(what: str, path: Path, error: OSError) -> OutputError:
+    room = "free some space, or " if error.errno in (errno.ENOSPC, errno.EDQUOT) else ""
+    return OutputError(
+        what,
+        place=str(path),
+        cause=error.strerror or str(error),
+        fix=f"{room}choose another folder with --out",
+    )
 
 
 def _rename_to_new(source: Path, target: Path) -> None:

@@ -35,7 +35,12 @@ def load_network(folder: str | Path, registry: Registry | None = None) -> nn.Mod
         model, (_, channels, size, _) = about["model"], about["input"]["shape"]
         name, given, classes = str(model["name"]), dict(model["options"]), int(about["output"]["shape"][1])
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise WeightsError("the folder holds no state dict", place=str(folder), cause=repr(error)) from error
+        raise WeightsError(
+            "the folder holds no state dict",
+            place=str(folder),
+            cause=repr(error),
+            fix="export it again, state-dict among its formats",
+        ) from error
     tensors = read_checkpoint(path)
     if sha256_of(path) != expected:
         raise WeightsError("weights.pt is not what model.json says", place=str(path), fix="export it again")
@@ -65,6 +70,9 @@ def _about(folder: Path) -> Mapping[str, Any]:
         found = read_json(path)
     except (OSError, ValueError) as error:
         raise WeightsError(
-            "not a folder that `bench export model` wrote", place=str(path), cause=str(error)
+            "not a folder that `bench export model` wrote",
+            place=str(path),
+            cause=getattr(error, "strerror", None) or str(error),
+            fix="name one, or export the network again",
         ) from error
     return found if isinstance(found, dict) else {}

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -56,9 +59,14 @@ def try_formats(
                     f"{LEAST_EQUAL:.1%}"
                 )
         except OSError:
+            path.unlink(missing_ok=True)
             raise
         except Exception as error:  # Exporters raise almost anything at code that they cannot follow.
+            left = shutil.disk_usage(folder).free
             path.unlink(missing_ok=True)
+            if left < sum(tensor.nbytes for tensor in network.module.state_dict().values()):
+                # What writes in C++ does not say so.
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from error
             tried.failed[name] = _told(error)
             continue
         tried.parities[name] = parity

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
@@ -76,7 +77,9 @@ def new_folder(folder: Path) -> Iterator[None]:
             "cannot write the export",
             place=str(error.filename or folder),
             cause=error.strerror or str(error),
-            fix="choose another folder with --out",
+            fix="choose another folder with --out"
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT)
+            else "free some space, or choose another folder with --out",
         ) from error
 
 

@@ -35,10 +35,10 @@ _PIECE = 1024**2
 
 
 def is_archive(path: Path) -> bool:
-    """Say whether a path is a zip file, by how it begins."""
+    """Say whether a file is an archive, by how it begins, or a damaged one, by its name."""
     try:
         with open_regular(path) as file:
-            return file.read(4) == b"PK\3\4"
+            return file.read(4) == b"PK\3\4" or path.name.lower().endswith(".zip")
     except OSError:
         return False
 

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
+from bench_core.deploy import formats
 from bench_core.deploy.draws import Draws
 from bench_core.deploy.formats import Network, read_onnx
 from bench_core.deploy.rebuilt import load_network
@@ -195,6 +199,25 @@ def test_a_network_that_cannot_be_followed_is_told_with_its_reason(
         not list((tmp_path / "o").glob("network*"))
         and "Not written" in (tmp_path / "o" / "README.md").read_text()
     )
+
+
+def test_a_full_disk_is_not_told_as_a_network_that_cannot_be_written(
+    boxes: TrainedBoxes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(network: formats.Network, path: Path, about: str) -> None:
+        path.write_bytes(b"PK")
+        raise RuntimeError("[enforce fail at inline_container.cc:672] . unexpected pos 64 vs 0")
+
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=0))
+    broken = replace(formats.FORMATS["state-dict"], write=full)
+    monkeypatch.setitem(formats.FORMATS, "state-dict", broken)
+    out = tmp_path / "o"
+    done = call_bench(
+        "export", "model", boxes.spec, "--store", boxes.store.path, "--model", "box-net", "--out", out,
+        "--format", "state-dict",
+    )  # fmt: skip
+    assert done.returncode == 2 and "No space left" in done.stderr and "fix: free some space" in done.stderr
+    assert list(out.iterdir()) == [], "the same command may be given again"
 
 
 def test_without_a_runtime_onnx_itself_runs_the_file(

@@ -111,6 +111,36 @@ def test_a_damaged_image_is_one_line_and_the_others_are_predicted(
     assert done.returncode == 1 and len(told["predicted"]) == 10 and len(told["failed"]) == 3
 
 
+def test_what_an_image_lacks_is_told_without_options_of_a_dataset(
+    boxes: TrainedBoxes, tmp_path: Path
+) -> None:
+    """Whoever predicts can convert an image, and set no option."""
+    images = tmp_path / "images"
+    images.mkdir()
+    gray = np.arange(256, dtype=np.uint8).reshape(16, 16)
+    color = Image.fromarray(np.dstack([gray, gray.T, gray]))
+    color.save(images / "color.png")
+    color.save(images / "line\nfeed.png")
+    Image.fromarray(gray.astype(np.float32)).save(images / "float.tif")
+    pages = [Image.fromarray(gray)] * 3
+    pages[0].save(images / "pages.tif", save_all=True, append_images=pages[1:])
+    nibabel.save(nibabel.Nifti1Image(gray.astype(np.float32), np.eye(4)), images / "float.nii.gz")
+    text = predict(boxes, tmp_path / "out", images, code=1)
+    errors = [line for line in text.splitlines() if line.startswith("error:")]
+    assert len(errors) == 5 and all("; fix: " in line for line in errors)
+    assert all("option" not in line and "`" not in line for line in errors), errors
+    assert "the networks were trained on gray ones" in errors[0] and "line\\nfeed.png" in text
+
+
+def test_a_folder_of_images_is_not_that_of_label_maps(boxes: TrainedBoxes, tmp_path: Path) -> None:
+    images = boxes.write(tmp_path / "images")
+    text = predict(boxes, images, images, code=2)
+    assert "is the folder of --out" in text and "choose another folder" in text
+    (tmp_path / "file").write_text("mine")
+    text = predict(boxes, tmp_path / "file" / "out", images, code=2)
+    assert "the folder cannot be made" in text and "fix: choose another folder with --out" in text
+
+
 def test_nothing_is_overwritten_and_no_link_leads_out(boxes: TrainedBoxes, tmp_path: Path) -> None:
     images, out = boxes.write(tmp_path / "images"), tmp_path / "out"
     one = images / "box00.png"

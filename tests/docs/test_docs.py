@@ -5,12 +5,16 @@ from __future__ import annotations
 import importlib
 import re
 import shlex
+from functools import cache
+from itertools import pairwise
 from pathlib import Path
 
 import click
 import pytest
 
 from bench_core.cli.main import COMMANDS
+from bench_core.plan.expand import Plan
+from bench_core.plan.load import load_plan
 from bench_core.spec.load import load_spec
 from tests.helpers.bench import call_bench
 
@@ -69,6 +73,45 @@ def test_commands_on_the_pages_parse(page: Path, line: str) -> None:
     known = {option for parameter in command.params for option in parameter.opts + parameter.secondary_opts}
     used = {word.split("=")[0] for word in words[1:] if word.startswith("--")}
     assert used <= known | {"--help"}, f"{line}: no such option"
+
+
+SHIPPED = [(page, line) for page, line in COMMAND_LINES if re.search(r" specs/[\w-]+\.yaml", line)]
+JOBS = [(page, line) for page, line in COMMAND_LINES if "/fold-" in line]
+
+
+@cache
+def planned(spec: str) -> Plan:
+    return load_plan(REPOSITORY / spec)[1]
+
+
+def test_there_are_labels_to_check() -> None:
+    assert len(SHIPPED) >= 20 and len(JOBS) >= 2
+
+
+@pytest.mark.parametrize(("page", "line"), SHIPPED, ids=lambda value: getattr(value, "stem", None) or value)
+def test_commands_on_the_pages_name_what_their_spec_has(page: Path, line: str) -> None:
+    words = shlex.split(re.split(r" [|>] ?", line)[0])[1:]
+    plan = planned(next(word for word in words if re.fullmatch(r"specs/[\w-]+\.yaml", word)))
+    known = {
+        "model": set(plan.models),
+        "dataset": set(plan.datasets),
+        "stage": {job.stage for job in plan.jobs},
+    }
+    named = [(word[2:], value) for word, value in pairwise(words) if word in ("--model", "--dataset")]
+    if "--only" in words:
+        named += [
+            (key, each) for key, _, value in (w.partition("=") for w in words) for each in value.split(",")
+        ]
+    if words[0] == "compare" and not words[1].startswith("results"):
+        named += [("model", words[1]), ("model", words[2])]
+    for key, value in named:
+        assert value in known.get(key, {value}), f"{line}: {key} {value} is not in the spec"
+
+
+@pytest.mark.parametrize(("page", "line"), JOBS, ids=lambda value: getattr(value, "stem", None) or value)
+def test_jobs_on_the_pages_are_those_of_the_quickstart(page: Path, line: str) -> None:
+    names = {job.name for job in planned("specs/quickstart.yaml").jobs}
+    assert {word for word in shlex.split(line) if "/fold-" in word} <= names
 
 
 TRAINING = ("run", "report")

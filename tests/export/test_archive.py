@@ -288,6 +288,15 @@ def test_what_an_archive_says_of_itself_is_checked(
     refused(rewritten(archive, tmp_path / "edited.zip", edit), message, (1, 2))
 
 
+@pytest.mark.parametrize("content", [b"", b"<html>not found</html>"])
+def test_a_download_that_went_wrong_is_a_damaged_archive_and_no_spec(
+    tmp_path: Path, scratch: Path, content: bytes
+) -> None:
+    path = tmp_path / "study.zip"
+    path.write_bytes(content)
+    refused(path, "the archive is damaged")
+
+
 def test_what_is_in_an_archive_is_what_its_manifest_lists(
     archive: Path, tmp_path: Path, scratch: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

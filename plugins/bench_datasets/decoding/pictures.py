@@ -14,7 +14,7 @@ from bench_core.data.samples import UInt8Array
 from bench_core.errors import DataError, MissingDependencyError
 from bench_datasets.decoding.dicom import decode_dicom, is_dicom
 from bench_datasets.decoding.nifti import decode_nifti, is_nifti
-from bench_datasets.decoding.pixels import MOST_PIXELS, REPLACE, Content, Pixels
+from bench_datasets.decoding.pixels import GIVE_CHANNELS, MOST_PIXELS, REPLACE, Content, OptionError, Pixels
 from bench_datasets.decoding.raster import FORMATS, decode_raster
 from bench_datasets.decoding.scaling import scaled, taken_whole
 from bench_datasets.decoding.windows import Window
@@ -68,14 +68,19 @@ def as_image(pixels: Pixels, channels: int, intensity: Window, path: Path) -> UI
         return np.ascontiguousarray(values)
     if channels != 1 or found != 3:
         more = "" if found in (1, 3) else " and `protocol: {channels: native}`"
-        raise DataError(
-            f"has {found} channel{'s' if found > 1 else ''}, but the option says channels: {channels}",
-            place=str(path),
-            fix=f"set `channels: {found}`{more}, or convert the image",
+        has = f"has {found} channel{'s' if found > 1 else ''}"
+        raise OptionError.of(
+            f"{has}, but the option says channels: {channels}",
+            path,
+            f"set `channels: {found}`{more}, or convert the image",
+            (f"{has}, the networks were trained on {channels}", GIVE_CHANNELS),
         )
     if not (values == values[:, :, :1]).all():
-        raise DataError(
-            "a color image, but the option says channels: 1", place=str(path), fix="set `channels: 3`"
+        raise OptionError.of(
+            "a color image, but the option says channels: 1",
+            path,
+            "set `channels: 3`",
+            ("a color image, the networks were trained on gray ones", "convert it to gray as those were"),
         )
     return np.ascontiguousarray(values[:, :, :1])
 

@@ -19,8 +19,23 @@ MOST_PIXELS = 2**27
 MOST_BYTES = 2**30
 """Nor one whose decoded values would take more memory than this."""
 MOST_CHANNELS = 16
+GIVE_CHANNELS = "give the channels that the networks were trained on"
 REPLACE = "open it in a viewer; export or copy it again"
 _FULL = {"uint8": (0.0, 255.0), "uint16": (0.0, 65535.0)}
+
+
+class OptionError(DataError):
+    """A file that other options of its dataset would read."""
+
+    elsewhere: tuple[str, str] | None = None
+    """Message and fix for images of no dataset, which have no options."""
+
+    @classmethod
+    def of(cls, message: str, path: object, fix: str, elsewhere: tuple[str, str]) -> OptionError:
+        """Return the error of a file, in both ways."""
+        error = cls(message, place=str(path), fix=fix)
+        error.elsewhere = elsewhere
+        return error
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from bench_datasets.decoding.pixels import (
     MOST_PIXELS,
     REPLACE,
     Content,
+    OptionError,
     Pixels,
     check_size,
     content_of,
@@ -77,13 +78,9 @@ def decode_raster(
         if page is not None and image.format == "TIFF":
             image.seek(page)
         elif frames > 1 and image.format != "MPO":
-            raise DataError(
-                f"holds {frames} frames, expected one image",
-                place=str(path),
-                fix="cut it with the option `slices: acquired`, or export a single frame"
-                if image.format == "TIFF"
-                else "export a single frame",
-            )
+            said, fix = f"holds {frames} frames, expected one image", "export a single frame"
+            option = "cut it with the option `slices: acquired`, or " if image.format == "TIFF" else ""
+            raise OptionError.of(said, path, f"{option}{fix}", (said, fix))
         bits = _bits(image)
         orientation = noted_orientation(image) if upright else 1
         if image.format == "TIFF" and not upright:

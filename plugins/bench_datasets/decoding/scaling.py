@@ -10,14 +10,13 @@ from numpy.typing import NDArray
 
 from bench_core.data.samples import UInt8Array
 from bench_core.errors import DataError
-from bench_datasets.decoding.pixels import Pixels
+from bench_datasets.decoding.pixels import GIVE_CHANNELS, OptionError, Pixels
 from bench_datasets.decoding.windows import Percentiles, Range, Window
 
 CHOOSE = (
     "set the option `intensity: [low, high]`; `image` or `{percentiles: [1, 99]}` take each image's own range"
 )
-
-
+AS_TRAINED = "store it as the images were stored that the networks were trained on"
 BLOCK = 2**20
 """Values that are scaled at once."""
 
@@ -37,10 +36,12 @@ def scaled(pixels: Pixels, window: Window, path: Path) -> UInt8Array:
     if isinstance(window, tuple) and isinstance(window[0], tuple):
         if values.ndim != 3 or values.shape[2] != len(window):
             count = values.shape[2] if values.ndim == 3 else 1
-            raise DataError(
-                f"has {count} channel{'s' if count > 1 else ''}, but `intensity` has {len(window)} ranges",
-                place=str(path),
-                fix="give one range for all channels, or one per channel",
+            has = f"has {count} channel{'s' if count > 1 else ''}"
+            raise OptionError.of(
+                f"{has}, but `intensity` has {len(window)} ranges",
+                path,
+                "give one range for all channels, or one per channel",
+                (f"{has}, the networks were trained on {len(window)}", GIVE_CHANNELS),
             )
         parts = [_stretched(values[:, :, place], part) for place, part in enumerate(window)]
         found = np.stack(parts, axis=2)
@@ -64,13 +65,13 @@ def window_of(pixels: Pixels, window: Window, path: Path) -> Range | None:
         return float(pixels.values.min()), float(pixels.values.max())
     if window == "window":
         if pixels.window is None:
-            raise DataError("says no window of its own", place=str(path), fix=CHOOSE)
+            said = "says no window of its own"
+            raise OptionError.of(said, path, CHOOSE, (said, AS_TRAINED))
         return pixels.window
     if window == "dtype":
         if pixels.range is None:
-            raise DataError(
-                f"holds {pixels.values.dtype} values, whose range is not known", place=str(path), fix=CHOOSE
-            )
+            said = f"holds {pixels.values.dtype} values, whose range is not known"
+            raise OptionError.of(said, path, CHOOSE, (said, AS_TRAINED))
         return pixels.range
     return None if isinstance(window[0], tuple) else window  # type: ignore[return-value]
 

@@ -18,7 +18,16 @@ from bench_datasets.decoding.pixels import Pixels
 from bench_datasets.decoding.tiff import count_pages
 from bench_datasets.decoding.windows import Window, parse_window
 from bench_datasets.folder.slices import MOST_SLICES
-from bench_datasets.loose.pictures import PICTURES, VOLUMES, LoosePicture, alone, is_volume, only, words_of
+from bench_datasets.loose.pictures import (
+    PICTURES,
+    VOLUMES,
+    LoosePicture,
+    alone,
+    is_volume,
+    only,
+    without_options,
+    words_of,
+)
 from bench_datasets.loose.volumes import LooseStack, LooseVolume, Ranges, open_stack, open_volumes
 from bench_datasets.readers.camus_pixels import pixels_of, to_gray
 from bench_datasets.readers.nnunet import CHANNEL
@@ -75,7 +84,8 @@ class SlicedVolume(LooseVolume):
         """Decode a slice; raise DataError with the path."""
         volume = self.volumes[0]
         values = self.cache.read(volume, self.plane, number)
-        return as_picture(Pixels(values), self.channels, self.given, volume.path)
+        with without_options():
+            return as_picture(Pixels(values), self.channels, self.given, volume.path)
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from bench_core.data.samples import UInt8Array
 from bench_core.errors import DataError
 from bench_datasets.decoding.dicom import EXTENSIONS
 from bench_datasets.decoding.pictures import as_picture, decode_pixels
+from bench_datasets.decoding.pixels import OptionError
 from bench_datasets.decoding.windows import Percentiles, Window
 
 PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".gif", ".webp", *EXTENSIONS)
@@ -46,12 +48,25 @@ class LoosePicture:
     def picture(self, number: int) -> Picture:
         """Decode it, or a page; raise DataError with the path."""
         page = number if self.pages else None
-        pixels = decode_pixels(self.path, colors=True, upright=self.upright, page=page)
-        return as_picture(pixels, self.channels, self.window, self.path)
+        with without_options():
+            pixels = decode_pixels(self.path, colors=True, upright=self.upright, page=page)
+            return as_picture(pixels, self.channels, self.window, self.path)
 
     def write(self, labels: Iterable[UInt8Array], path: Path) -> None:
         """Raise TypeError: label maps of pictures are pictures."""
         raise TypeError(f"{self.path} has no place in space")
+
+
+@contextmanager
+def without_options() -> Iterator[None]:
+    """Tell what a dataset's options would mend as what its networks want: whoever predicts has no options."""
+    try:
+        yield
+    except OptionError as error:
+        if error.elsewhere is None:
+            raise
+        message, fix = error.elsewhere
+        raise DataError(message, place=error.place, fix=fix) from error
 
 
 def alone(paths: Sequence[Path]) -> list[tuple[Path, ...]]:

@@ -14,9 +14,9 @@ from bench_core.data.picture import Picture
 from bench_core.data.samples import UInt8Array
 from bench_core.errors import DataError
 from bench_datasets.decoding.pictures import as_picture
-from bench_datasets.decoding.pixels import Pixels, check_size
+from bench_datasets.decoding.pixels import GIVE_CHANNELS, Pixels, check_size
 from bench_datasets.decoding.windows import Window
-from bench_datasets.loose.pictures import words_of
+from bench_datasets.loose.pictures import without_options, words_of
 from bench_datasets.volumes import (
     MOST_BYTES,
     Volume,
@@ -74,7 +74,7 @@ class LooseVolume:
                 place=str(self.volumes[0].path),
                 fix="give all channels of an image: CASE_0000.nii.gz, CASE_0001.nii.gz and so on"
                 if len(self.volumes) < self.channels
-                else "give the channels that the networks were trained on",
+                else GIVE_CHANNELS,
             )
         return Picture(found)
 
@@ -123,7 +123,8 @@ class LooseStack:
 
     def picture(self, number: int) -> Picture:
         """Decode a slice; raise DataError with the path."""
-        return as_picture(Pixels(self.values(number)), self.channels, self.window, self.path)
+        with without_options():
+            return as_picture(Pixels(self.values(number)), self.channels, self.window, self.path)
 
     def write(self, labels: Iterable[UInt8Array], path: Path) -> None:
         """Write label maps as voxels of the file's own grid, with its affine and header."""
