@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from bench_core.analysis.evidence import Finished
 from bench_core.errors import BenchError
-from bench_core.files.bounded import BoundError, open_arrays
+from bench_core.files.arrays import open_arrays
+from bench_core.files.bounded import BoundError
 from bench_core.metrics.map_tables import MapKind
 
 MOST_BYTES = 64 * 1024**2

@@ -8,13 +8,15 @@ import sys
 import threading
 import time
 import traceback
+from collections.abc import Mapping
 from multiprocessing.connection import Connection
 from typing import Any
 
 from bench_core.errors import BenchError
-from bench_core.execute.crew import Call, Report, Start, Task, environment
+from bench_core.execute.crew_messages import Call, Report, Start, Task
 from bench_core.execute.failures import summary
 from bench_core.execute.follow import share, stand_back
+from bench_core.execute.threads import thread_variables
 
 _NO_FIX = "see the log for the traceback; this looks like a bug in a plugin"
 _MOST_TEXT = 4000
@@ -50,7 +52,7 @@ def serve(pipe: Connection, prints: Connection, start: Start, rank: int, look_se
     stand_back()
     os.dup2(prints.fileno(), 2)
     prints.close()
-    os.environ.update(environment(start, rank))
+    os.environ.update(_environment(start, rank))
     voice = _Voice(pipe)
     threading.Thread(target=voice.beat_every, args=(look_seconds,), daemon=True, name="bench-lives").start()
     try:
@@ -94,6 +96,12 @@ def _share_all(pipe: Connection, voice: _Voice, start: Start, rank: int) -> None
             # On a GPU that several processes share, another one's next job may need what this one has kept.
             cuda.empty_cache()
         voice.say("idle")
+
+
+def _environment(start: Start, rank: int) -> Mapping[str, str]:
+    """Return what a process finds in its environment, as torchrun would set it, but for the port."""
+    values = {"RANK": rank, "WORLD_SIZE": len(start.devices), "LOCAL_RANK": rank, "MASTER_ADDR": "127.0.0.1"}
+    return thread_variables(start.threads) | {name: str(value) for name, value in values.items()}
 
 
 def _next(pipe: Connection, voice: _Voice) -> Task | None:

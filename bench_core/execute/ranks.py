@@ -17,8 +17,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench_core.errors import BenchError
-from bench_core.execute.crew import GRACE_SECONDS, Crew, Task
+from bench_core.execute.crew import Crew
+from bench_core.execute.crew_messages import Task
 from bench_core.execute.failures import RankLostError
+from bench_core.execute.member import GRACE_SECONDS
 from bench_core.execute.signals import RANK_LOST, StoppedAnyway
 from bench_core.store.claim import release_all
 

@@ -29,7 +29,8 @@ from bench_core.processes.parentage import children_die_with_us, die_with_parent
 from bench_core.processes.streams import open_standard_files
 
 if TYPE_CHECKING:
-    from bench_core.execute.crew import Crew, Start
+    from bench_core.execute.crew import Crew
+    from bench_core.execute.crew_messages import Start
     from bench_core.execute.death import Tries
     from bench_core.execute.queue import Order
     from bench_core.execute.ranks import OutsideTeam, Team
@@ -160,7 +161,7 @@ class Worker:
         return devices if several else devices[:1]
 
     def _team(self, job: Job, order: Order, store: Store, devices: tuple[str, ...]) -> Callable[[], Team]:
-        from bench_core.execute.crew import Start
+        from bench_core.execute.crew_messages import Start
         from bench_core.execute.ranks import OwnTeam, Team
 
         if len(devices) == 1:

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from bench_core.files.bounded import open_arrays
+from bench_core.files.arrays import open_arrays
 
 MOST_SIDE = 64
 MOST_MAPS = 4000

@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from pydantic import AfterValidator, StringConstraints, TypeAdapter, ValidationError
 
 from bench_core.errors import StoreError
-from bench_core.files.bounded import Arrays, open_arrays, open_regular, parse_json
+from bench_core.files.arrays import Arrays, open_arrays
+from bench_core.files.bounded import open_regular, parse_json
 from bench_core.files.hashes import sha256_of
 from bench_core.plan.job import Job
 from bench_core.records import Case, Count, Counts, Predictions

@@ -10,7 +10,7 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from bench_core.files.bounded import open_arrays
+from bench_core.files.arrays import open_arrays
 
 MOST_BYTES = 512 * 1024**2
 """Of the maps in one file, uncompressed; a single map may be larger."""

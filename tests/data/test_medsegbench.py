@@ -74,7 +74,7 @@ def test_images_and_labels_are_those_of_the_file(gray: bool, tmp_path: Path) -> 
 
 
 def test_an_array_is_decompressed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from bench_core.files.bounded import Arrays
+    from bench_core.files.arrays import Arrays
 
     read: list[str] = []
     original = Arrays.read

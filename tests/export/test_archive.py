@@ -19,7 +19,8 @@ from bench_core.analysis.study_digest import study_digest
 from bench_core.cli.reading import reading
 from bench_core.errors import StoreError
 from bench_core.export.pack import Packed, pack
-from bench_core.files.bounded import BoundError, check_contents
+from bench_core.files.bounded import BoundError
+from bench_core.files.zip_contents import check_contents
 from bench_core.plan.expand import make_plan
 from bench_core.plan.load import load_plan
 from bench_core.store import archive as container
@@ -422,3 +423,9 @@ def test_an_archive_of_very_many_members_is_bounded_by_its_table_of_contents(tmp
     (tmp_path / "many.zip").write_bytes(content[: place + 8] + b"\xff" * 8 + content[place + 16 :])
     with (tmp_path / "many.zip").open("rb") as many, pytest.raises(BoundError, match="leads nowhere"):
         check_contents(many)
+    # A record that claims less, at the file's beginning, where the end leads to: zipfile does not follow it.
+    record = content[place - 56 : place]
+    small = record[:40] + (100).to_bytes(8, "little") + record[48:]
+    (tmp_path / "many.zip").write_bytes(small + content[: place + 8] + bytes(8) + content[place + 16 :])
+    with (tmp_path / "many.zip").open("rb") as many, pytest.raises(BoundError, match="leads nowhere"):
+        check_contents(many, 10**6)

@@ -16,7 +16,8 @@ from typing import Any
 
 import torch
 
-from bench_core.execute.crew import Crew, Start
+from bench_core.execute.crew import Crew
+from bench_core.execute.crew_messages import Start
 from bench_core.execute.job import run_job
 from bench_core.execute.queue import Order, queue_job, queued
 from bench_core.execute.ranks import OwnTeam, Team

@@ -17,7 +17,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from bench_core.files.bounded import BoundError, open_arrays, parse_json, read_json
+from bench_core.files.arrays import open_arrays
+from bench_core.files.bounded import BoundError, parse_json, read_json
 
 
 def header(shape: str, descr: str = "'|u1'") -> bytes:

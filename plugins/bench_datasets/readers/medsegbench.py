@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from bench_core import DatasetRequest
 from bench_core.data.samples import Sample, UInt8Array
 from bench_core.errors import DataError
-from bench_core.files.bounded import Arrays, BoundError, open_arrays
+from bench_core.files.arrays import Arrays, open_arrays
+from bench_core.files.bounded import BoundError
 from bench_datasets.decoding.pictures import MOST_PIXELS
 from bench_datasets.folder.classes import parse_classes
 from bench_datasets.problems import Problems

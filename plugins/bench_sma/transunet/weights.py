@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from bench_core import PublishedFile
 from bench_core.errors import WeightsError
-from bench_core.files.bounded import BoundError, open_arrays
+from bench_core.files.arrays import open_arrays
+from bench_core.files.bounded import BoundError
 from bench_core.weights.files import unpublished
 
 if TYPE_CHECKING:
