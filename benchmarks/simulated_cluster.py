@@ -11,8 +11,10 @@ from random import Random
 
 from simulated_store import SimulatedStore
 
-from bench_core.execute.board import DONE, NAMES_PER_OPERATION, Board, Costs, Manners
+from bench_core.execute.board import NAMES_PER_OPERATION, Board, Costs
 from bench_core.execute.graph import Graph
+from bench_core.execute.manners import Manners
+from bench_core.execute.tally import DONE
 from bench_core.plan.expand import make_plan
 from bench_core.plan.job import Job
 from bench_core.plugins.wiring import load_registry

@@ -7,29 +7,24 @@ about as much has been lost to outdated knowledge as a survey costs, and who wai
 from __future__ import annotations
 
 import time
-from array import array
 from bisect import bisect_left
-from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import compress
-from operator import and_
 from random import Random
 
-from bench_core.execute.graph import RATE, Graph
+from bench_core.execute.graph import Graph
 from bench_core.execute.ledger import Ledger
+from bench_core.execute.manners import Manners, anything
 from bench_core.execute.pace import Pace
 from bench_core.execute.ready import FromOwnPlace, InOrder
+from bench_core.execute.tally import DIVERGED, DONE, ELSEWHERE, ENDED, FAILED, MISSING, RUNNING, TODO, Tally
 from bench_core.plan.job import Need
 from bench_core.store.result import Failure
 from bench_core.store.states import State
 
-TODO, RUNNING, ELSEWHERE, DONE, FAILED, DIVERGED, BLOCKED, WAITING, MISSING = range(9)
-"""Running: here. Diverged: failed so, as a search job may. Missing: needed, and not of this plan."""
-ENDED = frozenset({DONE, FAILED, DIVERGED, BLOCKED, WAITING})
 _OPEN = bytes(state not in ENDED and state != RUNNING for state in range(256))
 """For each state, whether what others do can change it."""
-_TODO = bytes(state == TODO for state in range(256))
 LOOK_SECONDS = 2.0
 """How often one that waits looks at what others do, at first."""
 LONGEST_LOOK_SECONDS = 30.0
@@ -43,25 +38,6 @@ MOST_TRIES = 64
 """Jobs that are looked at in one go for a free one."""
 STALL_SECONDS = 600.0
 """How long a job is waited for that nobody runs and that this process may not run."""
-
-
-def anything(number: int) -> bool:
-    """Say that a job may be run, whichever it is."""
-    return True
-
-
-@dataclass(frozen=True)
-class Manners:
-    """How a process behaves among others; by default it takes all jobs in the plan's order."""
-
-    token: str = ""
-    """Names one of many workers: decides where it begins. Empty: the plan's order."""
-    may: Callable[[int], bool] = anything
-    """Whether a job, by its number, may be run here."""
-    again: Callable[[int, Failure], bool] = lambda number, failure: False
-    """Whether a failed job may nevertheless be tried here."""
-    leave: bool = False
-    """End when all that is left is at work elsewhere, instead of standing by to take over."""
 
 
 @dataclass
@@ -97,46 +73,42 @@ class Board:
     costs: Costs = field(default_factory=Costs)
 
     def __post_init__(self) -> None:
-        graph, token = self.graph, self.manners.token
-        self.states = bytearray([TODO]) * graph.count + bytearray([MISSING]) * (
-            len(graph.digests) - graph.count
-        )
+        graph, token, may = self.graph, self.manners.token, self.manners.may
         self.known_failures: dict[int, Failure] = {}
         """Failures that a new try follows, by job."""
         self.failures: dict[int, Failure] = {}
         """Failures of jobs that have ended so."""
-        self.changed: list[int] = []
-        """Jobs whose state has changed, for whoever shows them; emptied by them."""
-        self._unmet = array("l", graph.needed)
-        may = self.manners.may
-        self._may = (
-            bytearray(b"\1") * graph.count if may is anything else bytearray(map(may, range(graph.count)))
-        )
         self._pace = Pace(graph)
         self._ready: InOrder | FromOwnPlace = FromOwnPlace(self._pace, token) if token else InOrder()
+        allowed = b"\1" * graph.count if may is anything else map(may, range(graph.count))
+        self._tally = Tally(graph, bytearray(allowed), self._ready)
         self._random = Random(f"{token}-looks")
         self._post = self._random.randrange(graph.count or 1)
-        self._counts = [0] * 9
-        self.mine = sum(self._may)
-        """Jobs to do that may be run here."""
-        self._counts[TODO], self._counts[MISSING] = graph.count, len(graph.digests) - graph.count
-        self._unsettled: deque[int] = deque()
         self._looked, self._pause = float("-inf"), LOOK_SECONDS
         self._lost = 0
         self._starved = False
         """Whether the last search for a job found none."""
         self._stalled: float | None = None
-        for number in graph.roots:
-            self._ready.add(number)
+
+    @property
+    def states(self) -> bytearray:
+        """The state of each job, by number."""
+        return self._tally.states
+
+    @property
+    def changed(self) -> list[int]:
+        """Jobs whose state has changed, for whoever shows them; emptied by them."""
+        return self._tally.changed
+
+    @property
+    def mine(self) -> int:
+        """Jobs to do that may be run here."""
+        return self._tally.mine
 
     def read(self) -> None:
         """Take the states of all jobs from the ledger: exactly, or, one of many, from names alone."""
         self._take_all(self.ledger.survey() if self.manners.token else self.ledger.states(), first=True)
-        self._unsettled += self.graph.beyond
-
-    def free(self, number: int) -> bool:
-        """Say whether a job is, as far as is known, to do, and may be run here."""
-        return self.states[number] == TODO and bool(self._may[number])
+        self._tally.doubt(self.graph.beyond)
 
     def take(self) -> int | None:
         """Return a job that can start now, or None; of many workers' it has been looked at exactly.
@@ -144,7 +116,7 @@ class Board:
         Whoever does not start it gives it back with `put_back`.
         """
         tries = 0
-        while tries < MOST_TRIES and (number := self._ready.next(self.free)) is not None:
+        while tries < MOST_TRIES and (number := self._ready.next(self._tally.free)) is not None:
             if not self.manners.token or self._is_free(number):
                 self._ready.got()
                 self._starved, self._pause = False, LOOK_SECONDS
@@ -163,9 +135,7 @@ class Board:
 
     def bar(self, number: int) -> None:
         """Let a job be run by others alone."""
-        if self._may[number]:
-            self.mine -= self.states[number] == TODO
-            self._may[number] = 0
+        self._tally.bar(number)
 
     def begin(self, number: int) -> None:
         """Note that a job has been started here."""
@@ -201,8 +171,7 @@ class Board:
         self.costs.surveys += 1
         self._lost = 0
         self._take_all(self.ledger.survey(), first=False)
-        todo = self.states.translate(_TODO)
-        self._ready.prune(bytes(map(and_, todo, self._may)).__getitem__)
+        self._ready.prune(self._tally.all_free().__getitem__)
         # Names do not tell which owners have died.
         for number in self._watched():
             self._is_free(number)
@@ -227,36 +196,20 @@ class Board:
 
     def settle(self) -> None:
         """End the jobs that can never start here: blocked by a failure, or waiting for what nobody runs."""
-        while self._unsettled:
-            number = self._unsettled.popleft()
-            if number >= self.graph.count or self.states[number] != TODO:
-                continue
-            self._set(number, self.fate(number)[0])
+        self._tally.settle()
 
     def fate(self, number: int) -> tuple[int, list[Need]]:
         """Return what a job that is to do comes to (todo, blocked, waiting), and the needs that decide it."""
-        needs, state = self.graph.needs[number], self._state_of
-        broken = [
-            need
-            for need in needs
-            if state(need) in (FAILED, BLOCKED) or (state(need) == DIVERGED and need.role != RATE)
-        ]
-        rates = [need for need in needs if need.role == RATE]
-        if rates and all(state(need) == DIVERGED for need in rates):
-            broken += rates
-        if broken:
-            return BLOCKED, broken
-        missing = [need for need in needs if state(need) in (MISSING, WAITING)]
-        return (WAITING, missing) if missing else (TODO, [])
+        return self._tally.fate(number)
 
     def finished(self) -> bool:
         """Say whether there is nothing left that this process may do, or may have to take over."""
-        if self._counts[RUNNING]:
+        if self._tally.count(RUNNING):
             return False
         if self.mine:
             return self._waits_in_vain()
         self._stalled = None
-        return self.manners.leave or not any(self._may[number] for number in self._numbers(ELSEWHERE))
+        return self.manners.leave or not any(map(self._tally.may_run, self._tally.numbers(ELSEWHERE)))
 
     @property
     def stalled(self) -> bool:
@@ -265,19 +218,12 @@ class Board:
 
     def _waits_in_vain(self) -> bool:
         """Say whether what is left here waits for jobs of other workers, and none of them comes."""
-        blocked = all(self._unmet[number] for number in self._numbers(TODO) if self._may[number])
-        if not blocked or self._counts[ELSEWHERE]:
+        if self._tally.startable() or self._tally.count(ELSEWHERE):
             self._stalled = None
             return False
         now = self.clock()
         self._stalled = now if self._stalled is None else self._stalled
         return now - self._stalled > STALL_SECONDS
-
-    def _numbers(self, state: int) -> Iterator[int]:
-        number = self.states.find(state, 0, self.graph.count)
-        while number >= 0:
-            yield number
-            number = self.states.find(state, number + 1, self.graph.count)
 
     def _watched(self) -> list[int]:
         """Return a few jobs elsewhere, behind a place of this process's own.
@@ -285,24 +231,21 @@ class Board:
         They stay the same until they end: an owner on another machine is known to be dead only to whoever
         has looked at it several times.
         """
-        elsewhere = list(self._numbers(ELSEWHERE))
+        elsewhere = list(self._tally.numbers(ELSEWHERE))
         start = bisect_left(elsewhere, self._post)
         return [*elsewhere[start : start + FEW], *elsewhere[: max(0, start + FEW - len(elsewhere))]][:FEW]
 
     def _elsewhere(self) -> Iterator[int]:
-        yield from self._numbers(ELSEWHERE)
+        yield from self._tally.numbers(ELSEWHERE)
         outside = range(self.graph.count, len(self.graph.digests))
         yield from (number for number in outside if self.states[number] not in (DONE, DIVERGED))
         if self.manners.token:
             # Of jobs of other kinds of workers only their names tell that they were begun.
-            yield from (number for number in self._numbers(TODO) if not self._may[number])
-
-    def _state_of(self, need: Need) -> int:
-        return self.states[self.graph.number[need.digest]]
+            yield from (number for number in self._tally.numbers(TODO) if not self._tally.may_run(number))
 
     def _take_all(self, found: Mapping[str, State], *, first: bool) -> None:
         digests, count = self.graph.digests, self.graph.count
-        given_back = [*self._numbers(ELSEWHERE), *range(count, len(digests))]
+        given_back = [*self._tally.numbers(ELSEWHERE), *range(count, len(digests))]
         for number in given_back:
             if self.states[number] not in ENDED and found.get(digests[number], "todo") == "todo":
                 self._set(number, TODO if number < count else MISSING)
@@ -318,24 +261,8 @@ class Board:
                 self._set(number, ELSEWHERE)
             elif state == "failed":
                 self._take_failure(number, first=first)
-        self._take_done(done)
-
-    def _take_done(self, numbers: list[int]) -> None:
-        """Note of many jobs that others have done them; the same as `_set` for each, in a shorter loop."""
-        states, counts, unmet, dependants = self.states, self._counts, self._unmet, self.graph.dependants
-        for number in numbers:
-            counts[states[number]] -= 1
-            if states[number] == TODO and number < self.graph.count:
-                self.mine -= self._may[number]
-            states[number] = DONE
-        counts[DONE] += len(numbers)
-        self.changed += numbers
-        for number in numbers:
-            for other in dependants[number]:
-                unmet[other] -= 1
-                if not unmet[other] and states[other] == TODO:
-                    self._ready.add(other)
-        self._learn(numbers)
+        self._tally.set_done(done)
+        self._learn(done)
 
     def _learn(self, numbers: Sequence[int]) -> None:
         """Let a few results of jobs that have been done tell how long the others will take."""
@@ -377,29 +304,5 @@ class Board:
             self.end(number, DIVERGED if failure.diverged else FAILED, failure)
 
     def _set(self, number: int, state: int) -> None:
-        known = self.states[number]
-        if known == state:
-            return
-        self.states[number] = state
-        self._counts[known] -= 1
-        self._counts[state] += 1
-        self.changed.append(number)
-        if number < self.graph.count:
-            if known == TODO:
-                self.mine -= self._may[number]
-            elif state == TODO:
-                self.mine += self._may[number]
-            if state == TODO:
-                self._unsettled.append(number)
-                if not self._unmet[number]:
-                    self._ready.add(number)
-        dependants = self.graph.dependants[number]
-        if state in (DONE, DIVERGED):
-            for other in dependants:
-                self._unmet[other] -= 1
-                if not self._unmet[other] and self.states[other] == TODO:
-                    self._ready.add(other)
-        if state == DONE:
+        if self._tally.set(number, state) and state == DONE:
             self._learn([number])
-        if state in (FAILED, DIVERGED, BLOCKED, WAITING, MISSING):
-            self._unsettled += dependants

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from bench_core.declarations import JobEvent
 from bench_core.errors import BenchError
-from bench_core.execute.board import STALL_SECONDS, Manners
+from bench_core.execute.board import STALL_SECONDS
 from bench_core.execute.death import Tries, give_back, record_death
 from bench_core.execute.duty import Duty
 from bench_core.execute.executor import (
@@ -28,6 +28,7 @@ from bench_core.execute.executor import (
 from bench_core.execute.happening import Happening, Watch
 from bench_core.execute.known import Known
 from bench_core.execute.machine import memory_kills
+from bench_core.execute.manners import Manners
 from bench_core.execute.progress import FINAL, JobProgress, RunProgress, Status
 from bench_core.execute.queue import Order, forget, queue_job, tidy
 from bench_core.execute.schedule import Schedule

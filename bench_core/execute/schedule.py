@@ -5,21 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Generator, Mapping
 
-from bench_core.execute.board import (
-    BLOCKED,
-    DIVERGED,
-    DONE,
-    ELSEWHERE,
-    FAILED,
-    RUNNING,
-    TODO,
-    WAITING,
-    Board,
-    Manners,
-)
+from bench_core.execute.board import Board
 from bench_core.execute.graph import RATE, Graph
 from bench_core.execute.ledger import Ledger
+from bench_core.execute.manners import Manners
 from bench_core.execute.progress import FINAL, JobProgress, RunProgress, Status
+from bench_core.execute.tally import BLOCKED, DIVERGED, DONE, ELSEWHERE, FAILED, RUNNING, TODO, WAITING
 from bench_core.plan.job import Need
 from bench_core.store.result import Failure
 

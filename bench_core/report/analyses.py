@@ -16,6 +16,11 @@ def _metric(help_text: str) -> Option:
     return Option(type=str, default="mdsc", help=help_text, names="metric")
 
 
+def _counted(help_text: str) -> Option:
+    """Return the choice of a metric of pixel counts, which need no step."""
+    return Option(type=str, default="mdsc", help=help_text, choices=MONITORED)
+
+
 _EMPTY = Option(
     type=str,
     default="ignore",
@@ -149,7 +154,7 @@ def bench_analyses() -> Sequence[Analysis]:
             help="the score of predicting one class everywhere beside the models'; only where it is listed",
             section=f"{_HOME}.baselines:section",
             options={
-                "metric": Option(type=str, default="mdsc", help="Metric of the scores.", choices=MONITORED)
+                "metric": _counted("Metric of the scores."),
             },
         ),
         Analysis(
@@ -166,16 +171,8 @@ def bench_analyses() -> Sequence[Analysis]:
                 "bins": Option(
                     type=int, default=3, help="Ranges that numbers are cut into.", minimum=2, maximum=10
                 ),
-                "alpha": Option(
-                    type=float,
-                    default=0.05,
-                    help="Level of the tests; intervals have confidence 1 - alpha.",
-                    minimum=0.001,
-                    maximum=0.5,
-                ),
-                "samples": Option(
-                    type=int, default=2000, help="Resamples of the bootstrap.", minimum=200, maximum=20_000
-                ),
+                "alpha": _alpha("Level of the tests; intervals have confidence 1 - alpha."),
+                "samples": _SAMPLES,
             },
         ),
         Analysis(
@@ -225,17 +222,9 @@ def bench_analyses() -> Sequence[Analysis]:
             help="networks on other datasets beside home: scores, intervals, what is lost, and ranks",
             section=f"{_HOME}.transfer:section",
             options={
-                "metric": Option(type=str, default="mdsc", help="Metric of the scores.", choices=MONITORED),
-                "alpha": Option(
-                    type=float,
-                    default=0.05,
-                    help="Intervals have confidence 1 - alpha.",
-                    minimum=0.001,
-                    maximum=0.5,
-                ),
-                "samples": Option(
-                    type=int, default=2000, help="Resamples of the bootstrap.", minimum=200, maximum=20_000
-                ),
+                "metric": _counted("Metric of the scores."),
+                "alpha": _alpha("Intervals have confidence 1 - alpha."),
+                "samples": _SAMPLES,
             },
         ),
         Analysis(
@@ -243,7 +232,7 @@ def bench_analyses() -> Sequence[Analysis]:
             help="networks under corruptions of imaging: what is lost, and whose rank changes",
             section=f"{_HOME}.corruption:section",
             options={
-                "metric": Option(type=str, default="mdsc", help="Metric of the scores.", choices=MONITORED),
+                "metric": _counted("Metric of the scores."),
                 "alpha": _alpha("Intervals have confidence 1 - alpha."),
                 "samples": _SAMPLES,
                 "pictures": Option(type=bool, default=True, help="Show an image under each corruption."),
@@ -293,9 +282,7 @@ def bench_analyses() -> Sequence[Analysis]:
             help="validation metric and training loss by epoch, folds thin, their mean thick",
             section=f"{_HOME}.curves:section",
             options={
-                "metric": Option(
-                    type=str, default="mdsc", help="Validation metric of the curves.", choices=MONITORED
-                ),
+                "metric": _counted("Validation metric of the curves."),
                 "loss": Option(type=bool, default=True, help="Offer the training loss, too."),
             },
         ),

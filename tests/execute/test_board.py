@@ -12,8 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench_core.execute.board import BLOCKED, DIVERGED, DONE, ELSEWHERE, FEW, STALL_SECONDS, Board, Manners
+from bench_core.execute.board import FEW, STALL_SECONDS, Board
 from bench_core.execute.graph import Graph
+from bench_core.execute.manners import Manners
+from bench_core.execute.tally import BLOCKED, DIVERGED, DONE, ELSEWHERE
 from bench_core.plan.job import Job, Need
 from bench_core.store.result import Failure
 from tests.helpers.simulated_ledger import Crowd, SimulatedLedger

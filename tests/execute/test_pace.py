@@ -13,8 +13,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench_core.execute.board import Board, Manners
+from bench_core.execute.board import Board
 from bench_core.execute.graph import STEPS, Graph, work_of
+from bench_core.execute.manners import Manners
 from bench_core.execute.pace import READINGS, Pace
 from bench_core.plan.job import Job, Need
 from bench_core.records import DataFacts, EpochRecord, TrainingRecord

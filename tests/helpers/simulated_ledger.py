@@ -7,8 +7,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from bench_core.errors import StoreError
-from bench_core.execute.board import DIVERGED, DONE, FAILED, TODO, Board, Manners
+from bench_core.execute.board import Board
 from bench_core.execute.graph import Graph
+from bench_core.execute.manners import Manners
+from bench_core.execute.tally import DIVERGED, DONE, FAILED, TODO
 from bench_core.store.result import Failure, Result
 from bench_core.store.states import State
 
