@@ -15,7 +15,8 @@ from simulated_cluster import study
 
 from bench_core.plan.job import Job
 from bench_core.records import DataFacts
-from bench_core.store.folder import write_manifest, write_result
+from bench_core.store.folder import write_result
+from bench_core.store.manifest import write_manifest
 from bench_core.store.result import Result
 from bench_core.store.store import Store
 from bench_core.store.taking import take_claim

@@ -17,7 +17,7 @@ from bench_core.errors import BenchError
 from bench_core.plan.expand import Plan
 from bench_core.spec.model import Spec
 from bench_core.store.accepted import read_accepted
-from bench_core.store.folder import manifest_of
+from bench_core.store.manifest import manifest_of
 from bench_core.store.store import Store
 
 if TYPE_CHECKING:

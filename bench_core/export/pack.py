@@ -30,6 +30,7 @@ from bench_core.store import archive_names
 from bench_core.store import folder as files
 from bench_core.store.accepted import ACCEPTED, read_accepted
 from bench_core.store.archive_manifest import ARCHIVE_FORMAT, Fact, LeftOut, Manifest
+from bench_core.store.manifest import manifest_of
 from bench_core.store.store import Store
 from bench_core.version import __version__
 
@@ -125,7 +126,7 @@ def _sound(plan: Plan, store: Store) -> tuple[list[Job], list[BenchError]]:
 def _files_of(job: Job, store: Store) -> Iterator[tuple[Member, Fact]]:
     """Yield what a job left: the listed files, the manifest and the log; a link among them is refused."""
     folder = store.folder(job.digest)
-    listed = files.manifest_of(folder)
+    listed = manifest_of(folder)
     for name in (*listed, files.MANIFEST, files.LOG):
         path = folder / name
         if name == files.LOG and not path.exists():

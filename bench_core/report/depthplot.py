@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from html import escape
 
 from bench_core.report import svg
 
@@ -85,18 +84,7 @@ def _frame(x: svg.Scale, y: svg.Scale, axis: str) -> list[str]:
     parts.append(svg.text("first layer", x(0) - 6, bottom, "tick", "start"))
     parts.append(svg.text("last layer", x(1) + 6, bottom, "tick", "end"))
     parts.append(svg.text("depth", (_LEFT + WIDTH - _RIGHT) / 2, HEIGHT - 8, "axis", "middle"))
-    middle = (_TOP + HEIGHT - _BOTTOM) / 2
-    parts.append(
-        svg.tag(
-            "text",
-            escape(axis),
-            x=11,
-            y=middle,
-            class_="axis",
-            text_anchor="middle",
-            transform=f"rotate(-90 11 {svg.number(middle)})",
-        )
-    )
+    parts.append(svg.upright_axis(axis, 11, (_TOP + HEIGHT - _BOTTOM) / 2))
     return parts
 
 

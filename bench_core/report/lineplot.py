@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from html import escape
 
 from bench_core.report import svg
 
@@ -122,18 +121,7 @@ def _frame(y: svg.Scale, axis: str) -> str:
         svg.tag("line", x1=LEFT, x2=WIDTH - RIGHT, y1=y(tick), y2=y(tick), class_="grid") for tick in ticks
     ]
     parts += [svg.text(svg.tick_label(tick, ticks), LEFT - 6, y(tick) + 4, "tick", "end") for tick in ticks]
-    middle = (TOP + HEIGHT - BOTTOM) / 2
-    parts.append(
-        svg.tag(
-            "text",
-            escape(axis),
-            x=11,
-            y=middle,
-            class_="axis",
-            text_anchor="middle",
-            transform=f"rotate(-90 11 {svg.number(middle)})",
-        )
-    )
+    parts.append(svg.upright_axis(axis, 11, (TOP + HEIGHT - BOTTOM) / 2))
     return "".join(parts)
 
 

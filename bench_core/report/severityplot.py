@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from html import escape
 
 from bench_core.report import svg
 
@@ -69,11 +68,7 @@ def _frame(x: svg.Scale, y: svg.Scale, axis: str, severities: Sequence[int]) -> 
         for each in severities
     ]
     parts.append(svg.text("severity", (_LEFT + WIDTH - _RIGHT) / 2, HEIGHT - 7, "axis", "middle"))
-    middle = (_TOP + HEIGHT - _BOTTOM) / 2
-    turned = f"rotate(-90 11 {svg.number(middle)})"
-    parts.append(
-        svg.tag("text", escape(axis), x=11, y=middle, class_="axis", text_anchor="middle", transform=turned)
-    )
+    parts.append(svg.upright_axis(axis, 11, (_TOP + HEIGHT - _BOTTOM) / 2))
     return parts
 
 

@@ -43,6 +43,12 @@ def text(content: str, x: float, y: float, class_: str = "tick", anchor: str = "
     return tag("text", escape(content), x=x, y=y, class_=class_, text_anchor=anchor)
 
 
+def upright_axis(content: str, x: float, y: float) -> str:
+    """Return the name of an axis that is read from below, with its middle at a place."""
+    turned = f"rotate(-90 {number(x)} {number(y)})"
+    return tag("text", escape(content), x=x, y=y, class_="axis", text_anchor="middle", transform=turned)
+
+
 def chart(title: str, description: str, width: float, height: float, *children: str) -> str:
     """Return an SVG image with its title for people and its description for screen readers."""
     return tag(

@@ -25,7 +25,7 @@ from bench_core.files.bounded import BoundError, open_regular, parse_json
 from bench_core.files.zip_contents import check_contents
 from bench_core.store.archive_manifest import ARCHIVE_FORMAT, MOST_MANIFEST_BYTES, Fact, Manifest, manifests
 from bench_core.store.archive_names import MANIFEST, PLAN, RESULTS, SPEC, is_of_job, kind_of, misplaced
-from bench_core.store.folder import manifest_of
+from bench_core.store.manifest import manifest_of
 
 MOST_MEMBERS = 500_000
 MOST_BYTES = 256 * 1024**3

@@ -1,29 +1,25 @@
-"""The folder of one job: its files, written and read, with a manifest that shows damage."""
+"""The folder of one job: its files, written and read."""
 
 from __future__ import annotations
 
 import csv
-import hashlib
 import io
 import json
 import shlex
-from collections.abc import Callable, Collection, Container, Generator, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cache
-from pathlib import Path, PurePosixPath
-from typing import Annotated, Any, TypeVar, cast
+from collections.abc import Callable, Container, Generator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import AfterValidator, StringConstraints, TypeAdapter, ValidationError
+from pydantic import ValidationError
 
 from bench_core.errors import StoreError
 from bench_core.files.arrays import Arrays, open_arrays
 from bench_core.files.bounded import open_regular, parse_json
-from bench_core.files.hashes import sha256_of
 from bench_core.plan.job import Job
-from bench_core.records import Case, Count, Counts, Predictions
-from bench_core.store.files import read_json, replacing, storing, write_bytes, write_json
+from bench_core.records import Case, Counts, Predictions
+from bench_core.store.files import read_json, replacing, write_bytes, write_json
 from bench_core.store.result import RESULT_FORMAT, Result
 
 JOB, RESULT, COUNTS, CASES = "job.json", "result.json", "counts.csv", "cases.npz"
@@ -42,14 +38,6 @@ MOST_COUNTS_BYTES = 256 * 1024**2
 MOST_RECORDS_BYTES = 256 * 1024**2
 LARGEST_COUNT = 2**53
 COLUMNS = ("id", "group", "class", "tp", "fp", "fn")
-
-
-def _inside(name: str) -> str:
-    """Return a path below a job's folder as it is; ValueError for any other."""
-    path = PurePosixPath(name)
-    if path.is_absolute() or not path.parts or ".." in path.parts or "\0" in name or "\\" in name:
-        raise ValueError(f"{name!r} is not a path in the folder")
-    return name
 
 
 def fix_for(folder: Path) -> str:
@@ -111,7 +99,7 @@ def read_counts(folder: Path) -> Counts:
             values=values.reshape(-1, len(classes), 3),
         )
     except (OSError, ValueError, IndexError, OverflowError, csv.Error) as error:
-        raise _damaged(path, error) from error
+        raise damaged(path, error) from error
 
 
 def write_predictions(folder: Path, predictions: Predictions) -> None:
@@ -129,7 +117,7 @@ def read_predictions(folder: Path) -> Predictions:
             ids = _ids(arrays)
             return Predictions(ids, arrays.read("labels", np.uint8, (len(ids), None, None)))
     except (OSError, ValueError) as error:
-        raise _damaged(path, error) from error
+        raise damaged(path, error) from error
 
 
 def each_prediction(folder: Path) -> Generator[tuple[str, NDArray[np.uint8]], None, None]:
@@ -143,7 +131,7 @@ def each_prediction(folder: Path) -> Generator[tuple[str, NDArray[np.uint8]], No
             ids = _ids(arrays)
             yield from zip(ids, arrays.rows("labels", np.uint8, (len(ids), None, None)), strict=True)
     except (OSError, ValueError) as error:
-        raise _damaged(path, error) from error
+        raise damaged(path, error) from error
 
 
 def _ids(arrays: Arrays) -> tuple[str, ...]:
@@ -160,7 +148,7 @@ def read_records(folder: Path, name: str) -> list[dict[str, str]]:
         header, *rows = _csv(path, MOST_RECORDS_BYTES)
         return [dict(zip(header, row, strict=True)) for row in rows]
     except (OSError, ValueError, csv.Error) as error:
-        raise _damaged(path, error, folder) from error
+        raise damaged(path, error, folder) from error
 
 
 def _csv(path: Path, most_bytes: int) -> list[list[str]]:
@@ -195,7 +183,7 @@ def read_cases(folder: Path, wanted: Container[str] | None = None) -> tuple[Case
                 if wanted is None or fact["id"] in wanted
             )
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise _damaged(path, error) from error
+        raise damaged(path, error) from error
 
 
 def _case(arrays: Arrays, index: int, facts: Mapping[str, Any]) -> Case:
@@ -215,103 +203,6 @@ def _case(arrays: Arrays, index: int, facts: Mapping[str, Any]) -> Case:
     )
 
 
-def write_manifest(folder: Path, names: Sequence[str]) -> None:
-    """Write manifest.json, the size and SHA-256 of each file; it says that the folder is complete."""
-    with storing(folder):
-        facts = {
-            name: {"bytes": (folder / name).stat().st_size, "sha256": sha256_of(folder / name)}
-            for name in names
-        }
-        log = _beginning(folder / LOG)
-    write_json(folder / MANIFEST, {"files": facts} | ({} if log is None else {"log": log}))
-
-
-def _beginning(path: Path, most_bytes: int | None = None) -> dict[str, Any] | None:
-    """Return size and SHA-256 of a file, or of its first bytes; None where there is no such file."""
-    digest, left = hashlib.sha256(), most_bytes
-    try:
-        with open_regular(path) as file:
-            while part := file.read(1024**2 if left is None else min(left, 1024**2)):
-                digest.update(part)
-                left = None if left is None else left - len(part)
-            return {"bytes": file.tell(), "sha256": digest.hexdigest()}
-    except (OSError, ValueError):
-        return None
-
-
-def log_is_whole(folder: Path) -> bool:
-    """Say whether the log begins as it did when the folder was sealed: lines may only have been added.
-
-    True where the manifest says nothing of it; raises StoreError where that cannot be read.
-    """
-    fact = _manifest(folder).log
-    if fact is None:
-        return True
-    found = _beginning(folder / LOG, fact.bytes)
-    return found == {"bytes": fact.bytes, "sha256": fact.sha256}
-
-
-def manifest_of(folder: Path) -> dict[str, tuple[int, str]]:
-    """Return each file that the manifest lists, with its size and SHA-256.
-
-    Raises StoreError if it is missing or damaged, or lists no plain files below the folder.
-    """
-    return {name: (fact.bytes, fact.sha256) for name, fact in _manifest(folder).files.items()}
-
-
-def _manifest(folder: Path) -> _Manifest:
-    path = folder / MANIFEST
-    data = read_json(path, fix_for(folder))
-    try:
-        return _manifests().validate_python(data)
-    except ValueError as error:
-        raise _damaged(path, error) from error
-
-
-def damaged_files(folder: Path, most_bytes: int | None = None, missing: Collection[str] = ()) -> list[str]:
-    """Return the names of files that differ from the manifest, the manifest itself if it cannot be read.
-
-    Files larger than `most_bytes` are compared by their size alone; those that are known to be `missing` are
-    not asked.
-    """
-    try:
-        facts = manifest_of(folder)
-    except StoreError:
-        return [MANIFEST]
-    return [
-        name
-        for name, (size, digest) in facts.items()
-        if name not in missing and _differs(folder / name, size, digest, most_bytes)
-    ]
-
-
-def _differs(path: Path, size: int, digest: str, most_bytes: int | None) -> bool:
-    try:
-        if not path.is_file() or path.stat().st_size != size:
-            return True
-        return (most_bytes is None or size <= most_bytes) and sha256_of(path) != digest
-    except OSError:
-        return True
-
-
-@dataclass(frozen=True)
-class _Fact:
-    bytes: Count
-    sha256: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
-
-
-@dataclass(frozen=True)
-class _Manifest:
-    files: Mapping[Annotated[str, AfterValidator(_inside)], _Fact]
-    log: _Fact | None = None
-    """Of the log's beginning: lines are added to it until the folder is sealed."""
-
-
-@cache
-def _manifests() -> TypeAdapter[_Manifest]:
-    return TypeAdapter(_Manifest)
-
-
 def _result(data: Mapping[str, Any]) -> Result:
     if not isinstance(data, dict) or data["format"] != RESULT_FORMAT:
         raise ValueError("the format of this result is not known to this version of segtrial")
@@ -323,10 +214,11 @@ def _parse(path: Path, build: Callable[[Any], Parsed]) -> Parsed:
     try:
         return build(data)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise _damaged(path, error) from error
+        raise damaged(path, error) from error
 
 
-def _damaged(path: Path, error: Exception, folder: Path | None = None) -> StoreError:
+def damaged(path: Path, error: Exception, folder: Path | None = None) -> StoreError:
+    """Return what is said of a damaged file of a job's `folder`, by default the one that it lies in."""
     cause = f"{type(error).__name__}: {error}".splitlines()[0]
     if isinstance(error, ValidationError):
         first = error.errors()[0]

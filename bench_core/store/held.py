@@ -11,6 +11,7 @@ from bench_core.errors import StoreError
 from bench_core.plan.identity import digest_of
 from bench_core.plan.job import Job
 from bench_core.store import folder as files
+from bench_core.store.manifest import log_is_whole, manifest_of
 from bench_core.store.store import Store
 
 Facts = Mapping[str, tuple[int, str]]
@@ -42,12 +43,12 @@ def checked(store: Store, digest: str) -> Held:
     fix = files.fix_for(folder)
     if folder.is_symlink():
         raise StoreError("a link is not merged", place=str(folder), fix=fix)
-    facts = files.manifest_of(folder)
+    facts = manifest_of(folder)
     for name in facts:
         _regular(folder, name)
     store.check(digest)
     job, result = store.job(digest), store.result(digest)
-    if not files.log_is_whole(folder):
+    if not log_is_whole(folder):
         raise StoreError("the log does not begin as it did", place=str(folder / files.LOG), fix=fix)
     for name in (files.JOB, files.RESULT):
         if name not in facts:

@@ -19,6 +19,7 @@ from bench_core.store.claim import Claim, ClaimLostError
 from bench_core.store.differences import Side, differences
 from bench_core.store.files import flush_folder, make_folder, remove_tree, storing
 from bench_core.store.held import Held, checked
+from bench_core.store.manifest import manifest_of
 from bench_core.store.store import Store
 from bench_core.store.taking import claiming
 
@@ -185,7 +186,7 @@ def _take(winner: Held, target: Store, here: Held | None, claim: Claim) -> Path 
     """
     digest, source = winner.job.digest, winner.folder
     seen = target.seal_of(digest)
-    facts = None if seen is None else files.manifest_of(target.folder(digest))
+    facts = None if seen is None else manifest_of(target.folder(digest))
     if facts != (None if here is None else here.facts):
         raise _done_meanwhile(target, digest)
     for left in (target.path / MERGING).glob(f"{digest}.*"):
@@ -197,7 +198,7 @@ def _take(winner: Held, target: Store, here: Held | None, claim: Claim) -> Path 
     for name in names:
         expected = Fact(*winner.facts[name]) if name in winner.facts else None
         _copy(source / name, place / name, expected)
-    if files.manifest_of(place) != winner.facts:
+    if manifest_of(place) != winner.facts:
         raise _ChangedError("a file changed while it was merged", place=str(source / files.MANIFEST))
     aside = None
     if seen is None:

@@ -28,6 +28,7 @@ from bench_core.store.files import (
     remove_tree,
     storing,
 )
+from bench_core.store.manifest import damaged_files, write_manifest
 from bench_core.store.marker import check_store, mark_store
 from bench_core.store.owners import ClaimOwner
 from bench_core.store.result import Failure, Result
@@ -225,12 +226,12 @@ class Store:
         basis = [*written, *(name for name in (files.BEST, files.TRACE) if name in extra)]
         hashes = {name: sha256_of(folder / name) for name in basis}
         files.write_result(folder, replace(result, files=hashes))
-        files.write_manifest(folder, [files.JOB, files.RESULT, *dict.fromkeys(names)])
+        write_manifest(folder, [files.JOB, files.RESULT, *dict.fromkeys(names)])
 
     def is_complete(self, digest: str, claim: Claim | None = None) -> bool:
         """Say whether a running job's folder lacks only its seal."""
         folder = place_of(self.running, digest, claim)
-        return (folder / files.MANIFEST).exists() and not files.damaged_files(folder)
+        return (folder / files.MANIFEST).exists() and not damaged_files(folder)
 
     def seal(self, digest: str, claim: Claim | None = None) -> None:
         """Make a complete job done, by one rename; only the manifest's files and the log go along.
@@ -316,7 +317,7 @@ class Store:
 
     def _check(self, digest: str, most_bytes: int | None = None) -> None:
         folder = self.jobs / digest
-        for name in files.damaged_files(folder, most_bytes, self.left_out.get(digest, ())):
+        for name in damaged_files(folder, most_bytes, self.left_out.get(digest, ())):
             raise StoreError("damaged file in the store", place=str(folder / name), fix=files.fix_for(folder))
 
     def cut_off(self, digests: Iterable[str]) -> dict[str, int]:

@@ -25,6 +25,7 @@ from bench_core.analysis.verify.saved_weights import saved_weights, undefined_te
 from bench_core.cli.main import bench
 from bench_core.errors import StoreError
 from bench_core.store import folder as files
+from bench_core.store.manifest import write_manifest
 from tests.helpers.changing import changed, in_json, in_trace
 from tests.helpers.store_changes import EVALUATE, LEARNED, MUTATIONS, swap_steps
 from tests.helpers.verified_study import STOPPING, Finished
@@ -120,7 +121,7 @@ def test_words_that_all_jobs_of_a_cell_say_alike_are_a_warning(finished: Finishe
         if subject.job.model.label == "heavy":
             in_json(files.JOB, lambda data: data["model"].update(label="old name"))(folder)
             names = json.loads((folder / files.MANIFEST).read_text())["files"]
-            files.write_manifest(folder, list(names))
+            write_manifest(folder, list(names))
     outcome = verify(finished.audit(tmp_path / "results"))
     assert outcome.ok and len(outcome.findings) == 5
     assert "so in all jobs of heavy on dots" in outcome.findings[0].message
@@ -185,7 +186,7 @@ def test_every_job_is_counted_again_from_the_data(finished: Finished) -> None:
 
 def test_an_empty_manifest_is_found(finished: Finished) -> None:
     folder = finished.store / "jobs" / finished.job(EVALUATE).digest
-    with changed(folder, lambda path: files.write_manifest(path, []), sealed=False):
+    with changed(folder, lambda path: write_manifest(path, []), sealed=False):
         assert "does not list job.json" in found(finished.audit())["files"]
 
 

@@ -19,6 +19,7 @@ from bench_core.errors import BenchError
 from bench_core.execute import local
 from bench_core.execute.executor import Assignment, Message
 from bench_core.store import folder as files
+from bench_core.store.manifest import write_manifest
 from bench_core.store.store import Store
 from tests.cli.test_damaged_store import DEEP, ODD, mangled, places
 from tests.helpers.bench import assert_it_ends_in_words
@@ -140,7 +141,7 @@ def changed_store(
     folder = store / Path(*Path(name).parts[:2])
     if resealed and name.startswith("jobs/") and not name.endswith(files.MANIFEST):
         listed = json.loads((folder / files.MANIFEST).read_text())["files"]
-        files.write_manifest(folder, list(listed))
+        write_manifest(folder, list(listed))
     return store
 
 

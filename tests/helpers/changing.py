@@ -14,6 +14,7 @@ import torch
 
 from bench_core.files.hashes import sha256_of
 from bench_core.store import folder as files
+from bench_core.store.manifest import write_manifest
 
 
 @contextmanager
@@ -26,7 +27,7 @@ def changed(folder: Path, change: Callable[[Path], object], *, sealed: bool = Tr
         if sealed:
             names = json.loads((kept / files.MANIFEST).read_text())["files"]
             rehash(folder)
-            files.write_manifest(folder, [name for name in names if (folder / name).exists()])
+            write_manifest(folder, [name for name in names if (folder / name).exists()])
         yield
     finally:
         shutil.rmtree(folder)

@@ -18,6 +18,7 @@ from bench_core.labels import choose_cases
 from bench_core.metrics.counts import METRICS, micro
 from bench_core.records import Case, Counts, Predictions
 from bench_core.store import folder as files
+from bench_core.store.manifest import write_manifest
 from tests.helpers.changing import rehash
 
 CHEAT, RIVAL = "heavy", "dots-net"
@@ -55,7 +56,7 @@ def sealed(folders: Iterable[Path]) -> None:
             continue
         names = json.loads((folder / files.MANIFEST).read_text())["files"]
         rehash(folder)
-        files.write_manifest(folder, [name for name in names if (folder / name).exists()])
+        write_manifest(folder, [name for name in names if (folder / name).exists()])
 
 
 def result(folder: Path, edit: Callable[[dict[str, Any]], object], name: str = files.RESULT) -> None:

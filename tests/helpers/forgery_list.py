@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from bench_core.store import folder as files
+from bench_core.store.manifest import write_manifest
 from tests.helpers.forgeries import (
     CHEAT,
     CHOSEN,
@@ -276,7 +277,7 @@ def attempts_edited(forged: Forged) -> None:
 
 def manifest_empty(forged: Forged) -> None:
     counts(forged.one(), add(None, 1))
-    files.write_manifest(forged.one(), [])
+    write_manifest(forged.one(), [])
 
 
 def image_removed(forged: Forged) -> None:

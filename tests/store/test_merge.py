@@ -15,6 +15,7 @@ from bench_core.store import archive
 from bench_core.store import folder as files
 from bench_core.store import merge as merging
 from bench_core.store.accepted import Acceptance, add_acceptance, read_accepted
+from bench_core.store.manifest import manifest_of, write_manifest
 from bench_core.store.store import Store
 from bench_core.store.studies import kept_studies
 from bench_core.store.taking import claiming
@@ -189,7 +190,7 @@ def linked(folder: Path) -> None:
 def nested(folder: Path) -> None:
     (folder / "records").mkdir()
     (folder / "records" / "x.csv").write_text("a\n1\n")
-    files.write_manifest(folder, [*files.manifest_of(folder), "records/x.csv"])
+    write_manifest(folder, [*manifest_of(folder), "records/x.csv"])
     shutil.move(folder / "records", folder / "elsewhere")
     (folder / "records").symlink_to(folder / "elsewhere", target_is_directory=True)
 
@@ -210,10 +211,10 @@ def named(name: str, edit: Callable[[dict[str, Any]], object]) -> Callable[[Path
 
 def written(name: str, text: str, fitting: bool = True) -> Callable[[Path], None]:
     def change(folder: Path) -> None:
-        listed = list(files.manifest_of(folder))
+        listed = list(manifest_of(folder))
         (folder / name).write_text(text)
         if fitting:
-            files.write_manifest(folder, listed)
+            write_manifest(folder, listed)
 
     return change
 
@@ -235,7 +236,7 @@ BROKEN: dict[str, Callable[[Path], object]] = {
     "counts": written(files.COUNTS, "id,group,class,tp,fp,fn\na,b,c,-1,x,9e999\n"),
     "hash of the result": lambda folder: (
         counts(folder, lambda found, rows: halved(found, rows)),
-        files.write_manifest(folder, list(files.manifest_of(folder))),
+        write_manifest(folder, list(manifest_of(folder))),
     ),
 }
 

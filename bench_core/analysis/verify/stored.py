@@ -8,20 +8,8 @@ from bench_core.analysis.verify.audit import Audit, Subject
 from bench_core.analysis.verify.findings import Finding, Level, told
 from bench_core.analysis.verify.saved_weights import Form, saved_weights, undefined_tensors
 from bench_core.errors import BenchError
-from bench_core.store.folder import (
-    BEST,
-    CASES,
-    COUNTS,
-    JOB,
-    LOG,
-    MANIFEST,
-    PREDICTIONS,
-    RESULT,
-    TRACE,
-    damaged_files,
-    log_is_whole,
-    manifest_of,
-)
+from bench_core.store.folder import BEST, CASES, COUNTS, JOB, LOG, MANIFEST, PREDICTIONS, RESULT, TRACE
+from bench_core.store.manifest import damaged_files, log_is_whole, manifest_of
 
 _TESTED = (JOB, RESULT, COUNTS, CASES, PREDICTIONS)
 REQUIRED = {"train": (*_TESTED, TRACE, BEST), "own": _TESTED, "apply": (JOB, RESULT)}
