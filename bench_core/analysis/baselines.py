@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench_core.analysis.evidence import Evidence, Finished
-from bench_core.analysis.quantities import Quantity
+from bench_core.analysis.quantity import Quantity
 from bench_core.analysis.scores import Score, fold_score
 from bench_core.metrics.counts import micro
 

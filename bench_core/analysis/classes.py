@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bench_core.analysis.evidence import Cell
-from bench_core.analysis.quantities import Quantity
+from bench_core.analysis.quantity import Quantity
 from bench_core.analysis.scores import Score, fold_score
 
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from bench_core.analysis.evidence import Cell, Evidence
 from bench_core.analysis.inference.distributions import t_quantile
 from bench_core.analysis.inference.resampling import Interval
-from bench_core.analysis.quantities import Quantity, quantity
+from bench_core.analysis.quantities import quantity
+from bench_core.analysis.quantity import Quantity
 from bench_core.analysis.scores import Score, fold_score, score
 from bench_core.spec.expected import Expected
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from statistics import fmean, stdev
 
 from bench_core.analysis.evidence import Cell, Evidence
-from bench_core.analysis.quantities import Quantity
+from bench_core.analysis.quantity import Quantity
 from bench_core.declarations.work import Track
 from bench_core.metrics.scale import PERCENT, Scale, common_scale
 

@@ -14,7 +14,7 @@ from bench_core.analysis.evidence import Cell, Evidence
 from bench_core.analysis.inference.resampling import Interval, bootstrap_interval, resampled
 from bench_core.analysis.inference.statistics import MeanOfImages, informative, left_out
 from bench_core.analysis.inference.verdicts import FEWEST_GROUPS
-from bench_core.analysis.quantities import Quantity
+from bench_core.analysis.quantity import Quantity
 from bench_core.errors import StoreError
 from bench_core.samples import Column
 from bench_core.seeds import derive_seed

@@ -13,7 +13,7 @@ from bench_core.analysis.inference.compare import Compared, Settings, corrected,
 from bench_core.analysis.inference.field import Field, field_of_folds
 from bench_core.analysis.inference.folds import components
 from bench_core.analysis.inference.paired import View
-from bench_core.analysis.quantities import Quantity
+from bench_core.analysis.quantity import Quantity
 from bench_core.errors import BenchError
 from bench_core.plan.diff import FieldChange, changes_of
 from bench_core.plan.job import Job

@@ -12,7 +12,7 @@ from bench_core.errors import BenchError
 
 if TYPE_CHECKING:
     from bench_core.analysis.inference.paired import View
-    from bench_core.analysis.quantities import Quantity
+    from bench_core.analysis.quantity import Quantity
     from bench_core.analysis.two_runs import CellRuns, TwoRuns
     from bench_core.plan.job import Job
     from bench_core.plugins.registry import Registry
@@ -82,7 +82,7 @@ def _planned(asked: Asked) -> tuple[Registry, Collection[Job] | None]:
 
 
 def _quantity(name: str, registry: Registry) -> Quantity:
-    from bench_core.analysis.quantities import pooled
+    from bench_core.analysis.quantity import pooled
 
     metric = registry.metric(name)
     if metric.needs != "counts":

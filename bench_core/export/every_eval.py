@@ -20,7 +20,8 @@ from statistics import fmean, stdev
 from typing import Any, Literal
 
 from bench_core.analysis.evidence import Cell, Evidence
-from bench_core.analysis.quantities import Quantity, quantities
+from bench_core.analysis.quantities import quantities
+from bench_core.analysis.quantity import Quantity
 from bench_core.analysis.scores import score
 from bench_core.export.names import file_names
 from bench_core.metrics.scale import Scale

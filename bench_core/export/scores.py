@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import Any, BinaryIO
 
 from bench_core.analysis.evidence import Evidence, Finished
-from bench_core.analysis.quantities import Quantity, quantities, quantity
+from bench_core.analysis.quantities import quantities, quantity
+from bench_core.analysis.quantity import Quantity
 from bench_core.errors import MissingDependencyError, StoreError
 from bench_core.install import install_command
 from bench_core.samples import Value

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
-from bench_core.analysis.quantities import Quantity
+from bench_core.analysis.quantity import Quantity
 from bench_core.metrics.scale import Scale
 from bench_core.report import inference_words as words
 from bench_core.report.names import listed

@@ -7,7 +7,7 @@ from bench_core.analysis.inference.detection import Detection
 from bench_core.analysis.inference.paired import View
 from bench_core.analysis.inference.resampling import EXACT_GROUPS, Interval
 from bench_core.analysis.inference.verdicts import FEWEST_GROUPS
-from bench_core.analysis.quantities import Quantity
+from bench_core.analysis.quantity import Quantity
 from bench_core.metrics.scale import Scale
 from bench_core.report.names import plural
 

@@ -13,7 +13,7 @@ from bench_core.analysis.classes import class_scores
 from bench_core.analysis.curves import curves
 from bench_core.analysis.gather import gather
 from bench_core.analysis.provenance import data_identities, effort, traits
-from bench_core.analysis.quantities import pooled
+from bench_core.analysis.quantity import pooled
 from bench_core.analysis.rates import rate_search, searches
 from bench_core.plan.expand import make_plan
 from bench_core.plan.job import Job

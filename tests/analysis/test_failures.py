@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from bench_core.analysis.failures import Failures, usual_pair
 from bench_core.analysis.inference.field import Field
-from bench_core.analysis.quantities import pooled
+from bench_core.analysis.quantity import pooled
 from tests.helpers.known_truth import metric, planted_field
 
 

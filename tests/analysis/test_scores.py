@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from bench_core.analysis.evidence import Cell, Evidence, Finished
 from bench_core.analysis.pairs import contest, pair
-from bench_core.analysis.quantities import pooled
+from bench_core.analysis.quantity import pooled
 from bench_core.analysis.scores import AVERAGE, Board, score, shared_folds
 from bench_core.analysis.scores import board as board_of
 from bench_core.metrics.scale import PERCENT

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from bench_core.analysis.gather import gather
-from bench_core.analysis.quantities import Pooled
+from bench_core.analysis.quantity import Pooled
 from bench_core.analysis.scores import score
 from bench_core.analysis.verify.audit import open_audit
 from bench_core.analysis.verify.run import verify

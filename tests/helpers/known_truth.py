@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench_core.analysis.inference.field import Field, Tested
-from bench_core.analysis.quantities import pooled
+from bench_core.analysis.quantity import pooled
 from bench_core.declarations import Metric
 from bench_core.metrics.counts import dice, per_image
 from bench_core.metrics.plugin import bench_metrics

@@ -14,7 +14,8 @@ import pytest
 
 from bench_core.analysis.evidence import Evidence, Finished
 from bench_core.analysis.pairs import contest, pair
-from bench_core.analysis.quantities import Pooled, Quantity, quantity
+from bench_core.analysis.quantities import quantity
+from bench_core.analysis.quantity import Pooled, Quantity
 from bench_core.analysis.scores import AVERAGE, Board, board
 from bench_core.declarations import Metric
 from bench_core.errors import UnknownNameError

@@ -15,7 +15,8 @@ import pytest
 from bench_core.analysis.evidence import Evidence
 from bench_core.analysis.gather import gather
 from bench_core.analysis.measured import StepTables
-from bench_core.analysis.quantities import Measured, quantities, quantity
+from bench_core.analysis.quantities import quantities, quantity
+from bench_core.analysis.quantity import Measured
 from bench_core.analysis.scores import AVERAGE, board
 from bench_core.analysis.subgroups import known_levels, subgroups
 from bench_core.errors import StoreError, UnknownNameError

@@ -19,7 +19,8 @@ from bench_core.analysis.inference.compare import Settings
 from bench_core.analysis.inference.known import Known
 from bench_core.analysis.inference.shown import OPEN, Proof, Word, word_for
 from bench_core.analysis.pools import who
-from bench_core.analysis.quantities import Quantity, quantity
+from bench_core.analysis.quantities import quantity
+from bench_core.analysis.quantity import Quantity
 from bench_core.metrics.counts import EmptyPolicy
 from bench_core.metrics.scale import common_scale
 from bench_core.spec.claims import Average, Best, Better, Claim, Equivalent, Largest

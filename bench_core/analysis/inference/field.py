@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench_core.analysis.evidence import Cell, Evidence, Finished
-from bench_core.analysis.quantities import Pooled, Quantity
+from bench_core.analysis.quantity import Pooled, Quantity
 from bench_core.analysis.scores import Board, shared_folds
 from bench_core.declarations.work import Track
 from bench_core.metrics.counts import EmptyPolicy

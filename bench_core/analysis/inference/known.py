@@ -11,7 +11,7 @@ from bench_core.analysis.inference.compare import Judged, Settings, judge
 from bench_core.analysis.inference.field import Field, field_of
 from bench_core.analysis.inference.paired import View
 from bench_core.analysis.inference.ranking import RankedField, ranked_field
-from bench_core.analysis.quantities import Quantity
+from bench_core.analysis.quantity import Quantity
 from bench_core.analysis.scores import Board, board
 from bench_core.declarations.work import Track
 from bench_core.metrics.counts import EmptyPolicy

@@ -11,7 +11,7 @@ from bench_core.analysis.inference.compare import Settings, judge
 from bench_core.analysis.inference.detection import Detection, detection
 from bench_core.analysis.inference.field import field_of_folds
 from bench_core.analysis.inference.power import Aim
-from bench_core.analysis.quantities import pooled
+from bench_core.analysis.quantity import pooled
 from bench_core.declarations import Metric
 from bench_core.errors import BenchError
 from bench_core.plan.job import Job, Train

@@ -9,7 +9,8 @@ from bench_core.analysis.evidence import Evidence
 from bench_core.analysis.inference.compare import Compared, Settings, corrected, judge, rank_test
 from bench_core.analysis.inference.field import Field, field_of, other_track
 from bench_core.analysis.inference.paired import View
-from bench_core.analysis.quantities import Quantity, quantity
+from bench_core.analysis.quantities import quantity
+from bench_core.analysis.quantity import Quantity
 from bench_core.analysis.scores import Board, board
 
 

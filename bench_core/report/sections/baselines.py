@@ -7,7 +7,8 @@ from typing import Any
 
 from bench_core.analysis.baselines import baselines
 from bench_core.analysis.evidence import DatasetFacts, Evidence
-from bench_core.analysis.quantities import Quantity, quantity
+from bench_core.analysis.quantities import quantity
+from bench_core.analysis.quantity import Quantity
 from bench_core.analysis.scores import board, score
 from bench_core.report import names
 from bench_core.report.blocks import Section

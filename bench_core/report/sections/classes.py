@@ -7,7 +7,8 @@ from typing import Any
 
 from bench_core.analysis.classes import class_scores
 from bench_core.analysis.evidence import DatasetFacts, Evidence
-from bench_core.analysis.quantities import Quantity, quantity
+from bench_core.analysis.quantities import quantity
+from bench_core.analysis.quantity import Quantity
 from bench_core.analysis.scores import Score, board, score, shared_folds
 from bench_core.declarations.work import Track
 from bench_core.metrics.scale import Scale

@@ -12,7 +12,7 @@ from bench_core.analysis.inference.detection import detection
 from bench_core.analysis.inference.field import Field
 from bench_core.analysis.inference.paired import View
 from bench_core.analysis.inference.power import Aim
-from bench_core.analysis.quantities import Quantity
+from bench_core.analysis.quantity import Quantity
 from bench_core.report import inference_words as words
 from bench_core.report import names, svg
 from bench_core.report.blocks import Block, Details, Figure, Key, Panel, Prose, Section

@@ -10,7 +10,7 @@ from bench_core.analysis.corrupted import CorruptionSet, corruption_sets
 from bench_core.analysis.evidence import Evidence
 from bench_core.analysis.inference.compare import Settings
 from bench_core.analysis.inference.degraded import Degraded, Loss, Orders, degraded, orders
-from bench_core.analysis.quantities import pooled
+from bench_core.analysis.quantity import pooled
 from bench_core.analysis.scores import board
 from bench_core.declarations import Metric
 from bench_core.metrics.corrupted import by_kind

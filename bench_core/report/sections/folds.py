@@ -7,7 +7,8 @@ from typing import Any
 
 from bench_core.analysis.evidence import Evidence, Finished
 from bench_core.analysis.pairs import Pair, contest, pair
-from bench_core.analysis.quantities import Quantity, quantities, quantity
+from bench_core.analysis.quantities import quantities, quantity
+from bench_core.analysis.quantity import Quantity
 from bench_core.analysis.scores import Board, board
 from bench_core.records import TrainingRecord
 from bench_core.report import names, svg

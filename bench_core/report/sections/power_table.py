@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from bench_core.analysis.evidence import Evidence
 from bench_core.analysis.inference.detection import Detection
 from bench_core.analysis.inference.power import MOST_FOLDS, MOST_REPEATS
-from bench_core.analysis.quantities import Quantity
+from bench_core.analysis.quantity import Quantity
 from bench_core.metrics.scale import Scale
 from bench_core.report import inference_words as words
 from bench_core.report.names import plural

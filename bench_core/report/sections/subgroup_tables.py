@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from operator import itemgetter
 
 from bench_core.analysis.evidence import DatasetFacts, Evidence
-from bench_core.analysis.quantities import Quantity
+from bench_core.analysis.quantity import Quantity
 from bench_core.analysis.subgroup_tests import Dependence
 from bench_core.analysis.subgroups import Levels, Subgroup
 from bench_core.metrics.scale import Scale

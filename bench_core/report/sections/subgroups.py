@@ -9,7 +9,8 @@ from typing import Any
 from bench_core.analysis.evidence import DatasetFacts, Evidence
 from bench_core.analysis.inference.distributions import scipy_part
 from bench_core.analysis.inference.field import Field, field_of
-from bench_core.analysis.quantities import Quantity, quantity
+from bench_core.analysis.quantities import quantity
+from bench_core.analysis.quantity import Quantity
 from bench_core.analysis.scores import board
 from bench_core.analysis.subgroup_tests import Dependence, dependences
 from bench_core.analysis.subgroups import Levels, known_levels, subgroups

@@ -11,7 +11,7 @@ from bench_core.analysis.evidence import Evidence
 from bench_core.analysis.inference.compare import Settings
 from bench_core.analysis.inference.moved import Moved, MovedScore, Order, moved, order
 from bench_core.analysis.inference.ranking import mean_ranks
-from bench_core.analysis.quantities import pooled
+from bench_core.analysis.quantity import pooled
 from bench_core.analysis.scores import board
 from bench_core.analysis.transferred import TransferSet, transfer_sets, vote_sets
 from bench_core.declarations import Metric

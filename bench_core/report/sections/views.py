@@ -9,7 +9,7 @@ import numpy as np
 
 from bench_core.analysis.evidence import Cell as EvidenceCell
 from bench_core.analysis.evidence import Evidence, Finished
-from bench_core.analysis.quantities import Pooled, Quantity
+from bench_core.analysis.quantity import Pooled, Quantity
 from bench_core.analysis.scores import fold_score, score
 from bench_core.metrics.counts import EmptyPolicy
 from bench_core.report import names

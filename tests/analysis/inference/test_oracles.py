@@ -30,7 +30,7 @@ from bench_core.analysis.inference.resampling import (
 )
 from bench_core.analysis.inference.statistics import MeanOfImages, PooledRatio, left_out
 from bench_core.analysis.inference.verdicts import verdict
-from bench_core.analysis.quantities import Pooled
+from bench_core.analysis.quantity import Pooled
 from tests.helpers.known_truth import metric, planted_field
 
 
