@@ -9,24 +9,24 @@ from __future__ import annotations
 
 import io
 import pickletools
-import struct
 import zipfile
 import zlib
 from collections.abc import Collection
 from typing import BinaryIO
 
 from bench_core.files.bounded import BoundError
+from bench_core.files.zip_contents import check_contents
 
 MOST_EXPANSION = 8
 """How many times its own size a checkpoint may take in memory, from LITTLE bytes on."""
 LITTLE = 64 * 1024**2
 MOST_MEMBERS = 100_000
+_MOST_CONTENTS = 32 * 1024**2
+"""Bytes of an archive's table of contents: of so many members, with long names."""
 MOST_PICKLE_BYTES = 16 * 1024**2
 MOST_OBJECTS = 500_000
 """Lists, dictionaries and results of calls; a tensor takes about three."""
 _ZIP, _PICKLE = b"PK\3\4", b"\x80"
-_END, _LARGE_END, _LARGE_LOCATOR = b"PK\5\6", b"PK\6\6", b"PK\6\7"
-_LONGEST_END = 22 + 65_535
 _LEGACY_PICKLES = 5
 """Magic number, protocol, machine, content, names of the storages that follow."""
 _CREATORS = frozenset(
@@ -81,11 +81,12 @@ def check_checkpoint(file: BinaryIO, also_known: Collection[str] = ()) -> None:
 
 
 def _check_archive(file: BinaryIO, size: int, also_known: Collection[str]) -> None:
-    members = _count(file, size)
-    if members > MOST_MEMBERS:
-        raise BoundError(f"the archive holds {members} members, more than {MOST_MEMBERS}")
+    check_contents(file, _MOST_CONTENTS)
     try:
         with zipfile.ZipFile(file) as archive:
+            members = len(archive.infolist())
+            if members > MOST_MEMBERS:
+                raise BoundError(f"the archive holds {members} members, more than {MOST_MEMBERS}")
             total = sum(member.file_size for member in archive.infolist())
             if total > most_bytes(size):
                 raise BoundError(f"its {size} bytes expand to {total}")
@@ -97,22 +98,6 @@ def _check_archive(file: BinaryIO, size: int, also_known: Collection[str]) -> No
                     _check_pickle(io.BytesIO(archive.read(member)), also_known)
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
         raise BoundError(f"the archive is damaged: {error}") from error
-
-
-def _count(file: BinaryIO, size: int) -> int:
-    """Return how many members an archive says it has, before its table of contents is read."""
-    file.seek(-min(size, _LONGEST_END), 2)
-    tail = file.read()
-    end = tail.rfind(_END)
-    if end < 0 or len(tail) - end < 22:
-        raise BoundError("the archive is damaged: it has no end")
-    (members,) = struct.unpack_from("<H", tail, end + 10)
-    large = tail.rfind(_LARGE_END, 0, end)
-    if large >= 0 and len(tail) - large >= 56:
-        (members,) = struct.unpack_from("<Q", tail, large + 32)
-    elif tail[max(0, end - 20) : end].startswith(_LARGE_LOCATOR):
-        raise BoundError("the archive is damaged: its end is in two places")
-    return int(members)
 
 
 def _check_pickle(file: BinaryIO, also_known: Collection[str]) -> None:

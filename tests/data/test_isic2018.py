@@ -259,7 +259,7 @@ def a_bomb(root: Path) -> str:
 def cut_archive(root: Path) -> str:
     zip_all(root)
     cut(root / f"{TRAIN}.zip")
-    return f"{TRAIN}.zip: the archive has no end: it was not downloaded whole: download it again"
+    return f"{TRAIN}.zip: the archive is damaged: it has no end: download it again"
 
 
 def damaged_member(root: Path) -> str:

@@ -62,6 +62,17 @@ def overlapping(path: Path) -> None:
             file.filelist.append(again)
 
 
+def uncounted(path: Path) -> None:
+    with zipfile.ZipFile(path, "w") as file:
+        for number in range(100_001):
+            file.writestr(zipfile.ZipInfo(f"archive/data/{number}"), b"")
+    content = bytearray(path.read_bytes())
+    place = content.rindex(b"PK\6\6")
+    # How many members it says it has, which zipfile does not look at.
+    content[place + 24 : place + 40] = struct.pack("<QQ", 1, 1)
+    path.write_bytes(content)
+
+
 def a_bytearray(path: Path) -> None:
     archive(path, PROTOCOL + b"}X\x01\x00\x00\x00wcbuiltins\nbytearray\nJ\xff\xff\xff\x7f\x85Rs.")
 
@@ -109,6 +120,7 @@ def legacy_bytearray(path: Path) -> None:
 HOSTILE = (
     expanding,
     overlapping,
+    uncounted,
     a_bytearray,
     repeating,
     copying,

@@ -11,13 +11,12 @@ import zipfile
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
 
 from bench_core.files.bounded import BoundError, open_regular
+from bench_core.files.zip_contents import check_contents
 
 MOST_CONTENTS = 64 * 1024**2
 """Bytes of a table of contents; that of 2,594 images takes 300 KB."""
-_END, _LARGE_END, _LARGE_PLACE = b"PK\5\6", b"PK\6\6", b"PK\6\7"
 _LOCAL = b"PK\3\4"
 _ENCRYPTED = 1
 
@@ -59,7 +58,7 @@ def members(archive: Path) -> list[Member]:
     it cannot be read.
     """
     with open_regular(archive) as file:
-        _check_contents(file)
+        check_contents(file, MOST_CONTENTS)
         try:
             with zipfile.ZipFile(file) as opened:
                 found = [entry for entry in opened.infolist() if not entry.is_dir()]
@@ -90,25 +89,3 @@ def _inflated(content: bytes, size: int) -> bytes:
         return zlib.decompressobj(-zlib.MAX_WBITS).decompress(content, size + 1)
     except zlib.error as error:
         raise BoundError(f"is damaged inside the archive: {error}") from error
-
-
-def _check_contents(file: BinaryIO) -> None:
-    """Refuse a table of contents out of proportion: zipfile reads all of it before it can be counted."""
-    size = file.seek(0, 2)
-    file.seek(max(0, size - 22 - 65_535))
-    tail = file.read()
-    end = tail.rfind(_END)
-    if end < 0 or len(tail) - end < 22:
-        raise BoundError("the archive has no end: it was not downloaded whole")
-    (contents,) = struct.unpack_from("<L", tail, end + 12)
-    if tail[max(0, end - 20) : end].startswith(_LARGE_PLACE):
-        (where,) = struct.unpack_from("<Q", tail, end - 12)
-        if where > size - 56:
-            raise BoundError("the archive is damaged: its end lies outside of it")
-        file.seek(where)
-        record = file.read(56)
-        if not record.startswith(_LARGE_END):
-            raise BoundError("the archive is damaged: its end is not where it says")
-        (contents,) = struct.unpack_from("<Q", record, 40)
-    if contents > MOST_CONTENTS:
-        raise BoundError("the archive's table of contents is too large")
