@@ -293,6 +293,13 @@ def test_the_reader_chooses_what_is_shown_and_the_address_keeps_it(
     assert {"encoder.1", "encoder.3", "decoder.0"} <= {
         text.split(",")[0].split()[-1] for _, text in one if "grad-cam" in text
     }
+    shared = (
+        "[...document.querySelectorAll('#comparison-maps .view:not([hidden]) use.outline')]"
+        ".filter((one) => one.closest('.compared').offsetParent)"
+        ".map((one) => one.getBoundingClientRect().width)"
+    )
+    widths = chromium.run(shared)
+    assert widths and min(widths) > 50, "an outline is drawn where it is held elsewhere"
     address = chromium.run("location.href")
     chromium.open("about:blank")
     chromium.open(address)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +27,8 @@ MOST_UNDEFINED = 0.05
 """Share of resamples that may be undefined; beyond it there is no interval."""
 _CHUNK = 2_000_000
 """Numbers of a chunk of weights: 16 MB, however many groups there are."""
+_KEPT = 2 * _CHUNK
+"""Numbers of weights that are kept for the next sums over as many groups: means of maps are thousands."""
 _ROUNDING = 1e-9
 """Relative difference below which a resampled value counts as equal to the observed one."""
 
@@ -47,13 +50,23 @@ def resampled(sums: NDArray[np.float64], samples: int, seed: int) -> NDArray[np.
 
     All columns share their draws, so that models side by side are resampled in pairs.
     """
-    random, count = np.random.default_rng(seed), len(sums)
-    parts = []
+    count = len(sums)
+    known = _kept_weights if samples * count <= _KEPT else _weights
+    return np.concatenate([weights @ sums for weights in known(samples, count, seed)])
+
+
+def _weights(samples: int, count: int, seed: int) -> Iterator[NDArray[np.float64]]:
+    """Yield blocks [B, G]: how often each group is drawn."""
+    random = np.random.default_rng(seed)
     for size in _chunks(samples, count):
         drawn = random.integers(0, count, (size, count)) + count * np.arange(size)[:, None]
         weights = np.bincount(drawn.ravel(), minlength=size * count).reshape(size, count)
-        parts.append(weights.astype(np.float64) @ sums)
-    return np.concatenate(parts)
+        yield weights.astype(np.float64)
+
+
+@lru_cache(maxsize=2)
+def _kept_weights(samples: int, count: int, seed: int) -> tuple[NDArray[np.float64], ...]:
+    return tuple(_weights(samples, count, seed))
 
 
 def exchanges(count: int, seed: int, permutations: int = PERMUTATIONS) -> Iterator[NDArray[np.float64]]:

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
+from bench_core.analysis.inference import resampling
 from bench_core.analysis.inference.compare import Settings, judge, rank_test
 from bench_core.analysis.inference.folds import components, corrected_resampled_t
 from bench_core.analysis.inference.jackknife import Estimate, estimate, p_equivalent, p_false_claim
@@ -64,6 +65,15 @@ def test_resamples_are_those_of_a_bootstrap() -> None:
     assert found.std() == pytest.approx(np.std(slow), rel=0.03)
     assert (resampled(np.ones((60, 1)), 500, 3) == 60).all(), "as many groups are drawn as there are"
     assert (resampled(counts, 500, 3) == resampled(counts, 500, 3)).all()
+
+
+def test_kept_weights_change_no_bit(monkeypatch: pytest.MonkeyPatch) -> None:
+    random = np.random.default_rng(0)
+    parts = [random.random((groups, width)) for groups, width in ((1, 2), (250, 4), (250, 2), (3000, 2))]
+    kept = [resampled(sums, 1_000, seed) for sums in parts for seed in (1, 2, 1)]
+    monkeypatch.setattr(resampling, "_KEPT", 0)
+    plain = [resampled(sums, 1_000, seed) for sums in parts for seed in (1, 2, 1)]
+    assert all((one == other).all() for one, other in zip(kept, plain, strict=True))
 
 
 def test_pairs_share_their_resamples() -> None:
