@@ -20,7 +20,7 @@ from bench_core.cli.reading import TRUST
 from bench_core.cli.run import MORE, ONLY, RUNNER, THREADS
 from bench_core.cli.summary import summarize
 from bench_core.cli.views import JsonView, PlainView, Steady, View
-from bench_core.errors import BenchError
+from bench_core.errors import BenchError, StoreError
 from bench_core.execute.limits import size_in_bytes
 from bench_core.processes.streams import let_go
 
@@ -104,6 +104,11 @@ def command(
             return
         batch = _queued(Store(store, create=True), name, trust_code)
     else:
+        if name is not None and not target.exists():
+            raise StoreError(
+                f"there is no store {target} on {socket.gethostname()}",
+                fix="mount it there under this path, or name another one",
+            )
         if name is not None:
             raise click.UsageError(f"--batch names a study in a store, and {target} is not one")
         batch = prepare_batch(target, overrides, store, device, threads, as_json=as_json)
@@ -173,7 +178,6 @@ def prepare_batch(
 
 def _queued(store: Store, name: str | None, trust_code: bool) -> Batch:
     """Return the batch that is named, or the only one; its plugins are run if it is named or trusted."""
-    from bench_core.errors import StoreError
     from bench_core.execute.batch import batch_ids, read_batch
     from bench_core.execute.queue import check_plugins
 

@@ -136,6 +136,8 @@ class FleetExecutor:
         labels = " and ".join(item.label for item in self._fleets)
         count = "how many workers are alive is not known" if alive is None else f"{alive} worker(s) alive"
         text = f"{labels}: {count}" if labels else ""
+        if labels and not _is_there(self._store.path):
+            text += f"; the store {self._store.path} is not there now, and its jobs are waited for"
         if text == self._text:
             return []
         self._text = text
@@ -172,6 +174,13 @@ class FleetExecutor:
         for item in self._fleets:
             if item.alive() == 0:
                 close_fleet(self._store, item.record)
+
+
+def _is_there(folder: Path) -> bool:
+    try:
+        return folder.is_dir()
+    except OSError:
+        return False
 
 
 def last_words(folder: Path) -> str:

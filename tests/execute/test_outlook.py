@@ -166,6 +166,20 @@ def test_a_run_whose_workers_are_gone_says_so(study: tuple[Plan, Store, Clock]) 
     assert caught.value.fix == "bench run x" and caught.value.exit_code == 2
 
 
+def test_a_store_that_is_gone_for_a_while_is_told_and_waited_for(study: tuple[Plan, Store, Clock]) -> None:
+    plan, store, clock = study
+    executor = FleetExecutor(
+        store, Outlook(plan.jobs, store, clock), "b", [manned(Workforce(2))], None, "again", clock
+    )
+    usual = Workers("crowd 7: 2 worker(s) alive")
+    assert heard(executor, clock, 60) == [usual]
+    away = store.path.rename(store.path.with_name("away"))
+    (told,) = heard(executor, clock, 120)
+    assert isinstance(told, Workers) and f"{store.path} is not there now" in told.text
+    away.rename(store.path)
+    assert heard(executor, clock, 60) == [usual]
+
+
 @pytest.mark.parametrize("alive", [None, RuntimeError("the scheduler does not answer"), BenchError("no"), -1])
 def test_who_cannot_tell_is_believed_nothing(
     study: tuple[Plan, Store, Clock], alive: int | Exception | None

@@ -81,6 +81,12 @@ def test_devices_that_do_not_fit_are_said_before_anything_is_prepared(tmp_path: 
     assert asked.returncode == 2 and "--set" not in asked.stderr and "fix: --device cpu" in asked.stderr
 
 
+def test_a_store_that_this_machine_does_not_see_is_said(tmp_path: Path) -> None:
+    done = call_bench("worker", tmp_path / "nowhere", "--batch", "0" * 32)
+    assert done.returncode == 2 and "there is no store" in done.stderr and "fix: mount it" in done.stderr
+    assert not (tmp_path / "nowhere").exists()
+
+
 def test_what_is_not_queued_is_said(tmp_path: Path) -> None:
     store = Store(tmp_path / "results", create=True)
     assert "nothing is queued" in call_bench("worker", store.path).stderr
