@@ -9,12 +9,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from bench_core.deploy.draws import Draws
+from bench_core.deploy.placeless import strip_onnx, strip_program, strip_torchscript
 
 Run = Callable[[Tensor], Tensor]
 """Images [B, C, S, S] to logits [B, K, S, S], on the CPU."""
@@ -73,7 +75,10 @@ def write_torchscript(network: Network, path: Path, about: str) -> None:
         traced = torch.jit.trace(  # type: ignore[no-untyped-call]
             network.module, network.images[:1], check_trace=False
         )
-        torch.jit.save(traced, path, _extra_files={ABOUT: about})
+        with TemporaryDirectory(dir=path.parent) as beside:
+            whole = Path(beside, path.name)
+            torch.jit.save(traced, whole, _extra_files={ABOUT: about})
+            strip_torchscript(whole, path)
 
 
 def read_torchscript(path: Path, network: Network) -> tuple[Run, str]:
@@ -119,6 +124,7 @@ def write_onnx(network: Network, path: Path, about: str) -> None:
             exported(network), dynamo=True, input_names=["images"], output_names=["logits"], verbose=False
         )
     assert program is not None
+    strip_onnx(program.model)
     program.model.metadata_props[ABOUT] = about
     program.save(path)
 
@@ -147,7 +153,8 @@ def exported(network: Network) -> Any:
     for example, shapes in ways:
         try:
             with torch.no_grad(), network.draws.fixed():
-                return torch.export.export(network.module, (example,), dynamic_shapes=shapes, strict=False)
+                program = torch.export.export(network.module, (example,), dynamic_shapes=shapes, strict=False)
+                return strip_program(program)
         except Exception as error:  # The exporter raises almost anything at code that it cannot follow.
             problem = error
     assert problem is not None

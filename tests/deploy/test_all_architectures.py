@@ -18,6 +18,7 @@ from bench_core.spec.training import Scoring
 from bench_sma.swin_umamba.scan.dispatcher import LOOPS_ARE_EXPORTED
 from bench_sma.swin_umamba.vmamba import FourWayScan, to_grid, to_maps
 from tests.helpers.networks import build_network
+from tests.helpers.told_places import told_places
 
 torch.set_num_threads(1)
 ARCHITECTURES = [model for model in load_registry().models.values() if model.build is not None]
@@ -39,7 +40,7 @@ def small(name: str, wanted: int = 64) -> Network:
 @pytest.mark.parametrize("name", [*(model.name for model in ARCHITECTURES), *SOURCES])
 def test_each_file_stands_for_its_network(tmp_path: Path, name: str) -> None:
     tried = try_formats(small(name), list(FORMATS), tmp_path, TASK, Scoring(), "{}")
-    assert tried.failed == {}
+    assert tried.failed == {} and told_places(tmp_path) == []
     for name, parity in tried.parities.items():
         assert parity.batch == "any" and parity.max_abs_difference <= 1e-4 * max(1.0, parity.largest_logit), (
             name
@@ -63,7 +64,7 @@ def test_a_selective_scan_is_written_step_by_step(tmp_path: Path) -> None:
     module = Scanned().eval()
     network = Network(module, images, Draws(module, images[:1], 7))
     tried = try_formats(network, ["torchscript", "onnx"], tmp_path, TASK, Scoring(), "{}")
-    assert tried.failed == {} and len(tried.parities) == 2
+    assert tried.failed == {} and len(tried.parities) == 2 and told_places(tmp_path) == []
     for name, parity in tried.parities.items():
         assert parity.batch == "any" and parity.max_abs_difference < 1e-5 * parity.largest_logit, name
     nodes = [node.op_type for node in onnx.load(tmp_path / "network.onnx").graph.node]

@@ -22,6 +22,7 @@ from bench_core.deploy.rebuilt import load_network
 from bench_core.errors import WeightsError
 from bench_core.execute import sources
 from tests.helpers.bench import call_bench
+from tests.helpers.told_places import told_places
 from tests.helpers.trained_boxes import TrainedBoxes, read_labels
 
 ALONE = """
@@ -72,6 +73,10 @@ def test_what_is_said_of_it_lies_beside_and_inside(boxes: TrainedBoxes, folder: 
     for each in inside:
         assert all(about[key] == each[key] for key in each) and each["classes"][2]["name"] == "bright"
     assert "not promised" in (folder / "README.md").read_text()
+
+
+def test_no_file_tells_where_the_code_lies_on_this_machine(folder: Path) -> None:
+    assert len(list(folder.iterdir())) > 4 and told_places(folder) == []
 
 
 def test_tensors_alone_fill_a_network_built_anew(boxes: TrainedBoxes, folder: Path) -> None:
