@@ -8,9 +8,11 @@ import sys
 import pytest
 
 PROGRAM = """
+import pyarrow
 import torch
 from tests.helpers.forks import survives_a_fork
 
+pyarrow.array(range(100_000))
 torch.set_num_threads(1)
 torch.randn(1_000_000).exp_()
 before = survives_a_fork()
