@@ -24,7 +24,7 @@ def spec_of(check: Check) -> dict[str, Any]:
     pictures: dict[str, Any] = {"look": "dermoscopy", "samples": samples}
     maps = {
         "sets": ["common-worst"],
-        "worst": 3,
+        "worst": 1 if check.dry else 3,
         "interventions": 1,
         "stability": 1,
         "randomization": 1,
