@@ -19,97 +19,15 @@ from bench_core.cli.elsewhere import scheduler_name
 from bench_core.cli.main import run
 from bench_core.execute.batch import read_batch
 from bench_core.plan.load import load_plan
-from bench_core.scaffold.files import plugin_text
 from bench_core.store.store import Store
 from tests.helpers.bench import BENCH, call_bench
-from tests.helpers.small_study import write_spec
-
-CODE = '''
-import json
-from dataclasses import asdict
-from pathlib import Path
-
-from bench_core import ExecutorDeclaration, Option, hookimpl
-from bench_core.errors import BenchError
-
-
-class Crowd:
-    label = "a crowd\\x1b[31m of\\nnobody"
-
-    def alive(self):
-        return 0
-
-    def stop(self, *, kill=False):
-        pass
-
-
-class Heard(Crowd):
-    def stop(self, *, kill=False):
-        (Path(__file__).parent / "stopped").touch()
-
-    def alive(self):
-        return 2 - 2 * (Path(__file__).parent / "stopped").exists()
-
-
-def inline(request, options):
-    """Run every job before returning, as quick workers would have."""
-    from bench_core.execute.batch import read_batch
-    from bench_core.execute.job import run_job
-    from bench_core.plugins.wiring import load_registry
-    from bench_core.store.store import Store
-
-    store = Store(request.store)
-    batch = read_batch(store, request.command[request.command.index("--batch") + 1])
-    registry = load_registry(batch.order.plugins)
-    for job in batch.jobs:
-        if not store.is_done(job.digest):
-            run_job(job, store, registry, batch.order.options, lambda event: None)
-    return nobody(request, options)
-
-
-def nobody(request, options):
-    assert request.folder.is_dir() and not list(request.folder.iterdir())
-    (request.folder / "crowd.log").write_text("no crowd \\x1b[2Jtoday\\n")
-    (Path(__file__).parent / "request.json").write_text(json.dumps([asdict(request), options], default=str))
-    return Crowd()
-
-
-def refuses(request, options):
-    raise BenchError("the queue is closed", fix="wait until Monday")
-
-
-def buggy(request, options):
-    raise RuntimeError("queue[0]")
-
-
-@hookimpl
-def bench_executors():
-    minutes = {"minutes": Option(type=int, default=60, minimum=1, help="time limit")}
-    starts = {"inline": inline, "nobody": nobody, "refuses": refuses, "buggy": buggy, "three": lambda *_: 3}
-    starts["heard"] = lambda *_: Heard()
-    more = {"help": "in tests", "options": minutes}
-    lacking = ExecutorDeclaration(name="lacking", start=nobody, lacking=lambda: "no sbatch here", **more)
-    return [lacking, *(ExecutorDeclaration(name=name, start=start, **more) for name, start in starts.items())]
-'''
+from tests.helpers.crowd import start, write
 
 
 @pytest.fixture
 def spec(tmp_path: Path) -> Path:
     """A study of three short jobs, and executors beside it."""
     return write(tmp_path, "[dots-net]", epochs=1)
-
-
-def write(folder: Path, models: str, epochs: int) -> Path:
-    path = write_spec(folder / "spec", models=models, epochs=epochs)
-    (path.parent / "crowd.py").write_text(CODE)
-    (path.parent / "processes.py").write_text(plugin_text("executor", "processes"))
-    path.write_text(path.read_text().replace("[plugin.py]", "[plugin.py, crowd.py, processes.py]"))
-    return path
-
-
-def start(spec: Path, *words: str, store: Path | None = None) -> subprocess.CompletedProcess[str]:
-    place = store or spec.parent.parent / "results"
-    return call_bench("run", spec, "--store", place, "--device", "cpu", *words)
 
 
 def test_a_study_is_prepared_here_and_summed_up_as_if_run_here(spec: Path, tmp_path: Path) -> None:
@@ -296,42 +214,6 @@ def test_a_study_s_name_is_one_for_schedulers(name: str, safe: str) -> None:
     assert scheduler_name(name) == safe
 
 
-RECORDS = {
-    "not JSON": "{",
-    "a list": "[]",
-    "without its fields": "{}",
-    "of an unknown executor": {"executor": "rqy"},
-    "with options that do not exist": {"options": {"nicee": 3}},
-    "with signs that act": {"label": "x\u001b[2J"},
-    "with a number of workers that is none": {"workers": -1},
-    "with a huge label": {"label": "x" * 10_000},
-    "that names nothing that was started": {},
-}
-
-
-@pytest.mark.parametrize("fault", RECORDS)
-def test_a_damaged_record_of_a_fleet_stops_nobody(fault: str, spec: Path, tmp_path: Path) -> None:
-    data = {
-        "executor": "processes", "batch": "0" * 32, "workers": 2, "options": {"nice": 0}, "label": "crowd",
-        "host": "h", "started": "2026-01-01T00:00:00+00:00", "ended": None,
-    }  # fmt: skip
-    change = RECORDS[fault]
-    folder = tmp_path / "results" / "queue" / "fleets"
-    Store(tmp_path / "results", create=True)
-    folder.mkdir(parents=True)
-    text = change if isinstance(change, str) else json.dumps({**data, **change})
-    (folder / "20260101-000000-00000000.json").write_text(text)
-    (folder / "..%2f.json").write_text(text)
-    shown = call_bench("fleets", spec, "--store", tmp_path / "results")
-    assert shown.returncode == 0 and "\x1b" not in shown.stdout and len(shown.stdout) < 500
-    unreadable = "unknown" not in fault and "do not exist" not in fault and "was started" not in fault
-    assert ("20260101-000000-00000000.json: damaged file in the store" in shown.stderr) == unreadable
-    status = call_bench("status", spec, "--store", tmp_path / "results")
-    assert (status.returncode, "damaged file in the store" in status.stderr) == (0, unreadable)
-    done = start(spec, "--executor", "inline")
-    assert done.returncode == 0, done.stderr
-
-
 def test_an_executor_that_does_not_exist_is_said_before_what_it_is_asked_for(spec: Path) -> None:
     done = call_bench("run", spec, "--executor", "processs", "--device", "zz")
     assert done.returncode == 1 and "unknown executor" in done.stderr and "--device" not in done.stderr
@@ -380,42 +262,3 @@ def test_ctrl_c_when_workers_have_just_been_started_stops_them(
     done = start(spec, "--executor", "heard")
     assert done.returncode == 130 and "interrupted" in done.stderr and "Traceback" not in done.stderr
     assert (spec.parent / "stopped").exists()
-
-
-def test_a_fleet_that_is_being_started_cannot_be_stopped_yet(spec: Path, tmp_path: Path) -> None:
-    data = {
-        "executor": "processes", "batch": "0" * 32, "workers": 2, "options": {"nice": 0}, "label": "",
-        "host": "h", "started": "2026-01-01T00:00:00+00:00", "ended": None,
-    }  # fmt: skip
-    store = Store(tmp_path / "results", create=True)
-    folder = store.path / "queue" / "fleets"
-    folder.mkdir(parents=True)
-    (folder / "20260101-000000-00000000.json").write_text(json.dumps(data))
-    done = call_bench("fleets", spec, "--store", store.path, "--kill")
-    assert done.returncode == 2 and done.stderr.count("error: ") == 1
-    assert "cannot be stopped yet" in done.stderr and "being started from h" in done.stderr
-
-
-def test_fleets_of_a_store_that_is_not_there_are_not_looked_for(spec: Path, tmp_path: Path) -> None:
-    done = call_bench("fleets", spec, "--store", tmp_path / "nowhere", "--kill")
-    assert done.returncode == 0 and f"there is no store {tmp_path / 'nowhere'}" in done.stdout
-    assert json.loads(call_bench("fleets", spec, "--store", tmp_path / "nowhere", "--json").stdout) == []
-
-
-@pytest.mark.parametrize("place", ["fleets", "batches"])
-def test_a_queue_that_cannot_be_listed_is_not_taken_for_an_empty_one(
-    place: str, spec: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    store = Store(tmp_path / "results", create=True)
-    folder, iterdir = store.path / "queue" / place, Path.iterdir
-
-    def refuse(path: Path) -> Iterator[Path]:
-        if path == folder:
-            raise PermissionError(13, "Permission denied", str(path))
-        return iterdir(path)
-
-    monkeypatch.setattr(Path, "iterdir", refuse)
-    asked = ["fleets", spec, "--store", store.path] if place == "fleets" else ["worker", store.path]
-    done = call_bench(*asked)
-    assert done.returncode == 2 and f"{folder}: cannot read the store" in done.stderr
-    assert "fix: ask its owner" in done.stderr and done.stderr.count("error: ") == 1
