@@ -132,7 +132,7 @@ def test_a_worker_takes_whatever_is_left_of_a_time_limit(time: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "content", ["", "{}", "[5]", "[]", '["-x"]', '["5;rm"]', '["٣"]', f'["{"5" * 99}"]', None]
+    "content", ["", "{}", "[5]", "[]", '["-x"]', '["5;rm x"]', '["٣"]', f'["{"5" * 99}"]', None]
 )
 def test_numbers_of_jobs_that_are_none_are_refused_with_their_place(
     content: str | None, tmp_path: Path

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -93,6 +94,53 @@ def test_variables_for_squeue_and_scancel_hide_no_worker(
     begun = text.partition("trap ")[0] + "\nenv"
     done = subprocess.run(["bash"], input=begun, text=True, capture_output=True, check=True)
     assert "SQUEUE_" not in done.stdout and "SCANCEL_STATE" in done.stdout
+
+
+def test_workers_on_another_cluster_are_asked_about_and_stopped_there(
+    tmp_path: Path, slurm: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SBATCH_CLUSTERS", "far")
+    stand_in(slurm, "sbatch", 'cat > /dev/null; echo "42;far"')
+    start(replace(REQUEST, folder=tmp_path), options())
+    monkeypatch.delenv("SBATCH_CLUSTERS")
+    stand_in(slurm, "squeue", '[[ $* == *--clusters=far* ]] && printf "CLUSTER: far\\n42_1\\n42_2\\n"')
+    fleet = attach(tmp_path, options())
+    assert (fleet.label, fleet.alive()) == ("Slurm job 42 on far", 2)
+    fleet.stop(kill=True)
+    cancelled = [line for line in heard(slurm, "scancel") if line.startswith("scancel ")]
+    assert len(cancelled) == 3 and all(line.endswith(" --clusters=far 42") for line in cancelled)
+
+
+def test_the_shell_s_clusters_hide_no_worker_of_this_one(
+    tmp_path: Path, slurm: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fleet = start(replace(REQUEST, folder=tmp_path), options())
+    monkeypatch.setenv("SLURM_CLUSTERS", "far,further")
+    stand_in(slurm, "squeue", '[ -z "$SLURM_CLUSTERS" ] && echo 42_1')
+    assert fleet.alive() == 1
+    fleet.stop()
+    assert not [line for line in heard(slurm, "scancel") if line.startswith("SLURM_CLUSTERS")]
+
+
+def test_a_worker_asks_the_cluster_that_it_runs_on(slurm: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SLURM_CLUSTERS", "far,further")
+    stand_in(slurm, "squeue", '[ -z "$SLURM_CLUSTERS" ] || echo "CLUSTER: far"; echo RUNNING')
+    stand_in(slurm, "scontrol", "exit 1")
+    text = script(replace(REQUEST, command=("bash", "-c", "exit 130")), options(), 1000)
+    done = subprocess.run(
+        ["bash"], input=text, text=True, capture_output=True, env={**os.environ, "SLURM_JOB_ID": "5"}
+    )
+    assert done.returncode == 130 and "scontrol requeue 5" in heard(slurm, "scontrol")
+
+
+@pytest.mark.parametrize("told", ["42;", "42;-far", "42;far away", "42;far,near"])
+def test_a_cluster_that_is_none_is_not_believed(told: str, tmp_path: Path, slurm: Path) -> None:
+    stand_in(slurm, "sbatch", f'cat > /dev/null; echo "{told}"')
+    with pytest.raises(BenchError, match="did not name the job"):
+        start(replace(REQUEST, folder=tmp_path), options())
+    (tmp_path / "jobs.json").write_text(json.dumps([told]))
+    with pytest.raises(BenchError, match="cannot be read"):
+        attach(tmp_path, options())
 
 
 def test_what_the_script_says_counts_more_than_variables_of_sbatch(

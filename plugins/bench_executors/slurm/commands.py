@@ -40,8 +40,13 @@ _FIXES = (
 """What Slurm's words hold, and what helps."""
 
 
+JOB = re.compile(r"(?P<number>[0-9]{1,10})(;(?P<cluster>[A-Za-z0-9_][\w.-]{0,99}))?", re.ASCII)
+"""A job as `sbatch --parsable` names it: with its cluster where that is another than this machine's."""
+
 _ANOTHER_QUESTION = ("SQUEUE_", "SCANCEL_")
 """Variables of a user's shell that would hide jobs in the queue, or keep them from being cancelled."""
+_ANOTHER_CLUSTER = "SLURM_CLUSTERS"
+"""A variable that sends every command there, whatever cluster a job is on."""
 _NEVER = frozenset({"SBATCH_ARRAY_INX", "SBATCH_ERROR", "SBATCH_NO_REQUEUE", "SBATCH_WAIT"})
 _INSTEAD_OF = {
     **{f"SBATCH_{name.upper().replace('-', '_')}": name for name in
@@ -70,6 +75,8 @@ def call(program: str, *arguments: str, text: str = "") -> str:
     Ctrl-C in the terminal is for this process alone.
     """
     against = {name for name in os.environ if name.startswith(_ANOTHER_QUESTION)}
+    if program in ("squeue", "scancel"):
+        against.add(_ANOTHER_CLUSTER)
     if program == "sbatch":
         against.update(overriding(text, os.environ))
     try:
@@ -108,14 +115,17 @@ def overriding(script: str, environment: Mapping[str, str]) -> list[str]:
 
 
 def submit(script: str, arguments: Sequence[str] = ()) -> str:
-    """Submit a script and return the job's number; raises SlurmError with Slurm's own words."""
+    """Submit a script and return the job (see JOB); raises SlurmError with Slurm's own words."""
     said = call("sbatch", "--parsable", *arguments, text=script)
-    number = said.strip().splitlines()[-1:] or [""]
-    # "1234;cluster" where there are several clusters.
-    found = re.fullmatch(r"(\d+)(;\S+)?", number[0])
-    if found is None:
+    job = (said.strip().splitlines()[-1:] or [""])[0]
+    if JOB.fullmatch(job) is None:
         raise SlurmError("sbatch did not name the job", cause=_last_words(said), fix="squeue --me")
-    return found[1]
+    return job
+
+
+def cancel(job: str, *arguments: str) -> None:
+    """Cancel or signal a job, wherever it is; raises SlurmError. One that has ended is not an error."""
+    call("scancel", "--quiet", *arguments, *_where(job), _number(job))
 
 
 def largest_index() -> int:
@@ -133,7 +143,9 @@ def in_queue(jobs: Sequence[str]) -> int | None:
     count = 0
     for job in jobs:
         try:
-            said = call("squeue", "--noheader", "--array", "--format=%i", f"--jobs={job}")
+            said = call(
+                "squeue", "--noheader", "--array", "--format=%i", *_where(job), f"--jobs={_number(job)}"
+            )
         except SlurmError as error:
             if "Invalid job id" not in (error.cause or ""):
                 return None
@@ -142,6 +154,15 @@ def in_queue(jobs: Sequence[str]) -> int | None:
         # Where there are several clusters, one of the lines names the cluster.
         count += sum(line[:1].isdigit() for line in said.splitlines())
     return count
+
+
+def _number(job: str) -> str:
+    return job.partition(";")[0]
+
+
+def _where(job: str) -> list[str]:
+    cluster = job.partition(";")[2]
+    return [f"--clusters={cluster}"] if cluster else []
 
 
 def _last_words(text: str) -> str:

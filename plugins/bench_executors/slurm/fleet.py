@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -17,17 +16,17 @@ from bench_executors.slurm import commands
 from bench_executors.slurm.script import array, elements_of, script, write_script
 
 JOBS = "jobs.json"
-"""The numbers of a fleet's arrays, in its folder."""
+"""The arrays of a fleet, in its folder."""
 _MOST_BYTES = 2**20
 _MOST_ARRAYS = 10_000
-_NUMBER = re.compile(r"[0-9]{1,10}")
 
 
 class SlurmFleet:
     """Workers that are elements of one or more arrays (see bench_core.declarations.Fleet)."""
 
     def __init__(self, jobs: Sequence[str]) -> None:
-        self.label = f"Slurm job{'s' * (len(jobs) > 1)} {', '.join(jobs)}"
+        named = ", ".join(job.replace(";", " on ") for job in jobs)
+        self.label = f"Slurm job{'s' * (len(jobs) > 1)} {named}"
         self._jobs = tuple(jobs)
 
     def alive(self) -> int | None:
@@ -40,10 +39,10 @@ class SlurmFleet:
             if kill:
                 with suppress(commands.SlurmError):
                     # Else those that wait would start where others are killed.
-                    commands.call("scancel", "--quiet", "--state=PENDING", job)
-                    commands.call("scancel", "--quiet", "--full", "--signal=KILL", job)
-            # A cancelled job is never requeued. One that has ended is not an error.
-            commands.call("scancel", "--quiet", job)
+                    commands.cancel(job, "--state=PENDING")
+                    commands.cancel(job, "--full", "--signal=KILL")
+            # A cancelled job is never requeued.
+            commands.cancel(job)
 
 
 def start(request: FleetRequest, options: Mapping[str, Any]) -> SlurmFleet:
@@ -76,7 +75,7 @@ def attach(folder: Path, options: Mapping[str, Any]) -> SlurmFleet:
         jobs = read_json(path, _MOST_BYTES)
         if not isinstance(jobs, list) or not jobs or len(jobs) > _MOST_ARRAYS:
             raise ValueError("it does not hold numbers of jobs")
-        if not all(isinstance(job, str) and _NUMBER.fullmatch(job) for job in jobs):
+        if not all(isinstance(job, str) and commands.JOB.fullmatch(job) for job in jobs):
             raise ValueError("it does not hold numbers of jobs")
     except (OSError, ValueError) as error:
         raise BenchError(

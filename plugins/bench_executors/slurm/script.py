@@ -22,8 +22,8 @@ _BODY = """\
 # Slurm sends USR1 before the time limit, to this shell alone, and TERM to all when it preempts, requeues or
 # cancels. The worker then gives its job back, which resumes from its last whole epoch, and ends with 130.
 worker=
-# A user's variables for squeue could hide this job below.
-unset "${!SQUEUE_@}"
+# A user's variables could hide this job from squeue below, or ask another cluster.
+unset "${!SQUEUE_@}" SLURM_CLUSTERS
 trap '[ -z "$worker" ] || kill -TERM "$worker" 2>/dev/null || :' USR1
 trap : TERM
 
