@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import pickle
+import re
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,14 +82,22 @@ def _read(path: Path) -> Any:
 def load_bounded(file: BinaryIO) -> Any:
     """Return what torch.save wrote: tensors on the CPU and plain data, never code.
 
-    Raises BoundError where the content claims more memory than its size explains, and what torch.load raises
-    for content that is none of its own.
+    Raises BoundError where the content claims more memory than its size explains, ValueError where it is not
+    what torch.save writes, OSError where it cannot be read.
     """
     check_checkpoint(file, _registered())
     start = file.tell()
     size = file.seek(0, 2) - start
     file.seek(start)
-    content = torch.load(file, map_location="cpu", weights_only=True)
+    try:
+        with warnings.catch_warnings():
+            # Of bytes that are damaged it says that its makers should be told.
+            warnings.simplefilter("ignore")
+            content = torch.load(file, map_location="cpu", weights_only=True)
+    except (OSError, MemoryError):
+        raise
+    except Exception as error:
+        raise ValueError(_refusal(error)) from error
     _check_tensors(content, most_bytes(size))
     return content
 
@@ -235,6 +246,16 @@ def _allowed(name: str, prefixes: Sequence[str]) -> bool:
 def _some(names: Sequence[str]) -> str:
     more = f", and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
     return ", ".join(names[:_NAMED]) + more
+
+
+def _refusal(error: Exception) -> str:
+    """Return why torch.load refuses, without its advice to load the file with all the code in it."""
+    found = re.search(r"WeightsUnpickler error:\s*(\S.*?)(?=\. |\.?$)", str(error), re.MULTILINE)
+    if found:
+        return found[1]
+    if isinstance(error, pickle.UnpicklingError):
+        return "its content is not what torch.save writes"
+    return f"{type(error).__name__}: {_first_line(error)}"
 
 
 def _first_line(error: Exception) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import io
 import pickle
+import re
 import struct
 import zipfile
 from collections import Counter, OrderedDict
@@ -210,3 +211,27 @@ def test_changed_bytes_are_refused_or_harmless(
     except WeightsError:
         return
     assert sum(tensor.numel() for tensor in found.values()) < len(content)
+
+
+@pytest.mark.filterwarnings("error")
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(place=st.floats(0, 0.9999), value=st.integers(0, 255))
+def test_a_changed_pickle_is_refused_without_the_advice_to_run_its_code(
+    tmp_path: Path, place: float, value: int
+) -> None:
+    stream = io.BytesIO()
+    torch.save({"w": torch.ones(3), "b": torch.zeros(2, 2)}, stream)
+    with zipfile.ZipFile(stream) as file:
+        members = {name: bytearray(file.read(name)) for name in file.namelist()}
+    content = members["archive/data.pkl"]
+    content[int(place * len(content))] = value
+    path = tmp_path / "weights.pth"
+    with zipfile.ZipFile(path, "w") as file:
+        for name, held in members.items():
+            file.writestr(name, bytes(held))
+    try:
+        read_checkpoint(path)
+    except WeightsError as error:
+        told = str(error)
+        assert "weights_only" not in told and "file an issue" not in told and "pytorch.org" not in told
+        assert not re.search(r"code to load \(\d*\)", told)
