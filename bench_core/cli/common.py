@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -35,6 +35,29 @@ class PathType(click.Path):
                 fix="name a folder, or a path that does not exist yet",
             )
         return super().convert(path, param, ctx)
+
+
+class NamesType(click.ParamType):
+    """One or more names of a list, separated by commas; each counts once, in the order given."""
+
+    name = "names"
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self.names = names
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, ...]:
+        """Return the names; anything else, and nothing, is a wrong use of the option."""
+        if isinstance(value, tuple):
+            return value
+        wanted = tuple(dict.fromkeys(part.strip() for part in value.split(",") if part.strip()))
+        for part in wanted:
+            if part not in self.names:
+                self.fail(f"{part!r} is none of {', '.join(self.names)}", param, ctx)
+        if not wanted:
+            self.fail(f"name at least one of {', '.join(self.names)}", param, ctx)
+        return wanted
 
 
 SPEC = click.argument("spec", type=click.Path(path_type=Path))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bench_core.cli.common import JSON, SET, SPEC, PathType, console, print_json, say
+from bench_core.cli.common import JSON, SET, SPEC, NamesType, PathType, console, print_json, say
 from bench_core.cli.predict import DATASET, MODEL, REPEAT
 from bench_core.cli.reading import STORE_OR_ARCHIVE, TRUST, reading
 
@@ -15,14 +15,6 @@ if TYPE_CHECKING:
     from bench_core.deploy.export import Exported
 
 NAMES = ("state-dict", "torchscript", "torch-export", "onnx")
-
-
-def _formats(context: click.Context, parameter: click.Parameter, value: str | None) -> tuple[str, ...]:
-    wanted = tuple(dict.fromkeys(part.strip() for part in (value or "").split(",") if part.strip()))
-    for part in wanted:
-        if part not in NAMES:
-            raise click.BadParameter(f"{part!r} is none of {', '.join(NAMES)}")
-    return wanted
 
 
 @click.command()
@@ -44,7 +36,7 @@ def _formats(context: click.Context, parameter: click.Parameter, value: str | No
     "--format",
     "formats",
     default=None,
-    callback=_formats,
+    type=NamesType(NAMES),
     metavar="NAME,...",
     help=f"What to write: {', '.join(NAMES)}; onnx needs the extra `onnx`.  [default: all that can be]",
 )
@@ -59,7 +51,7 @@ def command(
     fold: str,
     repeat: int,
     out: Path,
-    formats: tuple[str, ...],
+    formats: tuple[str, ...] | None,
     trust_code: bool,
     as_json: bool,
 ) -> None:
@@ -74,7 +66,7 @@ def command(
     from bench_core.export.write import new_folder
     from bench_core.plan.load import load_plan
 
-    if "onnx" in formats:
+    if formats is not None and "onnx" in formats:
         check_modules("the format onnx", ("onnx", "onnxscript"), "onnx")
     done: list[Exported] = []
     with reading(spec, store, trust_code) as source:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bench_core.cli.common import JSON, SET, SPEC, STORE, PathType, console, print_json, say
+from bench_core.cli.common import JSON, SET, SPEC, STORE, NamesType, PathType, console, print_json, say
 from bench_core.cli.reading import TRUST, reading
 from bench_core.cli.studies import STUDY
 
@@ -20,16 +20,6 @@ if TYPE_CHECKING:
 ROOM = 2000
 """Megabytes of pictures beside a page."""
 FORMATS = ("html", "csv", "markdown", "latex")
-
-
-def _formats(_: click.Context, __: click.Parameter, value: str) -> tuple[str, ...]:
-    wanted = tuple(dict.fromkeys(part.strip() for part in value.split(",") if part.strip()))
-    for part in wanted:
-        if part not in FORMATS:
-            raise click.BadParameter(f"{part!r} is none of {', '.join(FORMATS)}")
-    if not wanted:
-        raise click.BadParameter(f"name at least one of {', '.join(FORMATS)}")
-    return wanted
 
 
 def _choices(
@@ -61,7 +51,7 @@ _POINTS = click.FloatRange(min=100, max=5000)
     "formats",
     default=",".join(FORMATS),
     show_default=True,
-    callback=_formats,
+    type=NamesType(FORMATS),
     help="What to write, separated by commas.",
 )
 @click.option("--latex-two-columns", "two_columns", is_flag=True, help="LaTeX: the paper has two columns.")

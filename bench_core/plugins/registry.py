@@ -25,6 +25,7 @@ from bench_core.declarations import (
     Step,
 )
 from bench_core.declarations.code import call, shown, told
+from bench_core.declarations.executors import LOCAL
 from bench_core.errors import BenchError, PluginError, UnknownNameError
 from bench_core.files.paths import expand
 from bench_core.plugins.declared import wrong_field
@@ -130,7 +131,9 @@ class Registry:
 
     def executor(self, name: str) -> ExecutorDeclaration:
         """Return the executor of this name; raise UnknownNameError with the nearest one."""
-        return self._find("executor", name, self.executors)
+        if name not in self.executors:
+            raise unknown("executor", name, (LOCAL, *self.executors))
+        return self.executors[name]
 
     def metric(self, name: str) -> Metric:
         """Return the metric of this name; raise UnknownNameError with the nearest one."""

@@ -74,7 +74,7 @@ FAULTS = {
     "refuses": (2, "the queue is closed", "", "wait until Monday"),
     "buggy": (1, "executor 'buggy' failed: RuntimeError: queue[0]", "", ""),
     "three": (1, "not a Fleet", "alive()", "bench test three"),
-    "processs": (1, "unknown executor 'processs'", "", "'processes'"),
+    "processs": (1, "unknown executor 'processs'", ", local, ", "'processes'"),
 }
 
 

@@ -154,6 +154,8 @@ def test_an_extra_that_is_missing_is_named_before_anything_is_written(
     done = call_bench(*asked, "--format", "state-dict,torchscript")
     assert done.returncode == 0 and len(list((tmp_path / "o").iterdir())) == 5
     assert call_bench(*asked).returncode == 2
+    none = call_bench(*asked[:-1], tmp_path / "none", "--format", ",")
+    assert none.returncode == 2 and "name at least one of state-dict" in none.stderr
 
 
 def test_a_network_that_cannot_be_followed_is_told_with_its_reason(
