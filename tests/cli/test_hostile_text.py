@@ -19,7 +19,7 @@ from bench_core.errors import BenchError
 from bench_core.store.files import read_json, write_json
 from bench_core.store.result import Failure
 from bench_core.text import hidden_in, json_visible, table_cell, visible, visible_name
-from tests.helpers.bench import call_bench
+from tests.helpers.bench import QUICK_TORCH, call_bench
 from tests.helpers.commands_in_turn import call_in_turn
 from tests.helpers.fake_study import PLUGIN, Study, write_study
 
@@ -181,7 +181,7 @@ def spelled(
     """Return how each of SPELLED ended, all in one process that cannot print UTF-8."""
     names = {"SPEC": str(hostile.loaded.path), "STORE": str(hostile.store.path)}
     commands = [[names.get(word, word) for word in command] for command in SPELLED]
-    return call_in_turn(commands, cwd=tmp_path_factory.mktemp("cwd"), environment=ASCII)
+    return call_in_turn(commands, cwd=tmp_path_factory.mktemp("cwd"), environment=ASCII | QUICK_TORCH)
 
 
 @pytest.mark.parametrize("number", range(len(SPELLED)), ids=[" ".join(words) for words in SPELLED])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -12,7 +13,7 @@ import pytest
 
 from bench_core import __version__
 from bench_core.cli.main import COMMANDS
-from tests.helpers.bench import BENCH, run_bench
+from tests.helpers.bench import BENCH, QUICK_TORCH, run_bench
 from tests.helpers.bench import call_bench as bench
 
 PAPER = str(Path(__file__).resolve().parents[2] / "specs" / "paper.yaml")
@@ -74,7 +75,10 @@ def test_a_closed_pipe_is_no_error() -> None:
 
 @pytest.mark.parametrize("arguments", [["plan", PAPER], ["doctor"]], ids=["plan", "doctor"])
 def test_a_reader_of_a_table_that_goes_away_is_no_error(arguments: list[str]) -> None:
-    with subprocess.Popen([*BENCH, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as running:
+    environment = {**os.environ, **QUICK_TORCH}
+    with subprocess.Popen(
+        [*BENCH, *arguments], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as running:
         assert running.stdout is not None and running.stderr is not None
         running.stdout.close()
         errors = running.stderr.read()
@@ -103,7 +107,8 @@ def test_a_reader_that_has_seen_enough_of_a_long_output_is_no_error() -> None:
 def test_piped_output_has_no_escape_codes(
     start: Callable[..., subprocess.CompletedProcess[str]], arguments: list[str]
 ) -> None:
-    plain, forced = start(*arguments).stdout, start(*arguments, NO_COLOR="1", FORCE_COLOR="1").stdout
+    plain = start(*arguments, **QUICK_TORCH).stdout
+    forced = start(*arguments, NO_COLOR="1", FORCE_COLOR="1", **QUICK_TORCH).stdout
     assert plain and "\x1b[" not in plain
     assert forced and "\x1b[3" not in forced
 

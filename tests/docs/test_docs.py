@@ -16,7 +16,7 @@ from bench_core.cli.main import COMMANDS
 from bench_core.plan.expand import Plan
 from bench_core.plan.load import load_plan
 from bench_core.spec.load import load_spec
-from tests.helpers.bench import call_bench
+from tests.helpers.bench import QUICK_TORCH, call_bench
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 PAGES = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
@@ -128,7 +128,7 @@ def test_the_readme_shows_commands_that_can_be_run_here() -> None:
 @pytest.mark.parametrize("line", README_COMMANDS)
 def test_readme_commands_succeed(line: str, tmp_path: Path) -> None:
     words, store = shlex.split(line)[1:], str(tmp_path / "results")
-    done = call_bench(*words, cwd=REPOSITORY, SEGTRIAL_STORE=store)
+    done = call_bench(*words, cwd=REPOSITORY, SEGTRIAL_STORE=store, **QUICK_TORCH)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip()
 

@@ -13,6 +13,9 @@ from unittest.mock import patch
 from bench_core.cli.main import main, run
 
 BENCH = (sys.executable, "-m", "tests.helpers.bench")
+_QUICK = Path(__file__).with_name("quick_torch")
+QUICK_TORCH = {"PYTHONPATH": os.pathsep.join(filter(None, (str(_QUICK), os.environ.get("PYTHONPATH"))))}
+"""Variables with which `bench doctor` asks a torch that takes no seconds to import."""
 
 
 def run_bench(
