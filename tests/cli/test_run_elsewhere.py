@@ -14,6 +14,7 @@ from pathlib import Path
 from unittest.mock import patch
 
 import pytest
+import torch
 
 from bench_core.cli.elsewhere import scheduler_name
 from bench_core.cli.main import run
@@ -30,7 +31,11 @@ def spec(tmp_path: Path) -> Path:
     return write(tmp_path, "[dots-net]", epochs=1)
 
 
-def test_a_study_is_prepared_here_and_summed_up_as_if_run_here(spec: Path, tmp_path: Path) -> None:
+def test_a_study_is_prepared_here_and_summed_up_as_if_run_here(
+    spec: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Its workers are threads of this process, where three of a compute library would stay.
+    monkeypatch.setattr(torch, "set_num_threads", lambda count: None)
     spec.write_text(spec.read_text() + "runtime: {executor: inline, workers: 2, threads: 3}\n")
     store = tmp_path / 'a store\'s "ümlaut"'
     done = start(spec, "--set", "runtime.executors={inline: {minutes: 5}}", store=store)

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from contextlib import suppress
+from multiprocessing import get_context
 from pathlib import Path
+from typing import TypeVar
 
+Found = TypeVar("Found")
 SURVIVES = "jemalloc_bg_thd\n"
 """Arrow's allocator starts its thread anew after a fork."""
 
@@ -22,3 +26,17 @@ def survives_a_fork() -> bool:
         with suppress(FileNotFoundError):
             names.append((task / "comm").read_text())
     return len(names) - names.count(SURVIVES) <= len(sys._current_frames())
+
+
+def apart(function: Callable[..., Found], *arguments: object) -> Found:
+    """Call in a forked process what starts threads of a compute library, which would stay in this one."""
+    if sys.platform != "linux" or not survives_a_fork():
+        return function(*arguments)
+    context = get_context("fork")
+    receiver, sender = context.Pipe(duplex=False)
+    process = context.Process(target=lambda: sender.send(function(*arguments)))
+    process.start()
+    sender.close()
+    found: Found = receiver.recv()
+    process.join()
+    return found

@@ -15,6 +15,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from bench_sma.swin_umamba.scan import dispatcher, selective_scan, use_backend
 from bench_sma.swin_umamba.scan.dispatcher import NEEDS, backend_for, is_installed
+from tests.helpers.forks import apart
 from tests.helpers.scans import errors, inputs, outcome
 
 SHAPES = [(1, 1, 1, 1, 1), (2, 3, 5, 4, 7), (1, 4, 6, 16, 64), (2, 2, 19, 16, 131), (1, 1, 3, 8, 200)]
@@ -126,17 +127,22 @@ def test_no_softplus_is_taken_where_none_is_asked_for(backend: str) -> None:
     assert max(errors(found, expected).values()) < 1e-5
 
 
-@pytest.mark.skipif(not is_installed("numba"), reason="numba is not installed")
-def test_numba_gives_the_same_bits_on_any_number_of_threads() -> None:
-    arguments = [tensor.float() for tensor in inputs((2, 4, 70, 16, 150))]
+def on_threads(count: int) -> dict[str, Any]:
     before = torch.get_num_threads()
     try:
-        torch.set_num_threads(1)
-        one = outcome("numba", arguments)
-        torch.set_num_threads(3)
-        three = outcome("numba", arguments)
+        torch.set_num_threads(count)
+        found = outcome("numba", [tensor.float() for tensor in inputs((2, 4, 70, 16, 150))])
     finally:
         torch.set_num_threads(before)
+    return {name: tensor.numpy() for name, tensor in found.items()}
+
+
+@pytest.mark.skipif(not is_installed("numba"), reason="numba is not installed")
+def test_numba_gives_the_same_bits_on_any_number_of_threads() -> None:
+    one, three = (
+        {name: torch.from_numpy(array) for name, array in apart(on_threads, count).items()}
+        for count in (1, 3)
+    )
     for name in ("y", "B", "C"):
         assert torch.equal(one[name], three[name]), name
     # PyTorch's own sums, of D's and the bias' gradients, may differ by rounding.
