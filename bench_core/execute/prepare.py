@@ -125,11 +125,11 @@ def build_model(job: Job, registry: Registry) -> nn.Module:
 
     Raises PluginError if the builder returns something else, WeightsError if pretrained weights do not fit.
     """
-    import torch
+    from bench_core.protocol.randomness import seed_torch
 
     declared = registry.model(job.model.name)
     task = job.dataset.task
-    torch.manual_seed(derive_seed(job_seed(job), "init"))
+    seed_torch(derive_seed(job_seed(job), "init"))
     return build_network(
         declared,
         in_channels=3 if job.pixels.channels == "rgb" else task.channels,

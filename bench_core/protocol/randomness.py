@@ -13,9 +13,18 @@ import torch
 
 def seed_everything(seed: int) -> None:
     """Seed the global generators of torch (all devices), numpy and Python."""
-    torch.manual_seed(seed)
+    seed_torch(seed)
     np.random.seed(seed % 2**32)
     random.seed(seed)
+
+
+def seed_torch(seed: int) -> None:
+    """Seed torch's global generators, those of all devices that are here."""
+    if torch.accelerator.is_available():
+        torch.manual_seed(seed)
+    else:
+        # torch.manual_seed would write down the whole call stack for each kind of device that is not here.
+        torch.default_generator.manual_seed(seed)
 
 
 def random_state() -> dict[str, Any]:
