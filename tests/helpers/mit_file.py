@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor
-
-from bench_gpvm.mit import MixTransformer
 
 
 def authors_name(name: str) -> str:
@@ -34,7 +34,7 @@ def authors_name(name: str) -> str:
     return rest
 
 
-def authors_file(network: MixTransformer) -> dict[str, Tensor]:
+def authors_file(backbone: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """A backbone's tensors as the authors publish them, classifier included."""
-    tensors = {authors_name(name): tensor for name, tensor in network.state_dict().items()}
+    tensors = {authors_name(name): tensor for name, tensor in backbone.items()}
     return {**tensors, "head.weight": torch.zeros(1000, 512), "head.bias": torch.zeros(1000)}

@@ -16,7 +16,7 @@ from bench_gpvm.drop_path import DropPath
 from bench_gpvm.internimage.dcnv3 import DCNv3
 from bench_gpvm.internimage.network import InternImage, from_published
 from bench_gpvm.internimage.weights import INTERNIMAGE_T
-from tests.helpers.golden import golden_tensor
+from tests.helpers.checkpoints import nothing_drawn, numbered, shapes_alone
 from tests.helpers.networks import build_network, finder
 
 FILE = INTERNIMAGE_T.name
@@ -38,7 +38,7 @@ def build(**settings: Any) -> InternImage:
 
 
 def on_meta(**settings: Any) -> InternImage:
-    with torch.device("meta"):
+    with shapes_alone():
         return build(**settings)
 
 
@@ -111,7 +111,8 @@ def test_the_published_file_fills_the_backbone(
     monkeypatch.setenv("SEGTRIAL_WEIGHTS", str(tmp_path))
     backbone = published()
     torch.save({wrapper: {prefix + name: t for name, t in (backbone | CLASSIFIER).items()}}, tmp_path / FILE)
-    network = build(pretrained="imagenet", decoder_width=8)
+    with nothing_drawn():
+        network = build(pretrained="imagenet", decoder_width=8)
     report = network.weights_report
     assert (report.file, report.loaded, report.total) == (FILE, BACKBONE_TENSORS - SCALES, BACKBONE_TENSORS)
     own = network.backbone.state_dict()
@@ -137,7 +138,8 @@ def test_the_published_file_fills_the_backbone(
 def test_one_channel_gets_the_sum_over_rgb(tmp_path: Path) -> None:
     file, tensors = tmp_path / "mine.pth", published()
     torch.save(tensors, file)
-    network = build(pretrained="imagenet", weights=file, channels=1, decoder_width=8)
+    with nothing_drawn():
+        network = build(pretrained="imagenet", weights=file, channels=1, decoder_width=8)
     stem = network.backbone.state_dict()["stages.0.downsample.0.weight"]
     assert torch.equal(stem, tensors["patch_embed.conv1.weight"].sum(dim=1, keepdim=True))
     assert network.weights_report.notes == (
@@ -154,14 +156,18 @@ def test_a_trained_segmenters_scales_are_taken_but_not_some_of_them(tmp_path: Pa
         for number in (1, 2)
     }
     torch.save(published() | scales, file)
-    network = build(pretrained="imagenet", weights=file, decoder_width=8)
+    with nothing_drawn():
+        network = build(pretrained="imagenet", weights=file, decoder_width=8)
     assert network.weights_report.loaded == BACKBONE_TENSORS
     own = network.backbone.state_dict()
     assert own["stages.2.blocks.5.operator_scale"].unique().tolist() == [1.0]
     assert own["stages.2.blocks.5.feed_forward_scale"].unique().tolist() == [2.0]
     del scales["levels.1.blocks.2.gamma2"]
     torch.save(published() | scales, file)
-    with pytest.raises(WeightsError, match=r"1 missing \(stages\.1\.blocks\.2\.feed_forward_scale\)"):
+    with (
+        nothing_drawn(),
+        pytest.raises(WeightsError, match=r"1 missing \(stages\.1\.blocks\.2\.feed_forward_scale\)"),
+    ):
         build(pretrained="imagenet", weights=file, decoder_width=8)
 
 
@@ -182,7 +188,7 @@ def test_a_file_that_does_not_fit_is_refused(tmp_path: Path, change: str, messag
     else:
         tensors["levels.3.norm.0.bias"] = torch.zeros(640)
     torch.save(tensors, file)
-    with pytest.raises(WeightsError, match=message) as caught:
+    with nothing_drawn(), pytest.raises(WeightsError, match=message) as caught:
         build(pretrained="imagenet", weights=file, decoder_width=8)
     assert caught.value.place == str(file)
 
@@ -259,7 +265,7 @@ def _published() -> dict[str, Tensor]:
         if stage < 3:
             layer(f"levels.{stage}.downsample.conv", 2 * width, width, 3, 3, bias=False)
             layer(f"levels.{stage}.downsample.norm.1", 2 * width)
-    return {name: torch.from_numpy(golden_tensor(name, shape, 0)).float() for name, shape in shapes.items()}
+    return numbered(shapes)
 
 
 def _rates(network: InternImage) -> list[float]:

@@ -16,7 +16,7 @@ from bench_sma.missformer.blocks import EnhancedMixFeedForward, to_tokens
 from bench_sma.missformer.bridge import Scales
 from bench_sma.missformer.network import SIZES, MISSFormer
 from bench_sma.missformer.weights import MMSEG_COPY, from_reference
-from tests.helpers.golden import golden_tensor
+from tests.helpers.checkpoints import nothing_drawn, numbered, shapes_alone
 from tests.helpers.networks import build_network, finder
 
 COUNTS = {1: 42_462_017, 3: 42_462_147, 4: 42_462_212}
@@ -38,7 +38,7 @@ def count(module: nn.Module) -> int:
 def test_parameter_counts_are_the_published_ones() -> None:
     declared = load_registry().model("missformer")
     for classes in declared.parameters:
-        with torch.device("meta"):
+        with shapes_alone():
             network = MISSFormer(3, classes)
         assert count(network) == declared.parameters[classes]
         assert count(network) == COUNTS.get(classes, COUNTS[1] + (classes - 1) * 65)
@@ -156,7 +156,7 @@ def mit_b1() -> dict[str, Tensor]:
             layer(f"{block}.mlp.fc2", width, 4 * width)
         layer(f"norm{stage}", width)
         before = width
-    return {name: torch.from_numpy(golden_tensor(name, shape, 0)).float() for name, shape in shapes.items()}
+    return numbered(shapes)
 
 
 def test_mit_b1_fills_the_encoder_but_its_new_normalizations(
@@ -166,7 +166,8 @@ def test_mit_b1_fills_the_encoder_but_its_new_normalizations(
     published = mit_b1()
     torch.save(published, tmp_path / "mit_b1.pth")
     assert sum(tensor.numel() for name, tensor in published.items() if "head" not in name) == ENCODER
-    network = build(pretrained="imagenet", channels=1)
+    with nothing_drawn():
+        network = build(pretrained="imagenet", channels=1)
     report = network.weights_report
     assert (report.file, report.loaded, report.total) == ("mit_b1.pth", 176, 176 + 48)
     assert report.notes == (
@@ -190,7 +191,8 @@ def test_mmsegmentations_copy_fills_it_likewise(tmp_path: Path, monkeypatch: pyt
     ).state_dict()
     monkeypatch.setenv("SEGTRIAL_WEIGHTS", str(tmp_path))
     torch.save(theirs, tmp_path / MMSEG_COPY.name)
-    network = build(pretrained="imagenet")
+    with nothing_drawn():
+        network = build(pretrained="imagenet")
     assert (network.weights_report.file, network.weights_report.loaded) == (MMSEG_COPY.name, 176)
     own = network.encoder.state_dict()
     both = (
@@ -216,7 +218,7 @@ def test_files_that_do_not_fit_are_refused(
     tensors = {**mit_b1(), **change}
     file = tmp_path / "mine.pth"
     torch.save({name: tensor for name, tensor in tensors.items() if tensor is not None}, file)
-    with pytest.raises(WeightsError, match=message):
+    with nothing_drawn(), pytest.raises(WeightsError, match=message):
         build(pretrained="imagenet", weights=file)
 
 

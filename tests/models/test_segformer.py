@@ -18,6 +18,7 @@ from bench_core.weights.load import load_strictly
 from bench_gpvm.drop_path import DropPath
 from bench_gpvm.mit import VARIANTS, MixTransformer
 from bench_gpvm.segformer.network import SegFormer, from_published
+from tests.helpers.checkpoints import nothing_drawn, numbered_like, randomized, shapes_alone
 from tests.helpers.mit_file import authors_file
 from tests.helpers.networks import build_network, finder
 
@@ -46,7 +47,7 @@ def count(module: nn.Module) -> int:
 
 @pytest.mark.parametrize("classes", [1, 2, 3, 4])
 def test_parameter_counts_are_the_published_ones(classes: int) -> None:
-    with torch.device("meta"):
+    with shapes_alone():
         usual, authors = SegFormer(3, classes), SegFormer(3, classes, head="nvlabs")
     assert count(authors) == AUTHORS_COUNTS[classes]
     assert count(usual) == MMSEG_COUNTS.get(classes, MMSEG_COUNTS[2] + (classes - 2) * 769)
@@ -67,7 +68,7 @@ def test_parameter_counts_are_the_published_ones(classes: int) -> None:
     ],
 )
 def test_variants_have_the_papers_sizes(variant: str, encoder: float, whole: float) -> None:
-    with torch.device("meta"):
+    with shapes_alone():
         network = SegFormer(3, 150, variant, head="nvlabs")
     assert count(network.backbone) / 1e6 == pytest.approx(encoder, abs=0.15)
     assert count(network) / 1e6 == pytest.approx(whole, abs=0.15)
@@ -161,22 +162,6 @@ def mmseg_network(classes: int, width: int, depths: tuple[int, ...] = (1, 1, 1, 
     return network
 
 
-def randomized(network: nn.Module, seed: int = 0) -> nn.Module:
-    """Fill all tensors with numbers, so that no bias, gain or statistic is at a value that hides it."""
-    generator = torch.Generator().manual_seed(seed)
-    for name, tensor in network.state_dict().items():
-        if not tensor.is_floating_point():
-            continue
-        noise = torch.randn(tensor.shape, generator=generator)
-        if name.endswith("running_var"):
-            tensor.copy_(1 + 0.2 * noise.abs())
-        elif tensor.ndim == 1:
-            tensor.copy_((1.0 if name.endswith("weight") else 0.0) + 0.1 * noise)
-        else:
-            tensor.copy_(noise / tensor[0].numel() ** 0.5)
-    return network
-
-
 def test_from_scratch_it_begins_as_mmsegmentations_under_its_head() -> None:
     """Every tensor's mean, spread and largest value, of B3's widths with two blocks per stage."""
     torch.manual_seed(0)
@@ -205,17 +190,18 @@ def test_from_scratch_it_begins_as_the_authors_under_theirs() -> None:
 
 
 @pytest.mark.parametrize(
-    ("dtype", "tolerance"),
-    [(torch.float64, 1e-10), pytest.param(torch.float32, 1e-5, marks=pytest.mark.slow)],
+    ("variant", "dtype", "tolerance"),
+    [("b1", torch.float64, 1e-10), pytest.param("b3", torch.float32, 1e-5, marks=pytest.mark.slow)],
 )
-def test_computes_what_mmsegmentation_computes(dtype: torch.dtype, tolerance: float) -> None:
-    """Logits, and the gradients of the cross-entropy, with the default options throughout."""
-    theirs = randomized(mmseg_network(3, width=768, depths=VARIANTS["b3"][1])).to(dtype).eval()
-    ours = SegFormer(3, 3).to(dtype).eval()
+def test_computes_what_mmsegmentation_computes(variant: str, dtype: torch.dtype, tolerance: float) -> None:
+    """Logits, and the gradients of the cross-entropy, at B3's widths, which are B1's too."""
+    with nothing_drawn():
+        theirs = randomized(mmseg_network(3, width=768, depths=VARIANTS[variant][1])).to(dtype).eval()
+        ours = SegFormer(3, 3, variant, decoder_width=768).to(dtype).eval()
     load_strictly(ours, from_published(theirs.state_dict()))
     generator = torch.Generator().manual_seed(1)
-    images = torch.randn(2, 3, 75, 64, generator=generator, dtype=dtype)
-    target = torch.randint(0, 3, (2, 75, 64), generator=generator)
+    images = torch.randn(2, 3, 45, 32, generator=generator, dtype=dtype)
+    target = torch.randint(0, 3, (2, 45, 32), generator=generator)
     low = theirs.get_submodule("decode_head")(theirs.get_submodule("backbone")(images))
     their_logits = functional.interpolate(low, size=images.shape[-2:], mode="bilinear", align_corners=False)
     our_logits = ours(images)
@@ -236,8 +222,8 @@ def test_computes_what_mmsegmentation_computes(dtype: torch.dtype, tolerance: fl
 
 def test_the_authors_names() -> None:
     """A sample of each kind, as they stand in the published files."""
-    with torch.device("meta"):
-        tensors = authors_file(MixTransformer("b3"))
+    with shapes_alone():
+        tensors = authors_file(MixTransformer("b3").state_dict())
     shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
     published = {
         "patch_embed1.proj.weight": (64, 3, 7, 7),
@@ -266,27 +252,29 @@ def test_the_authors_names() -> None:
 def test_the_authors_files_fill_every_tensor_of_the_backbone(
     tmp_path: Path, prefix: str, wrap: Callable[[dict[str, Tensor]], object]
 ) -> None:
-    torch.manual_seed(3)
-    source = randomized(MixTransformer("b3"))
-    assert isinstance(source, MixTransformer)
+    with shapes_alone():
+        published = numbered_like(MixTransformer("b3"))
     file = tmp_path / "mit_b3.pth"
-    torch.save(wrap({prefix + name: tensor for name, tensor in authors_file(source).items()}), file)
-    network = build("imagenet", file)
+    torch.save(wrap({prefix + name: tensor for name, tensor in authors_file(published).items()}), file)
+    with nothing_drawn():
+        network = build("imagenet", file)
     report = network.weights_report
     assert (report.source, report.file, report.loaded, report.total) == ("imagenet", "mit_b3.pth", 572, 572)
     own = network.backbone.state_dict()
-    assert all(torch.equal(own[name], tensor) for name, tensor in source.state_dict().items())
+    assert all(torch.equal(own[name], tensor) for name, tensor in published.items())
 
 
 @pytest.mark.parametrize("given", [True, False], ids=["given", "in the folder"])
 def test_mmsegmentations_copies_fill_every_tensor_of_the_backbone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: bool
 ) -> None:
-    theirs = randomized(mmseg_network(2, width=16, depths=VARIANTS["b1"][1])).get_submodule("backbone")
+    with nothing_drawn():
+        theirs = randomized(mmseg_network(2, width=16, depths=VARIANTS["b1"][1])).get_submodule("backbone")
     file = tmp_path / "mit_b1_20220624-02e5a6a1.pth"
     torch.save({"state_dict": {**theirs.state_dict(), "head.weight": torch.zeros(1000, 512)}}, file)
     monkeypatch.setenv("SEGTRIAL_WEIGHTS", str(tmp_path))
-    network = build("imagenet", file if given else None, variant="b1").double().eval()
+    with nothing_drawn():
+        network = build("imagenet", file if given else None, variant="b1").double().eval()
     report = network.weights_report
     total = len(network.backbone.state_dict())
     assert (report.file, report.loaded, report.total) == (file.name, total, total)
@@ -298,8 +286,9 @@ def test_mmsegmentations_copies_fill_every_tensor_of_the_backbone(
 
 def test_a_gray_image_is_seen_as_three_equal_channels(tmp_path: Path) -> None:
     file = tmp_path / "mit_b0.pth"
-    torch.save(authors_file(MixTransformer("b0")), file)
-    rgb, gray = build("imagenet", file, variant="b0"), build("imagenet", file, channels=1, variant="b0")
+    torch.save(authors_file(MixTransformer("b0").state_dict()), file)
+    with nothing_drawn():
+        rgb, gray = (build("imagenet", file, channels=channels, variant="b0") for channels in (3, 1))
     assert gray.weights_report.notes == (
         "stages.0.embed.projection.weight summed over red, green and blue for one input channel",
     )
@@ -332,7 +321,9 @@ def test_a_missing_file_is_named_with_its_publishers_and_its_folder(
 
 @pytest.mark.parametrize("change", ["variant", "missing", "unexpected", "whole network"])
 def test_a_file_that_does_not_fit_fails(tmp_path: Path, change: str) -> None:
-    tensors = authors_file(MixTransformer("b1" if change == "variant" else "b0"))
+    with shapes_alone():
+        backbone = MixTransformer("b1" if change == "variant" else "b0")
+    tensors = authors_file(numbered_like(backbone))
     if change == "missing":
         del tensors["block4.1.attn.kv.bias"]
     elif change == "unexpected":
@@ -342,7 +333,7 @@ def test_a_file_that_does_not_fit_fails(tmp_path: Path, change: str) -> None:
         tensors["decode_head.linear_pred.bias"] = torch.zeros(19)
     file = tmp_path / "weights.pth"
     torch.save(tensors, file)
-    with pytest.raises(WeightsError) as caught:
+    with nothing_drawn(), pytest.raises(WeightsError) as caught:
         build("imagenet", file, variant="b0")
     assert caught.value.place == str(file)
     named = {
@@ -356,9 +347,9 @@ def test_a_file_that_does_not_fit_fails(tmp_path: Path, change: str) -> None:
 
 def test_the_authors_whole_network_is_renamed() -> None:
     """Names and shapes as the authors' trained networks have them; what is foreign stays foreign."""
-    with torch.device("meta"):
+    with shapes_alone():
         network = SegFormer(3, 3, head="nvlabs")
-        theirs = {f"backbone.{name}": t for name, t in authors_file(network.backbone).items()}  # type: ignore[arg-type]
+        theirs = {f"backbone.{name}": t for name, t in authors_file(network.backbone.state_dict()).items()}
         theirs |= {
             "decode_head.conv_seg.weight": torch.empty(3, 128, 1, 1),
             "decode_head.conv_seg.bias": torch.empty(3),

@@ -17,6 +17,7 @@ from bench_core.spec.diagnostics import SpecError
 from bench_core.spec.load import load_spec
 from bench_core.weights.files import wanted_files
 from bench_sources.smp_source import DECODERS, ENCODERS, SOURCE, encoders_of, resolve
+from tests.helpers.checkpoints import shapes_alone
 
 
 def test_lists_are_those_of_the_installed_library() -> None:
@@ -136,7 +137,7 @@ def test_timms_encoders_take_the_sizes_that_are_declared(encoder: str, sizes: tu
     architecture = resolve(f"smp:unet/{encoder}")
     for size in sizes:
         assert size % architecture.size_multiple == 0 and size >= architecture.size_minimum
-        with torch.device("meta"):
+        with shapes_alone():
             network = build_network(
                 architecture, in_channels=1, num_classes=2, image_size=size, options={}
             ).eval()

@@ -17,6 +17,7 @@ from bench_core.plugins.wiring import load_registry
 from bench_gpvm.drop_path import DropPath
 from bench_gpvm.transnext.attention import AggregatedAttention, GlobalAttention, attend_with_rest
 from bench_gpvm.transnext.network import SIZES, TransNeXt, TransNeXtBackbone
+from tests.helpers.checkpoints import nothing_drawn, numbered, shapes_alone
 from tests.helpers.networks import build_network, finder
 
 CLASSIFIED = {"micro": 12.8, "tiny": 28.2, "small": 49.7, "base": 89.7}
@@ -37,7 +38,7 @@ def count(module: nn.Module) -> int:
 
 def test_parameter_counts_are_the_published_ones() -> None:
     for classes, declared in load_registry().model("transnext").parameters.items():
-        with torch.device("meta"):
+        with shapes_alone():
             network = TransNeXt(3, classes)
         assert count(network) == declared
     assert count(network.backbone) == 27_681_960
@@ -45,7 +46,7 @@ def test_parameter_counts_are_the_published_ones() -> None:
 
 @pytest.mark.parametrize("variant", CLASSIFIED)
 def test_variants_have_the_papers_sizes(variant: str) -> None:
-    with torch.device("meta"):
+    with shapes_alone():
         backbone = TransNeXtBackbone(SIZES[variant])
     classifier = (SIZES[variant].widths[-1] + 1) * 1000
     assert (count(backbone) + classifier) / 1e6 == pytest.approx(CLASSIFIED[variant], abs=0.06)
@@ -53,7 +54,7 @@ def test_variants_have_the_papers_sizes(variant: str) -> None:
 
 @pytest.mark.parametrize(("variant", "rate"), [("tiny", 0.4), ("small", 0.6), ("base", 0.7)])
 def test_the_usual_drop_path_is_that_of_the_authors_upernet(variant: str, rate: float) -> None:
-    with torch.device("meta"):
+    with shapes_alone():
         network = build(variant=variant)
     rates = [module.rate for module in network.modules() if isinstance(module, DropPath)]
     assert rates[-1] == pytest.approx(rate)
@@ -274,22 +275,14 @@ def official_shapes(variant: str) -> dict[str, tuple[int, ...]]:
     return shapes
 
 
-def official(variant: str) -> dict[str, Tensor]:
-    generator = torch.Generator().manual_seed(5)
-    return {
-        name: 0.1 * torch.randn(shape, generator=generator)
-        for name, shape in official_shapes(variant).items()
-    }
-
-
 def test_an_official_file_fills_every_tensor_of_the_backbone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    shapes = official_shapes("tiny")
-    tensors = {name: torch.full(shape, float(number)) for number, (name, shape) in enumerate(shapes.items())}
+    tensors = numbered(official_shapes("tiny"))
     torch.save(tensors, tmp_path / "transnext_tiny_224_1k.pth")
     monkeypatch.setenv("SEGTRIAL_WEIGHTS", str(tmp_path))
-    network = build(pretrained="imagenet", variant="tiny", decoder_width=8)
+    with nothing_drawn():
+        network = build(pretrained="imagenet", variant="tiny", decoder_width=8)
     report = network.weights_report
     assert (report.file, report.loaded, report.total) == ("transnext_tiny_224_1k.pth", TENSORS, TENSORS)
     own = network.backbone.state_dict()
@@ -305,8 +298,9 @@ def test_an_official_file_fills_every_tensor_of_the_backbone(
 
 def test_a_gray_image_is_seen_as_three_equal_channels(tmp_path: Path) -> None:
     file = tmp_path / "pico.pth"
-    torch.save({"model": official("pico")}, file)
-    rgb, gray = (build(pretrained="imagenet", weights=file, channels=channels) for channels in (3, 1))
+    torch.save({"model": numbered(official_shapes("pico"))}, file)
+    with nothing_drawn():
+        rgb, gray = (build(pretrained="imagenet", weights=file, channels=channels) for channels in (3, 1))
     assert gray.weights_report.notes == (
         "stages.0.embed.projection.weight summed over red, green and blue for one input channel",
     )
@@ -342,14 +336,14 @@ def test_a_missing_file_is_named_with_its_place_and_its_folder(
     ],
 )
 def test_a_file_that_does_not_fit_fails(tmp_path: Path, change: str, named: str) -> None:
-    tensors = official("micro" if change == "variant" else "pico")
+    tensors = numbered(official_shapes("micro" if change == "variant" else "pico"))
     if change == "missing":
         del tensors["block3.1.attn.relative_pos_bias_local"]
     elif change == "unexpected":
         tensors["block3.1.attn.bias_table"] = torch.zeros(1)
     file = tmp_path / "weights.pth"
     torch.save(tensors, file)
-    with pytest.raises(WeightsError) as caught:
+    with nothing_drawn(), pytest.raises(WeightsError) as caught:
         build(pretrained="imagenet", weights=file)
     assert named in caught.value.message
     assert caught.value.place == str(file)

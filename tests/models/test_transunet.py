@@ -21,6 +21,7 @@ from bench_sma.transunet.network import SIZES, TransUNet
 from bench_sma.transunet.resnet import ResNet, StandardizedConv
 from bench_sma.transunet.vit import resize_positions
 from bench_sma.transunet.weights import DROPS, RANDOM, from_npz, from_reference, load_npz
+from tests.helpers.checkpoints import shapes_alone
 from tests.helpers.golden import golden_tensor
 from tests.helpers.networks import build_network, finder
 
@@ -46,12 +47,12 @@ def count(module: nn.Module) -> int:
 def test_parameter_counts_are_the_published_ones() -> None:
     declared = load_registry().model("transunet").parameters
     for classes, expected in declared.items():
-        with torch.device("meta"):
+        with shapes_alone():
             network = TransUNet(3, classes)
         assert count(network) == expected == COUNTS.get(classes, COUNTS[1] + (classes - 1) * 145)
         assert count(network) - count(network.decoder) - count(network.segmentation_head) == ENCODER
     for size, expected in COUNTS_BY_SIZE.items():
-        with torch.device("meta"):
+        with shapes_alone():
             assert count(TransUNet(3, 3, grid=size // 16)) == expected
 
 
@@ -244,7 +245,7 @@ def test_the_published_file_fills_the_whole_encoder() -> None:
     taken = {name: array for name, array in arrays.items() if not name.startswith(DROPS)}
     assert len(taken) == ARRAYS
     assert sum(array.size for array in taken.values()) == ENCODER + SIZES["r50-vit-b16"].width
-    with torch.device("meta"):
+    with shapes_alone():
         network = TransUNet()
     with pytest.warns(UserWarning, match="meta"):
         report = load_strictly(

@@ -8,6 +8,7 @@ import torch
 from bench_core.errors import WeightsError
 from bench_core.plugins.wiring import load_registry
 from bench_sma.u_kan.network import UKAN, KANBlock, from_reference
+from tests.helpers.checkpoints import shapes_alone
 from tests.helpers.networks import build_network
 
 
@@ -15,7 +16,7 @@ from tests.helpers.networks import build_network
     ("logits", "count"), [(1, 25_359_265), (2, 25_359_298), (3, 25_359_331), (4, 25_359_364)]
 )
 def test_parameter_counts_are_the_published_ones(logits: int, count: int) -> None:
-    with torch.device("meta"):
+    with shapes_alone():
         model = UKAN(in_channels=3, num_classes=logits)
     assert sum(parameter.numel() for parameter in model.parameters()) == count
     assert load_registry().model("u-kan").parameters[logits] == count
@@ -23,7 +24,7 @@ def test_parameter_counts_are_the_published_ones(logits: int, count: int) -> Non
 
 @pytest.mark.parametrize(("variant", "millions"), [("l", 25.36), ("b", 6.36), ("tiny", 1.60)])
 def test_variants_differ_in_width(variant: str, millions: float) -> None:
-    with torch.device("meta"):
+    with shapes_alone():
         model = UKAN(3, 3, variant)
     assert round(sum(parameter.numel() for parameter in model.parameters()) / 1e6, 2) == millions
 

@@ -15,7 +15,7 @@ from bench_core.plugins.wiring import load_registry
 from bench_gpvm.drop_path import DropPath
 from bench_gpvm.mit import MixTransformer
 from bench_gpvm.vw.head import WINDOWS, VaryingWindowAttention, fold_contexts, to_map, to_windows
-from tests.helpers.golden import golden_tensor
+from tests.helpers.checkpoints import nothing_drawn, numbered, numbered_like, shapes_alone
 from tests.helpers.mit_file import authors_file
 from tests.helpers.networks import build_network, finder
 
@@ -35,7 +35,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 @pytest.mark.parametrize("name", COUNTS)
 def test_parameter_counts_are_the_published_ones(name: str) -> None:
     for classes, count in COUNTS[name].items():
-        with torch.device("meta"):
+        with shapes_alone():
             network = build_network(name, classes=classes)
         assert sum(p.numel() for p in network.parameters()) == count
         assert count == load_registry().model(name).parameters[classes]
@@ -200,7 +200,7 @@ def published(style: str) -> dict[str, Tensor]:
     layer(norm, WIDTHS[3])
     classifier = "head.fc" if style == "timm" else "head"
     layer(classifier, 1000, WIDTHS[3])
-    return {name: torch.from_numpy(golden_tensor(name, shape, 0)) for name, shape in shapes.items()}
+    return numbered(shapes)
 
 
 @pytest.mark.parametrize(
@@ -221,11 +221,12 @@ def test_published_files_fill_the_backbone(
 ) -> None:
     monkeypatch.setenv("SEGTRIAL_WEIGHTS", str(tmp_path))
     tensors = {
-        (key if key.startswith("head.") and style != "timm" else prefix + key): tensor.float()
+        (key if key.startswith("head.") and style != "timm" else prefix + key): tensor
         for key, tensor in published(style).items()
     }
     torch.save({wrapper: tensors} if wrapper else tensors, tmp_path / name)
-    network = build_network("vw-conv", pretrained="imagenet", decoder_width=64)
+    with nothing_drawn():
+        network = build_network("vw-conv", pretrained="imagenet", decoder_width=64)
     report: Any = network.weights_report
     # Three of the four output norms are new; everything else comes from the file.
     assert (report.file, report.total - report.loaded) == (name, 6)
@@ -241,21 +242,24 @@ def test_the_mix_transformer_s_file_fills_the_backbone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SEGTRIAL_WEIGHTS", str(tmp_path))
-    source = MixTransformer("b3")
-    torch.save(authors_file(source), tmp_path / "mit_b3.pth")
-    network = build_network("vw-mit", pretrained="imagenet", decoder_width=64)
+    with shapes_alone():
+        published = numbered_like(MixTransformer("b3"))
+    torch.save(authors_file(published), tmp_path / "mit_b3.pth")
+    with nothing_drawn():
+        network = build_network("vw-mit", pretrained="imagenet", decoder_width=64)
     report: Any = network.weights_report
     assert (report.file, report.loaded, report.total) == ("mit_b3.pth", 572, 572)
     own = network.get_submodule("backbone").state_dict()
-    assert all(torch.equal(own[name], tensor) for name, tensor in source.state_dict().items())
+    assert all(torch.equal(own[name], tensor) for name, tensor in published.items())
 
 
 def test_a_gray_image_is_seen_as_three_equal_channels(tmp_path: Path) -> None:
     file = tmp_path / "mine.pth"
-    torch.save({name: tensor.float() for name, tensor in published("timm").items()}, file)
+    torch.save(published("timm"), file)
     settings: dict[str, Any] = {"pretrained": "imagenet", "weights": file, "decoder_width": 64}
-    rgb = build_network("vw-conv", **settings).eval()
-    gray = build_network("vw-conv", channels=1, **settings).eval()
+    with nothing_drawn():
+        rgb = build_network("vw-conv", **settings).eval()
+        gray = build_network("vw-conv", channels=1, **settings).eval()
     report: Any = gray.weights_report
     assert report.notes == (
         "stages.0.downsample.0.weight summed over red, green and blue for one input channel",
@@ -271,10 +275,11 @@ def test_a_gray_image_is_seen_as_three_equal_channels(tmp_path: Path) -> None:
 def test_layer_scales_start_small_and_come_from_a_pretrained_file(tmp_path: Path) -> None:
     """1e-6 from scratch, as in the paper's table of training settings."""
     file = tmp_path / "mine.pth"
-    tensors = {name: tensor.float() for name, tensor in published("timm").items()}
+    tensors = published("timm")
     torch.save(tensors, file)
-    scratch = build_network("vw-conv", decoder_width=64).get_submodule("backbone").state_dict()
-    loaded = build_network("vw-conv", decoder_width=64, pretrained="imagenet", weights=file)
+    with nothing_drawn():
+        scratch = build_network("vw-conv", decoder_width=64).get_submodule("backbone").state_dict()
+        loaded = build_network("vw-conv", decoder_width=64, pretrained="imagenet", weights=file)
     scales = {name: tensor for name, tensor in scratch.items() if name.endswith(".scale")}
     assert len(scales) == sum(DEPTHS)
     assert all(torch.equal(scale, torch.full_like(scale, 1e-6)) for scale in scales.values())
@@ -293,5 +298,5 @@ def test_missing_and_unfit_files_are_named(tmp_path: Path, monkeypatch: pytest.M
     tensors = published("authors")
     del tensors["stages.2.5.gamma"]
     torch.save({"model": tensors}, tmp_path / FILE)
-    with pytest.raises(WeightsError, match="missing"):
+    with nothing_drawn(), pytest.raises(WeightsError, match="missing"):
         build_network("vw-conv", pretrained="imagenet", decoder_width=64)
