@@ -31,7 +31,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 def segmentations(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray, int]:
     """Masks and predictions [N, H, W] over `classes` foreground classes."""
     classes = draw(st.integers(1, 4))
-    shape = draw(st.tuples(st.integers(1, 5), st.integers(1, 6), st.integers(1, 6)))
+    shape = draw(st.tuples(st.integers(1, 3), st.integers(1, 4), st.integers(1, 4)))
     labels = st.lists(st.integers(0, classes), min_size=math.prod(shape), max_size=math.prod(shape))
     masks, predictions = (np.array(draw(labels)).reshape(shape) for _ in range(2))
     return masks, predictions, classes
