@@ -205,6 +205,8 @@ def test_the_report_says_of_which_networks_each_number_is(study: Study, tmp_path
         assert ("rank_both" in head) == ("grad-cam" in table.name) and "rank_none" in head
 
 
+COLUMNS = tuple(zip(itertools.cycle((HOME, ELSEWHERE)), FOLD_NUMBERS, strict=False))
+"""Each number once, by turns at home and elsewhere: what is tried by default."""
 WHO = {"none": "both", "both": "none", "one": "one"}
 FORGERIES = {
     "a value": (HOME, in_json(RESULT, lambda data: data["values"].update({"rank-one": 0.99})), False, None),
@@ -241,7 +243,18 @@ def _other(rows: list[dict[str, str]], name: str, by: float = 0.3) -> None:
     row[name] = repr(float(row[name]) + (by if float(row[name]) < 0.5 else -by))
 
 
-@pytest.mark.parametrize("forgery", FORGERIES)
+@pytest.mark.parametrize(
+    "forgery",
+    [
+        pytest.param(
+            name,
+            marks=pytest.mark.slow
+            if images is not None and not any(name == f"{column} of {stage}" for stage, column in COLUMNS)
+            else (),
+        )
+        for name, (_, _, _, images) in FORGERIES.items()
+    ],
+)
 def test_a_forged_comparison_is_found(study: Study, forgery: str) -> None:
     stage, change, data, images = FORGERIES[forgery]
     digest = study.of(stage)[0].digest
@@ -259,7 +272,7 @@ OFF = 0.1
     ("stage", "name"),
     # What areas overlap by chance follows at home from whole numbers.
     [
-        (stage, name)
+        pytest.param(stage, name, marks=() if (stage, name) in COLUMNS else pytest.mark.slow)
         for stage in (HOME, ELSEWHERE)
         for name in FOLD_NUMBERS
         if (stage, name) != (HOME, "chance")
