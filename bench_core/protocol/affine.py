@@ -36,12 +36,11 @@ class OnePassAffine(v2.RandomAffine):  # type: ignore[misc]
         height, width = mask.shape
         inverse = _inverse(params, self.center, height, width)
         places = Places(inverse, height, width, leftright=turns[1], updown=turns[0])
-        fill = self.fill[tv_tensors.Mask] if isinstance(self.fill, Mapping) else self.fill
+        fill = int(self.fill[tv_tensors.Mask] if isinstance(self.fill, Mapping) else self.fill)
         if InterpolationMode(self.interpolation) == InterpolationMode.NEAREST:
-            moved = [nearest(plane, places) for plane in image]
-        else:
-            moved = weighed(image, places)
-        return moved, nearest(mask, places, int(fill))
+            *moved, mask = nearest([*image, mask], places, [*(0 for _ in image), fill])
+            return moved, mask
+        return weighed(image, places), nearest([mask], places, [fill])[0]
 
 
 def _inverse(params: Mapping[str, Any], center: Any, height: int, width: int) -> Floats:

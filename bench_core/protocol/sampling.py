@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from functools import cache
+from collections.abc import Sequence
+from functools import cache, reduce
 from typing import Any
 
 import cv2
@@ -10,19 +11,24 @@ import numpy as np
 import torch
 
 from bench_core.protocol.places import Places
-from bench_core.protocol.planes import Plane, Planes
+from bench_core.protocol.planes import Planes
 
 
-def nearest(plane: Plane, places: Places, outside: int = 0) -> Plane:
-    """Return each pixel of a plane from the one nearest to its place, or `outside`."""
-    height, width = plane.shape
-    moved = np.full_like(plane, outside)
+def nearest(planes: Planes, places: Places, outside: Sequence[int]) -> Planes:
+    """Return each pixel of each plane from the one nearest to its place, or what the plane has `outside`.
+
+    All come from the same places, which take longer to compute than to look up.
+    """
+    height, width = planes[0].shape
+    moved = [np.full_like(plane, value) for plane, value in zip(planes, outside, strict=True)]
     # Most of a mask is background, as is what comes from outside.
-    box = (0, 0, width, height) if outside else cv2.boundingRect(plane)
+    box = (0, 0, width, height) if any(outside) else cv2.boundingRect(reduce(np.maximum, planes))
     if box[2]:
         for strip in places.strips(box, 0.5):
-            out = moved[strip.part]
-            cv2.remap(plane, strip.x, strip.y, cv2.INTER_NEAREST, out, cv2.BORDER_CONSTANT, outside)
+            for plane, out, value in zip(planes, moved, outside, strict=True):
+                cv2.remap(
+                    plane, strip.x, strip.y, cv2.INTER_NEAREST, out[strip.part], cv2.BORDER_CONSTANT, value
+                )
     return moved
 
 
