@@ -84,6 +84,16 @@ class Candidate:
     def _built(self) -> nn.Module:
         return self.build()
 
+    @cached_property
+    def another(self) -> nn.Module:
+        """The network under another seed, whose values nobody changes."""
+        return self.build(seed=1)
+
+    @property
+    def unchanged(self) -> Mapping[str, Tensor]:
+        """The state of every fresh copy of the network."""
+        return self._built.state_dict()
+
     @property
     def network(self) -> nn.Module:
         """A fresh copy of the network for 3 channels and 2 classes, which may take seconds to initialize."""
@@ -122,16 +132,25 @@ class Candidate:
             return torch.cat(alone)
 
 
+_ARITHMETIC = ("uniform_", "erfinv_", "mul_", "add_", "clamp_", "normal_", "fill_", "zero_")
+"""Of drawing in place, from a normal law that is cut off, too."""
+_FILLING = {
+    *(getattr(nn.init, name) for name in vars(nn.init) if name.endswith("_") and not name.startswith("_")),
+    *(getattr(Tensor, name) for name in _ARITHMETIC),
+}
+"""Whatever initializes a tensor."""
+
+
 class _NothingDrawn(TorchFunctionMode):
-    """Draws nothing into tensors without values: PyTorch would take a normal draw apart in Python, slowly."""
+    """Fills no tensor that has no values: PyTorch would take many a draw apart in Python, slowly."""
 
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: Any = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
         given = kwargs or {}
-        if func in (nn.init.normal_, Tensor.normal_):
-            tensor: Tensor = args[0] if args else given["tensor"]
-            if tensor.is_meta:
+        if func in _FILLING:
+            tensor = args[0] if args else given.get("tensor")
+            if isinstance(tensor, Tensor) and tensor.is_meta:
                 return tensor
         return func(*args, **given)
 
