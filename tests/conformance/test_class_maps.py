@@ -104,13 +104,17 @@ def test_what_is_refused_of_real_networks(model: str, layer: str) -> None:
         class_activation(Candidate(replace(declared, explained=Layers(encoder=(layer,))), declared.small))
 
 
+MORE_FROM_SOURCES = (
+    *("smp:segformer/mit_b0", "smp:fpn/resnet18", "timm:resnet18"),
+    *("hf:segformer", "hf:mobilevitv2", "monai:basicunet"),
+)
+
+
 @pytest.mark.parametrize(
     "name",
     [
-        *("smp:unet/resnet18", "smp:segformer/mit_b0", "smp:fpn/resnet18"),
-        *("timm:resnet18/fpn", "hf:segformer", "hf:mobilenet_v2", "hf:mobilevitv2"),
-        pytest.param("timm:resnet18", marks=pytest.mark.slow),
-        *("monai:basicunet", "monai:attentionunet"),
+        *("smp:unet/resnet18", "timm:resnet18/fpn", "hf:mobilenet_v2", "monai:attentionunet"),
+        *(pytest.param(name, marks=pytest.mark.slow) for name in MORE_FROM_SOURCES),
     ],
 )
 def test_sources_declare_an_encoders_and_a_decoders_layer(name: str) -> None:

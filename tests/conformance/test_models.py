@@ -44,7 +44,17 @@ SLOW = (
 )
 
 QUICK = ("u-net", "segformer", "hiformer")
-"""Whose loss is seen to fall in the default suite, too: a plain one, a transformer, one of both."""
+"""Which are tried for all in the default suite, too: a plain one, a transformer, one of both."""
+TWICE = (
+    *("shapes: gray, 1 logit channel", "shapes: RGB, 2 logit channels", "shapes: RGB, 4 logit channels"),
+    *("bf16 is finite", "the loss falls"),
+)
+"""Tried for the others in the slow suite alone: channels vary in two other shapes, and fp16 holds less."""
+OF_LIBRARIES = (
+    *("evaluation is deterministic", "evaluation is independent of the batch", "fp16 is finite"),
+    *("copies and pickles compute the same", "channels-last computes the same"),
+)
+"""Tried in the slow suite alone where the network is a library's and only the way to it is ours."""
 
 
 @functools.cache
@@ -61,7 +71,8 @@ def _candidate(name: str, plugins: tuple[Path, ...]) -> Candidate:
 
 
 def _takes_long(name: str, item: Property) -> bool:
-    return name in SLOW or (item.name == "the loss falls" and name not in QUICK)
+    of_library = name in FROM_SOURCES and item.name in OF_LIBRARIES
+    return name in SLOW or of_library or (item.name in TWICE and name not in QUICK)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -163,7 +163,7 @@ def test_a_killed_job_goes_on_to_the_same_weights(
 @pytest.mark.parametrize("channels_last", [False, True])
 def test_every_precision_and_memory_format_learns(fit: Fit, precision: str, channels_last: bool) -> None:
     contract = tiny_contract(
-        THREE, model=_unet(THREE), precision=precision, epochs=12, augmentation=(), rate=0.01
+        THREE, model=_unet(THREE), precision=precision, epochs=4, augmentation=(), rate=0.03
     )
     outcome = fit(contract, RunOptions(channels_last=channels_last))
     assert outcome.training.history[-1].loss < 0.7 * outcome.training.history[0].loss

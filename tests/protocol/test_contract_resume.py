@@ -26,26 +26,37 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 CPU = torch.device("cpu")
 
 
+ANYWHERE, EARLY_AND_LATE = (0, 1, 2, 3), (0, 2)
+
+
 @pytest.mark.parametrize(
-    "changes",
+    ("changes", "epochs"),
     [
-        {},
-        {"precision": "fp16", "gradient_clipping": 0.5},
-        {"precision": "bf16", "schedule": Rex(step="step")},
-        {"checkpoint": Last(choose="last")},
-        {"early_stopping": EarlyStopping(patience=2, min_delta=0.05)},
-        {"task": THREE, "channels": "native", "loss": {"cross-entropy": 0.5, "dice": 0.5}},
+        pytest.param({}, ANYWHERE, id="plain"),
+        pytest.param({"precision": "fp16", "gradient_clipping": 0.5}, EARLY_AND_LATE, id="fp16"),
+        pytest.param({"precision": "bf16", "schedule": Rex(step="step")}, EARLY_AND_LATE, id="bf16-step"),
+        pytest.param({"checkpoint": Last(choose="last")}, EARLY_AND_LATE, id="last"),
+        pytest.param(
+            {"early_stopping": EarlyStopping(patience=2, min_delta=0.05)}, EARLY_AND_LATE, id="stopping"
+        ),
+        pytest.param(
+            {"task": THREE, "channels": "native", "loss": {"cross-entropy": 0.5, "dice": 0.5}},
+            EARLY_AND_LATE,
+            id="three-classes",
+        ),
     ],
-    ids=["plain", "fp16", "bf16-step", "last", "stopping", "three-classes"],
 )
-def test_a_killed_job_goes_on_and_ends_with_the_same_bits(changes: dict[str, Any], tmp_path: Path) -> None:
-    unbroken = tiny_contract(epochs=5, rate=0.05, trace=tmp_path / "unbroken.jsonl", **changes)
+def test_a_killed_job_goes_on_and_ends_with_the_same_bits(
+    changes: dict[str, Any], epochs: tuple[int, ...], tmp_path: Path
+) -> None:
+    settings: dict[str, Any] = {"epochs": 4, "rate": 0.05, **changes}
+    unbroken = tiny_contract(trace=tmp_path / "unbroken.jsonl", **settings)
     expected = run(unbroken)
-    for killed_in in range(expected.training.epochs_run):
+    for killed_in in epochs:
         path, keeper = tmp_path / f"killed-in-{killed_in}.jsonl", MemoryKeeper()
-        train(tiny_contract(epochs=5, rate=0.05, trace=path, keeper=keeper, **changes), stop_before=killed_in)
+        train(tiny_contract(trace=path, keeper=keeper, **settings), stop_before=killed_in)
         torch.manual_seed(killed_in)
-        resumed = tiny_contract(epochs=5, rate=0.05, trace=path, keeper=keeper, **changes)
+        resumed = tiny_contract(trace=path, keeper=keeper, **settings)
         assert numbers(run(resumed)) == numbers(expected)
         assert_same_weights(resumed.model, unbroken.model)
         assert path.read_bytes() == (tmp_path / "unbroken.jsonl").read_bytes()
@@ -91,7 +102,7 @@ class FatalKeeper(MemoryKeeper):
 @pytest.mark.parametrize("call", [0, 1, 2])
 @pytest.mark.parametrize("method", ["save", "save_best"])
 def test_a_kill_between_trace_and_state_leaves_no_trace(method: str, call: int, tmp_path: Path) -> None:
-    settings: dict[str, Any] = {"epochs": 12}
+    settings: dict[str, Any] = {"epochs": 6, "rate": 0.1}
     unbroken = tiny_contract(trace=tmp_path / "unbroken", **settings)
     expected = run(unbroken)
     keeper = FatalKeeper(method, call)

@@ -174,6 +174,7 @@ def test_logged_memory_leaves_the_peak_alone(tmp_path: Path, monkeypatch: pytest
     assert "memory: 0" in text.read_text()
 
 
+@pytest.mark.slow
 def test_the_engine_imports_mmengine_alone() -> None:
     code = (
         "import sys, bench_mmseg.fit\n"
