@@ -72,14 +72,21 @@ class Canvas:
     def noise(self, dice: Dice, cells: float, octaves: int = 1) -> Field:
         """Return smooth value noise in [0, 1] with `cells` bumps along the longer side."""
         total = np.zeros((self.height, self.width))
+        x, y = self.x[:1], self.y[:, :1]
         weight, weights = 1.0, 0.0
         for _ in range(octaves):
             # Turned, so that no octave shows the grid it comes from; 0.71 reaches the corners at any angle.
             slope = dice.between(-1, 1)
             norm = (1 + slope * slope) ** 0.5
-            u, v = (self.x + slope * self.y) / norm + 0.71, (self.y - slope * self.x) / norm + 0.71
+            u, v = x + slope * y, y - slope * x
+            for turned in (u, v):
+                turned /= norm
+                turned += 0.71
+                turned *= cells
             side = int(1.42 * cells) + 3
-            total += weight * lookup(dice.field(side, side), v * cells, u * cells)
+            found = lookup(dice.field(side, side), v, u)
+            found *= weight
+            total += found
             weights += weight
             weight, cells = weight / 2, cells * 2
         return total / weights
@@ -96,16 +103,39 @@ def lookup(grid: Field, rows: Field, columns: Field) -> Field:
     rows = np.clip(rows, 0, grid.shape[0] - 1.001)
     columns = np.clip(columns, 0, grid.shape[1] - 1.001)
     top, left = rows.astype(np.int64), columns.astype(np.int64)
-    v, u = step(0, 1, rows - top), step(0, 1, columns - left)
-    upper = grid[top, left] * (1 - u) + grid[top, left + 1] * u
-    lower = grid[top + 1, left] * (1 - u) + grid[top + 1, left + 1] * u
-    return upper * (1 - v) + lower * v
+    v, u = _smooth(rows - top), _smooth(columns - left)
+    # One flat index for all four corners: numpy takes these in a fraction of the time.
+    top *= grid.shape[1]
+    top += left
+    flat = grid.reshape(-1)
+    upper, lower = (_between(flat[start:], top, u) for start in (0, grid.shape[1]))
+    lower *= v
+    np.subtract(1, v, out=v)
+    upper *= v
+    upper += lower
+    return upper
+
+
+def _between(flat: Field, index: NDArray[np.int64], share: Field) -> Field:
+    """Return what lies at a share of the way from each place to the next."""
+    here, there = flat.take(index), flat[1:].take(index)
+    here *= 1 - share
+    there *= share
+    here += there
+    return here
 
 
 def step(low: float, high: float, value: Field) -> Field:
     """Rise smoothly from 0 at `low` to 1 at `high` (high may lie below low)."""
-    t: Field = np.clip((value - low) / (high - low), 0, 1)
-    risen: Field = t * t * (3 - 2 * t)
+    t = value - low
+    t /= high - low
+    return _smooth(np.clip(t, 0, 1))
+
+
+def _smooth(t: Field) -> Field:
+    risen: Field = t * t
+    t = 2 * t
+    risen *= 3 - t
     return risen
 
 
@@ -136,18 +166,25 @@ def blur(field: Field, radius: float) -> Field:
 
 
 def _box(field: Field, reach: int, axis: int) -> Field:
-    moved = np.moveaxis(field, axis, 0)
-    length = moved.shape[0]
-    padded = np.concatenate([np.repeat(moved[:1], reach, 0), moved, np.repeat(moved[-1:], reach, 0)])
-    sums = np.concatenate([np.zeros_like(moved[:1]), np.cumsum(padded, axis=0)])
-    return np.moveaxis((sums[2 * reach + 1 :] - sums[:length]) / (2 * reach + 1), 0, axis)
+    moved = np.ascontiguousarray(np.moveaxis(field, axis, 0))
+    length, width = moved.shape[0], 2 * reach + 1
+    sums = np.empty((length + width, *moved.shape[1:]))
+    sums[0], sums[1] = 0, moved[0]
+    # Running sums of rows beyond both borders, too; np.cumsum goes along columns, which are far apart.
+    for row in range(1, length + 2 * reach):
+        np.add(sums[row], moved[min(max(row - reach, 0), length - 1)], out=sums[row + 1])
+    boxes = sums[width:] - sums[:length]
+    boxes /= width
+    return np.moveaxis(boxes, 0, axis)
 
 
 def mix(under: Field, over: Field | tuple[float, ...] | float, amount: Field) -> Field:
     """Lay a color or picture over a picture [H, W, C] (or a field [H, W]) where `amount` [H, W] is 1."""
     if under.ndim == 3:
         amount = amount[:, :, None]
-    return under * (1 - amount) + np.asarray(over) * amount
+    mixed: Field = under * (1 - amount)
+    mixed += np.asarray(over) * amount
+    return mixed
 
 
 def strokes(canvas: Canvas, paths: list[list[tuple[float, float]]], width: float) -> Field:
