@@ -74,7 +74,7 @@ ODD: st.SearchStrategy[Any] = st.one_of(
     st.sampled_from(["../../etc", "\x1b[31m", "\ud800", "9" * 5000, 1e400, -0.0, 2**63]),
 )
 QUICK = settings(
-    max_examples=40, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck), database=None
+    max_examples=20, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck), database=None
 )
 
 

@@ -50,7 +50,7 @@ COMMANDS: dict[str, list[str]] = {
     "data": ["SPEC"],
 }
 QUICK = settings(
-    max_examples=50, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck), database=None
+    max_examples=25, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck), database=None
 )
 
 

@@ -82,7 +82,7 @@ def test_a_copy_is_found_in_each_of_the_eight_positions(height: int, width: int)
 
 
 @pytest.mark.parametrize("channels", [1, 3, 4])
-@pytest.mark.parametrize(("height", "width"), [(1300, 1500), (3000, 2100), (639, 2000)])
+@pytest.mark.parametrize(("height", "width"), [(1300, 1500), (2100, 1470), (639, 2000)])
 def test_the_small_picture_of_a_large_image_is_that_of_all_its_pixels(
     height: int, width: int, channels: int
 ) -> None:

@@ -22,7 +22,7 @@ from bench_datasets.readers.mhd import read_mhd
 from bench_datasets.readers.stored import bare_members
 from tests.helpers.study_copies import draw, reader
 
-FEW = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+FEW = settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 WORDS = st.sampled_from([
     "DimSize", "ElementType", "ElementDataFile", "ElementSpacing", "CompressedData", "MET_UCHAR", "True", "=",
     ":", "\n", "0", "-1", "1e308", "nan", "9" * 30, "../../etc/passwd", "LOCAL", "Age", "ImageQuality",

@@ -75,7 +75,7 @@ crowds = st.integers(1, 12).flatmap(
 )
 
 
-@settings(max_examples=200)
+@settings(max_examples=80)
 @given(crowds)
 def test_every_job_is_run_to_its_end_exactly_once(template: Job, crowd: Any) -> None:
     needs: dict[int, dict[int, str]] = {}

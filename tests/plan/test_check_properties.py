@@ -225,13 +225,13 @@ def refuses(path: Path, refused: SpecError) -> None:
 QUIET = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.filter_too_much]
 
 
-@settings(max_examples=120, deadline=None, suppress_health_check=QUIET)
+@settings(max_examples=60, deadline=None, suppress_health_check=QUIET)
 @given(data=SPECS)
 def test_a_spec_is_valid_exactly_if_it_becomes_a_plan(data: dict[str, Any], folder: Path) -> None:
     planned(folder, data)
 
 
-@settings(max_examples=80, deadline=None, suppress_health_check=QUIET)
+@settings(max_examples=40, deadline=None, suppress_health_check=QUIET)
 @given(data=broken())
 def test_any_value_anywhere_is_planned_or_refused(data: Mapping[str, Any], folder: Path) -> None:
     planned(folder, data)

@@ -181,10 +181,10 @@ def listed(entry: str, count: int) -> str:
 HUGE = {
     "variables": VALID + "description: " + "${" * 400_000 + "\n",
     "key": VALID + "? " + "a" * 900_000 + "\n: 3\n",
-    "rates": VALID.replace("[1e-4, 5e-5]", "[" + "1e-4, " * 20_000 + "]"),
-    "models": VALID.replace("  - tiny\n", listed("tini-{}", 20_000)),
-    "exclusions": VALID + listed("{{model: no-{}, because: a test}}", 5_000),
-    "keys": VALID.replace("  - tiny\n", listed("{{nam: {}}}", 5_000)),
+    "rates": VALID.replace("[1e-4, 5e-5]", "[" + "1e-4, " * 3_000 + "]"),
+    "models": VALID.replace("  - tiny\n", listed("tini-{}", 3_000)),
+    "exclusions": VALID + listed("{{model: no-{}, because: a test}}", 1_000),
+    "keys": VALID.replace("  - tiny\n", listed("{{nam: {}}}", 1_000)),
 }
 
 
