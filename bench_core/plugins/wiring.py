@@ -13,7 +13,7 @@ from importlib.machinery import SourceFileLoader
 from importlib.metadata import entry_points
 from itertools import islice
 from pathlib import Path
-from types import CodeType, ModuleType
+from types import CodeType, FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any
 
 import pluggy
@@ -53,7 +53,7 @@ def load_registry(files: Sequence[Path] = (), base: Path | None = None) -> Regis
     Raises PluginError for a plugin that fails to import, implements a hook wrongly, or declares something of
     a wrong type, by a name that cannot be one, or twice. What plugins print meanwhile goes to stderr.
     """
-    manager = pluggy.PluginManager("segtrial")
+    manager = _Manager("segtrial")
     manager.add_hookspecs(hookspecs)
     origins: dict[str, str] = {}
     for point in sorted(entry_points(group=ENTRY_POINT_GROUP), key=lambda point: point.name):
@@ -154,6 +154,14 @@ def _line_in(error: BaseException, origin: str) -> int | None:
     return line
 
 
+class _Manager(pluggy.PluginManager):
+    """Looks for hooks at names that hooks have: `_register` refuses marks at any other."""
+
+    def parse_hookimpl_opts(self, plugin: Any, name: str) -> Any:
+        """Return what @hookimpl has noted on a hook, None for anything else."""
+        return super().parse_hookimpl_opts(plugin, name) if name.startswith("bench_") else None
+
+
 def _register(manager: pluggy.PluginManager, name: str, module: Any, origin: str) -> None:
     hooks = [key for key in dir(hookspecs) if key.startswith("bench_")]
     for key, value in vars(module).items():
@@ -182,10 +190,21 @@ def _register(manager: pluggy.PluginManager, name: str, module: Any, origin: str
         raise PluginError(f"plugin is not valid: {failure}", place=origin) from failure
 
 
+_MARK = "segtrial_impl"
+_UNMARKED = frozenset((str, bytes, int, float, bool, tuple, list, dict, set, frozenset, type(None)))
+
+
 def _marks(value: object) -> Mapping[str, Any] | None:
     """Return what @hookimpl has noted on a function; None without, whatever else the object pretends."""
+    kind = type(value)
     try:
-        found = inspect.getattr_static(value, "segtrial_impl", None)
+        # Asked of thousands of functions and classes at each start, where the general way takes long.
+        if kind is FunctionType:
+            found = vars(value).get(_MARK)
+        elif kind is type and isinstance(value, type):
+            found = next((vars(base)[_MARK] for base in value.__mro__ if _MARK in vars(base)), None)
+        else:
+            found = None if kind in _UNMARKED else inspect.getattr_static(value, _MARK, None)
     except Exception:
         return None
     return found if isinstance(found, dict) else None

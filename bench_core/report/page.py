@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from functools import partial
+from functools import cache, partial
 from importlib.resources import files
 from typing import Any
 
@@ -86,12 +86,33 @@ def templates() -> Any:
         ) from error
     return jinja2.Environment(
         loader=jinja2.FunctionLoader(_template),
+        bytecode_cache=_compiled(),
         autoescape=True,
         trim_blocks=True,
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
         keep_trailing_newline=True,
     )
+
+
+@cache
+def _compiled() -> Any:
+    """Return a memory of compiled templates: compiling them takes longer than filling a small page."""
+    from jinja2 import BytecodeCache
+    from jinja2.bccache import Bucket
+
+    class Compiled(BytecodeCache):
+        def __init__(self) -> None:
+            self._found: dict[str, bytes] = {}
+
+        def load_bytecode(self, bucket: Bucket) -> None:
+            if bucket.key in self._found:
+                bucket.bytecode_from_string(self._found[bucket.key])
+
+        def dump_bytecode(self, bucket: Bucket) -> None:
+            self._found[bucket.key] = bucket.bytecode_to_string()
+
+    return Compiled()
 
 
 def render(environment: Any, name: str, **values: Any) -> str:
