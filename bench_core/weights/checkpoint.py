@@ -11,7 +11,8 @@ import io
 import pickletools
 import zipfile
 import zlib
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from typing import BinaryIO
 
 from bench_core.files.bounded import BoundError
@@ -72,7 +73,8 @@ def check_checkpoint(file: BinaryIO, also_known: Collection[str] = ()) -> None:
         beginning = file.read(4)
         file.seek(start)
         if beginning == _ZIP:
-            _check_archive(file, size, also_known)
+            with _bounded(file, size) as archive:
+                _check_names(archive, also_known)
         elif beginning.startswith(_PICKLE):
             for _ in range(_LEGACY_PICKLES):
                 _check_pickle(file, also_known)
@@ -80,7 +82,18 @@ def check_checkpoint(file: BinaryIO, also_known: Collection[str] = ()) -> None:
         file.seek(start)
 
 
-def _check_archive(file: BinaryIO, size: int, also_known: Collection[str]) -> None:
+def check_expansion(file: BinaryIO) -> None:
+    """Raise BoundError where a zip archive expands to more than its size allows.
+
+    For whoever reads members of a checkpoint whose names and shapes were checked before.
+    """
+    size = file.seek(0, 2)
+    with _bounded(file, size):
+        pass
+
+
+@contextmanager
+def _bounded(file: BinaryIO, size: int) -> Iterator[zipfile.ZipFile]:
     check_contents(file, _MOST_CONTENTS)
     try:
         with zipfile.ZipFile(file) as archive:
@@ -90,14 +103,18 @@ def _check_archive(file: BinaryIO, size: int, also_known: Collection[str]) -> No
             total = sum(member.file_size for member in archive.infolist())
             if total > most_bytes(size):
                 raise BoundError(f"its {size} bytes expand to {total}")
-            for member in archive.infolist():
-                if member.filename.rpartition("/")[2] == "data.pkl":
-                    if member.file_size > MOST_PICKLE_BYTES:
-                        raise BoundError(f"its names and shapes take {member.file_size} bytes")
-                    # Whole, since an archive's stream takes long for each of many small pieces.
-                    _check_pickle(io.BytesIO(archive.read(member)), also_known)
+            yield archive
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
         raise BoundError(f"the archive is damaged: {error}") from error
+
+
+def _check_names(archive: zipfile.ZipFile, also_known: Collection[str]) -> None:
+    for member in archive.infolist():
+        if member.filename.rpartition("/")[2] == "data.pkl":
+            if member.file_size > MOST_PICKLE_BYTES:
+                raise BoundError(f"its names and shapes take {member.file_size} bytes")
+            # Whole, since an archive's stream takes long for each of many small pieces.
+            _check_pickle(io.BytesIO(archive.read(member)), also_known)
 
 
 def _check_pickle(file: BinaryIO, also_known: Collection[str]) -> None:

@@ -87,12 +87,22 @@ class Subject:
     def forget(self) -> None:
         """Drop what is large; it is read again when it is asked for."""
         self.__dict__.pop("predictions", None)
+        self.__dict__.pop("_cases", None)
 
     def cases(self) -> tuple[Case, ...] | None:
-        """Read its pictures, None where they were left out; raises StoreError if they are damaged."""
+        """Return its pictures, None where they were left out; raises StoreError if they are damaged."""
+        if isinstance(self._cases, BenchError):
+            raise self._cases
+        return self._cases
+
+    @cached_property
+    def _cases(self) -> tuple[Case, ...] | BenchError | None:
         if CASES in self.left_out:
             return None
-        return self.store.cases(self.job.digest)
+        try:
+            return self.store.cases(self.job.digest)
+        except BenchError as error:
+            return error
 
     def finding(
         self, message: str, file: str = "", line: int | None = None, level: Level = "error"

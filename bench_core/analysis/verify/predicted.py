@@ -23,7 +23,7 @@ from bench_core.store.folder import BEST, PREDICTIONS, RESULT
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-    from torch import Tensor
+    from torch import Tensor, nn
 
     from bench_core.data.loader import Split
     from bench_core.execute.prepare import JobData
@@ -76,11 +76,12 @@ def _predicted(subject: Subject, audit: Audit, cache: Path, sampling: Sampling) 
         return  # `recount` names it.
     session = _session(subject, audit, data)
     drawn = sampling.of(data.tested, subject)
-    for text, level in _compared(subject, session, drawn, kept):
+    network = session.network()
+    for text, level in _compared(subject, session, network, drawn, kept):
         yield subject.finding(text, PREDICTIONS, level=level)
     validation = data.validation
     if validation is not None and validation is not data.tested and len(validation) <= sampling.images:
-        yield from _validated(subject, session, validation)
+        yield from _validated(subject, session, network, validation)
 
 
 def _session(subject: Subject, audit: Audit, data: JobData) -> Session:
@@ -118,7 +119,7 @@ def device_of(subject: Subject) -> str:
 
 
 def _compared(
-    subject: Subject, session: Session, drawn: Split, kept: Predictions
+    subject: Subject, session: Session, network: nn.Module, drawn: Split, kept: Predictions
 ) -> Iterator[tuple[str, Level]]:
     """Yield which label maps the weights do not give, and how many pixels rounding alone can explain."""
     from bench_core.protocol.evaluator import predict_labels
@@ -128,7 +129,7 @@ def _compared(
     allowed = ROUNDING[subject.job.training.precision]
     odd: list[tuple[str, float]] = []
     near = pixels = 0
-    for ids, logits in _logits(session, drawn):
+    for ids, logits in _logits(session, network, drawn):
         found = predict_labels(logits, task, scoring).cpu().numpy()
         for place, sample in enumerate(ids):
             mine = kept.labels[rows[sample]]
@@ -150,9 +151,9 @@ def _compared(
         yield f"{text}, within rounding", "warning"
 
 
-def _logits(session: Session, split: Split) -> Iterator[tuple[tuple[str, ...], Tensor]]:
-    network = session.network()
-
+def _logits(
+    session: Session, network: nn.Module, split: Split
+) -> Iterator[tuple[tuple[str, ...], Tensor]]:
     def forward(batch: ImageBatch) -> Tensor:
         logits: Tensor = network(batch.images)
         return logits
@@ -184,7 +185,9 @@ def _apart(
     return float(np.abs(gap).max()) / scale
 
 
-def _validated(subject: Subject, session: Session, validation: Split) -> Iterator[Finding]:
+def _validated(
+    subject: Subject, session: Session, network: nn.Module, validation: Split
+) -> Iterator[Finding]:
     """Compare the metrics that chose the epoch with those of the kept weights on all validation images."""
     from bench_core.protocol.evaluator import predict_labels
 
@@ -193,7 +196,7 @@ def _validated(subject: Subject, session: Session, validation: Split) -> Iterato
         return
     values = []
     masks = iter(validation.indices)
-    for _, logits in _logits(session, validation):
+    for _, logits in _logits(session, network, validation):
         for labels in predict_labels(logits, session.task, session.job.scoring).cpu().numpy():
             truth = np.asarray(validation.arrays.masks[next(masks)])
             values.append(count(labels.astype(np.uint8), truth, len(session.task.classes)))

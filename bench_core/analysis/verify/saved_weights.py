@@ -6,19 +6,19 @@ import io
 import pickle
 import zipfile
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
 from bench_core.errors import StoreError
 from bench_core.files.bounded import open_regular
 from bench_core.store.folder import fix_for
-from bench_core.weights.checkpoint import check_checkpoint
+from bench_core.weights.checkpoint import check_checkpoint, check_expansion
 
 _TYPES = {"Double": "<f8", "Float": "<f4", "Half": "<f2", "BFloat16": "<u2"}
 """How the numbers of a kind of storage lie in the file, as torch.save writes them."""
@@ -64,7 +64,7 @@ class SavedWeights:
 
 def saved_weights(path: Path) -> SavedWeights:
     """Return epoch and tensors of saved weights; raises StoreError if they cannot be read."""
-    with _reading(path) as archive:
+    with _reading(path, check_checkpoint) as archive:
         name = next(name for name in archive.namelist() if name.endswith("data.pkl"))
         saved = _Reader(io.BytesIO(archive.read(name))).load()
         tensors = saved["state_dict"]
@@ -83,7 +83,7 @@ def undefined_tensors(path: Path, weights: SavedWeights) -> tuple[list[str], lis
     """
     nan: list[str] = []
     infinite: list[str] = []
-    with _reading(path) as archive:
+    with _reading(path, check_expansion) as archive:
         folder = next(name for name in archive.namelist() if name.endswith("data.pkl")).rpartition("/")[0]
         for name, tensor in weights.tensors.items():
             if tensor.kind not in _TYPES:
@@ -110,10 +110,10 @@ def _epoch(value: Any) -> int:
 
 
 @contextmanager
-def _reading(path: Path) -> Iterator[zipfile.ZipFile]:
+def _reading(path: Path, check: Callable[[BinaryIO], None]) -> Iterator[zipfile.ZipFile]:
     try:
         with open_regular(path) as file:
-            check_checkpoint(file)
+            check(file)
             with zipfile.ZipFile(file) as archive:
                 yield archive
     except Exception as error:  # A garbled pickle can raise anything.

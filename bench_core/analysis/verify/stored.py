@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 from bench_core.analysis.verify.audit import Audit, Subject
 from bench_core.analysis.verify.findings import Finding, Level, told
-from bench_core.analysis.verify.saved_weights import Form, saved_weights, undefined_tensors
+from bench_core.analysis.verify.saved_weights import Form, SavedWeights, saved_weights, undefined_tensors
 from bench_core.errors import BenchError
 from bench_core.store.folder import BEST, CASES, COUNTS, JOB, LOG, MANIFEST, PREDICTIONS, RESULT, TRACE
 from bench_core.store.manifest import damaged_files, log_is_whole, manifest_of
@@ -62,8 +63,11 @@ def checkpoint(subject: Subject, audit: Audit) -> Iterable[Finding] | None:
 
 def _checkpoint(subject: Subject, audit: Audit) -> Iterator[tuple[str, Level]]:
     path, training, result = subject.folder / BEST, subject.training, subject.result
+    saved = _saved(subject, audit)
+    if isinstance(saved, BenchError):
+        yield told(saved), "error"
+        return
     try:
-        saved = saved_weights(path)
         nan, infinite = undefined_tensors(path, saved)
     except BenchError as error:
         yield told(error), "error"
@@ -87,12 +91,19 @@ def _checkpoint(subject: Subject, audit: Audit) -> Iterator[tuple[str, Level]]:
 
 
 def _form(subject: Subject, audit: Audit) -> Form | None:
-    def read() -> Form | None:
-        try:
-            return saved_weights(subject.folder / BEST).form
-        except BenchError:
-            return None
+    saved = _saved(subject, audit)
+    return None if isinstance(saved, BenchError) else saved.form
 
-    # Forms of one network are kept once, and those of a job are asked for by all of its cell.
-    found: Form | None = audit.once(("form", subject.job.digest), read)
-    return audit.once(("form", found), lambda: found)
+
+def _saved(subject: Subject, audit: Audit) -> SavedWeights | BenchError:
+    def read() -> SavedWeights | BenchError:
+        try:
+            saved = saved_weights(subject.folder / BEST)
+        except BenchError as error:
+            return error
+        # Those of one network have equal tensors, which are kept once.
+        tensors = audit.once(("tensors", tuple(saved.tensors.items())), lambda: saved.tensors)
+        return replace(saved, tensors=tensors)
+
+    # A job's are asked for by all of its cell, long before its own turn.
+    return audit.once(("saved", subject.job.digest), read)
