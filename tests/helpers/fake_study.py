@@ -21,6 +21,7 @@ from bench_core.seeds import derive_seed
 from bench_core.spec.load import LoadedSpec, load_spec
 from bench_core.store.result import Result
 from bench_core.store.store import Store
+from tests.helpers.sealing import write_sealed
 
 PLUGIN = """
 from bench_core import Architecture, Dataset, Deviation, Task, hookimpl
@@ -113,7 +114,7 @@ def write_study(
             counts = (counts_of or fake_counts)(job)
             data = job.dataset
             cases = fake_cases(data.name, len(data.task.classes), data.task.channels, job.fold.index)
-            store.write(job, change(job, fake_result(job, counts)), counts, cases)
+            write_sealed(store, job, change(job, fake_result(job, counts)), counts, cases)
     return Study(loaded, plan, store)
 
 

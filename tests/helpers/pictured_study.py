@@ -21,6 +21,7 @@ from bench_core.seeds import derive_seed
 from bench_core.spec.load import load_spec
 from bench_core.store.store import Store
 from tests.helpers.fake_study import PLUGIN, SPEC, Study, fake_result
+from tests.helpers.sealing import write_sealed
 
 UInt8 = NDArray[np.uint8]
 READERS = PLUGIN.replace('"nowhere:open"', "partial(Drawn, name, len(classes), channels)").replace(
@@ -151,7 +152,7 @@ def _write(
         )
     )
     kept = (cases, predictions) if pictured else ()
-    store.write(job, replace(result, data=facts), counts, *kept)
+    write_sealed(store, job, replace(result, data=facts), counts, *kept)
 
 
 __all__ = ["IMAGES", "READERS", "SHIFTS", "drawn", "predicted", "write_pictured"]
