@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import PurePath
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from bench_core.errors import BenchError
@@ -28,13 +29,19 @@ DIGEST_FORMAT = 1
 _PLACES = ("root", "folds", "weights")
 
 
-def study_digest(spec: Spec, plan: Plan, store: Store, without: Collection[str] = ()) -> str:
+def study_digest(
+    spec: Spec,
+    plan: Plan,
+    store: Store,
+    without: Collection[str] = (),
+    fingerprints: Mapping[str, str] = MappingProxyType({}),
+) -> str:
     """Return 64 hexadecimal digits over spec, plan, and all that the store holds of its finished jobs.
 
     Each job counts by its manifest, which holds the size and SHA-256 of every file, weights included; whether
     the files are as listed is asked by `files` of `bench verify`. Places of files and how jobs were executed
-    do not count. `without` names, by digest, jobs that are left out. Raises StoreError where the store's list
-    of acceptances is damaged.
+    do not count. `without` names, by digest, jobs that are left out; `fingerprints` are those of the data of
+    jobs whose results were read. Raises StoreError where the store's list of acceptances is damaged.
     """
     states = store.states()
     finished = sorted(
@@ -46,7 +53,7 @@ def study_digest(spec: Spec, plan: Plan, store: Store, without: Collection[str] 
         "spec": without_places(spec.model_dump(mode="json", exclude_defaults=True, exclude={"runtime"})),
         "planned": sorted(job.digest for job in plan.jobs),
         "jobs": jobs,
-        "datasets": {name: _dataset(store, name) for name in sorted(set(_fingerprints(store, finished)))},
+        "datasets": {name: _dataset(store, name) for name in sorted(set(_fingerprints(store, finished, fingerprints)))},
         "accepted": [
             asdict(item) for item in read_accepted(store.path) if not jobs.keys().isdisjoint(item.results)
         ],
@@ -57,7 +64,9 @@ def study_digest(spec: Spec, plan: Plan, store: Store, without: Collection[str] 
 def digest_of(evidence: Evidence, store: Store) -> str:
     """Return the study digest of what a report is made of, computed once."""
     if "study digest" not in evidence.memo:
-        evidence.memo["study digest"] = study_digest(evidence.spec, evidence.plan, store)
+        read = {job.digest: result.data.fingerprint for job, result in evidence.results}
+        digest = study_digest(evidence.spec, evidence.plan, store, fingerprints=read)
+        evidence.memo["study digest"] = digest
     found: str = evidence.memo["study digest"]
     return found
 
@@ -83,10 +92,10 @@ def _job(store: Store, digest: str) -> str | None:
         return None
 
 
-def _fingerprints(store: Store, digests: list[str]) -> Iterator[str]:
+def _fingerprints(store: Store, digests: list[str], known: Mapping[str, str]) -> Iterator[str]:
     for digest in digests:
         try:
-            yield store.result(digest).data.fingerprint
+            yield known[digest] if digest in known else store.result(digest).data.fingerprint
         except BenchError:
             continue
 

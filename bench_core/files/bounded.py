@@ -30,8 +30,9 @@ def parse_json(content: bytes | str, most_bytes: int = MOST_JSON_BYTES) -> Any:
     if len(content) > most_bytes:
         raise BoundError(f"the document is larger than {most_bytes} bytes")
     try:
+        text = content if isinstance(content, str) else _decoded(content)
         data = json.loads(
-            content,
+            text,
             parse_constant=_no_constant,
             parse_int=_integer,
             parse_float=_finite,
@@ -43,7 +44,10 @@ def parse_json(content: bytes | str, most_bytes: int = MOST_JSON_BYTES) -> Any:
         raise
     except ValueError as error:
         raise BoundError(str(error)) from error
-    _check_tree(data)
+    _check_depth(data)
+    # Half of a pair is written out or escaped: most documents have neither, nor has any of their texts.
+    if "\\u" in text or not (text.isascii() or _SURROGATE.search(text) is None):
+        _check_texts(data)
     return data
 
 
@@ -87,21 +91,35 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return data
 
 
-def _check_tree(data: Any) -> None:
+def _decoded(content: bytes) -> str:
+    return content.decode(json.detect_encoding(content), "surrogatepass")
+
+
+def _check_depth(data: Any) -> None:
     level, depth = [data], 0
     while level:
         if depth > DEEPEST_JSON:
             raise _too_deep()
         below: list[Any] = []
         for value in level:
-            if isinstance(value, str):
-                if _SURROGATE.search(value):
-                    raise BoundError("a text holds half of a surrogate pair")
-            elif isinstance(value, dict):
-                below += (*value, *value.values())
+            if isinstance(value, dict):
+                below += value.values()
             elif isinstance(value, list):
                 below += value
         level, depth = below, depth + 1
+
+
+def _check_texts(data: Any) -> None:
+    left = [data]
+    while left:
+        value = left.pop()
+        if isinstance(value, str):
+            if _SURROGATE.search(value):
+                raise BoundError("a text holds half of a surrogate pair")
+        elif isinstance(value, dict):
+            left += (*value, *value.values())
+        elif isinstance(value, list):
+            left += value
 
 
 def _too_deep() -> BoundError:
