@@ -323,7 +323,7 @@ def refused(path: Path, message: str, codes: tuple[int, ...] = (2,)) -> None:
 
 
 @settings(
-    max_examples=60, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck), database=None
+    max_examples=30, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck), database=None
 )
 @given(seed=st.integers(0, 2**32), length=st.sampled_from([0, 1, 4, 64]), cut=st.booleans())
 def test_no_byte_of_an_archive_ends_in_a_traceback(

@@ -153,7 +153,7 @@ def test_views_put_macro_and_per_image_means_beside_micro(study: Study, report: 
 def test_the_empty_policy_changes_per_image_means_and_nothing_else(tmp_path: Path) -> None:
     def per_image(policy: str) -> tuple[list[str], list[str]]:
         more = f"analyses: [{{name: summary, options: {{empty: {policy}}}}}]\n"
-        found = table(report_of(write_study(tmp_path / policy, more=more)), "views-mdsc")
+        found = table(report_of(write_study(tmp_path / policy, evaluated, more=more)), "views-mdsc")
         read = [row for row in rows(found) if row["dataset"] == "polyps"]
         return [row["image_mean"] for row in read], [row["macro_mean"] for row in read]
 
@@ -222,6 +222,10 @@ def test_lengths_of_one_unit_are_averaged_and_named(study: Study) -> None:
     assert re.search(r"has the lowest average HD95 over .*: \d+\.\d\d mm, \d+\.\d\d mm below ", text)
 
 
+def evaluated(job: Job) -> bool:
+    return job.stage == "evaluate"
+
+
 def flat(hits: Callable[[Job], int]) -> Callable[[Job], Counts]:
     """One image whose Dice is hits / 100; -1 for no foreground at all."""
 
@@ -235,14 +239,14 @@ def flat(hits: Callable[[Job], int]) -> Callable[[Job], Counts]:
 
 
 def test_nothing_found_is_no_lead(tmp_path: Path) -> None:
-    page = Page(to_html(report_of(write_study(tmp_path, counts_of=flat(lambda job: 0)))))
+    page = Page(to_html(report_of(write_study(tmp_path, evaluated, counts_of=flat(lambda job: 0)))))
     assert "No model is ahead: no average micro mDSC over" in page.text
     for name in ("study-mdsc", "classes-hearts-mdsc"):
         assert not any("★" in cell for row in page.tables[name] for cell in row)
 
 
 def test_undefined_scores_are_called_so(tmp_path: Path) -> None:
-    everywhere = report_of(write_study(tmp_path / "all", counts_of=flat(lambda job: -1)))
+    everywhere = report_of(write_study(tmp_path / "all", evaluated, counts_of=flat(lambda job: -1)))
     text = Page(to_html(everywhere)).text
     assert "micro mDSC is undefined in every finished fold" in text
     assert "no fold is finished" not in text
@@ -252,7 +256,7 @@ def test_undefined_scores_are_called_so(tmp_path: Path) -> None:
     def one_fold(job: Job) -> int:
         return -1 if (job.model.label, job.fold.index) == ("wide", 2) else 90
 
-    partly = report_of(write_study(tmp_path / "part", counts_of=flat(one_fold)))
+    partly = report_of(write_study(tmp_path / "part", evaluated, counts_of=flat(one_fold)))
     found = table(partly, "study-mdsc")
     assert "WideNeXt (4 of 5 folds, undefined in 1)" in found.caption
     wide = next(row for row in found.rows if row.cells[0].text == "WideNeXt")

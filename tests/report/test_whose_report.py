@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from bench_core.errors import PluginError
+from bench_core.plan.job import Job
 from bench_core.report.blocks import Section
 from bench_core.report.compose import Report
 from bench_core.report.tables import Column, Table, text_row
@@ -18,7 +19,15 @@ from tests.helpers.fake_study import Study, write_study
 @pytest.fixture(scope="module")
 def two(tmp_path_factory: pytest.TempPathFactory) -> tuple[Study, Study]:
     base = tmp_path_factory.mktemp("two")
-    return write_study(base / "a"), write_study(base / "b", models="[broad, wide]")
+
+    def small(name: str, models: str) -> Study:
+        return write_study(base / name, first_fold, models=models, more="analyses: [summary]\n")
+
+    return small("a", "[broad, ring]"), small("b", "[broad, wide]")
+
+
+def first_fold(job: Job) -> bool:
+    return job.stage == "evaluate" and job.fold.index == 0 and job.dataset.name == "moles"
 
 
 def report(study: Study, cwd: Path, *more: str) -> tuple[int, str]:
