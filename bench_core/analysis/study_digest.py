@@ -53,7 +53,9 @@ def study_digest(
         "spec": without_places(spec.model_dump(mode="json", exclude_defaults=True, exclude={"runtime"})),
         "planned": sorted(job.digest for job in plan.jobs),
         "jobs": jobs,
-        "datasets": {name: _dataset(store, name) for name in sorted(set(_fingerprints(store, finished, fingerprints)))},
+        "datasets": {
+            name: _dataset(store, name) for name in sorted(set(_fingerprints(store, finished, fingerprints)))
+        },
         "accepted": [
             asdict(item) for item in read_accepted(store.path) if not jobs.keys().isdisjoint(item.results)
         ],

@@ -6,6 +6,7 @@ import io
 import json
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,7 @@ from bench_core.report.compose import compose
 from bench_core.report.explorer import by_interest
 from bench_core.report.page import to_html
 from bench_core.report.pictures import sheet
+from bench_core.spec.model import AnalysisEntry
 from tests.helpers.bench import call_bench
 from tests.helpers.chromium import CHROMIUM, MISSING, browser
 from tests.helpers.fake_study import PLUGIN, Study
@@ -35,7 +37,9 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Study]:
 
 
 def explorer_of(study: Study, **options: object) -> Explorer | None:
-    report = compose(study.evidence(), study.loaded.registry, {"predictions": options})
+    evidence = study.evidence()
+    spec = evidence.spec.model_copy(update={"analyses": [AnalysisEntry(name="predictions", options=options)]})
+    report = compose(replace(evidence, spec=spec), study.loaded.registry)
     found = [block for part in report.sections for block in part.blocks if isinstance(block, Explorer)]
     return found[0] if found else None
 

@@ -151,9 +151,7 @@ def _compared(
         yield f"{text}, within rounding", "warning"
 
 
-def _logits(
-    session: Session, network: nn.Module, split: Split
-) -> Iterator[tuple[tuple[str, ...], Tensor]]:
+def _logits(session: Session, network: nn.Module, split: Split) -> Iterator[tuple[tuple[str, ...], Tensor]]:
     def forward(batch: ImageBatch) -> Tensor:
         logits: Tensor = network(batch.images)
         return logits
