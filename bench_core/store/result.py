@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from functools import cache
 from typing import Annotated, Any, Literal
 
@@ -87,7 +87,7 @@ class Result:
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON data; a number that is undefined (NaN) becomes null."""
-        plain: dict[str, Any] = finite(asdict(self))
+        plain: dict[str, Any] = finite(self)
         return plain
 
     @classmethod
@@ -107,9 +107,11 @@ def _failures() -> TypeAdapter[Failure]:
 
 
 def finite(value: Any) -> Any:
-    """Return JSON data with every NaN or infinity replaced by None, tuples by lists."""
+    """Return JSON data: records by their fields, tuples as lists, NaN and infinity as None."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
+    if is_dataclass(value):
+        return {item.name: finite(getattr(value, item.name)) for item in fields(value)}
     if isinstance(value, Mapping):
         return {key: finite(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):

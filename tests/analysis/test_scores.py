@@ -47,6 +47,7 @@ def ranked_study(folder: Path, dice: dict[str, list[int]], **changes: object) ->
     def counts(job: Job) -> Counts:
         return flat_counts(job, dice[job.model.label][job.fold.index])
 
+    changes = {"keep": lambda job: job.stage == "evaluate", **changes}
     return write_study(folder, counts_of=counts, **changes).evidence()  # type: ignore[arg-type]
 
 
