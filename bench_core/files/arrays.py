@@ -9,6 +9,7 @@ import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar, cast
 
 from bench_core.files.bounded import BoundError, open_regular
@@ -26,6 +27,8 @@ _MOST_CONTENTS = 1024**2
 _LONGEST_HEADER = 10_000
 _PIECE = 2**20
 """Bytes of an array that are decompressed at a time."""
+_PARSING = Lock()
+"""NumPy has Python parse a header, and Python 3.11 cannot in two threads at once: SystemError."""
 Scalar = TypeVar("Scalar", bound="np.generic")
 
 
@@ -175,7 +178,8 @@ def _header(file: BinaryIO | Any, name: str) -> tuple[np.dtype[Any], tuple[int, 
 
         version = npy.read_magic(file)
         read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
-        shape, fortran, dtype = read(file, max_header_size=_LONGEST_HEADER)
+        with _PARSING:
+            shape, fortran, dtype = read(file, max_header_size=_LONGEST_HEADER)
     except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError, OverflowError) as error:
         raise BoundError(f"array {name!r} has no valid header: {type(error).__name__}") from error
     if dtype.hasobject or dtype.names is not None or dtype.itemsize == 0:
