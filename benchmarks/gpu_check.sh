@@ -18,8 +18,8 @@ python=${PYTHON:-.venv/bin/python}
 export PYTHONUNBUFFERED=1 NO_COLOR=1
 
 # Phase and seconds; together 840, three times that on the CPU of a dry run.
-phases=(environment:20 scan:50 repeat:60 loader:50 settings:70 networks:110 study:85 cost:145 commands:170
-  ranks:80)
+phases=(environment:20 ranks:105 scan:50 repeat:60 loader:50 settings:70 networks:110 study:85 cost:135
+  commands:155)
 failed=0
 for entry in "${phases[@]}"; do
   phase=${entry%:*} limit=${entry#*:}
