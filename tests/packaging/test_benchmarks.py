@@ -39,7 +39,7 @@ def test_overhead_compares_each_runner_with_the_bare_loop() -> None:
 @pytest.mark.slow
 def test_the_loader_is_measured_beside_another_on_the_same_images() -> None:
     ways = ("segtrial, cache", "segtrial, files", "MMSegmentation, files", "torchvision, decoded")
-    words = ("--images", "4", "--size", "64", "--rounds", "1", "--workers", "1", "--json")
+    words = ("--images", "4", "--size", "64", "--rounds", "1", "--repeats", "1", "--workers", "1", "--json")
     found = json.loads(measure("loader.py", *words, "--ways", *ways))
     assert set(found["ways"]) == set(ways) and len(found["ratios"]) == 2
     assert all(min(row["1"].values()) > 0 for row in found["ways"].values())
