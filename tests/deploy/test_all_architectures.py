@@ -58,17 +58,21 @@ class Scanned(nn.Module):
         return to_maps(self.scan(to_grid(images)))
 
 
-def test_a_selective_scan_is_written_step_by_step(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "formats", [["torchscript"], pytest.param(["torchscript", "onnx"], marks=pytest.mark.slow)], ids="-".join
+)
+def test_a_selective_scan_is_written_step_by_step(tmp_path: Path, formats: list[str]) -> None:
     torch.manual_seed(0)
     images = torch.randn(2, 3, 5, 7)  # 35 steps, which no chunk divides
     module = Scanned().eval()
     network = Network(module, images, Draws(module, images[:1], 7))
-    tried = try_formats(network, ["torchscript", "onnx"], tmp_path, TASK, Scoring(), "{}")
-    assert tried.failed == {} and len(tried.parities) == 2 and told_places(tmp_path) == []
+    tried = try_formats(network, formats, tmp_path, TASK, Scoring(), "{}")
+    assert tried.failed == {} and list(tried.parities) == formats and told_places(tmp_path) == []
     for name, parity in tried.parities.items():
         assert parity.batch == "any" and parity.max_abs_difference < 1e-5 * parity.largest_logit, name
-    nodes = [node.op_type for node in onnx.load(tmp_path / "network.onnx").graph.node]
-    assert nodes.count("Scan") == (1 if LOOPS_ARE_EXPORTED else 0)
+    if "onnx" in formats:
+        nodes = [node.op_type for node in onnx.load(tmp_path / "network.onnx").graph.node]
+        assert nodes.count("Scan") == (1 if LOOPS_ARE_EXPORTED else 0)
 
 
 @pytest.mark.slow
