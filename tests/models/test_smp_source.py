@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import pickle
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -91,17 +89,6 @@ def test_an_unknown_timm_encoder_names_the_nearest() -> None:
         build(request)
     assert "resnet1888" in (caught.value.cause or "")
     assert "tu-resnet18" in (caught.value.fix or "")
-
-
-def test_resolving_imports_no_framework() -> None:
-    code = (
-        "import sys; from bench_core.plugins.wiring import load_registry; "
-        "model = load_registry().model('smp:unet/efficientnet-lite0'); "
-        "model.weights('imagenet', {}); "
-        "print([m for m in ('torch', 'timm', 'segmentation_models_pytorch') if m in sys.modules])"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
 
 
 def test_addresses_are_those_that_the_library_fetches_from() -> None:
