@@ -25,6 +25,7 @@ from bench_mmseg.adapt import adapt
 from bench_mmseg.build import build_config
 from bench_mmseg.segmentor import Segmentor, build_segmentor
 from bench_mmseg.source import resolve
+from tests.helpers.checkpoints import nothing_drawn
 from tests.helpers.mmseg_configs import (
     LARGE,
     NOT_HERE,
@@ -36,13 +37,26 @@ from tests.helpers.mmseg_configs import (
 )
 from tests.helpers.networks import build_network
 
+SIMILAR = (
+    *(
+        "unet",
+        "icnet",
+        "ocrnet",
+        "stdc",
+        "bisenetv1",
+        "cgnet",
+        "deeplabv3",
+        "erfnet",
+        "mobilenet_v2",
+        "pspnet",
+    ),
+)
+"""Families whose parts fit together as another's do that is tried by default."""
 each_family = pytest.mark.parametrize(
     "config",
     [
         *(
-            pytest.param(
-                config, marks=[pytest.mark.slow] if family in ("unet", "icnet", "ocrnet", "stdc") else []
-            )
+            pytest.param(config, marks=[pytest.mark.slow] if family in SIMILAR else [])
             for family, config in SMALL.items()
         ),
         *(pytest.param(config, marks=pytest.mark.slow) for config in LARGE.values()),
@@ -115,11 +129,13 @@ def test_one_logit_and_one_channel(family: str) -> None:
 
 
 def test_what_was_changed_is_noted() -> None:
-    network = build_segmentor(model_of(SMALL["segmenter"]), request_of(classes=1, size=64))
+    with nothing_drawn():
+        network = build_segmentor(model_of(SMALL["segmenter"]), request_of(classes=1, size=64))
     assert any("difference is the logit" in note for note in network.network_notes)
     assert "img_size of backbone (512, 512) -> 64" in network.network_notes
     assert "inference in windows of (512, 512) replaced by whole images" in network.network_notes
-    network = build_segmentor(model_of(SMALL["pspnet"]), request_of(size=64))
+    with nothing_drawn():
+        network = build_segmentor(model_of(SMALL["pspnet"]), request_of(size=64))
     assert network.network_notes == (
         "auxiliary_head FCNHead dropped",
         "CrossEntropyLoss of decode_head replaced by the protocol's loss",
@@ -127,7 +143,8 @@ def test_what_was_changed_is_noted() -> None:
     )
     assert not any("loss" in name for name, _ in network.named_modules())
     assert not any(isinstance(module, nn.SyncBatchNorm) for module in network.modules())
-    network = build_segmentor(model_of(SMALL["pidnet"]), request_of(size=64))
+    with nothing_drawn():
+        network = build_segmentor(model_of(SMALL["pidnet"]), request_of(size=64))
     assert "auxiliary branches of PIDHead dropped" in network.network_notes
 
 
@@ -139,7 +156,7 @@ def test_building_leaves_the_config_and_prints_nothing(capfd: pytest.CaptureFixt
     assert "".join(capfd.readouterr()) == ""
 
 
-@pytest.mark.parametrize("family", ["segformer", "ocrnet", "ddrnet"])
+@pytest.mark.parametrize("family", ["segformer", pytest.param("ocrnet", marks=pytest.mark.slow), "ddrnet"])
 def test_copies_compute_the_same(family: str) -> None:
     network = build_segmentor(model_of(SMALL[family]), request_of(size=64)).eval()
     images = random_images(1, 3, 64)
@@ -178,7 +195,8 @@ def test_what_a_loss_on_logits_cannot_train_is_refused(family: str) -> None:
 def test_sizes_beyond_the_declared_limits_fail(family: str, sizes: tuple[int, ...]) -> None:
     config = {**SMALL, **LARGE}[family]
     architecture = resolve(f"mmseg:{config}")
-    network = build_segmentor(model_of(config), request_of(size=400)).eval()
+    with nothing_drawn():
+        network = build_segmentor(model_of(config), request_of(size=400)).eval()
     step, smallest = architecture.size_multiple, architecture.size_minimum
     fine = step * -(-smallest // step)
     with torch.no_grad():

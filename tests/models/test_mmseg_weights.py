@@ -7,12 +7,14 @@ from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 
 from bench_core.errors import WeightsError
 from bench_mmseg import zoo
 from bench_mmseg.build import build_config
 from bench_mmseg.segmentor import Segmentor, build_segmentor
 from bench_mmseg.source import resolve
+from tests.helpers.checkpoints import nothing_drawn, numbered_like
 from tests.helpers.mmseg_configs import SMALL, model_of, request_of
 from tests.helpers.networks import finder
 
@@ -24,11 +26,22 @@ class TestWeights:
 
     def _build(self, file: Path | None, config: str = CONFIG, **changes: Any) -> Segmentor:
         request = request_of(pretrained="imagenet", weights_file=file, **changes)
-        return build_config(zoo.zoo_configs()[config], request)
+        with nothing_drawn():
+            return build_config(zoo.zoo_configs()[config], request)
+
+    def _numbers(self, config: str = CONFIG, **changes: Any) -> dict[str, Tensor]:
+        with nothing_drawn():
+            network = build_segmentor(model_of(config), request_of(**changes))
+        return numbered_like(network)
+
+    def _backbone(self, config: str = CONFIG, size: int = 32) -> dict[str, Tensor]:
+        whole = self._numbers(config, size=size)
+        return {
+            name.removeprefix("backbone."): t for name, t in whole.items() if name.startswith("backbone.")
+        }
 
     def test_a_backbone_loads_strictly(self, tmp_path: Path) -> None:
-        torch.manual_seed(1)
-        source = build_segmentor(model_of(self.CONFIG), request_of(size=32)).backbone.state_dict()
+        source = self._backbone()
         source["fc.weight"] = torch.zeros(1000, 512)
         torch.save({"state_dict": source}, tmp_path / "backbone.pth")
         network = self._build(tmp_path / "backbone.pth")
@@ -41,7 +54,7 @@ class TestWeights:
             self._build(tmp_path / "less.pth")
 
     def test_a_gray_image_gets_the_sum_over_colors(self, tmp_path: Path) -> None:
-        source = build_segmentor(model_of(self.CONFIG), request_of(size=32)).backbone.state_dict()
+        source = self._backbone()
         torch.save(source, tmp_path / "backbone.pth")
         network = self._build(tmp_path / "backbone.pth", channels=1)
         stem = network.backbone.state_dict()["stem.0.weight"]
@@ -49,8 +62,7 @@ class TestWeights:
         assert "stem.0.weight summed" in network.weights_report.notes[0]
 
     def test_a_whole_segmentor_of_other_classes(self, tmp_path: Path) -> None:
-        torch.manual_seed(1)
-        source = build_segmentor(model_of(self.CONFIG), request_of(classes=19, size=32)).state_dict()
+        source = self._numbers(classes=19, size=32)
         source["auxiliary_head.conv_seg.bias"] = torch.zeros(19)
         torch.save({"state_dict": source}, tmp_path / "trained.pth")
         network = self._build(tmp_path / "trained.pth", classes=3)
@@ -70,7 +82,7 @@ class TestWeights:
 
     def test_positions_of_a_transformer_are_interpolated(self, tmp_path: Path) -> None:
         config = SMALL["segmenter"]
-        source = build_segmentor(model_of(config), request_of(size=96)).backbone.state_dict()
+        source = self._backbone(config, size=96)
         torch.save(source, tmp_path / "vit.pth")
         network = self._build(tmp_path / "vit.pth", config, size=64)
         assert network.backbone.pos_embed.shape[1] == 1 + 16
