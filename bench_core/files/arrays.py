@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import math
+import os
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
@@ -29,6 +30,11 @@ _PIECE = 2**20
 """Bytes of an array that are decompressed at a time."""
 _PARSING = Lock()
 """NumPy has Python parse a header, and Python 3.11 cannot in two threads at once: SystemError."""
+if hasattr(os, "register_at_fork"):
+    # A fork has none of the threads that could hold it.
+    os.register_at_fork(
+        before=_PARSING.acquire, after_in_parent=_PARSING.release, after_in_child=_PARSING.release
+    )
 Scalar = TypeVar("Scalar", bound="np.generic")
 
 
