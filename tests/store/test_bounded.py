@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import json
 import os
 import pickle
+import signal
+import threading
+import time
 import tracemalloc
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +21,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from numpy.lib import format as npy
 
 from bench_core.files.arrays import open_arrays
 from bench_core.files.bounded import BoundError, parse_json, read_json
@@ -56,6 +62,63 @@ def test_what_numpy_writes_is_read(
             assert len(rows) == len(array)
             for mine, row in zip(array, rows, strict=True):
                 np.testing.assert_array_equal(mine, row)
+
+
+def test_threads_read_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "a.npz"
+    np.savez(path, a=np.arange(3))
+
+    def read(_: int) -> int:
+        with open_arrays(path) as arrays:
+            return int(arrays.read("a", np.integer, (3,)).sum())
+
+    def switch(*_: Any) -> None:
+        """Give way to another thread, as code of finalizers may in the middle of a header."""
+        time.sleep(0)
+
+    before = gc.get_threshold()
+    gc.set_threshold(20)
+    gc.callbacks.append(switch)
+    try:
+        with ThreadPoolExecutor(4) as pool:
+            assert set(pool.map(read, range(400))) == {3}
+    finally:
+        gc.callbacks.remove(switch)
+        gc.set_threshold(*before)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="processes are not forked here")
+def test_a_process_forked_while_a_thread_reads_can_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, begun, parse = tmp_path / "a.npz", threading.Event(), npy.read_array_header_1_0
+    np.savez(path, a=np.arange(3))
+
+    def slowly(*given: Any, **settings: Any) -> Any:
+        begun.set()
+        time.sleep(0.2)
+        return parse(*given, **settings)
+
+    def read() -> None:
+        with open_arrays(path) as arrays:
+            arrays.header("a")
+
+    monkeypatch.setattr(npy, "read_array_header_1_0", slowly)
+    with ThreadPoolExecutor(1) as pool:
+        reading = pool.submit(read)
+        assert begun.wait(20)
+        child = os.fork()
+        if not child:
+            # A process that waits for a lock without end is ended by the alarm.
+            signal.alarm(20)
+            code = 1
+            try:
+                read()
+                code = 0
+            finally:
+                os._exit(code)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        reading.result()
 
 
 def test_an_archive_that_expands_beyond_its_limit_is_not_decompressed(tmp_path: Path) -> None:
