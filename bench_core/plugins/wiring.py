@@ -45,6 +45,9 @@ log = logging.getLogger(__name__)
 ENTRY_POINT_GROUP = "segtrial"
 MOST_DECLARED = 10_000
 """Declarations of one hook that are read: more come from an endless generator."""
+_MARK = "segtrial_impl"
+"""Where @hookimpl notes its options on a function."""
+_UNMARKED = frozenset((str, bytes, int, float, bool, tuple, list, dict, set, frozenset, type(None)))
 
 
 def load_registry(files: Sequence[Path] = (), base: Path | None = None) -> Registry:
@@ -188,10 +191,6 @@ def _register(manager: pluggy.PluginManager, name: str, module: Any, origin: str
         manager.register(module, name)
     except (pluggy.PluginValidationError, ValueError, TypeError) as failure:
         raise PluginError(f"plugin is not valid: {failure}", place=origin) from failure
-
-
-_MARK = "segtrial_impl"
-_UNMARKED = frozenset((str, bytes, int, float, bool, tuple, list, dict, set, frozenset, type(None)))
 
 
 def _marks(value: object) -> Mapping[str, Any] | None:
